@@ -1,0 +1,77 @@
+//! The `CloudTenant` resource as the CRD has it: fields, conditions and the closed set of reasons.
+//!
+//! Types and constants only. What a field's value leads to is decided in [`crate::status`].
+
+pub mod duration;
+pub mod reason;
+pub mod spec;
+pub mod status;
+
+pub use duration::GoDuration;
+pub use reason::Reason;
+pub use spec::{
+    CachesProbe, CloudCredentialsRef, CloudTenant, CloudTenantSpec, EnginesProbe, Policy, Probes, UsageProbe,
+};
+pub use status::{
+    CacheCounts, CachesStatus, CloudTenantStatus, EngineHost, EnginesStatus, KindCounts, OtherCount, Source,
+    UsageStatus,
+};
+
+use k8s_openapi::{
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+use kube::CustomResourceExt as _;
+
+/// The condition types that this operator sets. Types of others on the same object are left alone.
+pub mod condition_type {
+    /// The worst of the counted conditions below.
+    pub const READY: &str = "Ready";
+    /// The verdict on Heat's orchestration engines.
+    pub const ENGINES_HEALTHY: &str = "EnginesHealthy";
+    /// The verdict on the project's DCS instances.
+    pub const CACHES_HEALTHY: &str = "CachesHealthy";
+    /// Whether Nova's usage of the current period could be read. Never False.
+    pub const USAGE_REPORTED: &str = "UsageReported";
+    /// Exists while True: a new generation's first pass has not ended.
+    pub const RECONCILING: &str = "Reconciling";
+    /// Exists while True: a person has to act before this can get well.
+    pub const STALLED: &str = "Stalled";
+    /// All of them, in the order in which they are written.
+    pub const ALL: [&str; 6] = [READY, ENGINES_HEALTHY, CACHES_HEALTHY, USAGE_REPORTED, RECONCILING, STALLED];
+}
+
+/// The field manager of every write, and the first label of the operator's own names.
+pub const FIELD_MANAGER: &str = "cloudtenant-operator";
+
+/// A change of this annotation's value asks for all probes now (Flux's convention).
+pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+
+/// A point in time as statuses carry it: whole seconds.
+#[must_use]
+pub fn time(at: jiff::Timestamp) -> Time {
+    Time(jiff::Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
+/// The CRD that `cloudtenant-operator crd` prints.
+///
+/// The status default of generation -1 keeps a resource that nobody has visited "in progress" for kstatus.
+#[must_use]
+pub fn crd() -> CustomResourceDefinition {
+    let mut crd = CloudTenant::crd();
+    for version in &mut crd.spec.versions {
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        if let Some(status) = schema.and_then(|root| root.properties.as_mut()?.get_mut("status")) {
+            status.default = Some(JSON(serde_json::json!({ "observedGeneration": -1 })));
+        }
+    }
+    crd
+}
+
+/// The CRD as YAML, as `crds/` has it.
+///
+/// # Errors
+/// It cannot be written as YAML, which would be a defect.
+pub fn crd_yaml() -> Result<String, serde_saphyr::ser::Error> {
+    serde_saphyr::to_string(&crd())
+}

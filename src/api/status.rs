@@ -1,0 +1,251 @@
+//! What was seen, and the verdict on it.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// What was seen of the tenant's cloud, when, and how it was judged.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudTenantStatus {
+    /// The generation of the spec that this status was computed from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// The last value of the annotation `reconcile.fluxcd.io/requestedAt` that was acted upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+
+    /// Ready, EnginesHealthy, CachesHealthy and UsageReported, and Reconciling and Stalled while they are True.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+
+    /// The cloud that the blocks below are about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+
+    /// Heat's orchestration engines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engines: Option<EnginesStatus>,
+
+    /// The project's cache instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caches: Option<CachesStatus>,
+
+    /// What the project's servers have used in the current period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<UsageStatus>,
+}
+
+/// Where the data came from, as last used.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// The Secret's name.
+    pub secret_name: String,
+    /// The entry in clouds.yaml.
+    pub cloud_name: String,
+    /// Keystone's host, with its port where one is given.
+    pub host: String,
+    /// The region, where clouds.yaml or the spec names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The ID of the project that the token is scoped to.
+    #[serde(rename = "tokenProjectID", default, skip_serializing_if = "Option::is_none")]
+    pub token_project_id: Option<String>,
+    /// The name of the project that the token is scoped to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_project_name: Option<String>,
+}
+
+/// Heat's orchestration engines, by host.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnginesStatus {
+    /// When the verdict was last reached, by the operator's clock. Written at the latest every ten minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_at: Option<Time>,
+    /// Engines up / engines that count; `?` while the current state could not be seen.
+    #[serde(default)]
+    pub summary: String,
+    /// Engines that count.
+    #[serde(default)]
+    pub total: u32,
+    /// Engines that report in time.
+    #[serde(default)]
+    pub up: u32,
+    /// Engines that have stopped reporting.
+    #[serde(default)]
+    pub down: u32,
+    /// Engines that have been silent for longer than forgetAfter, and no longer count.
+    #[serde(default)]
+    pub forgotten: u32,
+    /// The longest row of requests that no engine answered, since the last verdict AllEnginesUp or EnginesDown;
+    /// at most 4.
+    #[serde(default)]
+    pub unanswered: u32,
+    /// The engines' hosts, at most 50: those with engines down first, then by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["host".into()]))]
+    pub hosts: Vec<EngineHost>,
+    /// How many more hosts there are than the list has.
+    #[serde(default)]
+    pub hosts_omitted: u32,
+}
+
+/// One host that runs engines, or did.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EngineHost {
+    /// The host as Heat names it.
+    pub host: String,
+    /// Its engines that report in time.
+    pub up: u32,
+    /// Its engines that have stopped reporting.
+    pub down: u32,
+    /// The newest report of any of its engines, by the cloud's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_heartbeat: Option<Time>,
+}
+
+/// The project's cache instances, counted by their state.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CachesStatus {
+    /// When the verdict was last reached, by the operator's clock. Written at the latest every ten minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_at: Option<Time>,
+    /// The counts over all instances.
+    #[serde(default)]
+    pub all: CacheCounts,
+    /// The counts by kind of cache.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into()]))]
+    pub by_kind: Vec<KindCounts>,
+}
+
+/// The counts of one kind of cache.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KindCounts {
+    /// `redis`, `memcached`, or what else the region offers.
+    pub kind: String,
+    /// Its counts.
+    #[serde(flatten)]
+    pub counts: CacheCounts,
+}
+
+macro_rules! cache_counts {
+    ($($wire:literal => $(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Instances by state. A count that the region did not send is absent.
+        #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        pub struct CacheCounts {
+            $($(#[$doc])* #[serde(default, skip_serializing_if = "Option::is_none")] pub $name: Option<i64>,)*
+            /// Counts that the API's document does not name.
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+            pub other: Vec<OtherCount>,
+        }
+
+        impl CacheCounts {
+            /// Sets the count with this name in DCS's answer; `false` where the document does not name it.
+            pub fn set(&mut self, wire_name: &str, count: i64) -> bool {
+                match wire_name {
+                    $($wire => self.$name = Some(count),)*
+                    _ => return false,
+                }
+                true
+            }
+
+            /// Whether no count was sent at all.
+            #[must_use]
+            pub fn is_empty(&self) -> bool {
+                *self == Self::default()
+            }
+        }
+    };
+}
+
+cache_counts! {
+    "creating_count" => /// Being created.
+        creating,
+    "createfailed_count" => /// Failed to be created.
+        create_failed,
+    "deleting_count" => /// Being deleted.
+        deleting,
+    "running_count" => /// Running.
+        running,
+    "error_count" => /// Abnormal.
+        error,
+    "restarting_count" => /// Being restarted.
+        restarting,
+    "extending_count" => /// Being scaled up.
+        extending,
+    "upgrading_count" => /// Being upgraded.
+        upgrading,
+    "paying_count" => /// Payment in progress.
+        paying,
+    "migrating_count" => /// Data migration in progress.
+        migrating,
+    "flushing_count" => /// Data being cleared.
+        flushing,
+    "closed_count" => /// Stopped.
+        closed,
+    "starting_count" => /// Being started.
+        starting,
+    "closing_count" => /// Being stopped.
+        closing,
+    "restoring_count" => /// Data restoration in progress.
+        restoring,
+    "freezing_count" => /// Being frozen (newer regions).
+        freezing,
+    "frozen_count" => /// Frozen (newer regions).
+        frozen,
+}
+
+/// A count that the API's document does not name.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherCount {
+    /// The name that the region sent, without `_count`.
+    pub name: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// What the project's servers have used in a period. Hours are decimals with at most three places.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageStatus {
+    /// When the usage was last read, by the operator's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_at: Option<Time>,
+    /// The period's start, as Nova echoed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Time>,
+    /// Up to when the usage was read, as Nova echoed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Time>,
+    /// Whether all servers are in the sums. Absent where nobody can know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete: Option<bool>,
+    /// Servers that existed in the period.
+    #[serde(default)]
+    pub servers: u64,
+    /// Servers that still exist.
+    #[serde(default)]
+    pub active_servers: u64,
+    /// Hours that servers existed, stopped ones too.
+    #[serde(default)]
+    pub server_hours: String,
+    /// vCPUs × hours.
+    #[serde(default)]
+    pub vcpu_hours: String,
+    /// Memory in MB × hours.
+    #[serde(rename = "memoryMBHours", default)]
+    pub memory_mb_hours: String,
+    /// Disk in GB × hours.
+    #[serde(rename = "diskGBHours", default)]
+    pub disk_gb_hours: String,
+}

@@ -1,0 +1,64 @@
+//! The cloud: an authenticated, bounded GET of the OpenStack services.
+//!
+//! A [`Session`] holds one user's token, the service catalogue that came with it, and one pool of connections.
+//! TLS needs rustls' process-wide crypto provider, which the program installs before the first session.
+
+mod answer;
+mod catalogue;
+mod config;
+mod error;
+mod http;
+mod secret;
+mod session;
+mod token;
+mod tokens;
+mod yaml;
+
+use std::fmt;
+
+pub use answer::Answer;
+pub use config::{CloudConfig, ConfigError};
+pub use error::{Error, Failure, Refusal};
+pub use secret::Secret;
+pub use session::{Clock, Endpoint, Session};
+pub use token::TokenProject;
+
+/// A service of the cloud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Service {
+    /// Keystone: logins, and questions about projects.
+    Identity,
+    /// Heat.
+    Orchestration,
+    /// The Distributed Cache Service, of catalogue type `dcs`.
+    Cache,
+    /// Nova.
+    Compute,
+}
+
+impl Service {
+    /// Every service.
+    pub const ALL: [Service; 4] = [Service::Identity, Service::Orchestration, Service::Cache, Service::Compute];
+
+    /// The service as a metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Service::Identity => "identity",
+            Service::Orchestration => "orchestration",
+            Service::Cache => "cache",
+            Service::Compute => "compute",
+        }
+    }
+}
+
+/// The name that people know it by.
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Service::Identity => "Keystone",
+            Service::Orchestration => "Heat",
+            Service::Cache => "DCS",
+            Service::Compute => "Nova",
+        })
+    }
+}

@@ -1,0 +1,262 @@
+//! Why a call to the cloud failed, one variant for each class that is told apart.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use super::Service;
+
+/// A failed call: what failed, and at which service.
+///
+/// A login that fails on the way to another service has [`Service::Identity`] here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{service}: {error}")]
+pub struct Failure {
+    /// The service that was spoken to when the call failed.
+    pub service: Service,
+    /// What went wrong.
+    pub error: Error,
+}
+
+impl Failure {
+    /// The error's class as a metric label; see [`Error::kind`].
+    pub fn kind(&self) -> &'static str {
+        self.error.kind()
+    }
+
+    /// How long the service asked us to stay away; see [`Error::retry_after`].
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.error.retry_after()
+    }
+}
+
+/// Why an address was not called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The URL's scheme, host or port is not that of the service's endpoint.
+    #[error("the address is not the service's own")]
+    OtherOrigin,
+    /// A redirect led to another origin, or there were more than three.
+    #[error("the service redirected to another address")]
+    Redirect,
+}
+
+/// The class of a failure.
+///
+/// `Display` is one stable sentence: no URL, token, upstream body or request id is in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No complete answer came within the deadline.
+    #[error("no answer came in time")]
+    Timeout,
+    /// No connection within ten seconds, or it was closed before the answer ended, or TLS failed.
+    #[error("the connection failed")]
+    ConnectionFailed,
+    /// The host's name was not resolved.
+    #[error("the host name could not be resolved")]
+    Dns,
+    /// The server's certificate is expired, for another name, or of an unknown authority.
+    #[error("the server's certificate is not trusted")]
+    CertificateUntrusted,
+    /// The address is one that must not be called.
+    #[error("{0}")]
+    AddressRefused(Refusal),
+    /// Keystone refused the credential, now or less than five minutes ago: 401, 403, or 404 for an
+    /// unknown application credential (Keystone 22.0.2).
+    #[error("the login was refused")]
+    LoginRefused,
+    /// The login gave a token without a project, hence without a service catalogue.
+    #[error("the token is for no project and has no service catalogue")]
+    Unscoped,
+    /// 401 with a token that Keystone has only just issued.
+    #[error("a fresh token was rejected")]
+    TokenRejected,
+    /// 403.
+    #[error("access is forbidden")]
+    Forbidden,
+    /// 404 from a service that the catalogue offers.
+    #[error("the address was not found")]
+    NotFound,
+    /// The catalogue lacks the service, in our region or for our interface.
+    #[error("the service catalogue does not offer it")]
+    ServiceNotInCatalogue,
+    /// The catalogue knows other regions only.
+    #[error("the service catalogue does not know the region {region} (it knows: {})", known.join(", "))]
+    RegionNotFound {
+        /// The region that was asked for.
+        region: String,
+        /// All regions of the catalogue, sorted; empty where it names none.
+        known: Vec<String>,
+    },
+    /// 429, or 413 with `Retry-After` as older Novas answer.
+    #[error("too many requests")]
+    RateLimited {
+        /// The answer's `Retry-After`, at most an hour.
+        retry_after: Option<Duration>,
+    },
+    /// 503.
+    #[error("the service is unavailable")]
+    ServiceUnavailable {
+        /// The answer's `Retry-After`, at most an hour.
+        retry_after: Option<Duration>,
+    },
+    /// 504: a proxy gave up on the service.
+    #[error("a proxy got no answer from the service in time")]
+    GatewayTimeout,
+    /// Any other 5xx.
+    #[error("the service failed")]
+    ServerError,
+    /// A status that the API does not have for this call.
+    #[error("the answer has the unexpected status {0}")]
+    UnexpectedStatus(u16),
+    /// An answer that is not what the API promises; the text says in what.
+    #[error("{0}")]
+    Unexpected(&'static str),
+    /// The body, decompressed, is longer than 16 MiB.
+    #[error("the answer is longer than 16 MiB")]
+    BodyTooLarge,
+}
+
+impl Error {
+    /// The class as a metric label: one of a closed set, without the variant's data.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Error::Timeout => "timeout",
+            Error::ConnectionFailed => "connection_failed",
+            Error::Dns => "dns",
+            Error::CertificateUntrusted => "certificate_untrusted",
+            Error::AddressRefused(_) => "address_refused",
+            Error::LoginRefused => "login_refused",
+            Error::Unscoped => "unscoped",
+            Error::TokenRejected => "token_rejected",
+            Error::Forbidden => "forbidden",
+            Error::NotFound => "not_found",
+            Error::ServiceNotInCatalogue => "service_not_in_catalogue",
+            Error::RegionNotFound { .. } => "region_not_found",
+            Error::RateLimited { .. } => "rate_limited",
+            Error::ServiceUnavailable { .. } => "service_unavailable",
+            Error::GatewayTimeout => "gateway_timeout",
+            Error::ServerError => "server_error",
+            Error::UnexpectedStatus(_) | Error::Unexpected(_) => "unexpected",
+            Error::BodyTooLarge => "body_too_large",
+        }
+    }
+
+    /// How long the service asked us to stay away, at most an hour.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Error::RateLimited { retry_after } | Error::ServiceUnavailable { retry_after } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// The error at its service.
+    pub(crate) fn at(self, service: Service) -> Failure {
+        Failure { service, error: self }
+    }
+
+    /// The class of an HTTP status, `None` for 2xx.
+    pub(super) fn of_status(status: u16, retry_after: Option<Duration>) -> Option<Error> {
+        Some(match status {
+            200..=299 => return None,
+            401 => Error::TokenRejected,
+            403 => Error::Forbidden,
+            404 => Error::NotFound,
+            413 if retry_after.is_some() => Error::RateLimited { retry_after },
+            429 => Error::RateLimited { retry_after },
+            503 => Error::ServiceUnavailable { retry_after },
+            504 => Error::GatewayTimeout,
+            500..=599 => Error::ServerError,
+            other => Error::UnexpectedStatus(other),
+        })
+    }
+
+    /// The class of a call without a complete answer.
+    pub(super) fn of_transport(error: &reqwest::Error) -> Error {
+        if error.is_redirect() {
+            Error::AddressRefused(Refusal::Redirect)
+        } else if error.is_dns() {
+            Error::Dns
+        } else if certificate_refused(error) {
+            Error::CertificateUntrusted
+        } else if error.is_timeout() && !error.is_connect() {
+            Error::Timeout
+        } else if error.is_builder() {
+            Error::Unexpected("the request could not be built")
+        } else if error.is_decode() {
+            Error::Unexpected("the answer could not be decompressed")
+        } else {
+            Error::ConnectionFailed
+        }
+    }
+}
+
+/// Whether rustls' verdict on the certificate is among the causes.
+fn certificate_refused(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        // An io::Error's source() is the source of what it wraps, which would thus be skipped.
+        cause = match error.downcast_ref::<std::io::Error>() {
+            Some(io) => io.get_ref().map(|inner| inner as _),
+            None => error.source(),
+        };
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses() {
+        let wait = Some(Duration::from_secs(7));
+        let rows = [
+            (200, None, "ok"),
+            (204, None, "ok"),
+            (300, None, "unexpected"),
+            (400, None, "unexpected"),
+            (401, None, "token_rejected"),
+            (403, None, "forbidden"),
+            (404, None, "not_found"),
+            (406, None, "unexpected"),
+            (413, None, "unexpected"),
+            (413, wait, "rate_limited"),
+            (429, None, "rate_limited"),
+            (429, wait, "rate_limited"),
+            (500, None, "server_error"),
+            (502, None, "server_error"),
+            (503, wait, "service_unavailable"),
+            (504, None, "gateway_timeout"),
+            (599, None, "server_error"),
+        ];
+        for (status, retry_after, kind) in rows {
+            let error = Error::of_status(status, retry_after);
+            let seen = error.as_ref().map_or("ok", Error::kind);
+            assert_eq!(seen, kind, "{status}");
+            assert_eq!(error.as_ref().and_then(Error::retry_after), retry_after, "{status}");
+        }
+    }
+
+    /// As hyper-rustls wraps what tokio-rustls wraps.
+    #[test]
+    fn a_certificate_is_found_within_errors() {
+        use std::io::{Error as Io, ErrorKind};
+        let wrapped = |tls| Io::other(Io::new(ErrorKind::InvalidData, tls));
+        let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
+        assert!(certificate_refused(&wrapped(expired)));
+        assert!(!certificate_refused(&wrapped(rustls::Error::DecryptError)));
+        assert!(!certificate_refused(&Io::from(ErrorKind::ConnectionReset)));
+    }
+
+    #[test]
+    fn a_failure_is_one_sentence() {
+        let error = Error::RegionNotFound { region: "mars".into(), known: vec!["earth".into(), "moon".into()] };
+        assert_eq!(
+            error.at(Service::Orchestration).to_string(),
+            "Heat: the service catalogue does not know the region mars (it knows: earth, moon)"
+        );
+    }
+}

@@ -1,0 +1,250 @@
+//! One user's way to one cloud.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::header::HeaderValue;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant as Deadline, timeout_at};
+use url::Url;
+
+use super::config::{web_url, with_project};
+use super::http::Http;
+use super::token::{Token, TokenProject};
+use super::tokens::{Current, FIVE_MINUTES, Tokens};
+use super::{Answer, CloudConfig, ConfigError, Error, Failure, Refusal, Service};
+use crate::metrics::Metrics;
+
+/// Calls to one service that a session has under way at once; more wait, within their deadlines.
+const IN_FLIGHT: usize = 16;
+/// Keeps a deadline within what a clock can represent.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(86_400);
+
+/// A monotonic clock, by which tokens age. Deadlines of calls are always real time.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// The address of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Without a trailing slash, except for an origin alone.
+    pub url: Url,
+    /// Whether it is from clouds.yaml rather than from the service catalogue.
+    pub overridden: bool,
+    /// The id of the token's project, which catalogues put into some addresses.
+    pub token_project: Option<String>,
+}
+
+/// An authenticated user of a cloud: one token and one pool of connections, shared by all callers.
+pub struct Session {
+    config: Arc<CloudConfig>,
+    http: Arc<Http>,
+    tokens: Arc<Tokens>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    /// By service, so that one that hangs keeps no other from its answers.
+    in_flight: [Semaphore; Service::ALL.len()],
+    /// How far the clock of the cloud's services is ahead of ours, by the latest answer with a `Date`.
+    ahead: Mutex<Option<SignedDuration>>,
+    /// When each service last rejected a fresh token: it takes none, and more logins would not help.
+    rejected: Mutex<BTreeMap<Service, Instant>>,
+}
+
+impl Session {
+    /// A session that has not spoken yet.
+    ///
+    /// # Errors
+    /// If `cacert` cannot be used as a certificate authority.
+    ///
+    /// # Panics
+    /// If the process has no default rustls crypto provider.
+    pub fn new(config: Arc<CloudConfig>, metrics: Arc<Metrics>) -> Result<Session, ConfigError> {
+        Session::with_clock(config, metrics, Arc::new(Instant::now))
+    }
+
+    /// [`Session::new`] with another clock, for tests that do not wait for tokens to age.
+    ///
+    /// # Errors
+    /// As [`Session::new`].
+    pub fn with_clock(config: Arc<CloudConfig>, metrics: Arc<Metrics>, clock: Clock) -> Result<Session, ConfigError> {
+        let http = Arc::new(Http::new(&config)?);
+        if !config.verify {
+            tracing::warn!(
+                host = config.host(),
+                "verify is false in clouds.yaml: the cloud's certificates are not checked"
+            );
+        }
+        Ok(Session {
+            tokens: Tokens::new(config.clone(), http.clone(), metrics.clone(), clock.clone()),
+            in_flight: Service::ALL.map(|_| Semaphore::new(IN_FLIGHT)),
+            ahead: Mutex::default(),
+            rejected: Mutex::default(),
+            config,
+            http,
+            metrics,
+            clock,
+        })
+    }
+
+    /// The service's address. Logs in if need be.
+    ///
+    /// It is the override of clouds.yaml, else the catalogue's; Keystone's is the `auth_url`.
+    ///
+    /// # Errors
+    /// A failed login, [`Error::ServiceNotInCatalogue`], [`Error::RegionNotFound`], [`Error::Unscoped`].
+    pub async fn endpoint(&self, service: Service, deadline: Duration) -> Result<Endpoint, Failure> {
+        let current = self.tokens.current(end(deadline)).await?;
+        self.locate(service, &current.token)
+    }
+
+    /// The project that the token is for. Logs in if need be.
+    ///
+    /// # Errors
+    /// A failed login, and [`Error::Unscoped`].
+    pub async fn project(&self, deadline: Duration) -> Result<TokenProject, Failure> {
+        let current = self.tokens.current(end(deadline)).await?;
+        let project = current.token.project.clone();
+        project.ok_or(Error::Unscoped.at(Service::Identity))
+    }
+
+    /// The project of the token in hand; none before the first login.
+    pub fn known_project(&self) -> Option<TokenProject> {
+        self.tokens.held()?.project.clone()
+    }
+
+    /// The cloud's clock, as far as its answers have told it, when ours shows `now`.
+    pub fn cloud_time(&self, now: Timestamp) -> Timestamp {
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let ahead = ahead.or_else(|| Some(self.tokens.held()?.ahead)).unwrap_or_default();
+        now.saturating_add(ahead).unwrap_or(now)
+    }
+
+    /// GETs `url`, which must be of the service's own origin, with the token and `headers`.
+    ///
+    /// `deadline` bounds the whole: waiting for others, a login, and the body. Any status but 401 is an answer.
+    /// After a 401 the token is renewed and the call repeated, once.
+    ///
+    /// # Errors
+    /// A failed login has [`Service::Identity`]. [`Error::TokenRejected`] after a 401 with a fresh token;
+    /// for five minutes from then a 401 of this service no longer renews the token.
+    pub async fn get(
+        &self,
+        service: Service,
+        url: Url,
+        headers: &[(&'static str, &str)],
+        deadline: Duration,
+    ) -> Result<Answer, Failure> {
+        let deadline = end(deadline);
+        let Current { token, fresh } = self.tokens.current(deadline).await?;
+        let answer = self.ask(service, &url, headers, &token, deadline).await?;
+        if answer.status != 401 {
+            self.rejections().remove(&service);
+            return Ok(answer);
+        }
+        if !fresh && !self.rejects(service) {
+            let token = self.tokens.renewed(Some(&token), deadline).await?;
+            let answer = self.ask(service, &url, headers, &token, deadline).await?;
+            if answer.status != 401 {
+                return Ok(answer);
+            }
+        }
+        let now = (self.clock)();
+        self.rejections().entry(service).or_insert(now);
+        Err(Error::TokenRejected.at(service))
+    }
+
+    /// Has the token renewed before the next call, at most once in five minutes.
+    ///
+    /// To be called after [`Error::Forbidden`], [`Error::NotFound`], [`Error::ServiceNotInCatalogue`] or
+    /// [`Error::RegionNotFound`]: a token carries the roles and the catalogue of the time of its login.
+    pub fn doubt_token(&self) {
+        self.tokens.doubt();
+    }
+
+    fn locate(&self, service: Service, token: &Token) -> Result<Endpoint, Failure> {
+        let project = token.project.as_ref().map(|project| project.id.as_str());
+        let (url, overridden) = match self.config.overrides.get(&service) {
+            Some(text) => {
+                let url = web_url(&with_project(text, project.unwrap_or_default()));
+                let problem = "the endpoint override is no URL with the token's project in it";
+                (url.ok_or(Error::Unexpected(problem)), true)
+            }
+            None if service == Service::Identity => (Ok(self.config.auth_url.clone()), false),
+            None if token.is_unscoped() => (Err(Error::Unscoped), false),
+            None => (token.catalogue.find(service, &self.config), false),
+        };
+        Ok(Endpoint {
+            url: url.map_err(|error| error.at(service))?,
+            overridden,
+            token_project: project.map(str::to_owned),
+        })
+    }
+
+    /// One GET with one token.
+    async fn ask(
+        &self,
+        service: Service,
+        url: &Url,
+        headers: &[(&'static str, &str)],
+        token: &Token,
+        deadline: Deadline,
+    ) -> Result<Answer, Failure> {
+        if url.origin() != self.locate(service, token)?.url.origin() {
+            return Err(Error::AddressRefused(Refusal::OtherOrigin).at(service));
+        }
+        let permit = timeout_at(deadline, self.in_flight[service as usize].acquire()).await;
+        let _permit = permit.map_err(|_| Error::Timeout.at(service))?;
+
+        let mut value = HeaderValue::from_str(token.value.expose())
+            .map_err(|_| Error::Unexpected("the token is no header value").at(Service::Identity))?;
+        value.set_sensitive(true);
+        let mut request = self.http.client().get(url.clone());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.header("X-Auth-Token", value).build();
+        let request = request.map_err(|error| Error::of_transport(&error).at(service))?;
+
+        let started = Instant::now();
+        let answer = timeout_at(deadline, self.http.send(request)).await;
+        let answer = answer.unwrap_or(Err(Error::Timeout));
+        if let Ok(Answer { date: Some(date), .. }) = &answer {
+            let ahead = date.duration_since(Timestamp::now());
+            *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+        }
+        let outcome = match &answer {
+            Ok(answer) => Error::of_status(answer.status, answer.retry_after),
+            Err(error) => Some(error.clone()),
+        };
+        let outcome = outcome.as_ref().map_or("ok", Error::kind);
+        self.metrics.cloud_request(service.as_str(), outcome, started.elapsed());
+        answer.map_err(|error| error.at(service))
+    }
+
+    fn rejects(&self, service: Service) -> bool {
+        let now = (self.clock)();
+        let recent = |at: &Instant| now.saturating_duration_since(*at) < FIVE_MINUTES;
+        let mut rejections = self.rejections();
+        let rejects = rejections.get(&service).is_some_and(recent);
+        if !rejects {
+            rejections.remove(&service);
+        }
+        rejects
+    }
+
+    fn rejections(&self) -> MutexGuard<'_, BTreeMap<Service, Instant>> {
+        self.rejected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("host", &self.config.host()).finish_non_exhaustive()
+    }
+}
+
+fn end(deadline: Duration) -> Deadline {
+    Deadline::now() + deadline.min(LONGEST_DEADLINE)
+}

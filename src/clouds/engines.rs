@@ -1,0 +1,204 @@
+//! One task for each cloud asks Heat for its engines, with one call in flight, and its tenants read the answers.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, watch};
+use tracing::Instrument as _;
+
+use super::{Cloud, TenantName, Wake};
+use crate::{
+    api::Reason,
+    failure,
+    observation::{EngineAnswers, Outcome, engines::EngineAnswer},
+    probe,
+    schedule::{Turn, after},
+};
+
+/// After a 503 of Heat's own, which another engine may contradict.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// What one tenant asks of the task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// Who is woken.
+    pub tenant: TenantName,
+    /// How often it wants to know.
+    pub interval: Duration,
+    /// How long it is willing to wait.
+    pub deadline: Duration,
+}
+
+#[derive(Debug)]
+struct Inner {
+    answers: watch::Sender<Arc<EngineAnswers>>,
+    state: Mutex<State>,
+    /// Wishes have changed, or somebody is in a hurry.
+    changed: Notify,
+    wake: Wake,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By the tenant's UID.
+    wishes: HashMap<String, Wish>,
+    running: bool,
+    turn: Option<Turn>,
+    asked_at: Timestamp,
+}
+
+/// Heat's answers for one cloud, and the task that asks while somebody wants to know.
+#[derive(Debug)]
+pub struct EnginesTask(Arc<Inner>);
+
+/// A tenant's wish; it ends when this is dropped, and the task with the last of them.
+#[derive(Debug)]
+pub struct Subscription {
+    inner: Arc<Inner>,
+    uid: String,
+}
+
+impl EnginesTask {
+    pub(super) fn new(wake: Wake) -> Self {
+        let inner = Inner { answers: watch::Sender::default(), state: Mutex::default(), changed: Notify::new(), wake };
+        Self(Arc::new(inner))
+    }
+}
+
+impl Cloud {
+    /// Wishes to know Heat's answers. Starts the task where it is not running.
+    #[must_use]
+    pub fn subscribe(self: &Arc<Self>, uid: &str, wish: Wish) -> Subscription {
+        let inner = &self.engines.0;
+        let mut state = inner.lock();
+        state.wishes.insert(uid.to_owned(), wish);
+        if !state.running {
+            state.running = true;
+            let host = self.config.host();
+            tokio::spawn(run(self.clone()).instrument(tracing::info_span!("engines", %host)));
+        }
+        drop(state);
+        inner.changed.notify_one();
+        Subscription { inner: inner.clone(), uid: uid.to_owned() }
+    }
+}
+
+impl Subscription {
+    /// Wishes for something else.
+    pub fn change(&self, wish: Wish) {
+        if self.inner.lock().wishes.insert(self.uid.clone(), wish.clone()).as_ref() != Some(&wish) {
+            self.inner.changed.notify_one();
+        }
+    }
+
+    /// What Heat has said up to now.
+    #[must_use]
+    pub fn answers(&self) -> Arc<EngineAnswers> {
+        self.inner.answers.borrow().clone()
+    }
+
+    /// Waits for an answer after the one with this number.
+    pub async fn answer_after(&self, number: u64) {
+        let mut answers = self.inner.answers.subscribe();
+        // The sender lives as long as `self`, so this cannot fail.
+        let _ = answers.wait_for(|answers| answers.number > number).await;
+    }
+
+    /// Asks for an answer now, and says whether one will be fetched: Heat may have asked to be left alone, or
+    /// still be busy with a request that was given up.
+    #[must_use]
+    pub fn hurry(&self, now: Timestamp) -> bool {
+        let mut state = self.inner.lock();
+        let Some(turn) = &mut state.turn else { return true };
+        if turn.not_before.is_some_and(|until| until > now) {
+            return false;
+        }
+        turn.hurry(now);
+        drop(state);
+        self.inner.changed.notify_one();
+        true
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.inner.lock().wishes.remove(&self.uid);
+        self.inner.changed.notify_one();
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shortest interval and the longest deadline; `None` ends the task.
+    fn wish(&self) -> Option<(Duration, Duration)> {
+        let mut state = self.lock();
+        let interval = state.wishes.values().map(|wish| wish.interval).min();
+        let deadline = state.wishes.values().map(|wish| wish.deadline).max();
+        state.running = interval.is_some();
+        interval.zip(deadline)
+    }
+
+    /// How long to wait until Heat is asked again, under a wish that may have become more urgent.
+    fn wait(&self, interval: Duration, now: Timestamp) -> Duration {
+        let state = self.lock();
+        let Some(turn) = &state.turn else { return Duration::ZERO };
+        let next = turn.next.min(after(state.asked_at, interval)).max(turn.not_before.unwrap_or(now));
+        Duration::try_from(next.duration_since(now)).unwrap_or_default()
+    }
+}
+
+async fn run(cloud: Arc<Cloud>) {
+    let inner = &cloud.engines.0;
+    while let Some((interval, deadline)) = inner.wish() {
+        let wait = inner.wait(interval, Timestamp::now());
+        if wait > Duration::ZERO {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = inner.changed.notified() => {}
+            }
+            continue;
+        }
+        let outcome = ask(&cloud, deadline).await;
+        let now = Timestamp::now();
+        take_turn(&mut inner.lock(), &outcome, interval, now);
+        let before = inner.answers.borrow().clone();
+        let answers = Arc::new(before.as_ref().clone().and(outcome, now));
+        inner.answers.send_replace(answers.clone());
+        if answers.is_news_after(&before) {
+            let tenants: Vec<_> = inner.lock().wishes.values().map(|wish| wish.tenant.clone()).collect();
+            for tenant in tenants {
+                // Nobody listens any more only while the process ends.
+                let _ = inner.wake.send(tenant).await;
+            }
+        }
+    }
+}
+
+async fn ask(cloud: &Cloud, deadline: Duration) -> Outcome<EngineAnswer> {
+    failure::outcome(&cloud.session, probe::engines::ask(&cloud.session, deadline, Timestamp::now()).await)
+}
+
+fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Duration, now: Timestamp) {
+    let mut turn = state.turn.take().unwrap_or_else(|| Turn::first(None, interval, 0.0, now));
+    match outcome {
+        Outcome::Seen(EngineAnswer::Listed(_)) | Outcome::NotOffered => turn.seen(interval, 0.0, now),
+        Outcome::Seen(EngineAnswer::Unanswered) => turn.seen(ASK_AGAIN.min(interval), 0.0, now),
+        Outcome::Failed(failure) => {
+            turn.failed(failure, interval, 0.0, now);
+            // Requests that were given up pile up in heat-api.
+            if failure.reason == Reason::Timeout && !failure.transient {
+                turn.next = after(now, interval);
+                turn.not_before = Some(turn.next);
+            }
+        }
+    }
+    state.asked_at = now;
+    state.turn = Some(turn);
+}

@@ -1,0 +1,192 @@
+//! Pure: what there is to tell when one status follows another.
+//!
+//! Everything is read from the difference of the stored data, host by host, so that False → Unknown → False and
+//! a restart of the operator tell nothing twice.
+
+mod engines;
+
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::{
+    api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
+    condition,
+    observation::ProbeKind,
+    status::{caches, condition_of},
+    target::Target,
+};
+
+/// The closed set of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "docs/reasons.md says of each what it means")]
+pub enum EventReason {
+    EngineDown,
+    EngineRecovered,
+    EngineUnresponsive,
+    AllEnginesDown,
+    EngineForgotten,
+    CachesUnhealthy,
+    CacheCreateFailed,
+    CachesRecovered,
+    AuthenticationFailed,
+    ObservationFailed,
+    ObservationRecovered,
+}
+
+impl EventReason {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::EngineDown,
+        Self::EngineRecovered,
+        Self::EngineUnresponsive,
+        Self::AllEnginesDown,
+        Self::EngineForgotten,
+        Self::CachesUnhealthy,
+        Self::CacheCreateFailed,
+        Self::CachesRecovered,
+        Self::AuthenticationFailed,
+        Self::ObservationFailed,
+        Self::ObservationRecovered,
+    ];
+
+    /// `Warning` or `Normal`.
+    #[must_use]
+    pub const fn type_(self) -> &'static str {
+        match self {
+            Self::EngineRecovered | Self::CachesRecovered | Self::ObservationRecovered | Self::EngineForgotten => {
+                "Normal"
+            }
+            _ => "Warning",
+        }
+    }
+}
+
+impl fmt::Display for EventReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// One event to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Why.
+    pub reason: EventReason,
+    /// What it is about: a host, a list of probes, or nothing in particular.
+    pub about: String,
+    /// The sentence for people.
+    pub note: String,
+    /// The state that is left, by the times that are stored with it.
+    pub left: String,
+}
+
+impl Notice {
+    /// A name that the same transition of the same resource always gets, so that it is told exactly once.
+    #[must_use]
+    pub fn name(&self, tenant: &str, uid: &str) -> String {
+        let key = [uid, &self.reason.to_string(), &self.about, &self.left].join("\n");
+        // An event's name may have 253 characters.
+        let prefix: String = tenant.chars().take(230).collect();
+        format!("{}.{:016x}", prefix.trim_end_matches(['.', '-']), fnv1a(key.as_bytes()))
+    }
+}
+
+/// FNV-1a: unlike the standard library's hasher, the same in every version.
+#[must_use]
+pub fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// What there is to tell.
+#[must_use]
+pub fn transitions(target: &Target, old: &CloudTenantStatus, new: &CloudTenantStatus) -> Vec<Notice> {
+    let mut notices = engines::transitions(old, new);
+    notices.extend(caches_transition(target, old, new));
+    notices.extend(observation_transitions(old, new));
+    notices
+}
+
+fn caches_transition(target: &Target, old: &CloudTenantStatus, new: &CloudTenantStatus) -> Option<Notice> {
+    let healthy = Reason::AllCachesHealthy;
+    let before = old.caches.as_ref().map_or(healthy, |block| caches::reason(block, &target.caches));
+    let now = caches::reason(new.caches.as_ref()?, &target.caches);
+    if before == now {
+        return None;
+    }
+    let (reason, note) = match now {
+        Reason::CacheErrors => (EventReason::CachesUnhealthy, "Cache instances are in error."),
+        Reason::CacheCreateFailed => (EventReason::CacheCreateFailed, "Cache instances failed to be created."),
+        _ => (EventReason::CachesRecovered, "No cache instance is in error any more."),
+    };
+    Some(notice(reason, "", note.to_owned(), old, &[ProbeKind::Caches]))
+}
+
+/// One notice for each write, naming the probes. A refused login says what all the failures are that follow
+/// from it.
+fn observation_transitions(old: &CloudTenantStatus, new: &CloudTenantStatus) -> Vec<Notice> {
+    let since = |then: &CloudTenantStatus, now: &CloudTenantStatus| -> Vec<ProbeKind> {
+        let failing = ProbeKind::ALL.into_iter().filter(|kind| failing(now, *kind).is_some());
+        failing.filter(|kind| failing_reason_is_new(then, *kind)).collect()
+    };
+    let mut notices = Vec::new();
+    let failed = since(old, new);
+    let refused = |status, kind: &ProbeKind| failing(status, *kind) == Some(Reason::AuthenticationFailed);
+    let was_refused = ProbeKind::ALL.iter().any(|kind| refused(old, kind));
+    let is_refused: Vec<_> = ProbeKind::ALL.into_iter().filter(|kind| refused(new, kind)).collect();
+    if !is_refused.is_empty() {
+        if !was_refused {
+            let note = "Keystone refuses the credential: correct it in the Secret.".to_owned();
+            notices.push(notice(EventReason::AuthenticationFailed, "", note, old, &is_refused));
+        }
+    } else if let Some(first) = failed.first() {
+        let reason = failing(new, *first).map_or("", Reason::as_str);
+        let note = format!("Could not see {}: {reason}.", names(&failed));
+        notices.push(notice(EventReason::ObservationFailed, &names(&failed), note, old, &failed));
+    }
+    let sees_again = |kind: &ProbeKind| {
+        let seen = condition::reason(&new.conditions, condition_of(*kind));
+        let verdict = |reason: Reason| matches!(reason.class(), Class::Well | Class::Bad);
+        failing(old, *kind).is_some() && seen.is_some_and(verdict)
+    };
+    let recovered: Vec<_> = ProbeKind::ALL.into_iter().filter(sees_again).collect();
+    if !recovered.is_empty() {
+        let note = format!("Can see {} again.", names(&recovered));
+        notices.push(notice(EventReason::ObservationRecovered, &names(&recovered), note, old, &recovered));
+    }
+    notices
+}
+
+fn failing_reason_is_new(old: &CloudTenantStatus, kind: ProbeKind) -> bool {
+    failing(old, kind).is_none()
+}
+
+/// Why the probe cannot see, where it cannot. What may still arrive counts only once it takes a person.
+fn failing(status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
+    let reason = condition::reason(&status.conditions, condition_of(kind))?;
+    let stalled = condition::find(&status.conditions, ty::STALLED).is_some();
+    let fails = match reason.class() {
+        Class::Passing => true,
+        Class::Stalled => stalled || !reason.may_still_arrive(),
+        Class::Well | Class::Bad | Class::NotAsked => false,
+    };
+    fails.then_some(reason)
+}
+
+fn names(kinds: &[ProbeKind]) -> String {
+    kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn notice(reason: EventReason, about: &str, note: String, old: &CloudTenantStatus, kinds: &[ProbeKind]) -> Notice {
+    let text = |time: &Time| time.0.to_string();
+    let left = kinds.iter().map(|kind| {
+        let since = condition::find(&old.conditions, condition_of(*kind));
+        let observed = crate::status::observed_at(old, *kind);
+        format!(
+            "{}/{}",
+            since.map(|condition| text(&condition.last_transition_time)).unwrap_or_default(),
+            observed.map(|at| at.to_string()).unwrap_or_default()
+        )
+    });
+    Notice { reason, about: about.to_owned(), note, left: left.collect::<Vec<_>>().join(",") }
+}

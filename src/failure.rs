@@ -1,0 +1,214 @@
+//! Pure: the one mapping from what went wrong to what the user is told and when it is tried again.
+
+use std::fmt;
+
+use crate::{
+    api::Reason,
+    cloud::{self, ConfigError, Error, Service, Session},
+    observation::{Failure, Outcome},
+};
+
+/// What stands between a tenant and its session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretError {
+    /// The Secret does not exist.
+    NotFound {
+        /// The Secret.
+        secret: String,
+    },
+    /// The Secret lacks the key, or what is there is not text.
+    KeyMissing {
+        /// The Secret.
+        secret: String,
+    },
+    /// The operator's ServiceAccount may not read it.
+    Denied {
+        /// The Secret.
+        secret: String,
+    },
+    /// The API server did not answer.
+    Unavailable,
+}
+
+/// What a tenant is told when its Secret cannot be read.
+#[must_use]
+pub fn of_secret(error: &SecretError) -> Failure {
+    match error {
+        SecretError::NotFound { secret } => fatal(
+            Reason::SecretNotFound,
+            format!("Secret {secret} does not exist: create it in this namespace with the key clouds.yaml."),
+        ),
+        SecretError::KeyMissing { secret } => fatal(
+            Reason::SecretKeyMissing,
+            format!("Secret {secret} has no key clouds.yaml with text in it: add the key."),
+        ),
+        SecretError::Denied { secret } => fatal(
+            Reason::Forbidden,
+            format!("The operator may not read Secret {secret}: grant its ServiceAccount get on Secrets here."),
+        ),
+        SecretError::Unavailable => passing(
+            Reason::ConnectionFailed,
+            "The Kubernetes API did not give out the Secret: it is asked again.".to_owned(),
+        ),
+    }
+}
+
+/// What a tenant is told when its clouds.yaml cannot be used.
+#[must_use]
+pub fn of_config(error: &ConfigError) -> Failure {
+    let reason = match error {
+        ConfigError::CloudNotFound { .. } => Reason::CloudNotFound,
+        ConfigError::Invalid { .. } => Reason::InvalidCloudConfig,
+    };
+    fatal(reason, error.to_string())
+}
+
+/// How a question ended. A token carries the roles and the catalogue of its login, so after some failures a new
+/// one may know better.
+pub fn outcome<T>(session: &Session, answer: Result<T, cloud::Failure>) -> Outcome<T> {
+    let failure = match answer {
+        Ok(seen) => return Outcome::Seen(seen),
+        Err(failure) => failure,
+    };
+    tracing::debug!(%failure, "could not see");
+    if let Error::Forbidden | Error::NotFound | Error::RegionNotFound { .. } = failure.error {
+        session.doubt_token();
+    }
+    of_call(&failure).map_or(Outcome::NotOffered, Outcome::Failed)
+}
+
+/// What a tenant is told of a failed call; `None` where the catalogue just does not have the service.
+#[must_use]
+pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
+    let service = failure.service;
+    let told = match &failure.error {
+        Error::ServiceNotInCatalogue => return None,
+        // Heat's list comes only after its RPC time-out, so silence beyond that is said at once.
+        Error::Timeout if service == Service::Orchestration => said_at_once(
+            Reason::Timeout,
+            "Heat did not answer in time: look at heat-api and the message broker.".to_owned(),
+        ),
+        Error::Timeout => passing(
+            Reason::Timeout,
+            format!("{service} did not answer in time: look at the service, or raise timeout."),
+        ),
+        Error::ConnectionFailed => passing(
+            Reason::ConnectionFailed,
+            format!("No connection to {service}: look at the service and the network."),
+        ),
+        Error::Dns => passing(
+            Reason::DNSFailed,
+            format!("The host name of {service} does not resolve: look at DNS and {}.", at(service)),
+        ),
+        Error::CertificateUntrusted => fatal(
+            Reason::CertificateUntrusted,
+            format!("The certificate of {service} is not trusted: add its authority to the Secret's key cacert."),
+        ),
+        Error::AddressRefused(why) => {
+            fatal(Reason::AddressRefused, format!("{service} is not called, since {why}: correct {}.", at(service)))
+        }
+        Error::LoginRefused => fatal(
+            Reason::AuthenticationFailed,
+            "Keystone refuses the credential: correct it in the Secret's clouds.yaml.".to_owned(),
+        ),
+        Error::Unscoped => fatal(
+            Reason::InvalidCloudConfig,
+            "The token is for no project: name the project in the Secret's clouds.yaml.".to_owned(),
+        ),
+        Error::TokenRejected => fatal(Reason::TokenRejected, token_rejected(service)),
+        Error::Forbidden => fatal(Reason::Forbidden, forbidden(service)),
+        Error::NotFound => fatal(
+            Reason::EndpointNotFound,
+            format!("{service} is not where the catalogue says: correct {}.", at(service)),
+        ),
+        Error::RegionNotFound { region, known } => fatal(
+            Reason::RegionNotFound,
+            format!("The catalogue has no region {region} for {service}: use one of {}.", known.join(", ")),
+        ),
+        Error::RateLimited { .. } => {
+            passing(Reason::RateLimited, format!("{service} asks for fewer requests: it is asked again later."))
+        }
+        Error::ServiceUnavailable { .. } => passing(
+            Reason::ServiceUnavailable,
+            format!("{service} is not available: look at it and at what stands before it."),
+        ),
+        Error::GatewayTimeout if service == Service::Orchestration => passing(
+            Reason::ServiceUnavailable,
+            "A proxy gave up on Heat: raise the proxy's time-out above Heat's rpc_response_timeout.".to_owned(),
+        ),
+        Error::GatewayTimeout => {
+            passing(Reason::ServiceUnavailable, format!("A proxy gave up on {service}: look at the service behind it."))
+        }
+        Error::ServerError => passing(Reason::ServerError, format!("{service} failed: look at its log.")),
+        Error::UnexpectedStatus(status) => said_at_once(
+            Reason::UnexpectedAnswer,
+            format!("{service} answered with the unexpected status {status}: look at its log and at {}.", at(service)),
+        ),
+        Error::Unexpected(what) => said_at_once(
+            Reason::UnexpectedAnswer,
+            format!("{service} is not understood, since {what}: look at {}.", at(service)),
+        ),
+        Error::BodyTooLarge => said_at_once(
+            Reason::UnexpectedAnswer,
+            format!("{service} answered with more than 16 MiB: look at the service."),
+        ),
+    };
+    Some(Failure { retry_after: failure.retry_after(), ..told })
+}
+
+fn token_rejected(service: Service) -> String {
+    match service {
+        Service::Cache => "DCS refuses a fresh token: some regions take only signed requests (AK/SK) for DCS, which \
+                           are not supported, so set probes.caches.policy to Disabled."
+            .to_owned(),
+        _ => {
+            format!("{service} refuses a token that Keystone has just issued: look at its keystone_authtoken settings.")
+        }
+    }
+}
+
+fn forbidden(service: Service) -> String {
+    match service {
+        Service::Orchestration => "Heat refused the engine list: grant the credential the admin role in its project, \
+                                   or set probes.engines.policy to Disabled."
+            .to_owned(),
+        Service::Compute => "Nova refused the usage: grant the credential a role in the project that is observed, or \
+                             the admin role, or set probes.usage.policy to Disabled."
+            .to_owned(),
+        Service::Cache => "DCS refused the project's instances: grant the credential a reading role for DCS in the \
+                           project, or set probes.caches.policy to Disabled."
+            .to_owned(),
+        Service::Identity => "Keystone refused a question: grant the credential a role in its project.".to_owned(),
+    }
+}
+
+/// Where the user can correct a service's address.
+const fn at(service: Service) -> &'static str {
+    match service {
+        Service::Identity => "auth_url in clouds.yaml",
+        Service::Orchestration => "its catalogue entry or orchestration_endpoint_override",
+        Service::Cache => "its catalogue entry or dcs_endpoint_override",
+        Service::Compute => "its catalogue entry or compute_endpoint_override",
+    }
+}
+
+/// A person must act, so it is said at once.
+const fn fatal(reason: Reason, message: String) -> Failure {
+    said_at_once(reason, message)
+}
+
+/// It is said at the first time.
+const fn said_at_once(reason: Reason, message: String) -> Failure {
+    Failure { reason, message, retry_after: None, transient: false }
+}
+
+/// A single one may pass by itself.
+const fn passing(reason: Reason, message: String) -> Failure {
+    Failure { reason, message, retry_after: None, transient: true }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.message)
+    }
+}

@@ -1,0 +1,32 @@
+//! Reports the health and the usage of OpenStack tenants as Kubernetes resources.
+//!
+//! A `CloudTenant` goes through the operator in one direction, and each station is one module:
+//!
+//! ```text
+//! CloudTenant ──> Target ──> Session ──> probes ──> Observations ──> status ──> patch, events, metrics
+//!   (api)        (target)    (cloud)    (probe/*)   (observation)   (status)        (reconcile)
+//!                  pure        I/O         I/O       plain data       pure             I/O
+//! ```
+//!
+//! Only the stations marked I/O know HTTP, tokio or a Kubernetes client. Beside the line stands one thing: Heat's
+//! list of engines belongs to the cloud and not to the tenant, so [`clouds`] keeps one task for each credential
+//! that asks for it, and the tenants' passes read its latest answers.
+
+pub mod api;
+pub mod cloud;
+pub mod clouds;
+pub mod condition;
+pub mod controller;
+pub mod event;
+pub mod failure;
+pub mod metrics;
+pub mod observation;
+pub mod probe;
+pub mod reconcile;
+pub mod schedule;
+pub mod secrets;
+pub mod server;
+pub mod status;
+pub mod target;
+pub mod tenant;
+pub mod writer;

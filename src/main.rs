@@ -1,0 +1,138 @@
+//! The command line: arguments, telemetry, wiring, shutdown. The only place that exits.
+
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use cloudtenant_operator::{api, controller::Operator, metrics::Metrics, server};
+use kube::{Client, Config};
+use tokio::{net::TcpListener, signal::unix::SignalKind};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// How long the passes that are under way may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(4);
+
+/// Reports the health and the usage of OpenStack tenants as Kubernetes resources.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the operator until SIGTERM.
+    Run(Run),
+    /// Prints the CustomResourceDefinition as YAML.
+    Crd,
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// The namespace whose CloudTenants are looked at; all namespaces if not given.
+    #[arg(long, env = "WATCH_NAMESPACE")]
+    namespace: Option<String>,
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, env = "LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// What is logged, as the crate tracing-subscriber reads it, such as `debug` or `cloudtenant_operator=debug`.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    log: String,
+    /// How it is logged.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// The name of this process in events.
+    #[arg(long, env = "POD_NAME", default_value = "cloudtenant-operator")]
+    instance: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Run(arguments) => run(&arguments),
+        Command::Crd => print_crd(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cloudtenant-operator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_crd() -> anyhow::Result<()> {
+    print!("{}", api::crd_yaml()?);
+    Ok(())
+}
+
+fn run(arguments: &Run) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&arguments.log).with_context(|| format!("--log {}", arguments.log))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match arguments.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    // One provider for the API server and the clouds; nothing else in the process can have installed another.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Runtime::new()?;
+    let done = runtime.block_on(operate(arguments));
+    // What only reads is not waited for.
+    runtime.shutdown_background();
+    done
+}
+
+async fn operate(arguments: &Run) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    tokio::spawn(signalled(shutdown.clone())?);
+    let mut config = Config::infer().await.context("no way to the Kubernetes API")?;
+    // A call that hangs or that the API server refuses for now is ours to try again, and not for minutes.
+    config.default_retry = false;
+    config.connect_timeout = Some(Duration::from_secs(10));
+    let client = Client::try_from(config)?;
+    let listener =
+        TcpListener::bind(arguments.listen).await.with_context(|| format!("--listen {}", arguments.listen))?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %listener.local_addr()?, "started");
+    let metrics = Arc::new(Metrics::new());
+    let readiness = server::Readiness::default();
+    let server = tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone(), shutdown.clone()));
+    let operator =
+        Operator::new(client, arguments.namespace.clone(), arguments.instance.clone(), metrics, shutdown.clone());
+    let mut operator = tokio::spawn(operator.run(move || readiness.ready()));
+    tokio::select! {
+        ended = &mut operator => ended.context("the controller broke off")?,
+        () = shutdown.cancelled() => {
+            // Passes stop waiting at once; a write that is under way may end.
+            if tokio::time::timeout(GRACE, &mut operator).await.is_err() {
+                tracing::warn!("passes were still under way");
+            }
+        }
+        ended = server => ended?.context("the server for /metrics broke off")?,
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn signalled(shutdown: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = tokio::signal::unix::signal(SignalKind::terminate())?;
+    let mut interrupt = tokio::signal::unix::signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        shutdown.cancel();
+    })
+}

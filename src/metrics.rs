@@ -1,0 +1,142 @@
+//! What Prometheus reads. Labels come from closed sets: no ids, no names of hosts or tenants.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::event::EventReason;
+
+/// In seconds. Heat says "all engines are down" after 60, hence a bound just above.
+const BUCKETS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 65.0];
+
+/// The process' metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    durations: Family<Service, Histogram>,
+    logins: Family<Outcome, Counter>,
+    passes: Family<Outcome, Counter>,
+    writes: Family<Outcome, Counter>,
+    events: Family<Event, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    service: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Service {
+    service: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Event {
+    reason: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// Metrics that have counted nothing.
+    pub fn new() -> Metrics {
+        let mut registry = Registry::with_prefix("cloudtenant");
+        let requests = Family::default();
+        let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
+        let logins = Family::default();
+        registry.register(
+            "cloud_requests",
+            "Requests to services of the cloud, by service and outcome",
+            requests.clone(),
+        );
+        registry.register(
+            "cloud_request_duration_seconds",
+            "Time to a complete answer of a service of the cloud, or to its failure",
+            durations.clone(),
+        );
+        registry.register("cloud_logins", "Logins with Keystone, by outcome", logins.clone());
+        let passes = Family::default();
+        registry.register("reconciles", "Passes over a CloudTenant, by outcome", passes.clone());
+        let writes = Family::default();
+        registry.register("status_writes", "Writes of a status to the API server, by outcome", writes.clone());
+        let events = Family::default();
+        registry.register("events", "Events told, by reason and outcome", events.clone());
+        Metrics { registry, requests, durations, logins, passes, writes, events }
+    }
+
+    /// Counts a request to a service of the cloud; `outcome` is `ok` or the error's kind.
+    pub fn cloud_request(&self, service: &'static str, outcome: &'static str, took: Duration) {
+        self.requests.get_or_create(&Request { service, outcome }).inc();
+        self.durations.get_or_create(&Service { service }).observe(took.as_secs_f64());
+    }
+
+    /// Counts a login; `outcome` is `ok` or the error's kind.
+    pub fn cloud_login(&self, outcome: &'static str) {
+        self.logins.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Counts a pass over a tenant.
+    pub fn reconciled(&self, ok: bool) {
+        self.passes.get_or_create(&Outcome { outcome: outcome(ok) }).inc();
+    }
+
+    /// Counts a write of a status.
+    pub fn status_written(&self, ok: bool) {
+        self.writes.get_or_create(&Outcome { outcome: outcome(ok) }).inc();
+    }
+
+    /// Counts an event that was told, or could not be.
+    pub fn event(&self, reason: EventReason, ok: bool) {
+        self.events.get_or_create(&Event { reason: reason.to_string(), outcome: outcome(ok) }).inc();
+    }
+
+    /// All metrics as OpenMetrics text, version 1.0.0.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+const fn outcome(ok: bool) -> &'static str {
+    if ok { "ok" } else { "error" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_labels() {
+        let metrics = Metrics::new();
+        metrics.cloud_request("compute", "ok", Duration::from_millis(20));
+        metrics.cloud_login("login_refused");
+        let text = metrics.encode();
+        for line in [
+            r#"cloudtenant_cloud_requests_total{service="compute",outcome="ok"} 1"#,
+            r#"cloudtenant_cloud_request_duration_seconds_bucket{le="0.025",service="compute"} 1"#,
+            r#"cloudtenant_cloud_logins_total{outcome="login_refused"} 1"#,
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Plain data: what a probe saw, or why it could not see.
+
+pub mod engines;
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use jiff::Timestamp;
+
+pub use engines::{EngineAnswers, EngineList, EngineRow};
+
+use crate::api::{CacheCounts, Reason};
+
+/// The three probes, in the order in which `Ready` names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ProbeKind {
+    /// Heat's orchestration engines.
+    Engines,
+    /// DCS instances.
+    Caches,
+    /// Nova's usage.
+    Usage,
+}
+
+impl ProbeKind {
+    /// All probes.
+    pub const ALL: [Self; 3] = [Self::Engines, Self::Caches, Self::Usage];
+}
+
+impl fmt::Display for ProbeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Engines => "engines",
+            Self::Caches => "caches",
+            Self::Usage => "usage",
+        })
+    }
+}
+
+/// Why a probe could not see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The reason that its condition gets.
+    pub reason: Reason,
+    /// One sentence of what to do; nothing in it changes from one pass to the next.
+    pub message: String,
+    /// How long the cloud asked to be left alone.
+    pub retry_after: Option<Duration>,
+    /// A single one is no verdict: it may well pass by itself.
+    pub transient: bool,
+}
+
+/// How one look at a service ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome<T> {
+    /// The service answered.
+    Seen(T),
+    /// The cloud's catalogue has no such service.
+    NotOffered,
+    /// Could not see.
+    Failed(Failure),
+}
+
+/// The project's cache instances as DCS counts them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caches {
+    /// Over all kinds.
+    pub all: CacheCounts,
+    /// By kind.
+    pub kinds: BTreeMap<String, CacheCounts>,
+}
+
+/// What the project's servers have used, summed over all pages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Usage {
+    /// The window as Nova echoed it.
+    pub start: Timestamp,
+    /// The window as Nova echoed it.
+    pub end: Timestamp,
+    /// `None`: Nova cannot page, and nobody can know.
+    pub complete: Option<bool>,
+    /// Servers that existed in the window.
+    pub servers: u64,
+    /// Those that still exist.
+    pub active_servers: u64,
+    /// Hours.
+    pub server_hours: f64,
+    /// vCPUs × hours.
+    pub vcpu_hours: f64,
+    /// MB × hours.
+    pub memory_mb_hours: f64,
+    /// GB × hours.
+    pub disk_gb_hours: f64,
+}

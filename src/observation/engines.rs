@@ -1,0 +1,194 @@
+//! What Heat has answered to the question for its engines, over time.
+//!
+//! Heat's list is the same for every tenant of a cloud, so these answers are shared by all that use one
+//! credential. What a tenant makes of them is decided in [`crate::status`].
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Failure, Outcome};
+
+/// Heat's own default, for rows that do not say.
+pub const DEFAULT_REPORT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// One row of Heat's list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineRow {
+    /// The row's own id.
+    pub id: String,
+    /// The host, as Heat was told to call it.
+    pub host: String,
+    /// `heat-engine`.
+    pub binary: String,
+    /// `engine`.
+    pub topic: String,
+    /// Heat's own verdict.
+    pub says_down: bool,
+    /// The last report, by the cloud's clock; `None` if unreadable.
+    pub heartbeat: Option<Timestamp>,
+    /// When the row came to be, by the cloud's clock.
+    pub created: Option<Timestamp>,
+    /// How often the engine reports.
+    pub report_interval: Duration,
+}
+
+impl EngineRow {
+    /// Down means that Heat says so **and** that the last report is older than two intervals: Heats before 13
+    /// call an engine down after one. An unreadable report leaves it to Heat.
+    #[must_use]
+    pub fn is_down(&self, cloud_now: Timestamp) -> bool {
+        self.says_down && self.heartbeat.is_none_or(|beat| age(beat, cloud_now) > self.report_interval * 2)
+    }
+
+    /// Whether both rows are of the same kind of engine on the same host.
+    #[must_use]
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.host == other.host && self.binary == other.binary && self.topic == other.topic
+    }
+}
+
+/// One list of engines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineList {
+    /// The rows in any order.
+    pub rows: Vec<EngineRow>,
+    /// The cloud's clock when it answered; ours where the answer bore no `Date`.
+    pub cloud_now: Timestamp,
+}
+
+impl EngineList {
+    /// The longest report interval of all rows.
+    #[must_use]
+    pub fn report_interval(&self) -> Option<Duration> {
+        self.rows.iter().map(|row| row.report_interval).max()
+    }
+
+    /// Which rows are down: what makes one list differ from the next for those who read it.
+    fn downs(&self) -> Vec<(&str, bool)> {
+        let mut downs: Vec<_> = self.rows.iter().map(|row| (row.id.as_str(), row.is_down(self.cloud_now))).collect();
+        downs.sort_unstable();
+        downs
+    }
+}
+
+/// What Heat says when it is asked for its engines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineAnswer {
+    /// 200: an engine answered with the list.
+    Listed(EngineList),
+    /// Heat's own 503: an engine took the request and did not answer, or there is none.
+    Unanswered,
+}
+
+/// A row of 503s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silence {
+    /// How many, without a 200 between.
+    pub count: u32,
+    /// When the first of them came.
+    pub since: Timestamp,
+    /// When the last of them came.
+    pub last: Timestamp,
+    /// The number of the answer that was the last of them.
+    pub number: u64,
+}
+
+/// Heat's answers up to now, as far as verdicts need them. Numbers start with the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineAnswers {
+    /// Counts everything that came of asking, failures too; 0 before the first.
+    pub number: u64,
+    /// When the last answer or failure came.
+    pub at: Timestamp,
+    /// When Heat last answered, either way.
+    pub answered_at: Option<Timestamp>,
+    /// When Heat first answered.
+    pub first_at: Option<Timestamp>,
+    /// The latest list.
+    pub list: Option<EngineList>,
+    /// 200s since the last 503.
+    pub listed_in_row: u32,
+    /// The latest row of 503s; it goes on while `listed_in_row` is 0.
+    pub silence: Option<Silence>,
+    /// What kept us from an answer the last times, and how many times.
+    pub failed: Option<(Failure, u32)>,
+    /// The catalogue has no orchestration.
+    pub not_offered: bool,
+}
+
+impl EngineAnswers {
+    /// These answers and one more. Failures neither lengthen nor end a row of answers.
+    #[must_use]
+    pub fn and(mut self, outcome: Outcome<EngineAnswer>, now: Timestamp) -> Self {
+        self.number += 1;
+        self.at = now;
+        self.not_offered = matches!(outcome, Outcome::NotOffered);
+        let before = self.failed.take();
+        match outcome {
+            Outcome::NotOffered => {}
+            Outcome::Failed(failure) => {
+                self.failed = Some((failure, before.map_or(0, |(_, times)| times).saturating_add(1)));
+            }
+            Outcome::Seen(answer) => {
+                self.answered_at = Some(now);
+                self.first_at.get_or_insert(now);
+                match answer {
+                    EngineAnswer::Listed(list) => {
+                        self.list = Some(list);
+                        self.listed_in_row = self.listed_in_row.saturating_add(1);
+                    }
+                    EngineAnswer::Unanswered => {
+                        let silence = self.silence.filter(|_| self.listed_in_row == 0);
+                        self.silence = Some(Silence {
+                            count: silence.map_or(0, |silence| silence.count).saturating_add(1),
+                            since: silence.map_or(now, |silence| silence.since),
+                            last: now,
+                            number: self.number,
+                        });
+                        self.listed_in_row = 0;
+                    }
+                }
+            }
+        }
+        self
+    }
+
+    /// The row of 503s that is going on.
+    #[must_use]
+    pub fn unanswered(&self) -> Option<Silence> {
+        self.silence.filter(|_| self.listed_in_row == 0)
+    }
+
+    /// How often engines report, as far as was ever seen.
+    #[must_use]
+    pub fn report_interval(&self) -> Duration {
+        self.list.as_ref().and_then(EngineList::report_interval).unwrap_or(DEFAULT_REPORT_INTERVAL)
+    }
+
+    /// How long Heat has been answering without a 503.
+    #[must_use]
+    pub fn quiet_for(&self, now: Timestamp) -> Duration {
+        let since = self.silence.map(|silence| silence.last).or(self.first_at);
+        since.map_or(Duration::ZERO, |since| age(since, now))
+    }
+
+    /// Whether those who read `before` have to look again at once: anything but one more list like the last one,
+    /// in quiet times.
+    #[must_use]
+    pub fn is_news_after(&self, before: &Self) -> bool {
+        let same_rows = self.list.as_ref().map(EngineList::downs) == before.list.as_ref().map(EngineList::downs);
+        let restless = |answers: &Self| answers.silence.is_some() && answers.listed_in_row <= 65;
+        !same_rows
+            || restless(self)
+            || self.failed != before.failed
+            || self.not_offered != before.not_offered
+            || before.number == 0
+    }
+}
+
+/// How long ago; nothing is older than no time at all.
+#[must_use]
+pub fn age(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(then)).unwrap_or(Duration::ZERO)
+}

@@ -1,0 +1,58 @@
+//! The three questions that the cloud is asked. Each file says where it asks and how the answer is read; what
+//! it means is decided in [`crate::status`].
+
+pub mod caches;
+pub mod engines;
+pub mod usage;
+
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::cloud::Error;
+
+/// Adds segments to an endpoint's path.
+fn join(endpoint: &Url, segments: &[&str]) -> Result<Url, Error> {
+    let mut url = endpoint.clone();
+    {
+        let mut path = url.path_segments_mut().map_err(|()| Error::Unexpected("the endpoint is not a web address"))?;
+        path.pop_if_empty().extend(segments);
+    }
+    url.set_query(None);
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// Whether a path segment is an API version, such as `v2.1`.
+fn is_version(segment: &str) -> bool {
+    segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+fn read<T: DeserializeOwned>(body: &[u8], problem: &'static str) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|_| Error::Unexpected(problem))
+}
+
+/// A timestamp as OpenStack writes it: often without a zone, which means UTC, and without a fraction.
+fn openstack_time(text: &str) -> Option<jiff::Timestamp> {
+    let utc = |civil: jiff::civil::DateTime| Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp());
+    text.parse::<jiff::Timestamp>().ok().or_else(|| utc(text.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_with_and_without_zone_and_fraction() {
+        for (text, second) in [
+            ("2026-11-22T05:09:46.000000", Some(1_795_324_186)),
+            ("2026-11-22T05:09:46", Some(1_795_324_186)),
+            ("2026-11-22T05:09:46Z", Some(1_795_324_186)),
+            ("2026-11-22 05:09:46", Some(1_795_324_186)),
+            ("2026-11-22T06:09:46+01:00", Some(1_795_324_186)),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            assert_eq!(openstack_time(text).map(jiff::Timestamp::as_second), second, "{text}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Nova: `GET {endpoint}/os-simple-tenant-usage/{project}`, what the project's servers have used.
+//!
+//! Below microversion 2.40 Nova cuts its answer silently; from then on it pages, and the totals are per page.
+
+mod window;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use url::Url;
+
+use super::{join, openstack_time, read};
+use crate::{
+    cloud::{Answer, Error, Failure, Service, Session},
+    observation::Usage,
+    target::Target,
+};
+pub use window::{Window, window};
+
+/// The first microversion that pages, in both of the header's forms.
+const PAGED: [(&str, &str); 2] = [("OpenStack-API-Version", "compute 2.40"), ("X-OpenStack-Nova-API-Version", "2.40")];
+
+/// Nova's default `max_limit`: so many rows without pages mean that there may be more.
+const MAX_LIMIT: u64 = 1000;
+
+/// A tenant with more pages is beyond what one pass can read.
+const MOST_PAGES: usize = 1000;
+
+/// Asks Nova for the current period, page by page, with one page in memory at a time.
+///
+/// # Errors
+/// No login, no answer, or none that is Nova's.
+pub async fn ask(session: &Session, target: &Target, now: Timestamp) -> Result<Usage, Failure> {
+    let service = Service::Compute;
+    let failure = |error| Failure { service, error };
+    let endpoint = session.endpoint(service, target.timeout).await?;
+    let url = join(&endpoint.url, &["os-simple-tenant-usage", &target.project_id]).map_err(failure)?;
+    let window = window(session.cloud_time(now));
+    let mut sum = Sum::new(window);
+    let mut headers = &PAGED[..];
+    let mut marker: Option<String> = None;
+    for _ in 0..MOST_PAGES {
+        let address = page_address(&url, window, marker.as_deref());
+        let answer = session.get(service, address, headers, target.timeout).await?;
+        if answer.status == 406 && !headers.is_empty() {
+            headers = &[];
+            continue;
+        }
+        let answer = answer.ok().map_err(failure)?;
+        let paged = is_paged(&answer);
+        let page = parse(&answer.body).map_err(failure)?;
+        let next = page.next_marker().map_err(failure)?;
+        sum.add(page).map_err(failure)?;
+        match next {
+            Some(next) if paged && Some(&next) != marker.as_ref() => marker = Some(next),
+            Some(_) if paged => return Err(failure(Error::Unexpected("Nova's pages have no end"))),
+            _ => return Ok(sum.finish(paged)),
+        }
+    }
+    Err(failure(Error::Unexpected("Nova has more pages than can be read")))
+}
+
+/// `/v2` ignores microversions and says nothing; `/v2.1` echoes the one that it answers in.
+fn is_paged(answer: &Answer) -> bool {
+    PAGED.iter().any(|(name, value)| answer.header(name).is_some_and(|echo| echo.eq_ignore_ascii_case(value)))
+}
+
+fn page_address(url: &Url, window: Window, marker: Option<&str>) -> Url {
+    let mut url = url.clone();
+    // Nova takes neither a zone nor a date alone.
+    let time = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S").to_string();
+    url.query_pairs_mut().append_pair("start", &time(window.start)).append_pair("end", &time(window.end));
+    if let Some(marker) = marker {
+        url.query_pairs_mut().append_pair("marker", marker);
+    }
+    url
+}
+
+/// One answer.
+#[derive(Debug, Deserialize)]
+pub struct Page {
+    tenant_usage: TenantUsage,
+    #[serde(default)]
+    tenant_usage_links: Vec<Link>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Link {
+    #[serde(default)]
+    rel: String,
+    href: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct TenantUsage {
+    #[serde(default)]
+    server_usages: Option<Vec<Row>>,
+    start: Option<String>,
+    stop: Option<String>,
+    total_hours: Option<f64>,
+    total_vcpus_usage: Option<f64>,
+    total_memory_mb_usage: Option<f64>,
+    total_local_gb_usage: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    #[serde(default)]
+    ended_at: Option<String>,
+}
+
+/// Reads one answer.
+///
+/// # Errors
+/// It is not a usage as Nova's document has it.
+pub fn parse(body: &[u8]) -> Result<Page, Error> {
+    read(body, "Nova's usage cannot be read")
+}
+
+impl Page {
+    /// Where the next page begins. The link's host is the API's own idea of itself, so only its marker is taken.
+    fn next_marker(&self) -> Result<Option<String>, Error> {
+        let Some(link) = self.tenant_usage_links.iter().find(|link| link.rel == "next") else { return Ok(None) };
+        let query = link.href.split_once('?').map_or("", |(_, query)| query);
+        let marker = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "marker");
+        let marker = marker.ok_or(Error::Unexpected("Nova's link to the next page has no marker"))?;
+        Ok(Some(marker.1.into_owned()))
+    }
+}
+
+/// The sum over pages.
+#[derive(Debug)]
+pub struct Sum(Usage);
+
+impl Sum {
+    /// Nothing used in this window.
+    #[must_use]
+    pub const fn new(window: Window) -> Self {
+        Self(Usage {
+            start: window.start,
+            end: window.end,
+            complete: None,
+            servers: 0,
+            active_servers: 0,
+            server_hours: 0.0,
+            vcpu_hours: 0.0,
+            memory_mb_hours: 0.0,
+            disk_gb_hours: 0.0,
+        })
+    }
+
+    /// Adds a page; `{}` adds nothing.
+    ///
+    /// # Errors
+    /// Totals without rows or rows without totals, negative totals, or a window that ends before it starts: a
+    /// start in the future gives such answers.
+    pub fn add(&mut self, page: Page) -> Result<(), Error> {
+        let usage = page.tenant_usage;
+        let totals =
+            [usage.total_hours, usage.total_vcpus_usage, usage.total_memory_mb_usage, usage.total_local_gb_usage];
+        let Some(rows) = usage.server_usages else {
+            let empty = totals.iter().all(Option::is_none);
+            return if empty { Ok(()) } else { Err(Error::Unexpected("Nova's usage has totals but no servers")) };
+        };
+        let [Some(hours), Some(vcpu), Some(memory), Some(disk)] = totals else {
+            return Err(Error::Unexpected("Nova's usage lacks one of its totals"));
+        };
+        if [hours, vcpu, memory, disk].iter().any(|total| !total.is_finite() || *total < 0.0) {
+            return Err(Error::Unexpected("Nova's usage is negative"));
+        }
+        let time = |text: &Option<String>| text.as_deref().and_then(openstack_time);
+        let (Some(start), Some(stop)) = (time(&usage.start), time(&usage.stop)) else {
+            return Err(Error::Unexpected("Nova's usage lacks its window"));
+        };
+        if stop < start {
+            return Err(Error::Unexpected("Nova's window ends before it starts"));
+        }
+        let sum = &mut self.0;
+        (sum.start, sum.end) = (start, stop);
+        let active = rows.iter().filter(|row| row.ended_at.is_none()).count();
+        sum.servers = sum.servers.saturating_add(u64::try_from(rows.len()).unwrap_or(u64::MAX));
+        sum.active_servers = sum.active_servers.saturating_add(u64::try_from(active).unwrap_or(u64::MAX));
+        sum.server_hours += hours;
+        sum.vcpu_hours += vcpu;
+        sum.memory_mb_hours += memory;
+        sum.disk_gb_hours += disk;
+        Ok(())
+    }
+
+    /// The usage. Without pages, so many rows as Nova gives at most are surely cut; fewer, and nobody can know.
+    #[must_use]
+    pub fn finish(self, paged: bool) -> Usage {
+        let complete = if paged { Some(true) } else { (self.0.servers >= MAX_LIMIT).then_some(false) };
+        Usage { complete, ..self.0 }
+    }
+}

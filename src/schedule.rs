@@ -1,0 +1,140 @@
+//! Pure: whose turn it is, and when it is next.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::observation::Failure;
+
+/// The wait after a first failure, unless the cloud asks for another.
+pub const FIRST_RETRY: Duration = Duration::from_secs(15);
+
+/// How far apart the tenants of an operator that has just started are spread.
+const START_SPREAD: Duration = Duration::from_secs(30);
+
+/// One probe's turns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// When it is next.
+    pub next: Timestamp,
+    /// Failures in a row.
+    pub failures: u32,
+    /// When it last had a verdict, or the process met the tenant.
+    pub verdict_at: Timestamp,
+    /// The cloud asked to be left alone until then, or a login was refused.
+    pub not_before: Option<Timestamp>,
+}
+
+impl Turn {
+    /// The first turn: at once for what was never visited; for the rest when it would have been, spread a little
+    /// where that is past. `share` is a stable share of one for each tenant.
+    #[must_use]
+    pub fn first(observed_at: Option<Timestamp>, interval: Duration, share: f64, now: Timestamp) -> Self {
+        let next = match observed_at {
+            None => now,
+            Some(at) => after(at, shortened(interval, share))
+                .max(after(now, interval.min(START_SPREAD).mul_f64(share)))
+                .min(after(now, interval)),
+        };
+        Self { next, failures: 0, verdict_at: now, not_before: None }
+    }
+
+    /// The turn after a verdict. Jitter only shortens.
+    pub fn seen(&mut self, interval: Duration, share: f64, now: Timestamp) {
+        *self = Self { next: after(now, shortened(interval, share)), failures: 0, verdict_at: now, not_before: None };
+    }
+
+    /// The turn after a failure: exponential, at most the interval, never before the cloud's own word.
+    pub fn failed(&mut self, failure: &Failure, interval: Duration, share: f64, now: Timestamp) {
+        self.failures = self.failures.saturating_add(1);
+        let wait = backoff(self.failures).min(shortened(interval, share));
+        self.not_before = failure.retry_after.map(|wait| after(now, wait));
+        self.next = after(now, wait).max(self.not_before.unwrap_or(now));
+    }
+
+    /// Somebody wants it now. A wait that the cloud asked for is kept.
+    pub fn hurry(&mut self, now: Timestamp) {
+        self.next = self.not_before.unwrap_or(now).max(now);
+    }
+
+    /// Whether its turn has come.
+    #[must_use]
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.next <= now
+    }
+}
+
+/// The wait after so many failures in a row.
+#[must_use]
+pub fn backoff(failures: u32) -> Duration {
+    FIRST_RETRY * 2_u32.saturating_pow(failures.saturating_sub(1).min(12))
+}
+
+/// The interval less up to a tenth.
+#[must_use]
+pub fn shortened(interval: Duration, share: f64) -> Duration {
+    interval.mul_f64(1.0 - 0.1 * share.clamp(0.0, 1.0))
+}
+
+/// A point in time so much later.
+#[must_use]
+pub fn after(at: Timestamp, wait: Duration) -> Timestamp {
+    at.saturating_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Reason;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn failure(retry_after: Option<u64>) -> Failure {
+        Failure {
+            reason: Reason::RateLimited,
+            message: String::new(),
+            retry_after: retry_after.map(Duration::from_secs),
+            transient: true,
+        }
+    }
+
+    #[test]
+    fn the_first_turn() {
+        let interval = Duration::from_secs(300);
+        for (name, observed, share, next) in [
+            ("never visited: at once", None, 0.5, 1000),
+            ("not due yet: when it would have been", Some(900), 0.0, 1200),
+            ("long due: spread over half a minute", Some(0), 0.5, 1015),
+            ("a clock that was ahead: within the interval", Some(9000), 0.0, 1300),
+        ] {
+            assert_eq!(Turn::first(observed.map(at), interval, share, at(1000)).next, at(next), "{name}");
+        }
+    }
+
+    #[test]
+    fn failures_wait_longer_and_longer_up_to_the_interval() {
+        let mut turn = Turn::first(None, Duration::from_secs(300), 0.0, at(0));
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            turn.failed(&failure(None), Duration::from_secs(300), 0.0, at(0));
+            waits.push(turn.next.as_second());
+        }
+        assert_eq!(waits, [15, 30, 60, 120, 240, 300, 300]);
+        turn.seen(Duration::from_secs(300), 1.0, at(0));
+        assert_eq!((turn.next, turn.failures), (at(270), 0));
+    }
+
+    #[test]
+    fn the_clouds_own_word_stands_above_interval_and_hurry() {
+        let mut turn = Turn::first(None, Duration::from_secs(10), 0.0, at(0));
+        turn.failed(&failure(Some(120)), Duration::from_secs(10), 0.0, at(0));
+        assert_eq!(turn.next, at(120));
+        turn.hurry(at(5));
+        assert_eq!(turn.next, at(120));
+        turn.failed(&failure(None), Duration::from_secs(10), 0.0, at(130));
+        turn.hurry(at(131));
+        assert_eq!(turn.next, at(131));
+    }
+}

@@ -1,0 +1,150 @@
+//! The clouds.yaml Secrets, read by `get` alone: the operator needs no right to list Secrets.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+
+use crate::{
+    cloud::CloudConfig,
+    failure::{self, SecretError},
+    observation::Failure,
+    target::Target,
+};
+
+/// How old a Secret's content may be when it is used.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// How long the API server may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+type Key = (String, String);
+/// By the entry's name and the region that overrides its own.
+type Entries = HashMap<(String, Option<String>), Result<Arc<CloudConfig>, Failure>>;
+
+#[derive(Debug)]
+struct Content {
+    read_at: Instant,
+    resource_version: Option<String>,
+    texts: Texts,
+    entries: Entries,
+}
+
+struct Texts {
+    clouds: String,
+    cacert: Option<String>,
+}
+
+/// The texts hold passwords.
+impl std::fmt::Debug for Texts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// Secrets as last read, and the entries that were read out of them.
+pub struct Secrets {
+    client: Client,
+    read: Mutex<HashMap<Key, Content>>,
+}
+
+impl Secrets {
+    /// None read yet.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client, read: Mutex::default() }
+    }
+
+    /// The entry of clouds.yaml that the tenant names.
+    ///
+    /// # Errors
+    /// What the tenant is told where the Secret or the entry cannot be had.
+    pub async fn config(&self, namespace: &str, target: &Target) -> Result<Arc<CloudConfig>, Failure> {
+        let key = (namespace.to_owned(), target.secret_name.clone());
+        let fresh = self.lock().get(&key).is_some_and(|content| content.read_at.elapsed() < FRESH);
+        if !fresh {
+            let secret = self.get(&key).await;
+            let mut read = self.lock();
+            match secret {
+                Ok(secret) => {
+                    let version = secret.metadata.resource_version.clone();
+                    let same =
+                        read.get_mut(&key).filter(|before| version.is_some() && before.resource_version == version);
+                    if let Some(before) = same {
+                        before.read_at = Instant::now();
+                    } else {
+                        read.insert(key.clone(), content(&key.1, secret).map_err(|error| failure::of_secret(&error))?);
+                    }
+                }
+                // What was read before still serves while the API server is away.
+                Err(SecretError::Unavailable) if read.contains_key(&key) => {}
+                Err(error) => {
+                    read.remove(&key);
+                    return Err(failure::of_secret(&error));
+                }
+            }
+        }
+        let mut read = self.lock();
+        let Some(content) = read.get_mut(&key) else {
+            return Err(failure::of_secret(&SecretError::Unavailable));
+        };
+        let entry = (target.cloud_name.clone(), target.region.clone());
+        if let Some(config) = content.entries.get(&entry) {
+            return config.clone();
+        }
+        let Texts { clouds, cacert } = &content.texts;
+        let config = CloudConfig::parse(clouds, &entry.0, cacert.as_deref(), entry.1.as_deref());
+        let config = config.map(Arc::new).map_err(|error| failure::of_config(&error));
+        content.entries.insert(entry, config.clone());
+        config
+    }
+
+    /// Has the Secret read again at its next use.
+    pub fn expire(&self, namespace: &str, name: &str) {
+        if let Some(content) = self.lock().get_mut(&(namespace.to_owned(), name.to_owned()))
+            && let Some(past) = content.read_at.checked_sub(FRESH)
+        {
+            content.read_at = past;
+        }
+    }
+
+    /// Forgets what has not been used for a while.
+    pub fn sweep(&self, unused_for: Duration) {
+        self.lock().retain(|_, content| content.read_at.elapsed() < unused_for);
+    }
+
+    async fn get(&self, (namespace, name): &Key) -> Result<Secret, SecretError> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let secret = || name.clone();
+        match tokio::time::timeout(DEADLINE, api.get(name)).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(SecretError::NotFound { secret: secret() }),
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(SecretError::Denied { secret: secret() }),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, secret = %name, "Secret could not be read");
+                Err(SecretError::Unavailable)
+            }
+            Err(_) => Err(SecretError::Unavailable),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Content>> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn content(name: &str, secret: Secret) -> Result<Content, SecretError> {
+    let mut data = secret.data.unwrap_or_default();
+    let mut text = |key: &str| data.remove(key).and_then(|bytes| String::from_utf8(bytes.0).ok());
+    let clouds = text("clouds.yaml").ok_or_else(|| SecretError::KeyMissing { secret: name.to_owned() })?;
+    Ok(Content {
+        read_at: Instant::now(),
+        resource_version: secret.metadata.resource_version,
+        texts: Texts { clouds, cacert: text("cacert") },
+        entries: Entries::new(),
+    })
+}

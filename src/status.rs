@@ -1,0 +1,237 @@
+//! Pure: from the old status, what the probes saw, and the time, to the new status.
+
+pub mod caches;
+pub mod engine_count;
+pub mod engines;
+mod ready;
+pub mod usage;
+mod write;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+pub(crate) use write::observed_at;
+pub use write::{differs, is_heartbeat_due};
+
+use crate::{
+    api::{CloudTenantStatus, Reason, Source, condition_type as ty, reason::Class},
+    condition,
+    observation::{Caches, EngineAnswers, Failure, ProbeKind, Usage, engines::age},
+    target::Target,
+};
+
+/// What a rule made of something seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged<B> {
+    /// The condition's reason, which gives its status.
+    pub reason: Reason,
+    /// The condition's message.
+    pub message: String,
+    /// The block of data that goes with it.
+    pub block: B,
+}
+
+/// What has come of a probe in this pass.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Look<T> {
+    /// It was not its turn.
+    NotDue,
+    /// It has been asked and has not answered yet.
+    UnderWay,
+    /// The catalogue does not offer the service.
+    NotOffered,
+    /// It answered.
+    Seen(T),
+    /// It could not see, for so many times in a row.
+    Failed(Failure, u32),
+}
+
+/// Heat's answers as this tenant reads them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Engines {
+    /// The answers that all tenants of the credential share.
+    pub answers: Arc<EngineAnswers>,
+    /// The number of the one that this tenant judged last.
+    pub seen: u64,
+}
+
+/// All that a pass has found out.
+#[derive(Debug, Clone)]
+pub struct Pass<'a> {
+    /// The wish.
+    pub target: &'a Target,
+    /// Its generation.
+    pub generation: i64,
+    /// Heat.
+    pub engines: Look<Engines>,
+    /// DCS.
+    pub caches: Look<Caches>,
+    /// Nova.
+    pub usage: Look<Usage>,
+    /// The cloud that was used, once known.
+    pub source: Option<Source>,
+    /// When each probe last had a verdict, or the process started: engines, caches, usage.
+    pub verdict_at: [Timestamp; 3],
+    /// A missing Secret has been waited for: now it takes a person.
+    pub waited: bool,
+    /// The value of requestedAt that this pass has dealt with.
+    pub handled: Option<String>,
+    /// The operator's clock.
+    pub now: Timestamp,
+}
+
+impl Pass<'_> {
+    /// Whether every probe that is asked has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.engines != Look::UnderWay && self.caches != Look::UnderWay && self.usage != Look::UnderWay
+    }
+}
+
+/// A condition before it is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Verdict {
+    kind: ProbeKind,
+    reason: Reason,
+    message: String,
+}
+
+/// The probe's condition type.
+#[must_use]
+pub const fn condition_of(kind: ProbeKind) -> &'static str {
+    match kind {
+        ProbeKind::Engines => ty::ENGINES_HEALTHY,
+        ProbeKind::Caches => ty::CACHES_HEALTHY,
+        ProbeKind::Usage => ty::USAGE_REPORTED,
+    }
+}
+
+/// The old status as far as it is about this cloud: another one's data and verdicts say nothing about it.
+#[must_use]
+pub fn about(old: &CloudTenantStatus, source: Option<&Source>) -> CloudTenantStatus {
+    let same = |before: &Source, now: &Source| before.host == now.host && before.region == now.region;
+    match (&old.source, source) {
+        (Some(before), Some(now)) if !same(before, now) => CloudTenantStatus {
+            observed_generation: old.observed_generation,
+            last_handled_reconcile_at: old.last_handled_reconcile_at.clone(),
+            ..CloudTenantStatus::default()
+        },
+        _ => old.clone(),
+    }
+}
+
+/// The new status. `old` is what [`about`] left of the stored one.
+#[must_use]
+pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
+    if pass.target.suspend {
+        return ready::suspended(pass, old);
+    }
+    let mut new = CloudTenantStatus {
+        observed_generation: Some(pass.generation),
+        last_handled_reconcile_at: pass.handled.clone().or_else(|| old.last_handled_reconcile_at.clone()),
+        source: pass.source.clone().or_else(|| old.source.clone()),
+        ..CloudTenantStatus::default()
+    };
+    let target = pass.target;
+    let (engines, block) = settle(pass, old, ProbeKind::Engines, &pass.engines, old.engines.as_ref(), |seen| {
+        engines::judge(old.engines.as_ref(), &seen.answers, seen.seen, &target.engines)
+    });
+    let could_see = engines.reason.class() != Class::Passing && engines.reason.class() != Class::Stalled;
+    new.engines = block.map(|mut block| {
+        block.summary = engines::summary(&block, could_see && engines.reason != Reason::EngineUnresponsive);
+        block
+    });
+    let (caches, block) = settle(pass, old, ProbeKind::Caches, &pass.caches, old.caches.as_ref(), |seen| {
+        caches::judge(seen, &target.caches, pass.now)
+    });
+    new.caches = block;
+    let (usage, block) =
+        settle(pass, old, ProbeKind::Usage, &pass.usage, old.usage.as_ref(), |seen| usage::judge(seen, pass.now));
+    new.usage = block;
+    new.conditions = ready::conditions(pass, old, &[engines, caches, usage]);
+    new
+}
+
+/// The status of a resource whose spec cannot be read: data and source stay.
+#[must_use]
+pub fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, now: Timestamp) -> CloudTenantStatus {
+    CloudTenantStatus {
+        observed_generation: Some(generation),
+        conditions: ready::invalid(message, generation, old, now),
+        ..old.clone()
+    }
+}
+
+/// One probe's verdict and block.
+fn settle<T, B: Clone>(
+    pass: &Pass<'_>,
+    old: &CloudTenantStatus,
+    kind: ProbeKind,
+    look: &Look<T>,
+    block: Option<&B>,
+    judge: impl FnOnce(&T) -> Judged<B>,
+) -> (Verdict, Option<B>) {
+    let verdict = |reason, message: String| Verdict { kind, reason, message };
+    if !is_enabled(pass.target, kind) {
+        let message = format!("Not asked: probes.{kind}.policy is Disabled.");
+        return (verdict(Reason::ProbeDisabled, message), None);
+    }
+    let stale = age(pass.verdict_at[kind as usize], pass.now) > staleness(pass.target, kind);
+    match look {
+        Look::Seen(seen) => {
+            let judged = judge(seen);
+            (verdict(judged.reason, judged.message), Some(judged.block))
+        }
+        Look::NotOffered => {
+            let message = "Not asked: the cloud's catalogue does not offer the service.".to_owned();
+            (verdict(Reason::ServiceNotOffered, message), None)
+        }
+        Look::Failed(failure, times) if !failure.transient || *times > 1 || stale => {
+            (verdict(failure.reason, failure.message.clone()), block.cloned())
+        }
+        Look::NotDue | Look::UnderWay | Look::Failed(..) => (kept(old, kind, stale), block.cloned()),
+    }
+}
+
+/// The verdict that stands while there is no new one.
+fn kept(old: &CloudTenantStatus, kind: ProbeKind, stale: bool) -> Verdict {
+    let before = condition::find(&old.conditions, condition_of(kind));
+    let stands = before.and_then(|before| Some((Reason::parse(&before.reason)?, before.message.clone())));
+    let (reason, message) = match stands {
+        Some((reason, message)) if matches!(reason.class(), Class::Passing | Class::Stalled) => (reason, message),
+        _ if stale => (
+            Reason::ObservationStale,
+            "The last verdict is too old to be believed: look at the operator's log and its metrics.".to_owned(),
+        ),
+        Some((reason, message)) if reason != Reason::ProbeDisabled => (reason, message),
+        _ => (Reason::Progressing, "Not looked at yet.".to_owned()),
+    };
+    Verdict { kind, reason, message }
+}
+
+/// Whether the spec has this probe asked.
+#[must_use]
+pub const fn is_enabled(target: &Target, kind: ProbeKind) -> bool {
+    match kind {
+        ProbeKind::Engines => target.engines.enabled,
+        ProbeKind::Caches => target.caches.enabled,
+        ProbeKind::Usage => target.usage.enabled,
+    }
+}
+
+/// How often this probe is asked.
+#[must_use]
+pub const fn interval_of(target: &Target, kind: ProbeKind) -> Duration {
+    match kind {
+        ProbeKind::Engines | ProbeKind::Caches => target.interval,
+        ProbeKind::Usage => target.usage.interval,
+    }
+}
+
+/// After so long without a verdict, the last one is no longer believed.
+#[must_use]
+pub fn staleness(target: &Target, kind: ProbeKind) -> Duration {
+    let deadline = if kind == ProbeKind::Engines { target.engines_deadline() } else { target.timeout };
+    (interval_of(target, kind) + deadline) * 2
+}

@@ -1,0 +1,66 @@
+//! Pure: the usage as the status has it. It is never bad, only complete or not.
+
+use jiff::Timestamp;
+
+use crate::{
+    api::{Reason, UsageStatus, time},
+    observation::Usage,
+    status::Judged,
+};
+
+/// The block for this usage.
+#[must_use]
+pub fn judge(seen: &Usage, now: Timestamp) -> Judged<UsageStatus> {
+    let (reason, message) = match seen.complete {
+        Some(true) => (Reason::Reported, "The usage of the current period is complete."),
+        Some(false) => (
+            Reason::ReportedIncomplete,
+            "Nova cut its answer, so the usage is a lower bound: a Nova with microversion 2.40 is needed to page.",
+        ),
+        None => (
+            Reason::ReportedUnpaged,
+            "Nova cannot page, so nobody can know whether it left out servers: microversion 2.40 is needed.",
+        ),
+    };
+    let block = UsageStatus {
+        observed_at: Some(time(now)),
+        start: Some(time(seen.start)),
+        end: Some(time(seen.end)),
+        complete: seen.complete,
+        servers: seen.servers,
+        active_servers: seen.active_servers,
+        server_hours: decimal(seen.server_hours),
+        vcpu_hours: decimal(seen.vcpu_hours),
+        memory_mb_hours: decimal(seen.memory_mb_hours),
+        disk_gb_hours: decimal(seen.disk_gb_hours),
+    };
+    Judged { reason, message: message.to_owned(), block }
+}
+
+/// A plain decimal with at most three places: Nova's floats carry noise and exponents.
+fn decimal(hours: f64) -> String {
+    let text = format!("{hours:.3}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_plain_decimals_with_three_places() {
+        for (hours, text) in [
+            (731.557_777_777_777_8, "731.558"),
+            (0.0, "0"),
+            (-0.0, "0"),
+            (1.5, "1.5"),
+            (100.0, "100"),
+            (1.666_666_7e-9, "0"),
+            (2_838_221.937_777_778, "2838221.938"),
+            (1e15, "1000000000000000"),
+        ] {
+            assert_eq!(decimal(hours), text);
+        }
+    }
+}

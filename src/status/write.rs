@@ -1,0 +1,64 @@
+//! Pure: whether a status is worth a write. A time alone is not, until it is old.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::interval_of;
+use crate::{
+    api::{self, CloudTenantStatus, condition_type},
+    observation::{ProbeKind, engines::age},
+    target::Target,
+};
+
+/// `observedAt` is never older than this or the probe's interval, whichever is longer, while somebody is looking.
+const HEARTBEAT: Duration = Duration::from_secs(600);
+
+/// Whether anything but a time differs.
+#[must_use]
+pub fn differs(old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
+    timeless(old) != timeless(new)
+}
+
+/// Whether a block's `observedAt` has become so old that the new one has to be written.
+#[must_use]
+pub fn is_heartbeat_due(target: &Target, old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
+    ProbeKind::ALL.into_iter().any(|kind| match (observed_at(old, kind), observed_at(new, kind)) {
+        (Some(old), Some(new)) => age(old, new) >= HEARTBEAT.max(interval_of(target, kind)),
+        _ => false,
+    })
+}
+
+/// When the block of this probe was observed.
+pub(crate) fn observed_at(status: &CloudTenantStatus, kind: ProbeKind) -> Option<Timestamp> {
+    let at = match kind {
+        ProbeKind::Engines => status.engines.as_ref()?.observed_at.as_ref(),
+        ProbeKind::Caches => status.caches.as_ref()?.observed_at.as_ref(),
+        ProbeKind::Usage => status.usage.as_ref()?.observed_at.as_ref(),
+    };
+    at.map(|at| at.0)
+}
+
+fn timeless(status: &CloudTenantStatus) -> CloudTenantStatus {
+    let mut status = status.clone();
+    let order = |type_: &str| condition_type::ALL.iter().position(|ours| *ours == type_);
+    status.conditions.retain(|condition| order(&condition.type_).is_some());
+    status.conditions.sort_by_key(|condition| order(&condition.type_));
+    for condition in &mut status.conditions {
+        condition.last_transition_time = api::time(Timestamp::UNIX_EPOCH);
+    }
+    let forget = |time: &mut Option<Time>| *time = None;
+    if let Some(engines) = &mut status.engines {
+        forget(&mut engines.observed_at);
+        engines.hosts.iter_mut().for_each(|host| forget(&mut host.last_heartbeat));
+    }
+    if let Some(caches) = &mut status.caches {
+        forget(&mut caches.observed_at);
+    }
+    if let Some(usage) = &mut status.usage {
+        forget(&mut usage.observed_at);
+        forget(&mut usage.end);
+    }
+    status
+}

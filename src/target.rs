@@ -1,0 +1,177 @@
+//! Pure: a `CloudTenant` becomes the validated wish that every probe is given.
+
+use std::time::Duration;
+
+use crate::api::{CloudTenantSpec, GoDuration, Policy};
+
+/// The engines' call gets at least this long: Heat says that no engine answers only after its RPC time-out of
+/// 60 s.
+pub const ENGINES_DEADLINE: Duration = Duration::from_secs(75);
+
+/// What is to be observed, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The project that is observed.
+    pub project_id: String,
+    /// The clouds.yaml Secret, in the tenant's namespace.
+    pub secret_name: String,
+    /// The entry in clouds.yaml.
+    pub cloud_name: String,
+    /// Overrides the entry's region.
+    pub region: Option<String>,
+    /// How often engines and caches are looked at.
+    pub interval: Duration,
+    /// The deadline of one call.
+    pub timeout: Duration,
+    /// Nothing is asked.
+    pub suspend: bool,
+    /// Heat's engines.
+    pub engines: EnginesTarget,
+    /// DCS instances.
+    pub caches: CachesTarget,
+    /// Nova's usage.
+    pub usage: UsageTarget,
+}
+
+/// How engines are judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnginesTarget {
+    /// Whether Heat is asked.
+    pub enabled: bool,
+    /// An engine silent for longer does not count.
+    pub forget_after: Duration,
+}
+
+/// How caches are judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachesTarget {
+    /// Whether DCS is asked.
+    pub enabled: bool,
+    /// Whether instances that failed to be created count.
+    pub include_failure: bool,
+}
+
+/// How usage is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageTarget {
+    /// Whether Nova is asked.
+    pub enabled: bool,
+    /// How often.
+    pub interval: Duration,
+}
+
+/// A field that the schema lets through on an object older than the schema, and that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {problem}: correct the field.")]
+pub struct InvalidSpec {
+    /// The field's path.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+impl Target {
+    /// Validates a spec.
+    ///
+    /// # Errors
+    /// The first field that cannot be used. The schema refuses such objects, so this meets only those that were
+    /// stored before it.
+    pub fn new(spec: &CloudTenantSpec) -> Result<Self, InvalidSpec> {
+        let project_id = spec.project_id.clone();
+        let ok = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let starts_well = project_id.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !starts_well || project_id.len() > 64 || !project_id.chars().all(ok) {
+            return Err(InvalidSpec { field: "spec.projectID", problem: "not a project ID" });
+        }
+        let secs = Duration::from_secs;
+        let day = secs(24 * 3600);
+        let probes = &spec.probes;
+        Ok(Self {
+            project_id,
+            secret_name: spec.cloud_credentials_ref.secret_name.clone(),
+            cloud_name: spec.cloud_credentials_ref.cloud_name.clone(),
+            region: spec.region.clone(),
+            interval: within("spec.interval", &spec.interval, secs(10), day)?,
+            timeout: within("spec.timeout", &spec.timeout, secs(1), secs(600))?,
+            suspend: spec.suspend,
+            engines: EnginesTarget {
+                enabled: probes.engines.policy != Policy::Disabled,
+                forget_after: within(
+                    "spec.probes.engines.forgetAfter",
+                    &probes.engines.forget_after,
+                    secs(60),
+                    day * 365,
+                )?,
+            },
+            caches: CachesTarget {
+                enabled: probes.caches.policy != Policy::Disabled,
+                include_failure: probes.caches.include_failure,
+            },
+            usage: UsageTarget {
+                enabled: probes.usage.policy != Policy::Disabled,
+                interval: within("spec.probes.usage.interval", &probes.usage.interval, secs(60), day)?,
+            },
+        })
+    }
+
+    /// The deadline of the engines' call.
+    #[must_use]
+    pub fn engines_deadline(&self) -> Duration {
+        self.timeout.max(ENGINES_DEADLINE)
+    }
+}
+
+fn within(field: &'static str, text: &GoDuration, min: Duration, max: Duration) -> Result<Duration, InvalidSpec> {
+    let length = text.parse().ok_or(InvalidSpec { field, problem: "not a duration such as 90s or 5m" })?;
+    if (min..=max).contains(&length) { Ok(length) } else { Err(InvalidSpec { field, problem: "out of its range" }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn target(extra: &Value) -> Result<Target, String> {
+        let mut spec = json!({ "projectID": "p1", "cloudCredentialsRef": { "secretName": "cloud" } });
+        for (key, value) in extra.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        Target::new(&serde_json::from_value(spec).unwrap()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_minimal_spec_gets_the_defaults() {
+        let target = target(&json!({})).unwrap();
+        assert_eq!(target.cloud_name, "openstack");
+        assert_eq!(target.interval, Duration::from_secs(300));
+        assert_eq!(target.timeout, Duration::from_secs(90));
+        assert_eq!(target.engines.forget_after, Duration::from_secs(86_400));
+        assert_eq!(target.usage.interval, Duration::from_secs(3600));
+        assert!(target.engines.enabled && target.caches.enabled && target.usage.enabled);
+        assert!(target.caches.include_failure && !target.suspend);
+    }
+
+    #[test]
+    fn the_engines_deadline_is_never_below_heats_own() {
+        for (timeout, deadline) in [("1s", 75), ("90s", 90), ("10m", 600)] {
+            let target = target(&json!({ "timeout": timeout })).unwrap();
+            assert_eq!(target.engines_deadline(), Duration::from_secs(deadline), "{timeout}");
+        }
+    }
+
+    #[test]
+    fn what_the_schema_would_refuse_is_named() {
+        for (extra, message) in [
+            (json!({ "projectID": "../x" }), "spec.projectID is not a project ID: correct the field."),
+            (json!({ "interval": "soon" }), "spec.interval is not a duration such as 90s or 5m: correct the field."),
+            (json!({ "interval": "1s" }), "spec.interval is out of its range: correct the field."),
+            (json!({ "timeout": "11m" }), "spec.timeout is out of its range: correct the field."),
+            (
+                json!({ "probes": { "usage": { "interval": "25h" } } }),
+                "spec.probes.usage.interval is out of its range: correct the field.",
+            ),
+        ] {
+            assert_eq!(target(&extra).unwrap_err(), message);
+        }
+    }
+}

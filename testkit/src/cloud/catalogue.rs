@@ -1,0 +1,143 @@
+//! The service catalogue that comes with a token.
+
+use serde_json::{Value, json};
+
+use super::{
+    ADMIN_PROJECT, REGION, Service, SimulatedCloud,
+    state::{self, Shared},
+};
+
+/// Where an entry's path carries the token's project.
+const PROJECT: &str = "%(project_id)s";
+
+struct Entry {
+    id: String,
+    service_type: &'static str,
+    name: &'static str,
+    service: Service,
+    path: String,
+    listed: bool,
+}
+
+impl Entry {
+    fn new(service_type: &'static str, name: &'static str, service: Service, path: &str) -> Self {
+        Self { id: state::new_id(), service_type, name, service, path: path.to_owned(), listed: true }
+    }
+}
+
+pub(super) struct Catalogue {
+    entries: Vec<Entry>,
+    regions: Vec<String>,
+    interfaces: Vec<String>,
+    reachable: Option<String>,
+}
+
+impl Catalogue {
+    pub(super) fn new() -> Self {
+        Self {
+            entries: vec![
+                Entry::new("compute_legacy", "nova_legacy", Service::Nova, "/v2/%(project_id)s"),
+                Entry::new("compute", "nova", Service::Nova, "/v2.1"),
+                Entry::new("orchestration", "heat", Service::Heat, "/v1/%(project_id)s"),
+                Entry::new("identity", "keystone", Service::Keystone, "/v3"),
+                Entry::new("dcs", "dcs", Service::Dcs, "/v1.0/%(project_id)s"),
+            ],
+            regions: vec![REGION.to_owned()],
+            interfaces: ["internal", "public", "admin"].map(str::to_owned).to_vec(),
+            reachable: None,
+        }
+    }
+
+    fn path(&self, service: Service) -> &str {
+        let primary = |entry: &&Entry| entry.service == service && entry.service_type != "compute_legacy";
+        self.entries.iter().find(primary).map_or("", |entry| &entry.path)
+    }
+
+    /// The catalogue as a token of that project has it.
+    pub(super) fn listing(&self, shared: &Shared, project: &str) -> Value {
+        self.entries
+            .iter()
+            .filter(|entry| entry.listed)
+            .map(|entry| {
+                let endpoints: Vec<Value> = self
+                    .regions
+                    .iter()
+                    .flat_map(|region| self.interfaces.iter().map(move |interface| (region, interface)))
+                    .map(|(region, interface)| {
+                        let base = self.base(shared, entry.service, region, interface);
+                        json!({
+                            "id": state::new_id(),
+                            "interface": interface,
+                            "region_id": region,
+                            "region": region,
+                            "url": format!("{base}{}", entry.path.replace(PROJECT, project)),
+                        })
+                    })
+                    .collect();
+                json!({"id": entry.id, "type": entry.service_type, "name": entry.name, "endpoints": endpoints})
+            })
+            .collect()
+    }
+
+    /// Other regions and interfaces lead nowhere, so that a client that picks the wrong one shows it.
+    fn base(&self, shared: &Shared, service: Service, region: &str, interface: &str) -> String {
+        let reachable = self.reachable.as_deref().is_none_or(|reachable| reachable == interface);
+        if region == REGION && reachable {
+            shared.base(service).to_owned()
+        } else {
+            format!("http://{interface}.{region}.invalid")
+        }
+    }
+}
+
+impl SimulatedCloud {
+    /// The public endpoint of a service, as the catalogue of the project `admin` has it.
+    #[must_use]
+    pub fn endpoint(&self, service: Service) -> String {
+        let path = self.shared.lock().catalogue.path(service).replace(PROJECT, ADMIN_PROJECT);
+        format!("{}{path}", self.shared.base(service))
+    }
+
+    /// The DCS endpoint with `%(project_id)s` for the project, as catalogues are configured.
+    #[must_use]
+    pub fn dcs_url_template(&self) -> String {
+        format!("{}{}", self.shared.base(Service::Dcs), self.shared.lock().catalogue.path(Service::Dcs))
+    }
+
+    /// The path of a service type's endpoint: `/v2.1`, `/v2/%(project_id)s`, …
+    pub fn set_catalogue_path(&self, service_type: &str, path: &str) {
+        for entry in &mut self.shared.lock().catalogue.entries {
+            if entry.service_type == service_type {
+                path.clone_into(&mut entry.path);
+            }
+        }
+    }
+
+    /// Takes a service type out of the catalogue, or puts it back.
+    pub fn set_in_catalogue(&self, service_type: &str, listed: bool) {
+        for entry in &mut self.shared.lock().catalogue.entries {
+            if entry.service_type == service_type {
+                entry.listed = listed;
+            }
+        }
+    }
+
+    /// The catalogue's regions in order. Only `RegionOne` leads anywhere.
+    pub fn set_regions(&self, regions: &[&str]) {
+        self.shared.lock().catalogue.regions = owned(regions);
+    }
+
+    /// The interfaces of each entry in order; `internal`, `public`, `admin` at first.
+    pub fn set_interfaces(&self, interfaces: &[&str]) {
+        self.shared.lock().catalogue.interfaces = owned(interfaces);
+    }
+
+    /// Lets only one interface lead anywhere.
+    pub fn set_reachable_interface(&self, interface: &str) {
+        self.shared.lock().catalogue.reachable = Some(interface.to_owned());
+    }
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}

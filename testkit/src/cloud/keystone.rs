@@ -1,0 +1,205 @@
+//! Keystone's v3 API as far as the operator asks it.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Service, answer, login,
+    state::{self, Shared},
+};
+
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/", get(versions))
+        .route("/v3", get(version))
+        .route("/v3/", get(version))
+        .route("/v3/auth/tokens", post(issue).delete(revoke))
+        .route("/v3/auth/catalog", get(catalogue))
+        .route("/v3/projects/{id}", get(project))
+        .with_state(shared)
+}
+
+/// A refusal: Keystone's own shape of error.
+pub(super) struct Refusal {
+    status: StatusCode,
+    message: String,
+    /// Application credentials with a scope are told with an empty `identity` beside the message.
+    identity: bool,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), identity: false }
+    }
+
+    /// What a wrong secret, password, user, project and role have in common.
+    pub(super) fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "The request you have made requires authentication.")
+    }
+
+    pub(super) fn bad_request(what: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!(
+                "{what} The server could not comply with the request since it is either malformed or otherwise \
+                 incorrect. The client is assumed to be in error."
+            ),
+        )
+    }
+
+    pub(super) fn scope_of_credential() -> Self {
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            message:
+                "Error authenticating with application credential: Application credentials cannot request a scope."
+                    .to_owned(),
+            identity: true,
+        }
+    }
+
+    fn answer(self, shared: &Shared) -> Response {
+        let mut error = json!({
+            "code": self.status.as_u16(),
+            "message": self.message,
+            "title": self.status.canonical_reason(),
+        });
+        if self.identity {
+            error["identity"] = json!({});
+        }
+        let mut response = answer::json(self.status, &json!({"error": error}));
+        if self.status == StatusCode::UNAUTHORIZED {
+            let uri = format!("Keystone uri=\"{}/v3\"", shared.base(Service::Keystone));
+            answer::set(response.headers_mut(), header::WWW_AUTHENTICATE, &uri);
+        }
+        response
+    }
+}
+
+async fn versions(State(shared): State<Arc<Shared>>) -> Response {
+    let body = json!({"versions": {"values": [version_of(&shared)]}});
+    let mut response = answer::json(StatusCode::MULTIPLE_CHOICES, &body);
+    let location = format!("{}/v3/", shared.base(Service::Keystone));
+    answer::set(response.headers_mut(), header::LOCATION, &location);
+    response
+}
+
+async fn version(State(shared): State<Arc<Shared>>) -> Response {
+    answer::json(StatusCode::OK, &json!({"version": version_of(&shared)}))
+}
+
+fn version_of(shared: &Shared) -> Value {
+    json!({
+        "id": "v3.14",
+        "status": "stable",
+        "updated": "2020-04-07T00:00:00Z",
+        "links": [{"rel": "self", "href": format!("{}/v3/", shared.base(Service::Keystone))}],
+        "media-types": [{"base": "application/json", "type": "application/vnd.openstack.identity-v3+json"}],
+    })
+}
+
+async fn issue(
+    State(shared): State<Arc<Shared>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let is_json = answer::get(&headers, "content-type").is_some_and(|kind| kind.starts_with("application/json"));
+    if !is_json {
+        return Refusal::bad_request("Expecting to find application/json in Content-Type header.").answer(&shared);
+    }
+    let Ok(asked) = serde_json::from_slice::<Value>(&body) else {
+        return Refusal::bad_request("Expecting to find valid JSON in request body.").answer(&shared);
+    };
+    let mut state = shared.lock();
+    state.identity.logins += 1;
+    let token = match login::authenticate(&state.identity, &state.clock, &asked) {
+        Ok(token) => token,
+        Err(refusal) => {
+            drop(state);
+            return refusal.answer(&shared);
+        }
+    };
+    let mut body = login::describe(&state.identity, &state.clock, &token);
+    let with_catalogue = !query.is_some_and(|query| query.contains("nocatalog"));
+    if let (Some(project), true) = (&token.project, with_catalogue) {
+        body["catalog"] = state.catalogue.listing(&shared, project);
+    }
+    let id = state.identity.issue(token);
+    drop(state);
+    let mut response = answer::json(StatusCode::CREATED, &json!({"token": body}));
+    response.headers_mut().insert(header::VARY, header::HeaderValue::from_static("X-Auth-Token"));
+    answer::set(response.headers_mut(), header::HeaderName::from_static("x-subject-token"), &id);
+    let request_id = format!("req-{}", state::new_uuid());
+    answer::set(response.headers_mut(), header::HeaderName::from_static("x-openstack-request-id"), &request_id);
+    response
+}
+
+async fn revoke(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let mut state = shared.lock();
+    if state.identity.access(&headers, &state.clock).is_none() {
+        drop(state);
+        return Refusal::unauthorized().answer(&shared);
+    }
+    if let Some(subject) = answer::get(&headers, "x-subject-token") {
+        state.identity.revoke(subject);
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn catalogue(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let state = shared.lock();
+    let Some(access) = state.identity.access(&headers, &state.clock) else {
+        drop(state);
+        return Refusal::unauthorized().answer(&shared);
+    };
+    let listing = access.project.map_or_else(|| json!([]), |project| state.catalogue.listing(&shared, &project));
+    let link = format!("{}/v3/auth/catalog", shared.base(Service::Keystone));
+    answer::json(StatusCode::OK, &json!({"catalog": listing, "links": {"self": link}}))
+}
+
+/// A project, to an admin or to one who has a role on it. Others are not told whether there is such a project.
+async fn project(State(shared): State<Arc<Shared>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    let found = {
+        let state = shared.lock();
+        match state.identity.access(&headers, &state.clock) {
+            None => Err(Refusal::unauthorized()),
+            Some(access) if !access.is_admin() && !access.is_of(&id) => Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "You are not authorized to perform the requested action: identity:get_project.",
+            )),
+            Some(_) => state
+                .identity
+                .projects
+                .get(&id)
+                .cloned()
+                .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("Could not find project: {id}."))),
+        }
+    };
+    match found {
+        Ok(name) => answer::json(
+            StatusCode::OK,
+            &json!({"project": {
+                "id": id,
+                "name": name,
+                "description": "",
+                "domain_id": "default",
+                "parent_id": "default",
+                "enabled": true,
+                "is_domain": false,
+                "tags": [],
+                "options": {},
+                "links": {"self": format!("{}/v3/projects/{id}", shared.base(Service::Keystone))},
+            }}),
+        ),
+        Err(refusal) => refusal.answer(&shared),
+    }
+}

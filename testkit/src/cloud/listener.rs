@@ -1,0 +1,130 @@
+//! One port of a service: listening, refusing, and the connections in between.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::mpsc as std_mpsc,
+};
+
+use anyhow::{Context, Result};
+use axum::{Router, body::Body};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket},
+    sync::mpsc,
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+
+use super::faults::NoAnswer;
+
+/// Holds a port for as long as the cloud lives.
+///
+/// The socket is bound and never listens: while nothing else listens, connections are refused, and nobody
+/// else gets the port in between.
+pub(super) struct Port {
+    _held: TcpSocket,
+    pub(super) address: SocketAddr,
+}
+
+impl Port {
+    pub(super) fn reserve() -> Result<Self> {
+        let held = bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let address = held.local_addr()?;
+        Ok(Self { _held: held, address })
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address).with_context(|| format!("binding {address}"))?;
+    Ok(socket)
+}
+
+/// Opens or closes a port, and tells when that is done.
+pub(super) struct Command {
+    pub(super) open: bool,
+    pub(super) done: std_mpsc::Sender<()>,
+}
+
+/// A service's address, how it answers, and by what it is opened and closed.
+pub(super) struct Serving {
+    pub(super) address: SocketAddr,
+    pub(super) app: Router,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+}
+
+impl Serving {
+    /// Serves until nobody can send a command any more.
+    pub(super) async fn run(mut self) -> Result<()> {
+        while let Some(mut command) = self.commands.recv().await {
+            // Every turn but the last of this loop is a port that is open.
+            while command.open {
+                let listener = bind(self.address)?.listen(1024)?;
+                let _ = command.done.send(());
+                match self.accept(listener).await {
+                    Some(next) => command = next,
+                    None => return Ok(()),
+                }
+            }
+            let _ = command.done.send(());
+        }
+        Ok(())
+    }
+
+    /// Accepts until the next command, which ends the connections.
+    async fn accept(&mut self, listener: TcpListener) -> Option<Command> {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(command) if command.open => {
+                        let _ = command.done.send(());
+                    }
+                    closing => {
+                        drop(listener);
+                        connections.shutdown().await;
+                        return closing;
+                    }
+                },
+                accepted = listener.accept() => {
+                    if let Ok((stream, _)) = accepted {
+                        let _ = stream.set_nodelay(true);
+                        let (app, tls) = (self.app.clone(), self.tls.clone());
+                        connections.spawn(async move {
+                            match tls {
+                                None => connection(stream, app).await,
+                                Some(tls) => {
+                                    if let Ok(stream) = tls.accept(stream).await {
+                                        connection(stream, app).await;
+                                    }
+                                }
+                            }
+                        });
+                    }
+                }
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            }
+        }
+    }
+}
+
+/// Answers on one connection until it ends, or an answer says that there is none.
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, app: Router) {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let app = app.clone();
+        async move {
+            let Ok(response) = app.oneshot(request.map(Body::new)).await;
+            if response.extensions().get::<NoAnswer>().is_some() {
+                return Err(std::io::Error::other("closed without an answer"));
+            }
+            Ok(response)
+        }
+    });
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}

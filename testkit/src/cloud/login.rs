@@ -1,0 +1,169 @@
+//! What Keystone makes of a login.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::{
+    identity::{ApplicationCredential, Identity, Token, User},
+    keystone::Refusal,
+    state::{self, Clock},
+};
+
+/// Who logs in, before a scope.
+struct Proof {
+    user: String,
+    credential: Option<ApplicationCredential>,
+    earlier: Option<Token>,
+}
+
+/// The token for a login's body, or why there is none.
+pub(super) fn authenticate(identity: &Identity, clock: &Clock, asked: &Value) -> Result<Token, Refusal> {
+    let auth = required(asked, "auth")?;
+    let method_names = required(required(auth, "identity")?, "methods")?;
+    let methods: Vec<String> = serde_json::from_value(method_names.clone())
+        .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, format!("{method_names} is not of type 'array'")))?;
+    let mut proof = None;
+    for method in &methods {
+        let given = &auth["identity"][method];
+        proof = Some(match method.as_str() {
+            "password" => password(identity, given)?,
+            "application_credential" => application_credential(identity, clock, given)?,
+            "token" => earlier_token(identity, clock, given)?,
+            _ => return Err(Refusal::unauthorized()),
+        });
+    }
+    let proof = proof.ok_or_else(Refusal::unauthorized)?;
+    let project = scope(identity, &proof, auth.get("scope"))?;
+    let now = clock.now();
+    let mut token = Token {
+        user: proof.user,
+        project,
+        credential: None,
+        methods,
+        issued: now,
+        expires: state::shift(now, state::signed(identity.token_lifetime)),
+        zoneless: identity.expires_zoneless,
+    };
+    if let Some(credential) = proof.credential {
+        // The end of the credential comes out of the database without its zone.
+        if let Some(end) = credential.expires.filter(|end| *end < token.expires) {
+            token.expires = end;
+            token.zoneless = true;
+        }
+        token.credential = Some(credential.id);
+    }
+    if let Some(earlier) = proof.earlier {
+        token.expires = earlier.expires;
+    }
+    Ok(token)
+}
+
+/// The token as the answer has it, without its catalogue.
+pub(super) fn describe(identity: &Identity, clock: &Clock, token: &Token) -> Value {
+    let domain = json!({"id": "default", "name": "Default"});
+    let user = identity.user(&token.user).map_or("", |user| &user.name);
+    let whole_seconds = |time| clock.tell(time).strftime("%Y-%m-%dT%H:%M:%S.000000Z").to_string();
+    let expires = if token.zoneless {
+        clock.tell(token.expires).strftime("%Y-%m-%dT%H:%M:%S").to_string()
+    } else {
+        whole_seconds(token.expires)
+    };
+    let mut body = json!({
+        "methods": token.methods,
+        "user": {"domain": domain, "id": token.user, "name": user, "password_expires_at": null},
+        "audit_ids": [&state::new_id()[..22]],
+        "expires_at": expires,
+        "issued_at": whole_seconds(token.issued),
+    });
+    if let Some(id) = &token.credential {
+        let name = identity.credentials.iter().find(|known| known.id == *id).map(|known| &known.name);
+        body["application_credential"] = json!({"id": id, "name": name, "restricted": true});
+    }
+    if let Some(project) = &token.project {
+        let name = identity.projects.get(project);
+        body["project"] = json!({"domain": domain, "id": project, "name": name});
+        body["is_domain"] = json!(false);
+        let roles = identity.roles(&token.user, project);
+        body["roles"] = roles.iter().map(|role| json!({"id": role_id(role), "name": role})).collect();
+    }
+    body
+}
+
+fn password(identity: &Identity, given: &Value) -> Result<Proof, Refusal> {
+    let asked = &given["user"];
+    let user = find_user(identity, asked)?;
+    if asked["password"] != json!(user.password) {
+        return Err(Refusal::unauthorized());
+    }
+    Ok(Proof { user: user.id.clone(), credential: None, earlier: None })
+}
+
+fn application_credential(identity: &Identity, clock: &Clock, given: &Value) -> Result<Proof, Refusal> {
+    let unknown = |what: &Value| {
+        let what = what.as_str().unwrap_or_default();
+        Refusal::new(StatusCode::NOT_FOUND, format!("Could not find Application Credential: {what}."))
+    };
+    let credential = if let Some(id) = given.get("id") {
+        identity.credentials.iter().find(|known| *id == json!(known.id)).ok_or_else(|| unknown(id))?
+    } else {
+        let user = find_user(identity, &given["user"])?;
+        let is_it = |known: &&ApplicationCredential| known.user == user.id && given["name"] == json!(known.name);
+        identity.credentials.iter().find(is_it).ok_or_else(|| unknown(&given["name"]))?
+    };
+    let ended = credential.expires.is_some_and(|end| end <= clock.now());
+    if ended || given["secret"] != json!(credential.secret) {
+        return Err(Refusal::unauthorized());
+    }
+    Ok(Proof { user: credential.user.clone(), credential: Some(credential.clone()), earlier: None })
+}
+
+fn earlier_token(identity: &Identity, clock: &Clock, given: &Value) -> Result<Proof, Refusal> {
+    let id = given["id"].as_str().unwrap_or_default();
+    let token = identity.token(id, clock).ok_or_else(Refusal::unauthorized)?;
+    Ok(Proof { user: token.user.clone(), credential: None, earlier: Some(token.clone()) })
+}
+
+/// The project that the token is for: the one asked for, an application credential's own, or none.
+fn scope(identity: &Identity, proof: &Proof, asked: Option<&Value>) -> Result<Option<String>, Refusal> {
+    if let Some(credential) = &proof.credential {
+        return match asked {
+            Some(_) => Err(Refusal::scope_of_credential()),
+            None => Ok(Some(credential.project.clone())),
+        };
+    }
+    let Some(asked) = asked.filter(|asked| **asked != json!("unscoped")) else {
+        return Ok(None);
+    };
+    let asked = &asked["project"];
+    let is_it = |(id, name): &(&String, &String)| {
+        asked["id"] == json!(id) || (asked["name"] == json!(name) && in_default_domain(asked))
+    };
+    let (project, _) = identity.projects.iter().find(is_it).ok_or_else(Refusal::unauthorized)?;
+    if identity.roles(&proof.user, project).is_empty() {
+        return Err(Refusal::unauthorized());
+    }
+    Ok(Some(project.clone()))
+}
+
+fn find_user<'a>(identity: &'a Identity, asked: &Value) -> Result<&'a User, Refusal> {
+    let is_it =
+        |user: &&User| asked["id"] == json!(user.id) || (asked["name"] == json!(user.name) && in_default_domain(asked));
+    identity.users.iter().find(is_it).ok_or_else(Refusal::unauthorized)
+}
+
+fn in_default_domain(asked: &Value) -> bool {
+    asked["domain"]["id"] == "default" || asked["domain"]["name"] == "Default"
+}
+
+fn required<'a>(value: &'a Value, key: &str) -> Result<&'a Value, Refusal> {
+    let missing = || Refusal::new(StatusCode::BAD_REQUEST, format!("'{key}' is a required property"));
+    value.get(key).ok_or_else(missing)
+}
+
+fn role_id(role: &str) -> &'static str {
+    match role {
+        "admin" => "91bd3ee3e8044b1085608720b3f78d7d",
+        "member" => "973395d197994aabb4c147aa3813600f",
+        _ => "ae644d092b0149f0831180861cc56bea",
+    }
+}

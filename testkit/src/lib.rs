@@ -1,0 +1,6 @@
+//! What the operator's tests, demo and benchmarks stand on: a real control plane and a simulated cloud.
+
+pub mod assets;
+pub mod cloud;
+pub mod control_plane;
+pub mod recorded;

@@ -1,0 +1,468 @@
+//! A session against a Keystone and a service that do as they are told.
+
+// clippy.toml lets tests unwrap, but not the helpers of an integration test.
+#![allow(clippy::unwrap_used)]
+
+use std::future::pending;
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use cloudtenant_operator::cloud::{Answer, Clock, CloudConfig, Error, Failure, Refusal, Service, Session};
+use cloudtenant_operator::metrics::Metrics;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use url::Url;
+
+const LONG: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(200);
+const HOUR: u64 = 3600;
+
+/// What the service answers to a path and a token.
+type Script = dyn Fn(&str, &str) -> Response + Send + Sync;
+
+/// A Keystone whose tokens are called `token-1`, `token-2`, … and live an hour, and a Heat.
+struct Cloud {
+    url: String,
+    /// What Keystone answers; 0 is silence.
+    login_status: AtomicU16,
+    logins: AtomicUsize,
+    script: Mutex<Arc<Script>>,
+    /// The path and the token of each call of the service.
+    calls: Mutex<Vec<(String, String)>>,
+    /// Calls of `/gated` wait until it is opened; so many have come.
+    gate: Semaphore,
+    gated: AtomicUsize,
+}
+
+impl Cloud {
+    async fn start() -> Arc<Cloud> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let cloud = Arc::new(Cloud {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            login_status: AtomicU16::new(201),
+            logins: AtomicUsize::new(0),
+            script: Mutex::new(Arc::new(|_, _| status(200))),
+            calls: Mutex::default(),
+            gate: Semaphore::new(0),
+            gated: AtomicUsize::new(0),
+        });
+        let app = Router::new().fallback(handle).with_state(cloud.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        cloud
+    }
+
+    fn answers(&self, script: impl Fn(&str, &str) -> Response + Send + Sync + 'static) {
+        *self.script.lock().unwrap() = Arc::new(script);
+    }
+
+    fn login_answers(&self, status: u16) {
+        self.login_status.store(status, SeqCst);
+    }
+
+    fn logins(&self) -> usize {
+        self.logins.load(SeqCst)
+    }
+
+    /// The tokens of the service's calls, in order.
+    fn tokens(&self) -> Vec<String> {
+        let calls = self.calls.lock().unwrap();
+        calls.iter().map(|(_, token)| token.clone()).collect()
+    }
+
+    fn login(&self, number: usize) -> Response {
+        let status = self.login_status.load(SeqCst);
+        if status != 201 {
+            return Response::builder().status(status).body("{}".into()).unwrap();
+        }
+        let catalogue = format!(
+            r#"[{{"type": "orchestration", "endpoints": [{{"interface": "public", "region": "r", "url": "{}/heat/v1/p"}}]}}]"#,
+            self.url
+        );
+        let body = format!(
+            r#"{{"token": {{"issued_at": "2026-11-22T05:00:00.000000Z", "expires_at": "2026-11-22T06:00:00", "project": {{"id": "p", "name": "project"}}, "catalog": {catalogue}}}}}"#
+        );
+        Response::builder().status(201).header("x-subject-token", format!("token-{number}")).body(body.into()).unwrap()
+    }
+}
+
+async fn handle(State(cloud): State<Arc<Cloud>>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    if path == "/v3/auth/tokens" {
+        let number = cloud.logins.fetch_add(1, SeqCst) + 1;
+        if cloud.login_status.load(SeqCst) == 0 {
+            pending::<()>().await;
+        }
+        return cloud.login(number);
+    }
+    let token = request.headers().get("x-auth-token");
+    let token = token.map_or(String::new(), |token| token.to_str().unwrap().to_owned());
+    cloud.calls.lock().unwrap().push((path.clone(), token.clone()));
+    if path == "/gated" {
+        cloud.gated.fetch_add(1, SeqCst);
+        let _pass = cloud.gate.acquire().await.unwrap();
+    }
+    if path.ends_with("/silence") {
+        pending::<()>().await;
+    }
+    let script = cloud.script.lock().unwrap().clone();
+    script(&path, &token)
+}
+
+fn status(status: u16) -> Response {
+    Response::builder().status(status).body(Body::empty()).unwrap()
+}
+
+/// A session, and the clock by which its tokens age.
+struct Client {
+    session: Session,
+    seconds: Arc<AtomicU64>,
+    url: String,
+}
+
+impl Client {
+    fn of(cloud: &Cloud) -> Client {
+        Client::with(cloud, "username: u, password: hunter2, user_domain_id: default", "")
+    }
+
+    fn with(cloud: &Cloud, auth: &str, more: &str) -> Client {
+        // Another test of this process may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let url = cloud.url.clone();
+        let yaml = format!("clouds: {{c: {{{more} auth: {{auth_url: '{url}', {auth}}}}}}}");
+        let config = CloudConfig::parse(&yaml, "c", None, None).unwrap();
+        let seconds = Arc::new(AtomicU64::new(0));
+        let (start, passed) = (Instant::now(), seconds.clone());
+        let clock: Clock = Arc::new(move || start + Duration::from_secs(passed.load(SeqCst)));
+        let metrics = Arc::new(Metrics::new());
+        Client { session: Session::with_clock(Arc::new(config), metrics, clock).unwrap(), seconds, url }
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.seconds.fetch_add(seconds, SeqCst);
+    }
+
+    async fn get(&self) -> Result<Answer, Failure> {
+        self.get_path("/heat/v1/p/services", LONG).await
+    }
+
+    async fn get_path(&self, path: &str, deadline: Duration) -> Result<Answer, Failure> {
+        let url = Url::parse(&format!("{}{path}", self.url)).unwrap();
+        let headers = [("X-Extra", "1")];
+        self.session.get(Service::Orchestration, url, &headers, deadline).await
+    }
+}
+
+fn failure(service: Service, error: Error) -> Failure {
+    Failure { service, error }
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, wait).await.unwrap();
+}
+
+#[tokio::test]
+async fn all_callers_share_one_login_and_sixteen_calls_are_under_way() {
+    let cloud = Cloud::start().await;
+    let (client, other) = (Client::of(&cloud), Client::of(&cloud));
+    let calls = futures::future::join_all((0..100).map(|_| client.get_path("/gated", LONG)));
+    let watch = async {
+        until(|| cloud.gated.load(SeqCst) == 16).await;
+        // Another session is not held up; by the time it is served, a seventeenth call would have come.
+        for _ in 0..20 {
+            other.get().await.unwrap();
+        }
+        assert_eq!(cloud.gated.load(SeqCst), 16);
+        cloud.gate.add_permits(1);
+    };
+    let (answers, ()) = tokio::join!(calls, watch);
+    assert!(answers.iter().all(|answer| answer.as_ref().unwrap().status == 200));
+    assert_eq!(cloud.gated.load(SeqCst), 100);
+    assert_eq!(cloud.logins(), 2, "one for each session");
+}
+
+#[tokio::test]
+async fn endpoint_and_project_are_the_tokens() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    let session = &client.session;
+    let endpoint = session.endpoint(Service::Orchestration, LONG).await.unwrap();
+    assert_eq!(endpoint.url.as_str(), format!("{}/heat/v1/p", cloud.url));
+    assert!(!endpoint.overridden);
+    assert_eq!(endpoint.token_project.as_deref(), Some("p"));
+    assert_eq!(session.project(LONG).await.unwrap().name, "project");
+    assert_eq!(
+        session.endpoint(Service::Cache, LONG).await,
+        Err(failure(Service::Cache, Error::ServiceNotInCatalogue))
+    );
+    assert_eq!(cloud.logins(), 1);
+
+    let more = "dcs_endpoint_override: 'http://dcs/v1.0/%(project_id)s',";
+    let client = Client::with(&cloud, "token: t", more);
+    let endpoint = client.session.endpoint(Service::Cache, LONG).await.unwrap();
+    assert_eq!(endpoint.url.as_str(), "http://dcs/v1.0/p");
+    assert!(endpoint.overridden);
+}
+
+#[tokio::test]
+async fn a_rejected_token_is_renewed_once_and_the_call_repeated_once() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    client.get().await.unwrap();
+    cloud.answers(|_, token| status(if token == "token-1" { 401 } else { 200 }));
+    let calls = futures::future::join_all((0..10).map(|_| client.get())).await;
+    assert!(calls.iter().all(|answer| answer.as_ref().unwrap().status == 200));
+    assert_eq!(cloud.logins(), 2);
+}
+
+#[tokio::test]
+async fn a_rejected_fresh_token_is_an_error_and_no_herd_of_logins() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    cloud.answers(|_, _| status(401));
+    let rejected = failure(Service::Orchestration, Error::TokenRejected);
+    for _ in 0..3 {
+        assert_eq!(client.get().await.unwrap_err(), rejected);
+    }
+    assert_eq!(cloud.logins(), 1);
+    assert_eq!(cloud.tokens().len(), 3);
+    client.pass(300);
+    assert_eq!(client.get().await.unwrap_err(), rejected);
+    assert_eq!(cloud.tokens()[3..], ["token-1", "token-2"]);
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_before_its_end() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    client.get().await.unwrap();
+    client.pass(HOUR - 301);
+    client.get().await.unwrap();
+    assert_eq!(cloud.logins(), 1);
+    client.pass(2);
+    // Nobody waits for the renewal.
+    client.get().await.unwrap();
+    assert_eq!(cloud.tokens(), ["token-1"; 3]);
+    until(|| cloud.logins() == 2).await;
+    while cloud.tokens().last().unwrap() != "token-2" {
+        client.get().await.unwrap();
+    }
+    client.pass(HOUR);
+    client.get().await.unwrap();
+    assert_eq!(cloud.tokens().last().unwrap(), "token-3");
+    assert_eq!(cloud.logins(), 3);
+}
+
+#[tokio::test]
+async fn a_failing_renewal_leaves_the_old_token_in_use_until_its_end() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    client.get().await.unwrap();
+    cloud.login_answers(503);
+    client.pass(HOUR - 200);
+    for logins in [2, 3] {
+        while cloud.logins() < logins {
+            client.get().await.unwrap();
+        }
+        client.pass(60);
+    }
+    client.session.doubt_token();
+    client.get().await.unwrap();
+    assert!(cloud.tokens().iter().all(|token| token == "token-1"));
+    client.pass(80);
+    let unavailable = Error::ServiceUnavailable { retry_after: None };
+    assert_eq!(client.get().await.unwrap_err(), failure(Service::Identity, unavailable));
+}
+
+#[tokio::test]
+async fn a_refused_login_is_not_repeated_for_five_minutes() {
+    let credential = "application_credential_id: i, application_credential_secret: hunter2";
+    let password = "user_id: u, password: hunter2";
+    for (auth, answer) in [(password, 401), (password, 403), (credential, 404)] {
+        let cloud = Cloud::start().await;
+        let client = Client::with(&cloud, auth, "");
+        cloud.login_answers(answer);
+        let refused = failure(Service::Identity, Error::LoginRefused);
+        for error in futures::future::join_all((0..10).map(|_| client.get())).await {
+            assert_eq!(error.unwrap_err(), refused);
+        }
+        client.pass(299);
+        assert_eq!(client.get().await.unwrap_err(), refused);
+        assert_eq!(cloud.logins(), 1);
+        client.pass(1);
+        cloud.login_answers(201);
+        client.get().await.unwrap();
+        assert_eq!(cloud.logins(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_fails_is_shared_by_those_who_waited() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    cloud.login_answers(500);
+    let down = failure(Service::Identity, Error::ServerError);
+    for error in futures::future::join_all((0..10).map(|_| client.get())).await {
+        assert_eq!(error.unwrap_err(), down);
+    }
+    assert_eq!(cloud.logins(), 1);
+    cloud.login_answers(201);
+    client.get().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_doubted_token_is_renewed_before_the_next_call_once_in_five_minutes() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    for seconds in [0, 1, 299, 1] {
+        client.get().await.unwrap();
+        client.session.doubt_token();
+        client.pass(seconds);
+    }
+    client.get().await.unwrap();
+    let tokens = ["token-1", "token-2", "token-2", "token-2", "token-3"];
+    assert_eq!(cloud.tokens(), tokens);
+}
+
+#[tokio::test]
+async fn the_token_goes_to_no_other_origin() {
+    let (cloud, other) = (Cloud::start().await, Cloud::start().await);
+    let client = Client::of(&cloud);
+    let away = format!("{}/steal", other.url);
+    cloud.answers(move |path, _| {
+        let location = match path.rsplit('/').next().unwrap() {
+            "away" => away.clone(),
+            "near" => "/heat/v1/p/there".to_owned(),
+            "loop" => "/heat/v1/p/loop".to_owned(),
+            _ => return status(200),
+        };
+        let redirect = Response::builder().status(307).header("location", location);
+        redirect.body(Body::empty()).unwrap()
+    });
+    let refused = |refusal| failure(Service::Orchestration, Error::AddressRefused(refusal));
+    assert_eq!(client.get_path("/near", LONG).await.unwrap().status, 200);
+    for path in ["/away", "/loop"] {
+        let error = client.get_path(path, LONG).await.unwrap_err();
+        assert_eq!(error, refused(Refusal::Redirect));
+    }
+    let url = Url::parse(&other.url).unwrap();
+    let direct = client.session.get(Service::Orchestration, url, &[], LONG);
+    assert_eq!(direct.await.unwrap_err(), refused(Refusal::OtherOrigin));
+    assert!(other.tokens().is_empty());
+}
+
+#[tokio::test]
+async fn any_other_status_is_an_answer() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    cloud.answers(|_, _| {
+        let answer = Response::builder().status(503).header("retry-after", "30");
+        answer.body("engines are down".into()).unwrap()
+    });
+    let answer = client.get().await.unwrap();
+    assert_eq!(answer.body, b"engines are down");
+    assert!(answer.date.is_some());
+    let retry_after = Some(Duration::from_secs(30));
+    assert_eq!(answer.ok().unwrap_err().retry_after(), retry_after);
+}
+
+/// `length` zeros as one block of gzip with fixed codes, without the trailer.
+fn zeros(length: usize) -> Vec<u8> {
+    let mut bits: Vec<u8> = vec![1, 1, 0];
+    bits.extend([0, 0, 1, 1, 0, 0, 0, 0]);
+    for _ in 0..length / 258 {
+        // 258 bytes from one byte back.
+        bits.extend([1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0]);
+    }
+    let mut gzip = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    let byte = |bits: &[u8]| bits.iter().rev().fold(0, |byte, bit| byte << 1 | bit);
+    gzip.extend(bits.chunks(8).map(byte));
+    gzip
+}
+
+#[tokio::test]
+async fn a_body_that_grows_is_cut() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    cloud.answers(|_, _| {
+        let answer = Response::builder().header("content-encoding", "gzip");
+        answer.body(zeros(17 << 20).into()).unwrap()
+    });
+    let error = client.get().await.unwrap_err();
+    assert_eq!(error, failure(Service::Orchestration, Error::BodyTooLarge));
+}
+
+#[tokio::test]
+async fn a_deadline_bounds_login_and_call() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    cloud.login_answers(0);
+    let late = client.get_path("/services", SHORT).await.unwrap_err();
+    assert_eq!(late, failure(Service::Identity, Error::Timeout));
+    cloud.login_answers(201);
+    client.get().await.unwrap();
+    let late = client.get_path("/silence", SHORT).await.unwrap_err();
+    assert_eq!(late, failure(Service::Orchestration, Error::Timeout));
+}
+
+/// Reads a request's head and, if asked to, answers it.
+async fn serve_one(stream: &mut TcpStream, answer: bool) {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).await.unwrap() == 1 {
+        head.push(byte[0]);
+    }
+    if answer {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+        stream.write_all(answer).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_repeated_only_on_a_connection_that_was_reused() {
+    let cloud = Cloud::start().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let more = format!("orchestration_endpoint_override: '{url}',");
+    let client = Client::with(&cloud, "token: t", &more);
+    let url = Url::parse(&url).unwrap();
+    let get = || client.session.get(Service::Orchestration, url.clone(), &[], LONG);
+
+    let refuse = async { serve_one(&mut listener.accept().await.unwrap().0, false).await };
+    let (error, ()) = tokio::join!(get(), refuse);
+    let failed = failure(Service::Orchestration, Error::ConnectionFailed);
+    assert_eq!(error.unwrap_err(), failed);
+
+    let mut first = None;
+    let answer = async { serve_one(first.insert(listener.accept().await.unwrap().0), true).await };
+    let (answer, ()) = tokio::join!(get(), answer);
+    assert_eq!(answer.unwrap().status, 200);
+
+    let reset = async {
+        let mut first = first.take().unwrap();
+        serve_one(&mut first, false).await;
+        drop(first);
+        serve_one(&mut listener.accept().await.unwrap().0, true).await;
+    };
+    let (answer, ()) = tokio::join!(get(), reset);
+    assert_eq!(answer.unwrap().body, b"ok");
+}
+
+#[tokio::test]
+async fn debug_shows_no_secret() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    let answer = client.get().await.unwrap();
+    let endpoint = client.session.endpoint(Service::Orchestration, LONG).await;
+    let shown = format!("{:?} {answer:?} {endpoint:?}", client.session);
+    assert!(!shown.contains("hunter2") && !shown.contains("token-1"), "{shown}");
+}
