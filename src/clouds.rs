@@ -14,17 +14,9 @@ use tokio::sync::mpsc;
 
 use crate::{
     cloud::{CloudConfig, ConfigError, Session},
+    identity::TenantName,
     metrics::Metrics,
 };
-
-/// A tenant by namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct TenantName {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
 
 /// Where those are named who have to look again.
 pub type Wake = mpsc::Sender<TenantName>;

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::{
-    clouds::TenantName,
+    identity::TenantName,
     metrics::Metrics,
     reconcile::{Context, Watched, reconcile},
 };

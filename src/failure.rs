@@ -109,7 +109,7 @@ pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
         }
         Error::LoginRefused => fatal(
             Reason::AuthenticationFailed,
-            "Keystone refuses the credential: correct it in the Secret's clouds.yaml.".to_owned(),
+            "Keystone refuses the credential: correct it, or auth_url, in the Secret's clouds.yaml.".to_owned(),
         ),
         Error::Unscoped => fatal(
             Reason::InvalidCloudConfig,

@@ -19,6 +19,7 @@ pub mod condition;
 pub mod controller;
 pub mod event;
 pub mod failure;
+pub mod identity;
 pub mod metrics;
 pub mod observation;
 pub mod probe;

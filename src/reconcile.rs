@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{CloudTenant, CloudTenantStatus, Reason, Source, condition_type as ty},
-    clouds::{Cloud, Clouds, TenantName, Wake, engines::Wish},
+    clouds::{Cloud, Clouds, Wake, engines::Wish},
     condition, event, failure,
+    identity::{TenantId, TenantName},
     metrics::Metrics,
     observation::{Caches, Failure, ProbeKind, Usage, engines::age},
     probe,
@@ -41,17 +42,6 @@ const REFUSED_RETRY: Duration = Duration::from_secs(1);
 
 /// A tenant as the watch brings it: one that cannot be read stops nobody else.
 pub type Watched = DeserializeGuard<CloudTenant>;
-
-/// Which tenant, and which state of its spec.
-#[derive(Debug, Clone)]
-pub struct Id {
-    /// The UID.
-    pub uid: String,
-    /// The spec's generation.
-    pub generation: i64,
-    /// Where it is found.
-    pub name: TenantName,
-}
 
 /// What every pass needs.
 pub struct Context {
@@ -113,7 +103,7 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
     if metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    let id = Id {
+    let id = TenantId {
         uid: metadata.uid.clone().unwrap_or_default(),
         generation: metadata.generation.unwrap_or_default(),
         name: TenantName {
@@ -146,7 +136,7 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
 }
 
 /// Tells that the spec cannot be read. Its next change is looked at again.
-async fn reject(context: &Context, id: &Id, message: &str) -> Result<Action, (WriteError, Duration)> {
+async fn reject(context: &Context, id: &TenantId, message: &str) -> Result<Action, (WriteError, Duration)> {
     let write = async {
         let old = context.writer.stored(&id.name).await?;
         let new = status::invalid(message, id.generation, &old, Timestamp::now());
@@ -160,7 +150,7 @@ async fn reject(context: &Context, id: &Id, message: &str) -> Result<Action, (Wr
 
 async fn pass(
     context: &Context,
-    id: &Id,
+    id: &TenantId,
     tenant: &CloudTenant,
     target: &Target,
     memory: &mut Tenant,
@@ -222,13 +212,13 @@ async fn pass(
     Ok(next_pass(target, memory, &old, &new, now))
 }
 
-async fn open(context: &Context, id: &Id, target: &Target) -> Result<Arc<Cloud>, Failure> {
+async fn open(context: &Context, id: &TenantId, target: &Target) -> Result<Arc<Cloud>, Failure> {
     let config = context.secrets.config(&id.name.namespace, target).await?;
     context.clouds.open(&config).map_err(|error| failure::of_config(&error))
 }
 
 /// Starts what is due.
-fn ask(id: &Id, target: &Target, memory: &mut Tenant, cloud: &Arc<Cloud>, now: Timestamp) {
+fn ask(id: &TenantId, target: &Target, memory: &mut Tenant, cloud: &Arc<Cloud>, now: Timestamp) {
     if is_enabled(target, ProbeKind::Engines) {
         let (interval, deadline) = (target.interval, target.engines_deadline());
         memory.wish_engines(&id.uid, Wish { tenant: id.name.clone(), interval, deadline });

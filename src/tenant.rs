@@ -8,10 +8,11 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     api::{CloudTenant, CloudTenantStatus, REQUESTED_AT, Reason},
     clouds::{
-        Cloud, TenantName, Wake,
+        Cloud, Wake,
         engines::{Subscription, Wish},
     },
     event::fnv1a,
+    identity::TenantName,
     observation::{Caches, Failure, Outcome, ProbeKind, Usage},
     schedule::Turn,
     status::{Engines, Look, interval_of, observed_at},

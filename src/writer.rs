@@ -15,10 +15,9 @@ use serde_json::json;
 
 use crate::{
     api::{CloudTenant, CloudTenantStatus, FIELD_MANAGER},
-    clouds::TenantName,
     event::Notice,
+    identity::{TenantId, TenantName},
     metrics::Metrics,
-    reconcile::Id,
 };
 
 /// How long the API server may take.
@@ -90,7 +89,7 @@ impl Writer {
 
     /// Creates the notice's event. The same transition always has the same name, so "it exists" is success. An
     /// event that is refused is logged and counted; the status is written all the same.
-    pub async fn tell(&self, id: &Id, tenant: &CloudTenant, notice: &Notice) {
+    pub async fn tell(&self, id: &TenantId, tenant: &CloudTenant, notice: &Notice) {
         let name = notice.name(&id.name.name, &id.uid);
         let reason = notice.reason.to_string();
         let event = Event {

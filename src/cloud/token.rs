@@ -200,6 +200,7 @@ mod tests {
                 catalogue: Catalogue::default(),
                 asked: start,
                 lifetime: Duration::from_secs(lifetime),
+                ahead: SignedDuration::ZERO,
             };
             let at = |seconds| start + Duration::from_secs(seconds);
             assert!(!token.ends_soon(at(due - 1)), "{lifetime}");

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::time::Instant as Deadline;
 
-use super::config::Auth;
 use super::http::Http;
 use super::token::{self, Token};
 use super::{Clock, CloudConfig, Error, Failure, Service};
@@ -184,10 +183,9 @@ impl Tokens {
             .build()
             .map_err(|error| Error::of_transport(&error))?;
         let answer = self.http.send(request).await?;
-        let credential = matches!(self.config.auth, Auth::ApplicationCredential { .. });
         match answer.status {
-            401 | 403 => Err(Error::LoginRefused),
-            404 if credential => Err(Error::LoginRefused),
+            // 404 is Keystone's word for an unknown application credential; a wrong auth_url looks the same.
+            401 | 403 | 404 => Err(Error::LoginRefused),
             _ => Token::read(&answer.ok()?, asked),
         }
     }

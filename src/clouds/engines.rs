@@ -10,10 +10,11 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tracing::Instrument as _;
 
-use super::{Cloud, TenantName, Wake};
+use super::{Cloud, Wake};
 use crate::{
     api::Reason,
     failure,
+    identity::TenantName,
     observation::{EngineAnswers, Outcome, engines::EngineAnswer},
     probe,
     schedule::{Turn, after},
