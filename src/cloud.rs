@@ -21,7 +21,7 @@ pub use config::{CloudConfig, ConfigError};
 pub use error::{Error, Failure, Refusal};
 pub use secret::Secret;
 pub use session::{Clock, Endpoint, Session};
-pub use token::TokenProject;
+pub use token::{Holder, TokenProject};
 
 /// A service of the cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -13,6 +13,7 @@
 //! that asks for it, and the tenants' passes read its latest answers.
 
 pub mod api;
+pub mod check;
 pub mod cloud;
 pub mod clouds;
 pub mod condition;

@@ -1,10 +1,16 @@
 //! The command line: arguments, telemetry, wiring, shutdown. The only place that exits.
 
-use std::{io::IsTerminal as _, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
-use cloudtenant_operator::{api, controller::Operator, metrics::Metrics, server};
+use cloudtenant_operator::{
+    api,
+    check::{Report, Subject},
+    controller::Operator,
+    metrics::Metrics,
+    server,
+};
 use kube::{Client, Config};
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +19,12 @@ use tracing_subscriber::EnvFilter;
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// What `check` exits with where there is nothing to judge.
+const COULD_NOT_SEE: u8 = 2;
+
+/// `EX_USAGE` of sysexits.h.
+const WRONG_USAGE: u8 = 64;
 
 /// How long the passes that are under way may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(4);
@@ -29,8 +41,40 @@ struct Arguments {
 enum Command {
     /// Runs the operator until SIGTERM.
     Run(Run),
+    /// Looks once at what a CloudTenant describes, tells each step, and writes nothing.
+    ///
+    /// Exit status: 0 well, 1 not well, 2 could not see, 64 wrong usage.
+    Check(Check),
     /// Prints the CustomResourceDefinition as YAML.
     Crd,
+}
+
+#[derive(Debug, clap::Args)]
+struct Check {
+    /// The name of a CloudTenant in the cluster.
+    #[arg(required_unless_present = "file")]
+    name: Option<String>,
+    /// Its namespace; the kubeconfig's if not given.
+    #[arg(short, long, requires = "name")]
+    namespace: Option<String>,
+    /// A file with a CloudTenant, instead of one in a cluster.
+    #[arg(short, long, conflicts_with = "name", requires = "clouds")]
+    file: Option<PathBuf>,
+    /// The clouds.yaml that goes with it.
+    #[arg(long, requires = "file")]
+    clouds: Option<PathBuf>,
+    /// The certificate authority (PEM) that goes with it.
+    #[arg(long, requires = "file")]
+    cacert: Option<PathBuf>,
+    /// How it is told.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
 }
 
 #[derive(Debug, clap::Args)]
@@ -59,17 +103,53 @@ enum LogFormat {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
-        Command::Run(arguments) => run(&arguments),
-        Command::Crd => print_crd(),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
         Err(error) => {
-            eprintln!("cloudtenant-operator: {error:#}");
-            ExitCode::FAILURE
+            let asked_for = !error.use_stderr();
+            // Nothing is left to be done where even this cannot be printed.
+            let _ = error.print();
+            return if asked_for { ExitCode::SUCCESS } else { WRONG_USAGE.into() };
         }
-    }
+    };
+    // One provider for the API server and the clouds; nothing else in the process can have installed another.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (done, failed) = match arguments.command {
+        Command::Run(arguments) => (run(&arguments).map(|()| 0), 1),
+        Command::Check(arguments) => (check(&arguments), WRONG_USAGE),
+        Command::Crd => (print_crd().map(|()| 0), 1),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("cloudtenant-operator: {error:#}");
+        failed
+    })
+    .into()
+}
+
+fn check(arguments: &Check) -> anyhow::Result<u8> {
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let subject = match (&arguments.file, &arguments.clouds, &arguments.name) {
+            (Some(file), Some(clouds), _) => Subject::from_files(file, clouds, arguments.cacert.as_deref())?,
+            (_, _, Some(name)) => {
+                let found = async {
+                    let client = Client::try_default().await.context("no way to the Kubernetes API")?;
+                    Subject::from_cluster(client, arguments.namespace.as_deref(), name).await
+                };
+                match found.await {
+                    Ok(subject) => subject,
+                    Err(error) => {
+                        eprintln!("cloudtenant-operator: {error:#}");
+                        return Ok(COULD_NOT_SEE);
+                    }
+                }
+            }
+            _ => anyhow::bail!("give the NAME of a CloudTenant, or --file and --clouds"),
+        };
+        let mut report = Report::new(arguments.output == Output::Json, std::io::stdout().is_terminal());
+        let outlook = cloudtenant_operator::check::check(&subject, &mut |step| print!("{}", report.step(step))).await;
+        print!("{}", report.outlook(&outlook)?);
+        Ok(outlook.exit_code())
+    })
 }
 
 fn print_crd() -> anyhow::Result<()> {
@@ -89,8 +169,6 @@ fn run(arguments: &Run) -> anyhow::Result<()> {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
-    // One provider for the API server and the clouds; nothing else in the process can have installed another.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(operate(arguments));
     // What only reads is not waited for.

@@ -4,6 +4,7 @@
 pub mod caches;
 pub mod engines;
 pub mod usage;
+mod version;
 
 use serde::de::DeserializeOwned;
 use url::Url;

@@ -119,15 +119,8 @@ impl Secrets {
 
     async fn get(&self, (namespace, name): &Key) -> Result<Secret, SecretError> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let secret = || name.clone();
         match tokio::time::timeout(DEADLINE, api.get(name)).await {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => Err(SecretError::NotFound { secret: secret() }),
-            Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(SecretError::Denied { secret: secret() }),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, secret = %name, "Secret could not be read");
-                Err(SecretError::Unavailable)
-            }
+            Ok(found) => found.map_err(|error| of_kube(name, &error)),
             Err(_) => Err(SecretError::Unavailable),
         }
     }
@@ -138,13 +131,31 @@ impl Secrets {
 }
 
 fn content(name: &str, secret: Secret) -> Result<Content, SecretError> {
-    let mut data = secret.data.unwrap_or_default();
+    let resource_version = secret.metadata.resource_version.clone();
+    let missing = || SecretError::KeyMissing { secret: name.to_owned() };
+    let (clouds, cacert) = texts(secret).ok_or_else(missing)?;
+    let texts = Texts { clouds, cacert };
+    Ok(Content { read_at: Instant::now(), resource_version, texts, entries: Entries::new() })
+}
+
+/// The Secret's keys `clouds.yaml` and `cacert`; `None` without the first.
+#[must_use]
+pub fn texts(secret: Secret) -> Option<(String, Option<String>)> {
+    let mut data = secret.data?;
     let mut text = |key: &str| data.remove(key).and_then(|bytes| String::from_utf8(bytes.0).ok());
-    let clouds = text("clouds.yaml").ok_or_else(|| SecretError::KeyMissing { secret: name.to_owned() })?;
-    Ok(Content {
-        read_at: Instant::now(),
-        resource_version: secret.metadata.resource_version,
-        texts: Texts { clouds, cacert: text("cacert") },
-        entries: Entries::new(),
-    })
+    Some((text("clouds.yaml")?, text("cacert")))
+}
+
+/// Why the API server did not give out this Secret.
+#[must_use]
+pub fn of_kube(name: &str, error: &kube::Error) -> SecretError {
+    let secret = name.to_owned();
+    match error {
+        kube::Error::Api(status) if status.code == 404 => SecretError::NotFound { secret },
+        kube::Error::Api(status) if status.code == 403 => SecretError::Denied { secret },
+        error => {
+            tracing::warn!(%error, secret, "Secret could not be read");
+            SecretError::Unavailable
+        }
+    }
 }

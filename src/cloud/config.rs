@@ -66,6 +66,8 @@ pub(super) enum Domain {
 pub(super) enum Scope {
     Project(Named),
     Domain(Domain),
+    /// The whole cloud.
+    System,
 }
 
 /// Which of a service's addresses is used.
@@ -119,9 +121,6 @@ impl CloudConfig {
         region: Option<&str>,
     ) -> Result<CloudConfig, ConfigError> {
         let entry = Entry::read(yaml, cloud)?;
-        if entry.get(&["system_scope"]).is_some() {
-            return invalid("system_scope", "is not supported: give a project in which the user has the role");
-        }
         Ok(CloudConfig {
             auth_url: auth_url(&entry)?,
             auth: auth(&entry)?,
@@ -143,6 +142,46 @@ impl CloudConfig {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         }
+    }
+
+    /// Whether the token will be for the whole cloud rather than for a project. Its catalogue lacks the services
+    /// whose addresses need a project.
+    pub fn is_system_scoped(&self) -> bool {
+        let scope = match &self.auth {
+            Auth::Password { scope, .. } | Auth::Token { scope, .. } => scope,
+            Auth::ApplicationCredential { .. } => return false,
+        };
+        *scope == Some(Scope::System)
+    }
+
+    /// Whether both entries log in at the same Keystone.
+    pub fn is_of_same_cloud(&self, other: &CloudConfig) -> bool {
+        self.auth_url == other.auth_url
+    }
+
+    /// The same entry with this address for a service, unless it has one of its own.
+    #[must_use]
+    pub fn or_endpoint(mut self, service: Service, url: &Url) -> CloudConfig {
+        self.overrides.entry(service).or_insert_with(|| url.to_string());
+        self
+    }
+
+    /// The keys of the entry that are ignored, sorted. A typing error is among them.
+    ///
+    /// # Errors
+    /// As [`CloudConfig::parse`].
+    pub fn ignored_keys(yaml: &str, cloud: &str) -> Result<Vec<String>, ConfigError> {
+        Ok(Entry::read(yaml, cloud)?.ignored)
+    }
+
+    /// Whether the cloud's certificates are checked.
+    pub fn verifies(&self) -> bool {
+        self.verify
+    }
+
+    /// Keystone's own address.
+    pub fn auth_url(&self) -> &Url {
+        &self.auth_url
     }
 
     /// The region whose endpoints are used, if one is named.
@@ -241,6 +280,11 @@ fn user(entry: &Entry) -> Result<Named, ConfigError> {
 }
 
 fn scope(entry: &Entry) -> Result<Option<Scope>, ConfigError> {
+    match entry.get(&["system_scope"]) {
+        None => {}
+        Some("all") => return Ok(Some(Scope::System)),
+        Some(_) => return invalid("system_scope", "is not known: use all, or name a project"),
+    }
     if let Some(id) = entry.get(&["project_id", "tenant_id"]) {
         return Ok(Some(Scope::Project(Named::Id(id.to_owned()))));
     }

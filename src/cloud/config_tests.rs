@@ -132,16 +132,39 @@ fn other_keys() {
         ("cacert: /etc/passwd, cert: /a, key: /b", Ok(())),
         ("orchestration_endpoint_override: 'http://h/v1/%(project_id)s'", Ok(())),
         ("compute_endpoint_override: nova", Err(format!("compute_endpoint_override {no_url}"))),
-        (
-            "system_scope: all",
-            Err("system_scope is not supported: give a project in which the user has the role".into()),
-        ),
+        ("system_scope: all", Ok(())),
+        ("system_scope: some", Err("system_scope is not known: use all, or name a project".into())),
         ("networks: [{name: a}], floating_ip_source: None", Ok(())),
     ];
     for (more, expected) in rows {
         let config = parse(&format!("{more}, auth: {{auth_url: 'http://k', {LOGIN}}}"));
         assert_eq!(config.map(drop), expected, "{more}");
     }
+}
+
+#[test]
+fn system_scope_stands_above_a_project() {
+    let rows = [
+        ("system_scope: all, auth: {auth_url: 'http://k', token: t, project_id: p}", true),
+        ("auth: {auth_url: 'http://k', token: t, system_scope: all}", true),
+        ("auth: {auth_url: 'http://k', token: t, project_id: p}", false),
+        // An application credential brings its own scope.
+        (
+            "system_scope: all, auth: {auth_url: 'http://k', application_credential_id: a, \
+             application_credential_secret: s}",
+            false,
+        ),
+    ];
+    for (entry, expected) in rows {
+        assert_eq!(parse(entry).unwrap().is_system_scoped(), expected, "{entry}");
+    }
+}
+
+#[test]
+fn ignored_keys_are_named() {
+    let yaml = "clouds: {c: {region-name: a, regionname: b, cacert: /x, auth: {auth_url: 'http://k', pasword: p}}}";
+    let ignored = CloudConfig::ignored_keys(yaml, "c").unwrap();
+    assert_eq!(ignored, ["auth.pasword", "cacert", "regionname"]);
 }
 
 #[test]

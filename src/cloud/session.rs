@@ -1,6 +1,6 @@
 //! One user's way to one cloud.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use url::Url;
 
 use super::config::{web_url, with_project};
 use super::http::Http;
-use super::token::{Token, TokenProject};
+use super::token::{Holder, Token, TokenProject};
 use super::tokens::{Current, FIVE_MINUTES, Tokens};
 use super::{Answer, CloudConfig, ConfigError, Error, Failure, Refusal, Service};
 use crate::metrics::Metrics;
@@ -48,6 +48,8 @@ pub struct Session {
     in_flight: [Semaphore; Service::ALL.len()],
     /// How far the clock of the cloud's services is ahead of ours, by the latest answer with a `Date`.
     ahead: Mutex<Option<SignedDuration>>,
+    /// Projects that Keystone has said to know, or about which it may not be asked.
+    projects: Mutex<HashMap<String, Option<bool>>>,
     /// When each service last rejected a fresh token: it takes none, and more logins would not help.
     rejected: Mutex<BTreeMap<Service, Instant>>,
 }
@@ -80,6 +82,7 @@ impl Session {
             tokens: Tokens::new(config.clone(), http.clone(), metrics.clone(), clock.clone()),
             in_flight: Service::ALL.map(|_| Semaphore::new(IN_FLIGHT)),
             ahead: Mutex::default(),
+            projects: Mutex::default(),
             rejected: Mutex::default(),
             config,
             http,
@@ -99,6 +102,25 @@ impl Session {
         self.locate(service, &current.token)
     }
 
+    /// Asks Keystone for its versions, without a token: whether it is there, and whether its certificate is trusted.
+    ///
+    /// # Errors
+    /// No answer, or an untrusted certificate. Any answer will do.
+    pub async fn greet(&self, deadline: Duration) -> Result<(), Failure> {
+        let request = self.http.client().get(self.config.auth_url.clone()).build();
+        let request = request.map_err(|error| Error::of_transport(&error).at(Service::Identity))?;
+        let answer = timeout_at(end(deadline), self.http.send(request)).await.unwrap_or(Err(Error::Timeout));
+        answer.map(drop).map_err(|error| error.at(Service::Identity))
+    }
+
+    /// Logs in if need be.
+    ///
+    /// # Errors
+    /// A failed login.
+    pub async fn log_in(&self, deadline: Duration) -> Result<(), Failure> {
+        self.tokens.current(end(deadline)).await.map(drop)
+    }
+
     /// The project that the token is for. Logs in if need be.
     ///
     /// # Errors
@@ -112,6 +134,11 @@ impl Session {
     /// The project of the token in hand; none before the first login.
     pub fn known_project(&self) -> Option<TokenProject> {
         self.tokens.held()?.project.clone()
+    }
+
+    /// What Keystone told with the token in hand; nothing before the first login.
+    pub fn known_holder(&self) -> Option<Holder> {
+        Some(self.tokens.held()?.holder.clone())
     }
 
     /// The cloud's clock, as far as its answers have told it, when ours shows `now`.
@@ -161,6 +188,40 @@ impl Session {
     /// [`Error::RegionNotFound`]: a token carries the roles and the catalogue of the time of its login.
     pub fn doubt_token(&self) {
         self.tokens.doubt();
+    }
+
+    /// Whether Keystone knows the project; `None` where the credential may not ask, and for the token's own project
+    /// without asking. What is known stays known.
+    ///
+    /// # Errors
+    /// As [`Session::get`].
+    pub async fn knows_project(&self, id: &str, deadline: Duration) -> Result<Option<bool>, Failure> {
+        self.log_in(deadline).await?;
+        let own = self.known_project().is_some_and(|own| own.id == id);
+        if own {
+            return Ok(Some(true));
+        }
+        if let Some(known) = self.projects().get(id) {
+            return Ok(*known);
+        }
+        let mut url = self.endpoint(Service::Identity, deadline).await?.url;
+        let path = format!("{}/projects/{id}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        let answer = self.get(Service::Identity, url, &[], deadline).await?;
+        let known = match answer.status {
+            403 => None,
+            404 => return Ok(Some(false)),
+            _ => {
+                answer.ok().map_err(|error| error.at(Service::Identity))?;
+                Some(true)
+            }
+        };
+        self.projects().insert(id.to_owned(), known);
+        Ok(known)
+    }
+
+    fn projects(&self) -> MutexGuard<'_, HashMap<String, Option<bool>>> {
+        self.projects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn locate(&self, service: Service, token: &Token) -> Result<Endpoint, Failure> {

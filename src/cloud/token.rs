@@ -21,6 +21,23 @@ pub struct TokenProject {
     pub name: String,
 }
 
+/// What Keystone tells of a credential when it issues a token.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Holder {
+    /// The user's name.
+    pub user: String,
+    /// The user's id.
+    pub user_id: String,
+    /// The names of the roles that the token carries, sorted.
+    pub roles: Vec<String>,
+    /// When the token ends.
+    pub token_ends: Option<Timestamp>,
+    /// When the user's password ends, where it does.
+    pub password_ends: Option<Timestamp>,
+    /// The application credential's id, where one was used.
+    pub application_credential: Option<String>,
+}
+
 /// A token and what came with it.
 #[derive(Debug)]
 pub(super) struct Token {
@@ -30,6 +47,8 @@ pub(super) struct Token {
     /// When it was asked for, by our monotonic clock.
     asked: Instant,
     lifetime: Duration,
+    /// What else Keystone has told of the credential.
+    pub(super) holder: Holder,
     /// How far Keystone's clock was ahead of ours when it issued the token.
     pub(super) ahead: SignedDuration,
 }
@@ -45,6 +64,30 @@ struct Body {
     issued_at: Option<String>,
     project: Option<TokenProject>,
     catalog: Option<Catalogue>,
+    #[serde(default)]
+    user: User,
+    #[serde(default)]
+    roles: Vec<Role>,
+    application_credential: Option<Id>,
+}
+
+#[derive(Default, Deserialize)]
+struct User {
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    name: String,
+    password_expires_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Role {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: String,
 }
 
 impl Token {
@@ -64,7 +107,18 @@ impl Token {
         if lifetime.is_zero() {
             return Err(Error::Unexpected("the token ends when it begins"));
         }
+        let mut roles: Vec<_> = body.roles.into_iter().map(|role| role.name).collect();
+        roles.sort();
+        let holder = Holder {
+            password_ends: body.user.password_expires_at.as_deref().and_then(time),
+            user: body.user.name,
+            user_id: body.user.id,
+            roles,
+            token_ends: Some(end),
+            application_credential: body.application_credential.map(|credential| credential.id),
+        };
         Ok(Token {
+            holder,
             value: value.to_owned().into(),
             project: body.project,
             catalogue: body.catalog.unwrap_or_default(),
@@ -132,6 +186,7 @@ pub(super) fn login(auth: &Auth) -> Value {
         Some(Scope::Project(project)) => {
             json!({"auth": {"identity": identity, "scope": {"project": named(project)}}})
         }
+        Some(Scope::System) => json!({"auth": {"identity": identity, "scope": {"system": {"all": true}}}}),
         Some(Scope::Domain(domain)) => {
             json!({"auth": {"identity": identity, "scope": {"domain": domain_json(domain)}}})
         }
@@ -200,6 +255,7 @@ mod tests {
                 catalogue: Catalogue::default(),
                 asked: start,
                 lifetime: Duration::from_secs(lifetime),
+                holder: Holder::default(),
                 ahead: SignedDuration::ZERO,
             };
             let at = |seconds| start + Duration::from_secs(seconds);

@@ -57,6 +57,8 @@ const AUTH: &[&str] = &[
 pub(super) struct Entry {
     top: BTreeMap<String, String>,
     auth: BTreeMap<String, String>,
+    /// The keys that are not read, sorted.
+    pub(super) ignored: Vec<String>,
 }
 
 impl Entry {
@@ -187,7 +189,9 @@ impl<'de> Visitor<'de> for Values {
         while let Some(key) = map.next_key::<String>()? {
             let key = key.replace('-', "_");
             if self.top && key == "auth" {
-                entry.auth = map.next_value_seed(Values { top: false })?.top;
+                let auth = map.next_value_seed(Values { top: false })?;
+                entry.auth = auth.top;
+                entry.ignored.extend(auth.ignored.iter().map(|key| format!("auth.{key}")));
             } else if AUTH.contains(&key.as_str()) || (self.top && TOP.contains(&key.as_str())) {
                 match map.next_value::<Option<String>>()? {
                     Some(value) if !value.is_empty() => entry.top.insert(key, value),
@@ -195,8 +199,13 @@ impl<'de> Visitor<'de> for Values {
                 };
             } else {
                 map.next_value::<IgnoredAny>()?;
+                // Only version 3 is spoken, which is what most files say here.
+                if key != "identity_api_version" {
+                    entry.ignored.push(key);
+                }
             }
         }
+        entry.ignored.sort();
         Ok(entry)
     }
 }

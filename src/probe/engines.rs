@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{join, openstack_time, read};
+use super::{join, openstack_time, read, version};
 use crate::{
     cloud::{Answer, Error, Failure, Service, Session},
     observation::{
@@ -21,8 +21,8 @@ use crate::{
 pub async fn ask(session: &Session, deadline: Duration, now: Timestamp) -> Result<EngineAnswer, Failure> {
     let service = Service::Orchestration;
     let failure = |error| Failure { service, error };
-    let endpoint = session.endpoint(service, deadline).await?;
-    let url = join(&endpoint.url, &["services"]).map_err(failure)?;
+    let address = version::address(session, service, deadline).await?;
+    let url = join(&address, &["services"]).map_err(failure)?;
     let answer = session.get(service, url, &[], deadline).await?;
     parse(answer.status, &answer.body, answer.date.unwrap_or(now)).unwrap_or_else(|| of_status(answer)).map_err(failure)
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use super::{join, openstack_time, read};
+use super::{join, openstack_time, read, version};
 use crate::{
     cloud::{Answer, Error, Failure, Service, Session},
     observation::Usage,
@@ -32,8 +32,8 @@ const MOST_PAGES: usize = 1000;
 pub async fn ask(session: &Session, target: &Target, now: Timestamp) -> Result<Usage, Failure> {
     let service = Service::Compute;
     let failure = |error| Failure { service, error };
-    let endpoint = session.endpoint(service, target.timeout).await?;
-    let url = join(&endpoint.url, &["os-simple-tenant-usage", &target.project_id]).map_err(failure)?;
+    let address = version::address(session, service, target.timeout).await?;
+    let url = join(&address, &["os-simple-tenant-usage", &target.project_id]).map_err(failure)?;
     let window = window(session.cloud_time(now));
     let mut sum = Sum::new(window);
     let mut headers = &PAGED[..];

@@ -1,0 +1,255 @@
+//! The steps from clouds.yaml to the last probe.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::{Mark, Step, Subject, Texts};
+use crate::{
+    api::{Reason, Source, reason::Class},
+    cloud::{CloudConfig, Service, Session},
+    failure,
+    metrics::Metrics,
+    observation::{Caches, EngineAnswers, Failure, Outcome, ProbeKind, Usage},
+    probe,
+    status::{Engines, Judged, Look, caches, engines, is_enabled, usage},
+    target::Target,
+};
+
+/// How long Keystone's port may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Credentials that end sooner are worth a note.
+const ENDS_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What has come of the probes.
+#[derive(Debug)]
+pub(super) struct Looks {
+    pub(super) engines: Look<Engines>,
+    pub(super) caches: Look<Caches>,
+    pub(super) usage: Look<Usage>,
+    pub(super) source: Option<Source>,
+}
+
+impl Looks {
+    fn failed(failure: &Failure) -> Self {
+        // As often as it takes to be believed: nobody asks twice here.
+        Self {
+            engines: Look::Failed(failure.clone(), u32::MAX),
+            caches: Look::Failed(failure.clone(), u32::MAX),
+            usage: Look::Failed(failure.clone(), u32::MAX),
+            source: None,
+        }
+    }
+}
+
+type Tell<'a> = dyn FnMut(Step) + Send + 'a;
+
+/// Takes every step up to the first that makes the rest pointless.
+pub(super) async fn look(subject: &Subject, tell: &mut Tell<'_>) -> Looks {
+    match way(subject, tell).await {
+        Ok((config, session)) => probes(&subject.target, &config, &session, tell).await,
+        Err(failure) => Looks::failed(&failure),
+    }
+}
+
+/// From the Secret to a token.
+async fn way(subject: &Subject, tell: &mut Tell<'_>) -> Result<(Arc<CloudConfig>, Session), Failure> {
+    let target = &subject.target;
+    let mut step = |name, began: Instant, result: Result<(Mark, String), Failure>| {
+        let (mark, found, end) = match result {
+            Ok((mark, found)) => (mark, found, Ok(())),
+            Err(failure) => (Mark::Failed, failure.message.clone(), Err(failure)),
+        };
+        tell(Step { name, mark, found, milliseconds: millis(began) });
+        end
+    };
+    let began = Instant::now();
+    let read = subject.secret.as_ref().map_err(Clone::clone).and_then(|texts| read(target, texts));
+    let (read, config) = match read {
+        Ok((mark, found, config)) => (Ok((mark, found)), Some(config)),
+        Err(failure) => (Err(failure), None),
+    };
+    step("clouds.yaml", began, read)?;
+    let Some(config) = config else { return Err(failure::of_secret(&failure::SecretError::Unavailable)) };
+    let session = Session::new(config.clone(), Arc::new(Metrics::new())).map_err(|error| failure::of_config(&error))?;
+
+    let began = Instant::now();
+    step("address", began, address(&config).await)?;
+    let began = Instant::now();
+    let greeted = session.greet(target.timeout).await.map_err(|error| told(&error));
+    let safe = if config.auth_url().scheme() == "http" {
+        (Mark::Note, "not encrypted: passwords and tokens can be read on the way".to_owned())
+    } else if config.verifies() {
+        (Mark::Ok, "the certificate is trusted".to_owned())
+    } else {
+        (Mark::Note, "verify is false: the certificate is not checked".to_owned())
+    };
+    step("TLS", began, greeted.map(|()| safe))?;
+
+    let began = Instant::now();
+    let login = session.log_in(target.timeout).await.map_err(|error| told(&error));
+    let holder = session.known_holder().unwrap_or_default();
+    let user = if holder.user.is_empty() { holder.user_id.clone() } else { holder.user.clone() };
+    let ends = holder.password_ends.filter(|end| end.duration_since(Timestamp::now()).unsigned_abs() < ENDS_SOON);
+    let login = login.map(|()| match ends {
+        Some(end) => (Mark::Note, format!("as {user}, whose password ends at {end}")),
+        None => (Mark::Ok, format!("as {user}")),
+    });
+    step("login", began, login)?;
+    let scope = match session.known_project() {
+        Some(project) => format!("project {} ({})", project.name, project.id),
+        None if config.is_system_scoped() => "the whole system".to_owned(),
+        None => "no project".to_owned(),
+    };
+    let roles = if holder.roles.is_empty() { "none".to_owned() } else { holder.roles.join(", ") };
+    step("scope", Instant::now(), Ok((Mark::Ok, format!("{scope}, roles: {roles}"))))?;
+    step("catalogue", Instant::now(), Ok((Mark::Ok, catalogue(&session, target.timeout).await)))?;
+    Ok((config, session))
+}
+
+fn read(target: &Target, texts: &Texts) -> Result<(Mark, String, Arc<CloudConfig>), Failure> {
+    let Texts { clouds, cacert } = texts;
+    let config = CloudConfig::parse(clouds, &target.cloud_name, cacert.as_deref(), target.region.as_deref());
+    let config = config.map_err(|error| failure::of_config(&error))?;
+    let ignored = CloudConfig::ignored_keys(clouds, &target.cloud_name).unwrap_or_default();
+    let region = config.region().map(|region| format!(", region {region}")).unwrap_or_default();
+    let found = format!("cloud {} at {}{region}", target.cloud_name, config.host());
+    let (mark, found) = if ignored.is_empty() {
+        (Mark::Ok, found)
+    } else {
+        (Mark::Note, format!("{found}; not read: {}", ignored.join(", ")))
+    };
+    Ok((mark, found, Arc::new(config)))
+}
+
+async fn address(config: &CloudConfig) -> Result<(Mark, String), Failure> {
+    let url = config.auth_url();
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let port = url.port_or_known_default().unwrap_or(443);
+    let fails = |error: crate::cloud::Error| told(&crate::cloud::Failure { service: Service::Identity, error });
+    let addresses = tokio::net::lookup_host((host, port)).await.map_err(|_| fails(crate::cloud::Error::Dns))?;
+    let addresses: Vec<_> = addresses.collect();
+    let connected = tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect(&addresses[..])).await;
+    match connected {
+        Ok(Ok(stream)) => {
+            let peer = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
+            Ok((Mark::Ok, format!("{} accepts connections at {peer}", config.host())))
+        }
+        _ => Err(fails(crate::cloud::Error::ConnectionFailed)),
+    }
+}
+
+async fn catalogue(session: &Session, deadline: Duration) -> String {
+    let mut offers = Vec::new();
+    for service in [Service::Orchestration, Service::Cache, Service::Compute] {
+        offers.push(match session.endpoint(service, deadline).await {
+            Ok(endpoint) => format!("{service} at {}", endpoint.url),
+            Err(failure) => format!("no {service}: {}", failure.error),
+        });
+    }
+    offers.join("; ")
+}
+
+async fn probes(target: &Target, config: &CloudConfig, session: &Session, tell: &mut Tell<'_>) -> Looks {
+    let now = Timestamp::now;
+    let project = session.known_project();
+    let source = Source {
+        secret_name: target.secret_name.clone(),
+        cloud_name: target.cloud_name.clone(),
+        host: config.host(),
+        region: config.region().map(str::to_owned),
+        token_project_id: project.as_ref().map(|project| project.id.clone()),
+        token_project_name: project.map(|project| project.name),
+    };
+    let engines = probe(
+        target,
+        ProbeKind::Engines,
+        tell,
+        async {
+            let asked = probe::engines::ask(session, target.engines_deadline(), now()).await;
+            match failure::outcome(session, asked) {
+                Outcome::Seen(answer) => {
+                    let answers = EngineAnswers::default().and(Outcome::Seen(answer), now());
+                    Outcome::Seen(Engines { answers: Arc::new(answers), seen: 0 })
+                }
+                Outcome::NotOffered => Outcome::NotOffered,
+                Outcome::Failed(failure) => Outcome::Failed(failure),
+            }
+        },
+        |seen| {
+            let Judged { reason, message, block } = engines::judge(None, &seen.answers, 0, &target.engines);
+            (reason, format!("{} engines up. {message}", block.summary))
+        },
+    );
+    let engines = engines.await;
+    let caches = probe(
+        target,
+        ProbeKind::Caches,
+        tell,
+        async { failure::outcome(session, probe::caches::ask(session, target).await) },
+        |seen| {
+            let Judged { reason, message, block } = caches::judge(seen, &target.caches, now());
+            (reason, format!("{} running. {message}", block.all.running.unwrap_or_default()))
+        },
+    );
+    let caches = caches.await;
+    let usage = probe(
+        target,
+        ProbeKind::Usage,
+        tell,
+        async { failure::outcome(session, probe::usage::ask(session, target, now()).await) },
+        |seen| {
+            let Judged { reason, message, block } = usage::judge(seen, now());
+            (reason, format!("{} servers, {} vCPU-hours. {message}", block.servers, block.vcpu_hours))
+        },
+    );
+    let usage = usage.await;
+    Looks { engines, caches, usage, source: Some(source) }
+}
+
+async fn probe<T>(
+    target: &Target,
+    kind: ProbeKind,
+    tell: &mut Tell<'_>,
+    ask: impl Future<Output = Outcome<T>> + Send,
+    judge: impl FnOnce(&T) -> (Reason, String) + Send,
+) -> Look<T> {
+    let name = match kind {
+        ProbeKind::Engines => "engines",
+        ProbeKind::Caches => "caches",
+        ProbeKind::Usage => "usage",
+    };
+    let began = Instant::now();
+    let (mark, found, look) = if is_enabled(target, kind) {
+        match ask.await {
+            Outcome::Seen(seen) => {
+                let (reason, found) = judge(&seen);
+                let mark = match reason.class() {
+                    Class::Well if reason == Reason::Reported || !matches!(kind, ProbeKind::Usage) => Mark::Ok,
+                    Class::Well => Mark::Note,
+                    _ => Mark::Bad,
+                };
+                (mark, format!("allowed; {found}"), Look::Seen(seen))
+            }
+            Outcome::NotOffered => (Mark::Skipped, "not in the catalogue".to_owned(), Look::NotOffered),
+            Outcome::Failed(failure) => (Mark::Failed, failure.message.clone(), Look::Failed(failure, u32::MAX)),
+        }
+    } else {
+        (Mark::Skipped, format!("probes.{kind}.policy is Disabled"), Look::NotDue)
+    };
+    tell(Step { name, mark, found, milliseconds: millis(began) });
+    look
+}
+
+/// What a person is told of a failed call on the way; a missing service cannot come up there.
+fn told(failure: &crate::cloud::Failure) -> Failure {
+    failure::of_call(failure).unwrap_or_else(|| failure::of_secret(&failure::SecretError::Unavailable))
+}
+
+fn millis(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,51 @@
+//! Where a check's subject comes from: two files, or a cluster.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+
+use super::{Subject, Texts};
+use crate::{
+    api::CloudTenant,
+    failure::{self, SecretError},
+    secrets,
+    target::Target,
+};
+
+impl Subject {
+    /// A CloudTenant and a clouds.yaml in files.
+    ///
+    /// # Errors
+    /// A file cannot be read, or holds no CloudTenant that can be used.
+    pub fn from_files(tenant: &Path, clouds: &Path, cacert: Option<&Path>) -> anyhow::Result<Self> {
+        let read = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
+        // A file may hold the Secret, too: the first CloudTenant is meant.
+        let text = read(tenant)?;
+        let found = text.split("\n---").find(|document| document.contains("kind: CloudTenant"));
+        let Some(document) = found else { bail!("{}: no object of kind CloudTenant", tenant.display()) };
+        let object: CloudTenant = serde_saphyr::from_str(document).with_context(|| tenant.display().to_string())?;
+        let texts = Texts { clouds: read(clouds)?, cacert: cacert.map(read).transpose()? };
+        Ok(Self { target: Target::new(&object.spec)?, secret: Ok(texts) })
+    }
+
+    /// A CloudTenant and its Secret in a cluster.
+    ///
+    /// # Errors
+    /// The cluster is not reached, or has no such CloudTenant, or one that cannot be used.
+    pub async fn from_cluster(client: Client, namespace: Option<&str>, name: &str) -> anyhow::Result<Self> {
+        let namespace = namespace.unwrap_or_else(|| client.default_namespace()).to_owned();
+        let tenants: Api<CloudTenant> = Api::namespaced(client.clone(), &namespace);
+        let tenant = tenants.get(name).await.with_context(|| format!("CloudTenant {name} in namespace {namespace}"))?;
+        let target = Target::new(&tenant.spec)?;
+        let api: Api<Secret> = Api::namespaced(client, &namespace);
+        let secret = api.get(&target.secret_name).await.map_err(|error| secrets::of_kube(&target.secret_name, &error));
+        let secret = secret.and_then(|secret| {
+            let missing = || SecretError::KeyMissing { secret: target.secret_name.clone() };
+            let (clouds, cacert) = secrets::texts(secret).ok_or_else(missing)?;
+            Ok(Texts { clouds, cacert })
+        });
+        Ok(Self { secret: secret.map_err(|error| failure::of_secret(&error)), target })
+    }
+}

@@ -1,0 +1,87 @@
+//! Which version of a service's API is asked, where the catalogue's address does not say.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use url::Url;
+
+use super::{is_version, join, read};
+use crate::cloud::{Error, Failure, Service, Session};
+
+#[derive(Deserialize)]
+struct Versions {
+    versions: Vec<Version>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    #[serde(default)]
+    links: Vec<Link>,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    #[serde(default)]
+    rel: String,
+    href: String,
+}
+
+/// The service's address with a version: the catalogue's, else one that the service names at its root.
+///
+/// # Errors
+/// As [`Session::get`], or the service speaks no version that is known here.
+pub(super) async fn address(session: &Session, service: Service, deadline: Duration) -> Result<Url, Failure> {
+    let endpoint = session.endpoint(service, deadline).await?;
+    if endpoint.url.path_segments().into_iter().flatten().any(is_version) {
+        return Ok(endpoint.url);
+    }
+    let failure = |error| Failure { service, error };
+    let mut root = endpoint.url.clone();
+    root.path_segments_mut().map_err(|()| failure(Error::Unexpected(NO_VERSION)))?.pop_if_empty().push("");
+    let answer = session.get(service, root, &[], deadline).await?;
+    // Heat answers 300, Nova 200.
+    let body = if answer.status == 300 { answer.body } else { answer.ok().map_err(failure)?.body };
+    let version = newest(&body, service).map_err(failure)?;
+    let project = endpoint.token_project.as_deref().filter(|_| service == Service::Orchestration);
+    let path: Vec<&str> = std::iter::once(version.as_str()).chain(project).collect();
+    join(&endpoint.url, &path).map_err(failure)
+}
+
+const NO_VERSION: &str = "it names no version of its API that is known here";
+
+/// The path segments that are spoken here, best first.
+const fn spoken(service: Service) -> &'static [&'static str] {
+    match service {
+        Service::Orchestration => &["v1"],
+        Service::Compute => &["v2.1", "v2"],
+        Service::Cache => &["v1.0", "v2"],
+        Service::Identity => &["v3"],
+    }
+}
+
+/// The link's host is the service's own idea of itself, so only its last segment is taken.
+fn newest(body: &[u8], service: Service) -> Result<String, Error> {
+    let versions: Versions = read(body, NO_VERSION)?;
+    let links = versions.versions.iter().flat_map(|version| &version.links).filter(|link| link.rel == "self");
+    let offered: Vec<_> = links.filter_map(|link| link.href.trim_end_matches('/').rsplit('/').next()).collect();
+    let best = spoken(service).iter().find(|version| offered.contains(version));
+    best.map(|version| (*version).to_owned()).ok_or(Error::Unexpected(NO_VERSION))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use testkit::recorded::Recorded;
+
+    #[test]
+    fn the_roots_as_recorded() {
+        for (name, service, version) in
+            [("nova/root-versions", Service::Compute, "v2.1"), ("heat/root-versions", Service::Orchestration, "v1")]
+        {
+            let body = Recorded::load(name).unwrap().body;
+            assert_eq!(newest(&body, service).unwrap(), version, "{name}");
+        }
+        assert!(newest(br#"{"versions": []}"#, Service::Compute).is_err());
+        assert!(newest(b"<html>", Service::Compute).is_err());
+    }
+}
