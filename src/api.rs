@@ -10,11 +10,12 @@ pub mod status;
 pub use duration::GoDuration;
 pub use reason::Reason;
 pub use spec::{
-    CachesProbe, CloudCredentialsRef, CloudTenant, CloudTenantSpec, EnginesProbe, Policy, Probes, UsageProbe,
+    CachesProbe, CloudCredentialsRef, CloudTenant, CloudTenantSpec, EnginesProbe, Period, Policy, Probes, ReadyWhen,
+    UsageProbe,
 };
 pub use status::{
-    CacheCounts, CachesStatus, CloudTenantStatus, EngineHost, EnginesStatus, KindCounts, OtherCount, Source,
-    UsageStatus,
+    CacheCounts, CachesStatus, CloudTenantStatus, EngineHost, EnginesStatus, KindCounts, OtherCount, PreviousUsage,
+    Source, UsageStatus,
 };
 
 use k8s_openapi::{

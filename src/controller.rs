@@ -19,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::{
+    context::Context,
     identity::TenantName,
     metrics::Metrics,
-    reconcile::{Context, Watched, reconcile},
+    reconcile::{Watched, reconcile},
 };
 
 /// Passes at the same time.

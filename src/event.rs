@@ -32,11 +32,12 @@ pub enum EventReason {
     AuthenticationFailed,
     ObservationFailed,
     ObservationRecovered,
+    CredentialsExpiring,
 }
 
 impl EventReason {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::EngineDown,
         Self::EngineRecovered,
         Self::EngineUnresponsive,
@@ -48,6 +49,7 @@ impl EventReason {
         Self::AuthenticationFailed,
         Self::ObservationFailed,
         Self::ObservationRecovered,
+        Self::CredentialsExpiring,
     ];
 
     /// `Warning` or `Normal`.
@@ -104,6 +106,7 @@ pub fn transitions(target: &Target, old: &CloudTenantStatus, new: &CloudTenantSt
     let mut notices = engines::transitions(old, new);
     notices.extend(caches_transition(target, old, new));
     notices.extend(observation_transitions(old, new));
+    notices.extend(credentials_transition(old, new));
     notices
 }
 
@@ -120,6 +123,14 @@ fn caches_transition(target: &Target, old: &CloudTenantStatus, new: &CloudTenant
         _ => (EventReason::CachesRecovered, "No cache instance is in error any more."),
     };
     Some(notice(reason, "", note.to_owned(), old, &[ProbeKind::Caches]))
+}
+
+/// Its name goes by the end alone: the same end is told once.
+fn credentials_transition(old: &CloudTenantStatus, new: &CloudTenantStatus) -> Option<Notice> {
+    let ends = |status: &CloudTenantStatus| Some(status.source.as_ref()?.credentials_expire_at.as_ref()?.0);
+    let end = ends(new).filter(|end| ends(old) != Some(*end))?;
+    let note = format!("The credential in clouds.yaml ends at {end}: replace it before.");
+    Some(Notice { reason: EventReason::CredentialsExpiring, about: end.to_string(), note, left: String::new() })
 }
 
 /// One notice for each write, naming the probes. A refused login says what all the failures are that follow

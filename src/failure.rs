@@ -117,6 +117,10 @@ pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
         ),
         Error::TokenRejected => fatal(Reason::TokenRejected, token_rejected(service)),
         Error::Forbidden => fatal(Reason::Forbidden, forbidden(service)),
+        Error::ProjectUnknown => fatal(
+            Reason::ProjectNotFound,
+            "Keystone does not know the project: make another CloudTenant with the right spec.projectID.".to_owned(),
+        ),
         Error::NotFound => fatal(
             Reason::EndpointNotFound,
             format!("{service} is not where the catalogue says: correct {}.", at(service)),
@@ -169,9 +173,11 @@ fn token_rejected(service: Service) -> String {
 
 fn forbidden(service: Service) -> String {
     match service {
-        Service::Orchestration => "Heat refused the engine list: grant the credential the admin role in its project, \
-                                   or set probes.engines.policy to Disabled."
-            .to_owned(),
+        Service::Orchestration => {
+            "Heat refused the engine list: grant the credential the admin role in its project, set \
+                                   probes.engines.cloudName, or set probes.engines.policy to Disabled."
+                .to_owned()
+        }
         Service::Compute => "Nova refused the usage: grant the credential a role in the project that is observed, or \
                              the admin role, or set probes.usage.policy to Disabled."
             .to_owned(),

@@ -1,11 +1,13 @@
 //! What Prometheus reads. Labels come from closed sets: no ids, no names of hosts or tenants.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -21,6 +23,7 @@ pub struct Metrics {
     requests: Family<Request, Counter>,
     durations: Family<Service, Histogram>,
     logins: Family<Outcome, Counter>,
+    clock: Family<Service, Gauge<f64, AtomicU64>>,
     passes: Family<Outcome, Counter>,
     writes: Family<Outcome, Counter>,
     events: Family<Event, Counter>,
@@ -72,13 +75,19 @@ impl Metrics {
             durations.clone(),
         );
         registry.register("cloud_logins", "Logins with Keystone, by outcome", logins.clone());
+        let clock = Family::default();
+        registry.register(
+            "cloud_clock_ahead_seconds",
+            "How far a service's clock was ahead of ours when it last answered",
+            clock.clone(),
+        );
         let passes = Family::default();
         registry.register("reconciles", "Passes over a CloudTenant, by outcome", passes.clone());
         let writes = Family::default();
         registry.register("status_writes", "Writes of a status to the API server, by outcome", writes.clone());
         let events = Family::default();
         registry.register("events", "Events told, by reason and outcome", events.clone());
-        Metrics { registry, requests, durations, logins, passes, writes, events }
+        Metrics { registry, requests, durations, logins, clock, passes, writes, events }
     }
 
     /// Counts a request to a service of the cloud; `outcome` is `ok` or the error's kind.
@@ -90,6 +99,11 @@ impl Metrics {
     /// Counts a login; `outcome` is `ok` or the error's kind.
     pub fn cloud_login(&self, outcome: &'static str) {
         self.logins.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Notes how far a service's clock is ahead of ours, in seconds; negative where it is behind.
+    pub fn clock_ahead(&self, service: &'static str, seconds: f64) {
+        self.clock.get_or_create(&Service { service }).set(seconds);
     }
 
     /// Counts a pass over a tenant.

@@ -69,7 +69,16 @@ pub struct Caches {
     pub kinds: BTreeMap<String, CacheCounts>,
 }
 
-/// What the project's servers have used, summed over all pages.
+/// The current period, and the closed one before where it was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Periods {
+    /// Up to now.
+    pub current: Usage,
+    /// The whole of the period before.
+    pub previous: Option<Usage>,
+}
+
+/// What the project's servers have used in a window of time, summed over all pages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Usage {
     /// The window as Nova echoed it.

@@ -3,6 +3,7 @@
 
 pub mod caches;
 pub mod engines;
+mod project;
 pub mod usage;
 mod version;
 

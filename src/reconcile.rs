@@ -1,30 +1,23 @@
 //! The one sequence: resolve, observe, compute, tell, write.
 
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use kube::{Client, core::DeserializeGuard, runtime::controller::Action};
-use tokio_util::sync::CancellationToken;
+use kube::{core::DeserializeGuard, runtime::controller::Action};
 
 use crate::{
-    api::{CloudTenant, CloudTenantStatus, Reason, Source, condition_type as ty},
-    clouds::{Cloud, Clouds, Wake, engines::Wish},
-    condition, event, failure,
+    api::{CloudTenant, CloudTenantStatus, Reason, condition_type as ty},
+    condition,
+    context::Context,
+    event,
     identity::{TenantId, TenantName},
-    metrics::Metrics,
-    observation::{Caches, Failure, ProbeKind, Usage, engines::age},
-    probe,
+    observation::{ProbeKind, engines::age},
+    observe::{self, Looks},
     schedule::{backoff, shortened},
-    secrets::Secrets,
-    status::{self, Engines, Look, Pass, is_enabled},
+    status::{self, Pass, is_enabled},
     target::Target,
     tenant::Tenant,
-    writer::{WriteError, Writer},
+    writer::WriteError,
 };
 
 /// What has not ended after this long is written later.
@@ -42,57 +35,6 @@ const REFUSED_RETRY: Duration = Duration::from_secs(1);
 
 /// A tenant as the watch brings it: one that cannot be read stops nobody else.
 pub type Watched = DeserializeGuard<CloudTenant>;
-
-/// What every pass needs.
-pub struct Context {
-    /// The clouds in use.
-    pub clouds: Clouds,
-    /// The Secrets.
-    pub secrets: Secrets,
-    /// Status and events.
-    pub writer: Writer,
-    /// Counters.
-    pub metrics: Arc<Metrics>,
-    /// Who is looked at again.
-    pub wake: Wake,
-    /// The process ends.
-    pub shutdown: CancellationToken,
-    tenants: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Tenant>>>>>,
-}
-
-impl Context {
-    /// A context that has met no tenant yet.
-    #[must_use]
-    pub fn new(
-        client: &Client,
-        instance: &str,
-        metrics: Arc<Metrics>,
-        wake: Wake,
-        shutdown: CancellationToken,
-    ) -> Self {
-        Self {
-            clouds: Clouds::new(metrics.clone(), wake.clone()),
-            secrets: Secrets::new(client.clone()),
-            writer: Writer::new(client.clone(), instance, metrics.clone()),
-            metrics,
-            wake,
-            shutdown,
-            tenants: Mutex::default(),
-        }
-    }
-
-    /// Forgets all tenants but these, by UID, and what only they needed.
-    pub fn retain(&self, alive: impl Fn(&str) -> bool) {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive(uid));
-        self.clouds.sweep();
-        self.secrets.sweep(Duration::from_secs(24 * 3600));
-    }
-
-    fn tenant(&self, uid: &str) -> Arc<tokio::sync::Mutex<Option<Tenant>>> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        tenants.entry(uid.to_owned()).or_default().clone()
-    }
-}
 
 /// One pass over one tenant.
 ///
@@ -162,11 +104,12 @@ async fn pass(
         memory.pause(Timestamp::now());
     } else {
         memory.heed(tenant, &old, Timestamp::now());
-        opened = open(context, id, target).await.map(Some);
+        opened = observe::open(context, id, target).await.map(Some);
         match &opened {
             Ok(Some(cloud)) => {
                 memory.turn_to(cloud, Timestamp::now());
-                ask(id, target, memory, cloud, Timestamp::now());
+                observe::ask(target, memory, cloud, observe::frozen(&old), Timestamp::now());
+                let unseen = observe::ask_engines(context, id, target, memory, cloud).await;
                 tokio::select! {
                     () = context.shutdown.cancelled() => return Ok(Action::await_change()),
                     _ = tokio::time::timeout(PATIENCE, memory.finish()) => {}
@@ -174,13 +117,17 @@ async fn pass(
                 memory.caches.wake_later(&context.wake, &id.name);
                 memory.usage.wake_later(&context.wake, &id.name);
                 looks = Looks::of(target, memory, Timestamp::now());
+                looks.engines = unseen.unwrap_or(looks.engines);
             }
             Err(failure) => looks = Looks::failed(failure, memory.miss(failure, Timestamp::now())),
             Ok(None) => {}
         }
     }
     let now = Timestamp::now();
-    let source = opened.as_ref().ok().and_then(|cloud| source(target, cloud.as_ref()?));
+    let source = match &opened {
+        Ok(Some(cloud)) => observe::source(target, cloud, now).await,
+        _ => None,
+    };
     let mut pass = Pass {
         target,
         generation: id.generation,
@@ -189,6 +136,7 @@ async fn pass(
         usage: looks.usage,
         source,
         verdict_at: memory.verdict_at(),
+        bad_in_row: [0; 2],
         waited: memory.missing.is_some_and(|(since, _)| age(since, now) >= SECRET_GRACE),
         handled: None,
         now,
@@ -197,7 +145,13 @@ async fn pass(
         pass.handled = memory.requested.clone();
     }
     let relevant = status::about(&old, pass.source.as_ref());
+    pass.bad_in_row = memory.count_bad(status::bad_verdicts(&pass, &relevant));
     let new = status::compute(&pass, &relevant);
+    if let Ok(Some(cloud)) = &opened
+        && has(&new, Reason::EndpointNotFound)
+    {
+        cloud.session.doubt_token();
+    }
     if status::differs(&old, &new) || status::is_heartbeat_due(target, &old, &new) {
         for notice in event::transitions(target, &relevant, &new) {
             context.writer.tell(id, tenant, &notice).await;
@@ -212,53 +166,15 @@ async fn pass(
     Ok(next_pass(target, memory, &old, &new, now))
 }
 
-async fn open(context: &Context, id: &TenantId, target: &Target) -> Result<Arc<Cloud>, Failure> {
-    let config = context.secrets.config(&id.name.namespace, target).await?;
-    context.clouds.open(&config).map_err(|error| failure::of_config(&error))
-}
-
-/// Starts what is due.
-fn ask(id: &TenantId, target: &Target, memory: &mut Tenant, cloud: &Arc<Cloud>, now: Timestamp) {
-    if is_enabled(target, ProbeKind::Engines) {
-        let (interval, deadline) = (target.interval, target.engines_deadline());
-        memory.wish_engines(&id.uid, Wish { tenant: id.name.clone(), interval, deadline });
-    } else {
-        memory.leave_engines();
-    }
-    if is_enabled(target, ProbeKind::Caches) && memory.caches.is_due(now) {
-        let (cloud, target) = (cloud.clone(), target.clone());
-        memory
-            .caches
-            .start(async move { failure::outcome(&cloud.session, probe::caches::ask(&cloud.session, &target).await) });
-    }
-    if is_enabled(target, ProbeKind::Usage) && memory.usage.is_due(now) {
-        let (cloud, target) = (cloud.clone(), target.clone());
-        memory.usage.start(async move {
-            failure::outcome(&cloud.session, probe::usage::ask(&cloud.session, &target, now).await)
-        });
-    }
-}
-
-/// The cloud as it was used; nothing before the first login.
-fn source(target: &Target, cloud: &Cloud) -> Option<Source> {
-    let project = cloud.session.known_project()?;
-    Some(Source {
-        secret_name: target.secret_name.clone(),
-        cloud_name: target.cloud_name.clone(),
-        host: cloud.config.host(),
-        region: cloud.config.region().map(str::to_owned),
-        token_project_id: Some(project.id),
-        token_project_name: Some(project.name),
-    })
+/// Whether a probe has this reason.
+fn has(status: &CloudTenantStatus, reason: Reason) -> bool {
+    let reasons = ProbeKind::ALL.map(|kind| condition::reason(&status.conditions, status::condition_of(kind)));
+    reasons.contains(&Some(reason))
 }
 
 /// Whether a login was refused that had not been refused before.
 fn refused_anew(old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
-    let refused = |status: &CloudTenantStatus| {
-        let reasons = ProbeKind::ALL.map(|kind| condition::reason(&status.conditions, status::condition_of(kind)));
-        reasons.contains(&Some(Reason::AuthenticationFailed))
-    };
-    refused(new) && !refused(old)
+    has(new, Reason::AuthenticationFailed) && !has(old, Reason::AuthenticationFailed)
 }
 
 /// The shortest wait wins.
@@ -274,10 +190,10 @@ fn next_pass(
     }
     let until = |next: Timestamp| Duration::try_from(next.duration_since(now)).unwrap_or_default();
     let mut wait = shortened(target.interval, memory.share);
-    if target.caches.enabled && !memory.caches.is_running() {
+    if is_enabled(target, ProbeKind::Caches) && !memory.caches.is_running() {
         wait = wait.min(until(memory.caches.turn.next));
     }
-    if target.usage.enabled && !memory.usage.is_running() {
+    if is_enabled(target, ProbeKind::Usage) && !memory.usage.is_running() {
         wait = wait.min(until(memory.usage.turn.next));
     }
     if let Some((since, times)) = memory.missing {
@@ -289,38 +205,4 @@ fn next_pass(
         wait = wait.min(STALLED_RETRY);
     }
     Action::requeue(wait.max(Duration::from_millis(100)))
-}
-
-/// What has come of each probe.
-#[derive(Debug)]
-struct Looks {
-    engines: Look<Engines>,
-    caches: Look<Caches>,
-    usage: Look<Usage>,
-}
-
-impl Default for Looks {
-    fn default() -> Self {
-        Self { engines: Look::NotDue, caches: Look::NotDue, usage: Look::NotDue }
-    }
-}
-
-impl Looks {
-    fn of(target: &Target, memory: &mut Tenant, now: Timestamp) -> Self {
-        let share = memory.share;
-        Self {
-            engines: memory.look_at_engines(),
-            caches: memory.caches.look(target, ProbeKind::Caches, share, now),
-            usage: memory.usage.look(target, ProbeKind::Usage, share, now),
-        }
-    }
-
-    /// The way to the cloud is missing for all alike.
-    fn failed(failure: &Failure, times: u32) -> Self {
-        Self {
-            engines: Look::Failed(failure.clone(), times),
-            caches: Look::Failed(failure.clone(), times),
-            usage: Look::Failed(failure.clone(), times),
-        }
-    }
 }

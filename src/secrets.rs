@@ -59,11 +59,16 @@ impl Secrets {
         Self { client, read: Mutex::default() }
     }
 
-    /// The entry of clouds.yaml that the tenant names.
+    /// An entry of the tenant's clouds.yaml, under the tenant's region.
     ///
     /// # Errors
     /// What the tenant is told where the Secret or the entry cannot be had.
-    pub async fn config(&self, namespace: &str, target: &Target) -> Result<Arc<CloudConfig>, Failure> {
+    pub async fn config(
+        &self,
+        namespace: &str,
+        target: &Target,
+        cloud_name: &str,
+    ) -> Result<Arc<CloudConfig>, Failure> {
         let key = (namespace.to_owned(), target.secret_name.clone());
         let fresh = self.lock().get(&key).is_some_and(|content| content.read_at.elapsed() < FRESH);
         if !fresh {
@@ -92,7 +97,7 @@ impl Secrets {
         let Some(content) = read.get_mut(&key) else {
             return Err(failure::of_secret(&SecretError::Unavailable));
         };
-        let entry = (target.cloud_name.clone(), target.region.clone());
+        let entry = (cloud_name.to_owned(), target.region.clone());
         if let Some(config) = content.entries.get(&entry) {
             return config.clone();
         }

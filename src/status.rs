@@ -15,9 +15,9 @@ pub(crate) use write::observed_at;
 pub use write::{differs, is_heartbeat_due};
 
 use crate::{
-    api::{CloudTenantStatus, Reason, Source, condition_type as ty, reason::Class},
+    api::{CloudTenantStatus, Policy, Reason, Source, condition_type as ty, reason::Class},
     condition,
-    observation::{Caches, EngineAnswers, Failure, ProbeKind, Usage, engines::age},
+    observation::{Caches, EngineAnswers, Failure, Periods, ProbeKind, engines::age},
     target::Target,
 };
 
@@ -68,11 +68,13 @@ pub struct Pass<'a> {
     /// DCS.
     pub caches: Look<Caches>,
     /// Nova.
-    pub usage: Look<Usage>,
+    pub usage: Look<Periods>,
     /// The cloud that was used, once known.
     pub source: Option<Source>,
     /// When each probe last had a verdict, or the process started: engines, caches, usage.
     pub verdict_at: [Timestamp; 3],
+    /// Bad verdicts in a row, with this pass's: engines, caches. See [`bad_verdicts`].
+    pub bad_in_row: [u32; 2],
     /// A missing Secret has been waited for: now it takes a person.
     pub waited: bool,
     /// The value of requestedAt that this pass has dealt with.
@@ -135,7 +137,9 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
     };
     let target = pass.target;
     let (engines, block) = settle(pass, old, ProbeKind::Engines, &pass.engines, old.engines.as_ref(), |seen| {
-        engines::judge(old.engines.as_ref(), &seen.answers, seen.seen, &target.engines)
+        let was_bad = engines::is_bad(old.engines.as_ref());
+        let judged = engines::judge(old.engines.as_ref(), &seen.answers, seen.seen, &target.engines);
+        (judged, was_bad || pass.bad_in_row[0] >= target.engines.failure_threshold)
     });
     let could_see = engines.reason.class() != Class::Passing && engines.reason.class() != Class::Stalled;
     new.engines = block.map(|mut block| {
@@ -143,14 +147,37 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
         block
     });
     let (caches, block) = settle(pass, old, ProbeKind::Caches, &pass.caches, old.caches.as_ref(), |seen| {
-        caches::judge(seen, &target.caches, pass.now)
+        let was_bad = old.caches.as_ref().is_some_and(|block| is_bad(caches::reason(block, &target.caches)));
+        let judged = caches::judge(seen, &target.caches, pass.now);
+        (judged, was_bad || pass.bad_in_row[1] >= target.caches.failure_threshold)
     });
     new.caches = block;
-    let (usage, block) =
-        settle(pass, old, ProbeKind::Usage, &pass.usage, old.usage.as_ref(), |seen| usage::judge(seen, pass.now));
+    let (usage, block) = settle(pass, old, ProbeKind::Usage, &pass.usage, old.usage.as_ref(), |seen| {
+        (usage::judge(seen, old.usage.as_ref(), pass.now), true)
+    });
     new.usage = block;
     new.conditions = ready::conditions(pass, old, &[engines, caches, usage]);
     new
+}
+
+fn is_bad(reason: Reason) -> bool {
+    reason.class() == Class::Bad
+}
+
+/// Whether what was seen of engines and caches is bad, believed or not; `None` where nothing new was seen.
+#[must_use]
+pub fn bad_verdicts(pass: &Pass<'_>, old: &CloudTenantStatus) -> [Option<bool>; 2] {
+    let engines = match &pass.engines {
+        Look::Seen(seen) if seen.answers.number > seen.seen => {
+            Some(engines::judge(old.engines.as_ref(), &seen.answers, seen.seen, &pass.target.engines).reason)
+        }
+        _ => None,
+    };
+    let caches = match &pass.caches {
+        Look::Seen(seen) => Some(caches::judge(seen, &pass.target.caches, pass.now).reason),
+        _ => None,
+    };
+    [engines.map(is_bad), caches.map(is_bad)]
 }
 
 /// The status of a resource whose spec cannot be read: data and source stay.
@@ -170,18 +197,29 @@ fn settle<T, B: Clone>(
     kind: ProbeKind,
     look: &Look<T>,
     block: Option<&B>,
-    judge: impl FnOnce(&T) -> Judged<B>,
+    judge: impl FnOnce(&T) -> (Judged<B>, bool),
 ) -> (Verdict, Option<B>) {
     let verdict = |reason, message: String| Verdict { kind, reason, message };
-    if !is_enabled(pass.target, kind) {
+    let policy = policy_of(pass.target, kind);
+    if policy == Policy::Disabled {
         let message = format!("Not asked: probes.{kind}.policy is Disabled.");
         return (verdict(Reason::ProbeDisabled, message), None);
     }
     let stale = age(pass.verdict_at[kind as usize], pass.now) > staleness(pass.target, kind);
     match look {
         Look::Seen(seen) => {
-            let judged = judge(seen);
+            let (judged, believed) = judge(seen);
+            if is_bad(judged.reason) && !believed {
+                return (kept(old, kind, stale), block.cloned());
+            }
             (verdict(judged.reason, judged.message), Some(judged.block))
+        }
+        Look::NotOffered if policy == Policy::Required || block.is_some() => {
+            let message = format!(
+                "The cloud's catalogue does not offer the service: add it there, set its endpoint override in \
+                 clouds.yaml, or set probes.{kind}.policy to Disabled."
+            );
+            (verdict(Reason::EndpointNotFound, message), block.cloned())
         }
         Look::NotOffered => {
             let message = "Not asked: the cloud's catalogue does not offer the service.".to_owned();
@@ -212,11 +250,15 @@ fn kept(old: &CloudTenantStatus, kind: ProbeKind, stale: bool) -> Verdict {
 
 /// Whether the spec has this probe asked.
 #[must_use]
-pub const fn is_enabled(target: &Target, kind: ProbeKind) -> bool {
+pub fn is_enabled(target: &Target, kind: ProbeKind) -> bool {
+    policy_of(target, kind) != Policy::Disabled
+}
+
+const fn policy_of(target: &Target, kind: ProbeKind) -> Policy {
     match kind {
-        ProbeKind::Engines => target.engines.enabled,
-        ProbeKind::Caches => target.caches.enabled,
-        ProbeKind::Usage => target.usage.enabled,
+        ProbeKind::Engines => target.engines.policy,
+        ProbeKind::Caches => target.caches.policy,
+        ProbeKind::Usage => target.usage.policy,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::{CloudTenantSpec, GoDuration, Policy};
+use crate::api::{CloudTenantSpec, GoDuration, Period, Policy, ReadyWhen};
 
 /// The engines' call gets at least this long: Heat says that no engine answers only after its RPC time-out of
 /// 60 s.
@@ -25,6 +25,8 @@ pub struct Target {
     pub timeout: Duration,
     /// Nothing is asked.
     pub suspend: bool,
+    /// Ready never speaks of sickness, only of sight.
+    pub ready_when_observed: bool,
     /// Heat's engines.
     pub engines: EnginesTarget,
     /// DCS instances.
@@ -37,16 +39,24 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnginesTarget {
     /// Whether Heat is asked.
-    pub enabled: bool,
+    pub policy: Policy,
+    /// So many bad verdicts in a row are believed.
+    pub failure_threshold: u32,
     /// An engine silent for longer does not count.
     pub forget_after: Duration,
+    /// Hosts whose engines do not count.
+    pub ignore_hosts: Vec<String>,
+    /// Another entry of clouds.yaml for the engines alone.
+    pub cloud_name: Option<String>,
 }
 
 /// How caches are judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachesTarget {
     /// Whether DCS is asked.
-    pub enabled: bool,
+    pub policy: Policy,
+    /// So many bad verdicts in a row are believed.
+    pub failure_threshold: u32,
     /// Whether instances that failed to be created count.
     pub include_failure: bool,
 }
@@ -55,9 +65,11 @@ pub struct CachesTarget {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageTarget {
     /// Whether Nova is asked.
-    pub enabled: bool,
+    pub policy: Policy,
     /// How often.
     pub interval: Duration,
+    /// What is summed over.
+    pub period: Period,
 }
 
 /// A field that the schema lets through on an object older than the schema, and that cannot be used.
@@ -94,8 +106,12 @@ impl Target {
             interval: within("spec.interval", &spec.interval, secs(10), day)?,
             timeout: within("spec.timeout", &spec.timeout, secs(1), secs(600))?,
             suspend: spec.suspend,
+            ready_when_observed: spec.ready_when == ReadyWhen::Observed,
             engines: EnginesTarget {
-                enabled: probes.engines.policy != Policy::Disabled,
+                policy: probes.engines.policy,
+                failure_threshold: probes.engines.failure_threshold,
+                ignore_hosts: probes.engines.ignore_hosts.clone(),
+                cloud_name: probes.engines.cloud_name.clone(),
                 forget_after: within(
                     "spec.probes.engines.forgetAfter",
                     &probes.engines.forget_after,
@@ -104,12 +120,14 @@ impl Target {
                 )?,
             },
             caches: CachesTarget {
-                enabled: probes.caches.policy != Policy::Disabled,
+                policy: probes.caches.policy,
+                failure_threshold: probes.caches.failure_threshold,
                 include_failure: probes.caches.include_failure,
             },
             usage: UsageTarget {
-                enabled: probes.usage.policy != Policy::Disabled,
+                policy: probes.usage.policy,
                 interval: within("spec.probes.usage.interval", &probes.usage.interval, secs(60), day)?,
+                period: probes.usage.period.unwrap_or_default(),
             },
         })
     }
@@ -147,7 +165,9 @@ mod tests {
         assert_eq!(target.timeout, Duration::from_secs(90));
         assert_eq!(target.engines.forget_after, Duration::from_secs(86_400));
         assert_eq!(target.usage.interval, Duration::from_secs(3600));
-        assert!(target.engines.enabled && target.caches.enabled && target.usage.enabled);
+        assert_eq!([target.engines.policy, target.caches.policy, target.usage.policy], [Policy::Auto; 3]);
+        assert_eq!([target.engines.failure_threshold, target.caches.failure_threshold], [1, 1]);
+        assert_eq!((target.usage.period, target.ready_when_observed), (Period::Month, false));
         assert!(target.caches.include_failure && !target.suspend);
     }
 

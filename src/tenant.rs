@@ -13,7 +13,7 @@ use crate::{
     },
     event::fnv1a,
     identity::TenantName,
-    observation::{Caches, Failure, Outcome, ProbeKind, Usage},
+    observation::{Caches, Failure, Outcome, Periods, ProbeKind},
     schedule::Turn,
     status::{Engines, Look, interval_of, observed_at},
     target::Target,
@@ -30,11 +30,13 @@ pub struct Probing<T> {
     answer: Option<Outcome<T>>,
     /// What was found and is not in the status yet.
     found: Look<T>,
+    /// It is among the verdicts in a row.
+    counted: bool,
 }
 
 impl<T: Clone + Send + 'static> Probing<T> {
     const fn new(turn: Turn) -> Self {
-        Self { turn, running: None, watched: false, answer: None, found: Look::NotDue }
+        Self { turn, running: None, watched: false, answer: None, found: Look::NotDue, counted: true }
     }
 
     /// Whether it is to be asked now.
@@ -94,6 +96,7 @@ impl<T: Clone + Send + 'static> Probing<T> {
         let interval = interval_of(target, kind);
         match self.answer.take() {
             Some(Outcome::Seen(seen)) => {
+                self.counted = false;
                 self.turn.seen(interval, share, now);
                 self.found = Look::Seen(seen);
             }
@@ -127,10 +130,13 @@ pub struct Tenant {
     /// DCS.
     pub caches: Probing<Caches>,
     /// Nova.
-    pub usage: Probing<Usage>,
-    /// The cloud and the wish to know its engines.
+    pub usage: Probing<Periods>,
+    /// The cloud.
     pub cloud: Option<Arc<Cloud>>,
-    engines: Option<Subscription>,
+    /// The wish to know its engines, or those that another credential sees.
+    engines: Option<(Arc<Cloud>, Subscription)>,
+    /// Bad verdicts in a row: engines, caches.
+    bad_in_row: [u32; 2],
     /// The number of the engines' answer that was judged last, and of the last one that is too old.
     engines_seen: u64,
     engines_too_old: u64,
@@ -158,6 +164,7 @@ impl Tenant {
             usage: Probing::new(turn(ProbeKind::Usage)),
             cloud: None,
             engines: None,
+            bad_in_row: [0; 2],
             engines_seen: 0,
             engines_too_old: 0,
             generation: old.observed_generation,
@@ -176,7 +183,7 @@ impl Tenant {
         {
             self.caches.turn.hurry(now);
             self.usage.turn.hurry(now);
-            if let Some(engines) = &self.engines {
+            if let Some((_, engines)) = &self.engines {
                 let number = engines.answers().number;
                 self.engines_too_old = if engines.hurry(now) { number } else { self.engines_too_old };
             }
@@ -205,11 +212,14 @@ impl Tenant {
     }
 
     /// Wishes to know the cloud's engines.
-    pub fn wish_engines(&mut self, uid: &str, wish: Wish) {
-        match (&self.engines, &self.cloud) {
-            (Some(engines), _) => engines.change(wish),
-            (None, Some(cloud)) => self.engines = Some(cloud.subscribe(uid, wish)),
-            (None, None) => {}
+    pub fn wish_engines(&mut self, uid: &str, cloud: &Arc<Cloud>, wish: Wish) {
+        if let Some((before, engines)) = &self.engines
+            && Arc::ptr_eq(before, cloud)
+        {
+            engines.change(wish);
+        } else {
+            self.leave_engines();
+            self.engines = Some((cloud.clone(), cloud.subscribe(uid, wish)));
         }
     }
 
@@ -232,7 +242,7 @@ impl Tenant {
     /// Waits for what is under way; at once where nothing is.
     pub async fn finish(&mut self) {
         let engines = async {
-            if let Some(engines) = &self.engines {
+            if let Some((_, engines)) = &self.engines {
                 engines.answer_after(self.engines_too_old).await;
             }
         };
@@ -242,7 +252,7 @@ impl Tenant {
     /// What Heat has said.
     #[must_use]
     pub fn look_at_engines(&self) -> Look<Engines> {
-        let Some(engines) = &self.engines else { return Look::NotDue };
+        let Some((_, engines)) = &self.engines else { return Look::NotDue };
         let answers = engines.answers();
         if answers.number <= self.engines_too_old {
             Look::UnderWay
@@ -258,8 +268,21 @@ impl Tenant {
     /// When each probe last had a verdict, or the process met the tenant.
     #[must_use]
     pub fn verdict_at(&self) -> [Timestamp; 3] {
-        let answered = self.engines.as_ref().and_then(|engines| engines.answers().answered_at);
+        let answered = self.engines.as_ref().and_then(|(_, engines)| engines.answers().answered_at);
         [answered.unwrap_or(self.met_at).max(self.met_at), self.caches.turn.verdict_at, self.usage.turn.verdict_at]
+    }
+
+    /// Counts the bad verdicts in a row, each answer once.
+    pub fn count_bad(&mut self, verdicts: [Option<bool>; 2]) -> [u32; 2] {
+        let news = [true, !std::mem::replace(&mut self.caches.counted, true)];
+        for ((count, bad), new) in self.bad_in_row.iter_mut().zip(verdicts).zip(news) {
+            match bad {
+                Some(true) if new => *count = count.saturating_add(1),
+                Some(false) => *count = 0,
+                Some(true) | None => {}
+            }
+        }
+        self.bad_in_row
     }
 
     /// What this pass found is in the status.

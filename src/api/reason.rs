@@ -46,6 +46,8 @@ reasons! {
     Well {
         /// Every counted condition is True.
         Healthy,
+        /// Everything could be looked at, and not all of it is well; only with `readyWhen: Observed`.
+        Observed,
         /// Every engine that counts reports in time.
         AllEnginesUp,
         /// No cache instance is in error.
@@ -120,6 +122,8 @@ reasons! {
         RegionNotFound,
         /// The service is not where the catalogue says.
         EndpointNotFound,
+        /// Keystone does not know the project that is observed.
+        ProjectNotFound,
         /// An address that the operator does not go to.
         AddressRefused,
         /// Every probe is disabled or not offered.

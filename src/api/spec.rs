@@ -85,6 +85,11 @@ pub struct CloudTenantSpec {
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('10m')").message("timeout must be between 1s and 10m"))]
     pub timeout: GoDuration,
 
+    /// What Ready means. Healthy: Ready is the verdict. Observed: Ready is True as soon as everything could be
+    /// looked at, sick or not, and never False; for pipelines that must not wait for a cloud to get well.
+    #[serde(default)]
+    pub ready_when: ReadyWhen,
+
     /// While true, nothing is asked, and conditions and data stay as they are.
     #[serde(default)]
     pub suspend: bool,
@@ -124,12 +129,34 @@ pub struct Probes {
     pub usage: UsageProbe,
 }
 
+/// What `Ready` means.
+#[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadyWhen {
+    /// All that was looked at is well.
+    #[default]
+    Healthy,
+    /// All could be looked at.
+    Observed,
+}
+
+/// The calendar periods, in UTC, that usage is summed over.
+#[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Period {
+    /// A calendar month.
+    #[default]
+    Month,
+    /// A calendar day.
+    Day,
+}
+
 /// Whether a service is asked.
 #[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Policy {
     /// Asked, where the cloud's catalogue offers the service.
     #[default]
     Auto,
+    /// Asked, and its absence from the catalogue is an error.
+    Required,
     /// Not asked.
     Disabled,
 }
@@ -138,24 +165,46 @@ pub enum Policy {
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EnginesProbe {
-    /// Auto: ask where the catalogue offers orchestration. Disabled: do not ask.
+    /// Auto: ask where the catalogue offers orchestration. Required: its absence is an error. Disabled: do not ask.
     #[serde(default)]
     pub policy: Policy,
+
+    /// So many bad verdicts in a row turn the condition False, from 1 to 100. What could not be seen does not count.
+    #[serde(default = "default_threshold")]
+    #[schemars(range(min = 1, max = 100))]
+    pub failure_threshold: u32,
 
     /// An engine that has been silent for longer is no longer counted, from 1m to 8760h: what was scaled down on
     /// purpose stays in Heat's list.
     #[serde(default = "default_forget_after")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1m') && duration(self) <= duration('8760h')").message("forgetAfter must be between 1m and 8760h"))]
     pub forget_after: GoDuration,
+
+    /// Hosts, as Heat names them, whose engines are not counted; at most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(min = 1, max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub ignore_hosts: Vec<String>,
+
+    /// Another entry of the same clouds.yaml for the engines alone, where they need another credential: newer
+    /// Heats show their engines only to a system-scoped one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub cloud_name: Option<String>,
 }
 
 /// How the project's cache instances are judged.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CachesProbe {
-    /// Auto: ask where the catalogue offers DCS. Disabled: do not ask.
+    /// Auto: ask where the catalogue offers DCS. Required: its absence is an error. Disabled: do not ask.
     #[serde(default)]
     pub policy: Policy,
+
+    /// So many bad verdicts in a row turn the condition False, from 1 to 100. What could not be seen does not count.
+    #[serde(default = "default_threshold")]
+    #[schemars(range(min = 1, max = 100))]
+    pub failure_threshold: u32,
 
     /// Whether instances that failed to be created are counted, and make the caches unhealthy.
     #[serde(default = "default_true")]
@@ -166,7 +215,7 @@ pub struct CachesProbe {
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageProbe {
-    /// Auto: ask where the catalogue offers compute. Disabled: do not ask.
+    /// Auto: ask where the catalogue offers compute. Required: its absence is an error. Disabled: do not ask.
     #[serde(default)]
     pub policy: Policy,
 
@@ -174,24 +223,38 @@ pub struct UsageProbe {
     #[serde(default = "default_usage_interval")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1m') && duration(self) <= duration('24h')").message("usage.interval must be between 1m and 24h"))]
     pub interval: GoDuration,
+
+    /// The calendar period, in UTC, that is summed over; Month when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<Period>,
 }
 
 impl Default for EnginesProbe {
     fn default() -> Self {
-        Self { policy: Policy::Auto, forget_after: default_forget_after() }
+        Self {
+            policy: Policy::Auto,
+            failure_threshold: default_threshold(),
+            forget_after: default_forget_after(),
+            ignore_hosts: Vec::new(),
+            cloud_name: None,
+        }
     }
 }
 
 impl Default for CachesProbe {
     fn default() -> Self {
-        Self { policy: Policy::Auto, include_failure: true }
+        Self { policy: Policy::Auto, failure_threshold: default_threshold(), include_failure: true }
     }
 }
 
 impl Default for UsageProbe {
     fn default() -> Self {
-        Self { policy: Policy::Auto, interval: default_usage_interval() }
+        Self { policy: Policy::Auto, interval: default_usage_interval(), period: None }
     }
+}
+
+const fn default_threshold() -> u32 {
+    1
 }
 
 fn default_interval() -> GoDuration {

@@ -57,6 +57,9 @@ pub struct Source {
     /// The name of the project that the token is scoped to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_project_name: Option<String>,
+    /// When the credential ends, shown in the seven days before; a token that is renewed by itself is not meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_expire_at: Option<Time>,
 }
 
 /// Heat's orchestration engines, by host.
@@ -236,6 +239,39 @@ pub struct UsageStatus {
     /// Servers that still exist.
     #[serde(default)]
     pub active_servers: u64,
+    /// Hours that servers existed, stopped ones too.
+    #[serde(default)]
+    pub server_hours: String,
+    /// vCPUs × hours.
+    #[serde(default)]
+    pub vcpu_hours: String,
+    /// Memory in MB × hours.
+    #[serde(rename = "memoryMBHours", default)]
+    pub memory_mb_hours: String,
+    /// Disk in GB × hours.
+    #[serde(rename = "diskGBHours", default)]
+    pub disk_gb_hours: String,
+    /// The closed period before, read once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousUsage>,
+}
+
+/// What the project's servers had used when a period closed. It does not change any more.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousUsage {
+    /// The period's start, as Nova echoed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Time>,
+    /// The period's end, as Nova echoed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Time>,
+    /// Whether all servers are in the sums. Absent where nobody can know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete: Option<bool>,
+    /// Servers that existed in the period.
+    #[serde(default)]
+    pub servers: u64,
     /// Hours that servers existed, stopped ones too.
     #[serde(default)]
     pub server_hours: String,

@@ -13,7 +13,7 @@ use crate::{
     cloud::{CloudConfig, Service, Session},
     failure,
     metrics::Metrics,
-    observation::{Caches, EngineAnswers, Failure, Outcome, ProbeKind, Usage},
+    observation::{Caches, EngineAnswers, Failure, Outcome, Periods, ProbeKind},
     probe,
     status::{Engines, Judged, Look, caches, engines, is_enabled, usage},
     target::Target,
@@ -30,7 +30,7 @@ const ENDS_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(super) struct Looks {
     pub(super) engines: Look<Engines>,
     pub(super) caches: Look<Caches>,
-    pub(super) usage: Look<Usage>,
+    pub(super) usage: Look<Periods>,
     pub(super) source: Option<Source>,
 }
 
@@ -51,7 +51,7 @@ type Tell<'a> = dyn FnMut(Step) + Send + 'a;
 /// Takes every step up to the first that makes the rest pointless.
 pub(super) async fn look(subject: &Subject, tell: &mut Tell<'_>) -> Looks {
     match way(subject, tell).await {
-        Ok((config, session)) => probes(&subject.target, &config, &session, tell).await,
+        Ok((config, session)) => probes(subject, &config, &session, tell).await,
         Err(failure) => Looks::failed(&failure),
     }
 }
@@ -154,7 +154,8 @@ async fn catalogue(session: &Session, deadline: Duration) -> String {
     offers.join("; ")
 }
 
-async fn probes(target: &Target, config: &CloudConfig, session: &Session, tell: &mut Tell<'_>) -> Looks {
+async fn probes(subject: &Subject, config: &CloudConfig, session: &Session, tell: &mut Tell<'_>) -> Looks {
+    let target = &subject.target;
     let now = Timestamp::now;
     let project = session.known_project();
     let source = Source {
@@ -164,27 +165,13 @@ async fn probes(target: &Target, config: &CloudConfig, session: &Session, tell: 
         region: config.region().map(str::to_owned),
         token_project_id: project.as_ref().map(|project| project.id.clone()),
         token_project_name: project.map(|project| project.name),
+        credentials_expire_at: None,
     };
-    let engines = probe(
-        target,
-        ProbeKind::Engines,
-        tell,
-        async {
-            let asked = probe::engines::ask(session, target.engines_deadline(), now()).await;
-            match failure::outcome(session, asked) {
-                Outcome::Seen(answer) => {
-                    let answers = EngineAnswers::default().and(Outcome::Seen(answer), now());
-                    Outcome::Seen(Engines { answers: Arc::new(answers), seen: 0 })
-                }
-                Outcome::NotOffered => Outcome::NotOffered,
-                Outcome::Failed(failure) => Outcome::Failed(failure),
-            }
-        },
-        |seen| {
-            let Judged { reason, message, block } = engines::judge(None, &seen.answers, 0, &target.engines);
-            (reason, format!("{} engines up. {message}", block.summary))
-        },
-    );
+    let ask = ask_engines(subject, config, session);
+    let engines = probe(target, ProbeKind::Engines, tell, ask, |seen| {
+        let Judged { reason, message, block } = engines::judge(None, &seen.answers, 0, &target.engines);
+        (reason, format!("{} engines up. {message}", block.summary))
+    });
     let engines = engines.await;
     let caches = probe(
         target,
@@ -201,14 +188,52 @@ async fn probes(target: &Target, config: &CloudConfig, session: &Session, tell: 
         target,
         ProbeKind::Usage,
         tell,
-        async { failure::outcome(session, probe::usage::ask(session, target, now()).await) },
+        async { failure::outcome(session, probe::usage::ask(session, target, None, now()).await) },
         |seen| {
-            let Judged { reason, message, block } = usage::judge(seen, now());
+            let Judged { reason, message, block } = usage::judge(seen, None, now());
             (reason, format!("{} servers, {} vCPU-hours. {message}", block.servers, block.vcpu_hours))
         },
     );
     let usage = usage.await;
     Looks { engines, caches, usage, source: Some(source) }
+}
+
+/// Asks Heat by the tenant's own credential, or the one that is for the engines alone.
+async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session) -> Outcome<Engines> {
+    let deadline = subject.target.engines_deadline();
+    let own = match (&subject.target.engines.cloud_name, &subject.secret) {
+        (Some(name), Ok(texts)) => match own_session(subject, texts, name, config, session).await {
+            Ok(own) => Some(own),
+            Err(failure) => return Outcome::Failed(failure),
+        },
+        _ => None,
+    };
+    let session = own.as_ref().unwrap_or(session);
+    match failure::outcome(session, probe::engines::ask(session, deadline, Timestamp::now()).await) {
+        Outcome::Seen(answer) => {
+            let answers = EngineAnswers::default().and(Outcome::Seen(answer), Timestamp::now());
+            Outcome::Seen(Engines { answers: Arc::new(answers), seen: 0 })
+        }
+        Outcome::NotOffered => Outcome::NotOffered,
+        Outcome::Failed(failure) => Outcome::Failed(failure),
+    }
+}
+
+async fn own_session(
+    subject: &Subject,
+    texts: &Texts,
+    cloud_name: &str,
+    main: &CloudConfig,
+    session: &Session,
+) -> Result<Session, Failure> {
+    let Target { region, timeout, .. } = &subject.target;
+    let config = CloudConfig::parse(&texts.clouds, cloud_name, texts.cacert.as_deref(), region.as_deref());
+    let mut config = config.map_err(|error| failure::of_config(&error))?;
+    if config.is_system_scoped() && config.is_of_same_cloud(main) {
+        let endpoint = session.endpoint(Service::Orchestration, *timeout).await.map_err(|error| told(&error))?;
+        config = config.or_endpoint(Service::Orchestration, &endpoint.url);
+    }
+    Session::new(Arc::new(config), Arc::new(Metrics::new())).map_err(|error| failure::of_config(&error))
 }
 
 async fn probe<T>(

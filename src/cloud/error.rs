@@ -73,6 +73,9 @@ pub enum Error {
     /// 403.
     #[error("access is forbidden")]
     Forbidden,
+    /// Keystone does not know the project that is observed.
+    #[error("the project does not exist")]
+    ProjectUnknown,
     /// 404 from a service that the catalogue offers.
     #[error("the address was not found")]
     NotFound,
@@ -129,6 +132,7 @@ impl Error {
             Error::Unscoped => "unscoped",
             Error::TokenRejected => "token_rejected",
             Error::Forbidden => "forbidden",
+            Error::ProjectUnknown => "project_unknown",
             Error::NotFound => "not_found",
             Error::ServiceNotInCatalogue => "service_not_in_catalogue",
             Error::RegionNotFound { .. } => "region_not_found",

@@ -11,15 +11,19 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout_at};
 use url::Url;
 
-use super::config::{web_url, with_project};
+use super::config::{Auth, web_url, with_project};
 use super::http::Http;
-use super::token::{Holder, Token, TokenProject};
+use super::token::{self, Holder, Token, TokenProject};
 use super::tokens::{Current, FIVE_MINUTES, Tokens};
 use super::{Answer, CloudConfig, ConfigError, Error, Failure, Refusal, Service};
 use crate::metrics::Metrics;
 
 /// Calls to one service that a session has under way at once; more wait, within their deadlines.
 const IN_FLIGHT: usize = 16;
+/// Clocks that differ more are told, once.
+const MUCH_SKEW: Duration = Duration::from_secs(30);
+/// How long it is believed when an application credential ends.
+const HOUR: Duration = Duration::from_secs(3600);
 /// Keeps a deadline within what a clock can represent.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(86_400);
 
@@ -50,6 +54,8 @@ pub struct Session {
     ahead: Mutex<Option<SignedDuration>>,
     /// Projects that Keystone has said to know, or about which it may not be asked.
     projects: Mutex<HashMap<String, Option<bool>>>,
+    /// When the application credential ends, and when that was asked.
+    ends: Mutex<Option<(Instant, Option<Timestamp>)>>,
     /// When each service last rejected a fresh token: it takes none, and more logins would not help.
     rejected: Mutex<BTreeMap<Service, Instant>>,
 }
@@ -83,6 +89,7 @@ impl Session {
             in_flight: Service::ALL.map(|_| Semaphore::new(IN_FLIGHT)),
             ahead: Mutex::default(),
             projects: Mutex::default(),
+            ends: Mutex::default(),
             rejected: Mutex::default(),
             config,
             http,
@@ -220,6 +227,34 @@ impl Session {
         Ok(known)
     }
 
+    /// When the credential itself ends, as far as Keystone tells: a user's password, an application credential, or a
+    /// token that was given. Asked at most once an hour; what could not be asked is taken for no end.
+    pub async fn credential_ends(&self, holder: &Holder, deadline: Duration) -> Option<Timestamp> {
+        let id = match (&self.config.auth, &holder.application_credential) {
+            (Auth::Token { .. }, _) => return holder.token_ends,
+            (Auth::Password { .. }, _) => return holder.password_ends,
+            (Auth::ApplicationCredential { .. }, None) => return None,
+            (Auth::ApplicationCredential { .. }, Some(id)) => id,
+        };
+        let now = (self.clock)();
+        let recent = |at: &Instant| now.saturating_duration_since(*at) < HOUR;
+        let known = *self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, ends)) = known.filter(|(at, _)| recent(at)) {
+            return ends;
+        }
+        let path = ["users", &holder.user_id, "application_credentials", id];
+        let ends = self.application_credential_ends(&path, deadline).await;
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, ends));
+        ends
+    }
+
+    async fn application_credential_ends(&self, path: &[&str], deadline: Duration) -> Option<Timestamp> {
+        let mut url = self.endpoint(Service::Identity, deadline).await.ok()?.url;
+        url.path_segments_mut().ok()?.pop_if_empty().extend(path);
+        let answer = self.get(Service::Identity, url, &[], deadline).await.ok()?.ok().ok()?;
+        token::application_credential_ends(&answer.body)
+    }
+
     fn projects(&self) -> MutexGuard<'_, HashMap<String, Option<bool>>> {
         self.projects.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -272,8 +307,7 @@ impl Session {
         let answer = timeout_at(deadline, self.http.send(request)).await;
         let answer = answer.unwrap_or(Err(Error::Timeout));
         if let Ok(Answer { date: Some(date), .. }) = &answer {
-            let ahead = date.duration_since(Timestamp::now());
-            *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+            self.set_clock(service, date.duration_since(Timestamp::now()));
         }
         let outcome = match &answer {
             Ok(answer) => Error::of_status(answer.status, answer.retry_after),
@@ -282,6 +316,21 @@ impl Session {
         let outcome = outcome.as_ref().map_or("ok", Error::kind);
         self.metrics.cloud_request(service.as_str(), outcome, started.elapsed());
         answer.map_err(|error| error.at(service))
+    }
+
+    /// Notes how far the cloud's clock is ahead of ours, and says once when that becomes much.
+    fn set_clock(&self, service: Service, ahead: SignedDuration) {
+        self.metrics.clock_ahead(service.as_str(), ahead.as_secs_f64());
+        let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).replace(ahead);
+        let much = |ahead: SignedDuration| ahead.unsigned_abs() > MUCH_SKEW;
+        if much(ahead) && !before.is_some_and(much) {
+            let seconds = ahead.as_secs();
+            tracing::warn!(
+                host = self.config.host(),
+                seconds,
+                "the cloud's clock is ahead of ours, or behind: set the clocks"
+            );
+        }
     }
 
     fn rejects(&self, service: Service) -> bool {

@@ -157,6 +157,22 @@ fn time(text: &str) -> Option<Timestamp> {
     })
 }
 
+#[derive(Deserialize)]
+struct ApplicationCredential {
+    application_credential: Ends,
+}
+
+#[derive(Deserialize)]
+struct Ends {
+    expires_at: Option<String>,
+}
+
+/// Reads `GET /v3/users/{user}/application_credentials/{id}`.
+pub(super) fn application_credential_ends(body: &[u8]) -> Option<Timestamp> {
+    let body: ApplicationCredential = serde_json::from_slice(body).ok()?;
+    time(&body.application_credential.expires_at?)
+}
+
 /// The body of `POST /v3/auth/tokens`.
 pub(super) fn login(auth: &Auth) -> Value {
     let (identity, scope) = match auth {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use url::Url;
 
-use super::{is_version, join};
+use super::{is_version, join, project};
 use crate::{
     api::{CacheCounts, OtherCount},
     cloud::{Error, Failure, Service, Session},
@@ -18,11 +18,12 @@ const MOST_OTHER: usize = 20;
 /// Asks DCS for the project's instances.
 ///
 /// # Errors
-/// No login, no answer, or none that is DCS's.
+/// No login, no answer, or none that is DCS's; or Keystone does not know the project.
 pub async fn ask(session: &Session, target: &Target) -> Result<Caches, Failure> {
     let service = Service::Cache;
     let failure = |error| Failure { service, error };
     let endpoint = session.endpoint(service, target.timeout).await?;
+    project::verify(session, target).await?;
     let mut url = address(&endpoint.url, endpoint.token_project.as_deref(), &target.project_id).map_err(failure)?;
     let include = target.caches.include_failure.to_string();
     // Regions' documents spell the parameter one way or the other, and ignore what they do not know.

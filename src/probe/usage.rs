@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use super::{join, openstack_time, read, version};
+use super::{join, openstack_time, project, read, version};
 use crate::{
     cloud::{Answer, Error, Failure, Service, Session},
-    observation::Usage,
+    observation::{Periods, Usage},
     target::Target,
 };
-pub use window::{Window, window};
+pub use window::{Window, Windows, windows};
 
 /// The first microversion that pages, in both of the header's forms.
 const PAGED: [(&str, &str); 2] = [("OpenStack-API-Version", "compute 2.40"), ("X-OpenStack-Nova-API-Version", "2.40")];
@@ -25,21 +25,36 @@ const MAX_LIMIT: u64 = 1000;
 /// A tenant with more pages is beyond what one pass can read.
 const MOST_PAGES: usize = 1000;
 
-/// Asks Nova for the current period, page by page, with one page in memory at a time.
+/// Asks Nova for the current period, and for the closed one before unless it is the one that is `frozen`.
 ///
 /// # Errors
-/// No login, no answer, or none that is Nova's.
-pub async fn ask(session: &Session, target: &Target, now: Timestamp) -> Result<Usage, Failure> {
+/// No login, no answer, or none that is Nova's; or Keystone does not know the project.
+pub async fn ask(
+    session: &Session,
+    target: &Target,
+    frozen: Option<Window>,
+    now: Timestamp,
+) -> Result<Periods, Failure> {
+    project::verify(session, target).await?;
+    let service = Service::Compute;
+    let address = version::address(session, service, target.timeout).await?;
+    let url = join(&address, &["os-simple-tenant-usage", &target.project_id]);
+    let url = url.map_err(|error| Failure { service, error })?;
+    let Windows { current, previous } = windows(target.usage.period, session.cloud_time(now));
+    let previous =
+        if frozen == Some(previous) { None } else { Some(read_window(session, target, &url, previous).await?) };
+    Ok(Periods { current: read_window(session, target, &url, current).await?, previous })
+}
+
+/// Reads a window page by page, with one page in memory at a time.
+async fn read_window(session: &Session, target: &Target, url: &Url, window: Window) -> Result<Usage, Failure> {
     let service = Service::Compute;
     let failure = |error| Failure { service, error };
-    let address = version::address(session, service, target.timeout).await?;
-    let url = join(&address, &["os-simple-tenant-usage", &target.project_id]).map_err(failure)?;
-    let window = window(session.cloud_time(now));
     let mut sum = Sum::new(window);
     let mut headers = &PAGED[..];
     let mut marker: Option<String> = None;
     for _ in 0..MOST_PAGES {
-        let address = page_address(&url, window, marker.as_deref());
+        let address = page_address(url, window, marker.as_deref());
         let answer = session.get(service, address, headers, target.timeout).await?;
         if answer.status == 406 && !headers.is_empty() {
             headers = &[];

@@ -49,6 +49,7 @@ pub fn reason(block: &CachesStatus, rules: &CachesTarget) -> Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Policy;
 
     fn counts(error: Option<i64>, create_failed: Option<i64>) -> CacheCounts {
         CacheCounts { running: Some(3), error, create_failed, ..CacheCounts::default() }
@@ -69,7 +70,7 @@ mod tests {
             ("both", counts(Some(1), Some(1)), none(), true, CacheErrors),
         ] {
             let seen = Caches { all, kinds: [("redis".to_owned(), redis)].into() };
-            let rules = CachesTarget { enabled: true, include_failure: include };
+            let rules = CachesTarget { policy: Policy::Auto, failure_threshold: 1, include_failure: include };
             assert_eq!(judge(&seen, &rules, Timestamp::UNIX_EPOCH).reason, reason, "{name}");
         }
     }

@@ -21,7 +21,7 @@ const MOST_HOSTS: usize = 50;
 pub fn count(list: &EngineList, remembered: &[EngineHost], rules: &EnginesTarget) -> EnginesStatus {
     let mut block = EnginesStatus::default();
     let mut hosts: BTreeMap<&str, EngineHost> = BTreeMap::new();
-    for row in &list.rows {
+    for row in list.rows.iter().filter(|row| !rules.ignore_hosts.contains(&row.host)) {
         let before = remembered.iter().find(|host| host.host == row.host);
         let ghost = row.is_down(list.cloud_now) && (is_superseded(row, list) || has_come_back(row, list, before));
         let down = row.is_down(list.cloud_now) && !ghost;

@@ -40,6 +40,12 @@ pub fn said(block: Option<&EnginesStatus>) -> Said {
     }
 }
 
+/// Whether what was last said is bad.
+#[must_use]
+pub fn is_bad(block: Option<&EnginesStatus>) -> bool {
+    matches!(said(block), Said::Down | Said::Unresponsive | Said::AllDown)
+}
+
 /// The verdict on what Heat last answered, which must be an answer. `seen` is the number of the answer that this
 /// tenant judged last: a 503 that came and went since must not be lost.
 #[must_use]

@@ -17,7 +17,12 @@ pub(super) fn conditions(pass: &Pass<'_>, old: &CloudTenantStatus, verdicts: &[V
     let next = |type_: &str, status: &str, reason, message: &str| {
         condition::next(&old.conditions, type_, status, reason, message, pass.generation, pass.now)
     };
-    let (reason, message) = worst(verdicts);
+    let (reason, message) = match worst(verdicts) {
+        (reason, message) if pass.target.ready_when_observed && reason.class() == Class::Bad => {
+            unseen(verdicts).unwrap_or_else(|| (Reason::Observed, format!("All could be looked at. {message}")))
+        }
+        worst => worst,
+    };
     let mut conditions = vec![next(ty::READY, reason.condition_status(), reason, &message)];
     for verdict in verdicts {
         let status = verdict.reason.condition_status();
@@ -60,6 +65,12 @@ fn worst(verdicts: &[Verdict]) -> (Reason, String) {
         }
         Some(verdict) => (verdict.reason, verdict.message.clone()),
     }
+}
+
+/// The first of the counted ones that could not be seen.
+fn unseen(verdicts: &[Verdict]) -> Option<(Reason, String)> {
+    let unknown = |verdict: &&Verdict| counts(verdict.reason) && verdict.reason.condition_status() == "Unknown";
+    verdicts.iter().find(unknown).map(|verdict| (verdict.reason, verdict.message.clone()))
 }
 
 fn stalled(verdicts: &[Verdict], waited: bool) -> Option<(Reason, String)> {

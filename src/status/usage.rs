@@ -3,14 +3,16 @@
 use jiff::Timestamp;
 
 use crate::{
-    api::{Reason, UsageStatus, time},
-    observation::Usage,
+    api::{PreviousUsage, Reason, UsageStatus, time},
+    observation::{Periods, Usage},
     status::Judged,
 };
 
-/// The block for this usage.
+/// The block for this usage. The closed period was read only where `old` did not have it.
 #[must_use]
-pub fn judge(seen: &Usage, now: Timestamp) -> Judged<UsageStatus> {
+pub fn judge(periods: &Periods, old: Option<&UsageStatus>, now: Timestamp) -> Judged<UsageStatus> {
+    let seen = &periods.current;
+    let frozen = || old.and_then(|old| old.previous.clone());
     let (reason, message) = match seen.complete {
         Some(true) => (Reason::Reported, "The usage of the current period is complete."),
         Some(false) => (
@@ -33,8 +35,22 @@ pub fn judge(seen: &Usage, now: Timestamp) -> Judged<UsageStatus> {
         vcpu_hours: decimal(seen.vcpu_hours),
         memory_mb_hours: decimal(seen.memory_mb_hours),
         disk_gb_hours: decimal(seen.disk_gb_hours),
+        previous: periods.previous.as_ref().map(previous).or_else(frozen),
     };
     Judged { reason, message: message.to_owned(), block }
+}
+
+fn previous(seen: &Usage) -> PreviousUsage {
+    PreviousUsage {
+        start: Some(time(seen.start)),
+        end: Some(time(seen.end)),
+        complete: seen.complete,
+        servers: seen.servers,
+        server_hours: decimal(seen.server_hours),
+        vcpu_hours: decimal(seen.vcpu_hours),
+        memory_mb_hours: decimal(seen.memory_mb_hours),
+        disk_gb_hours: decimal(seen.disk_gb_hours),
+    }
 }
 
 /// A plain decimal with at most three places: Nova's floats carry noise and exponents.

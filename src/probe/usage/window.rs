@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::{Timestamp, civil, tz::TimeZone};
 
-use crate::schedule::after;
+use crate::api::Period;
 
-/// So long after the turn of a month the closed one is still read: Nova's rows may lag behind.
+/// So long after the turn of a period the closed one is still read: Nova's rows may lag behind.
 const GRACE: Duration = Duration::from_secs(600);
 
 /// Nova's clock may be a little behind ours, and must not see an end in its future.
@@ -21,14 +21,30 @@ pub struct Window {
     pub end: Timestamp,
 }
 
-/// The calendar month, in UTC, that is read at this time of the cloud's clock.
+/// The two windows that a look at the usage is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Windows {
+    /// From the current period's start.
+    pub current: Window,
+    /// The whole of the closed period before.
+    pub previous: Window,
+}
+
+/// The calendar periods, in UTC, that are read at this time of the cloud's clock.
 #[must_use]
-pub fn window(cloud_now: Timestamp) -> Window {
+pub fn windows(period: Period, cloud_now: Timestamp) -> Windows {
     let back = |span: Duration| cloud_now.saturating_sub(span).unwrap_or(cloud_now);
-    let month = back(GRACE).to_zoned(TimeZone::UTC).date().first_of_month();
+    let today = back(GRACE).to_zoned(TimeZone::UTC).date();
     let midnight = |date: civil::Date| date.to_zoned(TimeZone::UTC).map_or(cloud_now, |zoned| zoned.timestamp());
-    let next = after(midnight(month.last_of_month()), Duration::from_secs(24 * 3600));
-    Window { start: midnight(month), end: back(MARGIN).min(next) }
+    let begins = |date: civil::Date| if period == Period::Month { date.first_of_month() } else { date };
+    let start = begins(today);
+    let last = if period == Period::Month { today.last_of_month() } else { today };
+    let before = begins(start.yesterday().unwrap_or(start));
+    let next = last.tomorrow().map_or(cloud_now, midnight);
+    Windows {
+        current: Window { start: midnight(start), end: back(MARGIN).min(next) },
+        previous: Window { start: midnight(before), end: midnight(start) },
+    }
 }
 
 #[cfg(test)]
@@ -36,17 +52,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_month_and_its_turn() {
-        for (now, start, end) in [
-            ("2026-11-22T05:00:00Z", "2026-11-01T00:00:00Z", "2026-11-22T04:59:55Z"),
-            ("2026-12-01T00:00:01Z", "2026-11-01T00:00:00Z", "2026-11-30T23:59:56Z"),
-            ("2026-12-01T00:09:59Z", "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"),
-            ("2026-12-01T00:10:00Z", "2026-12-01T00:00:00Z", "2026-12-01T00:09:55Z"),
-            ("2024-02-29T12:00:00Z", "2024-02-01T00:00:00Z", "2024-02-29T11:59:55Z"),
-            ("2027-01-01T00:10:00Z", "2027-01-01T00:00:00Z", "2027-01-01T00:09:55Z"),
+    fn periods_and_their_turns() {
+        use Period::{Day, Month};
+        for (period, now, previous, start, end) in [
+            (Month, "2026-11-22T05:00:00Z", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z", "2026-11-22T04:59:55Z"),
+            (Month, "2026-12-01T00:00:01Z", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z", "2026-11-30T23:59:56Z"),
+            (Month, "2026-12-01T00:09:59Z", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"),
+            (Month, "2026-12-01T00:10:00Z", "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z", "2026-12-01T00:09:55Z"),
+            (Month, "2024-02-29T12:00:00Z", "2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "2024-02-29T11:59:55Z"),
+            (Month, "2027-01-01T00:10:00Z", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z", "2027-01-01T00:09:55Z"),
+            (Day, "2026-11-22T05:00:00Z", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z", "2026-11-22T04:59:55Z"),
+            (Day, "2026-12-01T00:09:59Z", "2026-11-29T00:00:00Z", "2026-11-30T00:00:00Z", "2026-12-01T00:00:00Z"),
+            (Day, "2027-01-01T00:10:00Z", "2026-12-31T00:00:00Z", "2027-01-01T00:00:00Z", "2027-01-01T00:09:55Z"),
         ] {
-            let window = window(now.parse().unwrap());
-            assert_eq!((window.start, window.end), (start.parse().unwrap(), end.parse().unwrap()), "{now}");
+            let time = |text: &str| text.parse::<Timestamp>().unwrap();
+            let Windows { current, previous: before } = windows(period, time(now));
+            assert_eq!(current, Window { start: time(start), end: time(end) }, "{period:?} {now}");
+            assert_eq!(before, Window { start: time(previous), end: time(start) }, "{period:?} {now}");
         }
     }
 }

@@ -1,0 +1,162 @@
+//! From the wish to what was seen: the way to the cloud, and the questions that are due.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{
+    api::{self, CloudTenantStatus, Source},
+    cloud::Service,
+    clouds::{Cloud, engines::Wish},
+    context::Context,
+    failure,
+    identity::TenantId,
+    observation::{Caches, Failure, Periods, ProbeKind},
+    probe::{self, usage::Window},
+    schedule::after,
+    status::{Engines, Look, is_enabled},
+    target::Target,
+    tenant::Tenant,
+};
+
+/// How long a pass waits for the address of Heat that a system-scoped credential borrows.
+const LENT_ADDRESS: Duration = Duration::from_secs(2);
+
+/// How long a pass waits for Keystone to say when the credential ends.
+const CREDENTIAL_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Credentials that end sooner are shown.
+const EXPIRES_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The cloud that the tenant names.
+///
+/// # Errors
+/// What the tenant is told where there is no way to it.
+pub async fn open(context: &Context, id: &TenantId, target: &Target) -> Result<Arc<Cloud>, Failure> {
+    let config = context.secrets.config(&id.name.namespace, target, &target.cloud_name).await?;
+    context.clouds.open(&config).map_err(|error| failure::of_config(&error))
+}
+
+/// The closed period that is in the status already.
+pub fn frozen(old: &CloudTenantStatus) -> Option<Window> {
+    let previous = old.usage.as_ref()?.previous.as_ref()?;
+    Some(Window { start: previous.start.as_ref()?.0, end: previous.end.as_ref()?.0 })
+}
+
+/// Wishes to know the engines, by the tenant's own credential or the one that is for them alone. What comes back
+/// is why they cannot be seen, where that is known at once.
+pub async fn ask_engines(
+    context: &Context,
+    id: &TenantId,
+    target: &Target,
+    memory: &mut Tenant,
+    cloud: &Arc<Cloud>,
+) -> Option<Look<Engines>> {
+    if !is_enabled(target, ProbeKind::Engines) {
+        memory.leave_engines();
+        return None;
+    }
+    let engines = match &target.engines.cloud_name {
+        None => Ok(cloud.clone()),
+        Some(name) => open_for_engines(context, id, target, name, cloud).await,
+    };
+    match engines {
+        Ok(engines) => {
+            let (interval, deadline) = (target.interval, target.engines_deadline());
+            memory.wish_engines(&id.uid, &engines, Wish { tenant: id.name.clone(), interval, deadline });
+            None
+        }
+        Err(look) => {
+            memory.leave_engines();
+            Some(look)
+        }
+    }
+}
+
+/// A system-scoped catalogue has no address of Heat: the tenant's own catalogue lends its.
+async fn open_for_engines(
+    context: &Context,
+    id: &TenantId,
+    target: &Target,
+    cloud_name: &str,
+    cloud: &Cloud,
+) -> Result<Arc<Cloud>, Look<Engines>> {
+    let failed = |failure| Look::Failed(failure, u32::MAX);
+    let mut config = context.secrets.config(&id.name.namespace, target, cloud_name).await.map_err(failed)?;
+    if config.is_system_scoped() && config.is_of_same_cloud(&cloud.config) {
+        let endpoint = cloud.session.endpoint(Service::Orchestration, LENT_ADDRESS).await;
+        let endpoint = endpoint.map_err(|error| failure::of_call(&error).map_or(Look::NotOffered, failed))?;
+        config = Arc::new(config.as_ref().clone().or_endpoint(Service::Orchestration, &endpoint.url));
+    }
+    context.clouds.open(&config).map_err(|error| failed(failure::of_config(&error)))
+}
+
+/// Starts what is due of the tenant's own.
+pub fn ask(target: &Target, memory: &mut Tenant, cloud: &Arc<Cloud>, frozen: Option<Window>, now: Timestamp) {
+    if is_enabled(target, ProbeKind::Caches) && memory.caches.is_due(now) {
+        let (cloud, target) = (cloud.clone(), target.clone());
+        memory
+            .caches
+            .start(async move { failure::outcome(&cloud.session, probe::caches::ask(&cloud.session, &target).await) });
+    }
+    if is_enabled(target, ProbeKind::Usage) && memory.usage.is_due(now) {
+        let (cloud, target) = (cloud.clone(), target.clone());
+        memory.usage.start(async move {
+            failure::outcome(&cloud.session, probe::usage::ask(&cloud.session, &target, frozen, now).await)
+        });
+    }
+}
+
+/// The cloud as it was used; nothing before the first login.
+pub async fn source(target: &Target, cloud: &Cloud, now: Timestamp) -> Option<Source> {
+    let holder = cloud.session.known_holder()?;
+    let project = cloud.session.known_project();
+    let ends = cloud.session.credential_ends(&holder, CREDENTIAL_DEADLINE).await;
+    Some(Source {
+        secret_name: target.secret_name.clone(),
+        cloud_name: target.cloud_name.clone(),
+        host: cloud.config.host(),
+        region: cloud.config.region().map(str::to_owned),
+        token_project_id: project.as_ref().map(|project| project.id.clone()),
+        token_project_name: project.map(|project| project.name),
+        credentials_expire_at: ends.filter(|end| *end < after(now, EXPIRES_SOON)).map(api::time),
+    })
+}
+
+/// What has come of each probe.
+#[derive(Debug)]
+pub struct Looks {
+    /// Heat.
+    pub engines: Look<Engines>,
+    /// DCS.
+    pub caches: Look<Caches>,
+    /// Nova.
+    pub usage: Look<Periods>,
+}
+
+impl Default for Looks {
+    fn default() -> Self {
+        Self { engines: Look::NotDue, caches: Look::NotDue, usage: Look::NotDue }
+    }
+}
+
+impl Looks {
+    /// What is known now.
+    pub fn of(target: &Target, memory: &mut Tenant, now: Timestamp) -> Self {
+        let share = memory.share;
+        Self {
+            engines: memory.look_at_engines(),
+            caches: memory.caches.look(target, ProbeKind::Caches, share, now),
+            usage: memory.usage.look(target, ProbeKind::Usage, share, now),
+        }
+    }
+
+    /// The way to the cloud is missing for all alike.
+    pub fn failed(failure: &Failure, times: u32) -> Self {
+        Self {
+            engines: Look::Failed(failure.clone(), times),
+            caches: Look::Failed(failure.clone(), times),
+            usage: Look::Failed(failure.clone(), times),
+        }
+    }
+}
