@@ -19,7 +19,9 @@ pub use status::{
 };
 
 use k8s_openapi::{
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+        CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
+    },
     apimachinery::pkg::apis::meta::v1::Time,
 };
 use kube::CustomResourceExt as _;
@@ -62,11 +64,22 @@ pub fn crd() -> CustomResourceDefinition {
     let mut crd = CloudTenant::crd();
     for version in &mut crd.spec.versions {
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
-        if let Some(status) = schema.and_then(|root| root.properties.as_mut()?.get_mut("status")) {
+        let Some(schema) = schema else { continue };
+        drop_unknown_formats(schema);
+        if let Some(status) = schema.properties.as_mut().and_then(|fields| fields.get_mut("status")) {
             status.default = Some(JSON(serde_json::json!({ "observedGeneration": -1 })));
         }
     }
     crd
+}
+
+/// Kubernetes warns of Rust's unsigned formats, which it does not know.
+fn drop_unknown_formats(schema: &mut JSONSchemaProps) {
+    schema.format = schema.format.take().filter(|format| !format.starts_with("uint"));
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        drop_unknown_formats(items);
+    }
+    schema.properties.iter_mut().flatten().for_each(|(_, field)| drop_unknown_formats(field));
 }
 
 /// The CRD as YAML, as `crds/` has it.

@@ -13,6 +13,7 @@ use crate::{
     api::{CloudTenantStatus, condition_type as ty},
     condition,
     observation::Failure,
+    secrets::Texts,
     status::{self, Pass},
     target::Target,
 };
@@ -24,21 +25,6 @@ pub struct Subject {
     pub target: Target,
     /// The Secret's content, or why it cannot be had.
     pub secret: Result<Texts, Failure>,
-}
-
-/// A Secret's texts.
-pub struct Texts {
-    /// The key `clouds.yaml`.
-    pub clouds: String,
-    /// The key `cacert`.
-    pub cacert: Option<String>,
-}
-
-/// The texts hold passwords.
-impl std::fmt::Debug for Texts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[redacted]")
-    }
 }
 
 /// How a step ended.

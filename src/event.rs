@@ -17,51 +17,50 @@ use crate::{
     target::Target,
 };
 
-/// The closed set of events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "docs/reasons.md says of each what it means")]
-pub enum EventReason {
-    EngineDown,
-    EngineRecovered,
-    EngineUnresponsive,
-    AllEnginesDown,
-    EngineForgotten,
-    CachesUnhealthy,
-    CacheCreateFailed,
-    CachesRecovered,
-    AuthenticationFailed,
-    ObservationFailed,
-    ObservationRecovered,
-    CredentialsExpiring,
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident: $type_:ident),* $(,)?) => {
+        /// The closed set of events. `docs/reasons.md` says of each what to do.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum EventReason { $($(#[$doc])* $name,)* }
+
+        impl EventReason {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// `Warning` or `Normal`.
+            #[must_use]
+            pub const fn type_(self) -> &'static str {
+                match self { $(Self::$name => stringify!($type_),)* }
+            }
+        }
+    };
 }
 
-impl EventReason {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        Self::EngineDown,
-        Self::EngineRecovered,
-        Self::EngineUnresponsive,
-        Self::AllEnginesDown,
-        Self::EngineForgotten,
-        Self::CachesUnhealthy,
-        Self::CacheCreateFailed,
-        Self::CachesRecovered,
-        Self::AuthenticationFailed,
-        Self::ObservationFailed,
-        Self::ObservationRecovered,
-        Self::CredentialsExpiring,
-    ];
-
-    /// `Warning` or `Normal`.
-    #[must_use]
-    pub const fn type_(self) -> &'static str {
-        match self {
-            Self::EngineRecovered | Self::CachesRecovered | Self::ObservationRecovered | Self::EngineForgotten => {
-                "Normal"
-            }
-            _ => "Warning",
-        }
-    }
+events! {
+    /// A host's engines have stopped reporting.
+    EngineDown: Warning,
+    /// A host's engines report again, or every request is answered again.
+    EngineRecovered: Normal,
+    /// A request was not answered by any engine.
+    EngineUnresponsive: Warning,
+    /// No engine answers any more.
+    AllEnginesDown: Warning,
+    /// A host's engines no longer count.
+    EngineForgotten: Normal,
+    /// Cache instances are in error.
+    CachesUnhealthy: Warning,
+    /// Cache instances failed to be created.
+    CacheCreateFailed: Warning,
+    /// No cache instance is in error any more.
+    CachesRecovered: Normal,
+    /// Keystone refuses the credential.
+    AuthenticationFailed: Warning,
+    /// Probes could not see.
+    ObservationFailed: Warning,
+    /// Probes can see again.
+    ObservationRecovered: Normal,
+    /// The credential ends within seven days.
+    CredentialsExpiring: Warning,
 }
 
 impl fmt::Display for EventReason {

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::{
     api::Reason,
-    cloud::{self, ConfigError, Error, Service, Session},
-    observation::{Failure, Outcome},
+    cloud::{self, ConfigError, Error, Service},
+    observation::Failure,
 };
 
 /// What stands between a tenant and its session.
@@ -61,20 +61,6 @@ pub fn of_config(error: &ConfigError) -> Failure {
         ConfigError::Invalid { .. } => Reason::InvalidCloudConfig,
     };
     fatal(reason, error.to_string())
-}
-
-/// How a question ended. A token carries the roles and the catalogue of its login, so after some failures a new
-/// one may know better.
-pub fn outcome<T>(session: &Session, answer: Result<T, cloud::Failure>) -> Outcome<T> {
-    let failure = match answer {
-        Ok(seen) => return Outcome::Seen(seen),
-        Err(failure) => failure,
-    };
-    tracing::debug!(%failure, "could not see");
-    if let Error::Forbidden | Error::NotFound | Error::RegionNotFound { .. } = failure.error {
-        session.doubt_token();
-    }
-    of_call(&failure).map_or(Outcome::NotOffered, Outcome::Failed)
 }
 
 /// What a tenant is told of a failed call; `None` where the catalogue just does not have the service.

@@ -97,12 +97,12 @@ pub fn ask(target: &Target, memory: &mut Tenant, cloud: &Arc<Cloud>, frozen: Opt
         let (cloud, target) = (cloud.clone(), target.clone());
         memory
             .caches
-            .start(async move { failure::outcome(&cloud.session, probe::caches::ask(&cloud.session, &target).await) });
+            .start(async move { probe::outcome(&cloud.session, probe::caches::ask(&cloud.session, &target).await) });
     }
     if is_enabled(target, ProbeKind::Usage) && memory.usage.is_due(now) {
         let (cloud, target) = (cloud.clone(), target.clone());
         memory.usage.start(async move {
-            failure::outcome(&cloud.session, probe::usage::ask(&cloud.session, &target, frozen, now).await)
+            probe::outcome(&cloud.session, probe::usage::ask(&cloud.session, &target, frozen, now).await)
         });
     }
 }

@@ -10,7 +10,25 @@ mod version;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::cloud::Error;
+use crate::{
+    cloud::{Error, Failure, Session},
+    failure,
+    observation::Outcome,
+};
+
+/// How a question ended. A token carries the roles and the catalogue of its login, so after some failures a new
+/// one may know better.
+pub fn outcome<T>(session: &Session, answer: Result<T, Failure>) -> Outcome<T> {
+    let failure = match answer {
+        Ok(seen) => return Outcome::Seen(seen),
+        Err(failure) => failure,
+    };
+    tracing::debug!(%failure, "could not see");
+    if let Error::Forbidden | Error::NotFound | Error::RegionNotFound { .. } = failure.error {
+        session.doubt_token();
+    }
+    failure::of_call(&failure).map_or(Outcome::NotOffered, Outcome::Failed)
+}
 
 /// Adds segments to an endpoint's path.
 fn join(endpoint: &Url, segments: &[&str]) -> Result<Url, Error> {

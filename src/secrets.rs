@@ -34,16 +34,13 @@ struct Content {
     entries: Entries,
 }
 
-struct Texts {
-    clouds: String,
-    cacert: Option<String>,
-}
-
-/// The texts hold passwords.
-impl std::fmt::Debug for Texts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[redacted]")
-    }
+/// What of a Secret is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Texts {
+    /// The key `clouds.yaml`.
+    pub clouds: crate::cloud::Secret,
+    /// The key `cacert`.
+    pub cacert: Option<String>,
 }
 
 /// Secrets as last read, and the entries that were read out of them.
@@ -102,7 +99,7 @@ impl Secrets {
             return config.clone();
         }
         let Texts { clouds, cacert } = &content.texts;
-        let config = CloudConfig::parse(clouds, &entry.0, cacert.as_deref(), entry.1.as_deref());
+        let config = CloudConfig::parse(clouds.expose(), &entry.0, cacert.as_deref(), entry.1.as_deref());
         let config = config.map(Arc::new).map_err(|error| failure::of_config(&error));
         content.entries.insert(entry, config.clone());
         config
@@ -138,17 +135,16 @@ impl Secrets {
 fn content(name: &str, secret: Secret) -> Result<Content, SecretError> {
     let resource_version = secret.metadata.resource_version.clone();
     let missing = || SecretError::KeyMissing { secret: name.to_owned() };
-    let (clouds, cacert) = texts(secret).ok_or_else(missing)?;
-    let texts = Texts { clouds, cacert };
+    let texts = texts(secret).ok_or_else(missing)?;
     Ok(Content { read_at: Instant::now(), resource_version, texts, entries: Entries::new() })
 }
 
 /// The Secret's keys `clouds.yaml` and `cacert`; `None` without the first.
 #[must_use]
-pub fn texts(secret: Secret) -> Option<(String, Option<String>)> {
+pub fn texts(secret: Secret) -> Option<Texts> {
     let mut data = secret.data?;
     let mut text = |key: &str| data.remove(key).and_then(|bytes| String::from_utf8(bytes.0).ok());
-    Some((text("clouds.yaml")?, text("cacert")))
+    Some(Texts { clouds: text("clouds.yaml")?.into(), cacert: text("cacert") })
 }
 
 /// Why the API server did not give out this Secret.

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Mark, Step, Subject, Texts};
+use super::{Mark, Step, Subject};
 use crate::{
     api::{Reason, Source, reason::Class},
     cloud::{CloudConfig, Service, Session},
@@ -15,6 +15,7 @@ use crate::{
     metrics::Metrics,
     observation::{Caches, EngineAnswers, Failure, Outcome, Periods, ProbeKind},
     probe,
+    secrets::Texts,
     status::{Engines, Judged, Look, caches, engines, is_enabled, usage},
     target::Target,
 };
@@ -113,9 +114,9 @@ async fn way(subject: &Subject, tell: &mut Tell<'_>) -> Result<(Arc<CloudConfig>
 
 fn read(target: &Target, texts: &Texts) -> Result<(Mark, String, Arc<CloudConfig>), Failure> {
     let Texts { clouds, cacert } = texts;
-    let config = CloudConfig::parse(clouds, &target.cloud_name, cacert.as_deref(), target.region.as_deref());
+    let config = CloudConfig::parse(clouds.expose(), &target.cloud_name, cacert.as_deref(), target.region.as_deref());
     let config = config.map_err(|error| failure::of_config(&error))?;
-    let ignored = CloudConfig::ignored_keys(clouds, &target.cloud_name).unwrap_or_default();
+    let ignored = CloudConfig::ignored_keys(clouds.expose(), &target.cloud_name).unwrap_or_default();
     let region = config.region().map(|region| format!(", region {region}")).unwrap_or_default();
     let found = format!("cloud {} at {}{region}", target.cloud_name, config.host());
     let (mark, found) = if ignored.is_empty() {
@@ -177,7 +178,7 @@ async fn probes(subject: &Subject, config: &CloudConfig, session: &Session, tell
         target,
         ProbeKind::Caches,
         tell,
-        async { failure::outcome(session, probe::caches::ask(session, target).await) },
+        async { probe::outcome(session, probe::caches::ask(session, target).await) },
         |seen| {
             let Judged { reason, message, block } = caches::judge(seen, &target.caches, now());
             (reason, format!("{} running. {message}", block.all.running.unwrap_or_default()))
@@ -188,7 +189,7 @@ async fn probes(subject: &Subject, config: &CloudConfig, session: &Session, tell
         target,
         ProbeKind::Usage,
         tell,
-        async { failure::outcome(session, probe::usage::ask(session, target, None, now()).await) },
+        async { probe::outcome(session, probe::usage::ask(session, target, None, now()).await) },
         |seen| {
             let Judged { reason, message, block } = usage::judge(seen, None, now());
             (reason, format!("{} servers, {} vCPU-hours. {message}", block.servers, block.vcpu_hours))
@@ -209,7 +210,7 @@ async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session)
         _ => None,
     };
     let session = own.as_ref().unwrap_or(session);
-    match failure::outcome(session, probe::engines::ask(session, deadline, Timestamp::now()).await) {
+    match probe::outcome(session, probe::engines::ask(session, deadline, Timestamp::now()).await) {
         Outcome::Seen(answer) => {
             let answers = EngineAnswers::default().and(Outcome::Seen(answer), Timestamp::now());
             Outcome::Seen(Engines { answers: Arc::new(answers), seen: 0 })
@@ -227,7 +228,7 @@ async fn own_session(
     session: &Session,
 ) -> Result<Session, Failure> {
     let Target { region, timeout, .. } = &subject.target;
-    let config = CloudConfig::parse(&texts.clouds, cloud_name, texts.cacert.as_deref(), region.as_deref());
+    let config = CloudConfig::parse(texts.clouds.expose(), cloud_name, texts.cacert.as_deref(), region.as_deref());
     let mut config = config.map_err(|error| failure::of_config(&error))?;
     if config.is_system_scoped() && config.is_of_same_cloud(main) {
         let endpoint = session.endpoint(Service::Orchestration, *timeout).await.map_err(|error| told(&error))?;

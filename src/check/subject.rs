@@ -6,11 +6,11 @@ use anyhow::{Context as _, bail};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 
-use super::{Subject, Texts};
+use super::Subject;
 use crate::{
     api::CloudTenant,
     failure::{self, SecretError},
-    secrets,
+    secrets::{self, Texts},
     target::Target,
 };
 
@@ -26,7 +26,7 @@ impl Subject {
         let found = text.split("\n---").find(|document| document.contains("kind: CloudTenant"));
         let Some(document) = found else { bail!("{}: no object of kind CloudTenant", tenant.display()) };
         let object: CloudTenant = serde_saphyr::from_str(document).with_context(|| tenant.display().to_string())?;
-        let texts = Texts { clouds: read(clouds)?, cacert: cacert.map(read).transpose()? };
+        let texts = Texts { clouds: read(clouds)?.into(), cacert: cacert.map(read).transpose()? };
         Ok(Self { target: Target::new(&object.spec)?, secret: Ok(texts) })
     }
 
@@ -43,8 +43,7 @@ impl Subject {
         let secret = api.get(&target.secret_name).await.map_err(|error| secrets::of_kube(&target.secret_name, &error));
         let secret = secret.and_then(|secret| {
             let missing = || SecretError::KeyMissing { secret: target.secret_name.clone() };
-            let (clouds, cacert) = secrets::texts(secret).ok_or_else(missing)?;
-            Ok(Texts { clouds, cacert })
+            secrets::texts(secret).ok_or_else(missing)
         });
         Ok(Self { secret: secret.map_err(|error| failure::of_secret(&error)), target })
     }

@@ -13,7 +13,6 @@ use tracing::Instrument as _;
 use super::{Cloud, Wake};
 use crate::{
     api::Reason,
-    failure,
     identity::TenantName,
     observation::{EngineAnswers, Outcome, engines::EngineAnswer},
     probe,
@@ -183,7 +182,7 @@ async fn run(cloud: Arc<Cloud>) {
 }
 
 async fn ask(cloud: &Cloud, deadline: Duration) -> Outcome<EngineAnswer> {
-    failure::outcome(&cloud.session, probe::engines::ask(&cloud.session, deadline, Timestamp::now()).await)
+    probe::outcome(&cloud.session, probe::engines::ask(&cloud.session, deadline, Timestamp::now()).await)
 }
 
 fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Duration, now: Timestamp) {
