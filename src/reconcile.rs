@@ -199,7 +199,7 @@ async fn pass(
     let relevant = status::about(&old, pass.source.as_ref());
     let new = status::compute(&pass, &relevant);
     if status::differs(&old, &new) || status::is_heartbeat_due(target, &old, &new) {
-        for notice in event::transitions(target, &relevant, &new) {
+        for notice in event::transitions(target, &old, &new) {
             context.writer.tell(id, tenant, &notice).await;
         }
         let version = context.writer.write(&id.name, &new).await?;

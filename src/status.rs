@@ -183,6 +183,12 @@ fn settle<T, B: Clone>(
             let judged = judge(seen);
             (verdict(judged.reason, judged.message), Some(judged.block))
         }
+        Look::NotOffered if block.is_some() => {
+            let message = format!(
+                "The catalogue no longer offers the service: restore its entry, or set probes.{kind}.policy to Disabled."
+            );
+            (verdict(Reason::EndpointNotFound, message), block.cloned())
+        }
         Look::NotOffered => {
             let message = "Not asked: the cloud's catalogue does not offer the service.".to_owned();
             (verdict(Reason::ServiceNotOffered, message), None)
@@ -198,14 +204,16 @@ fn settle<T, B: Clone>(
 fn kept(old: &CloudTenantStatus, kind: ProbeKind, stale: bool) -> Verdict {
     let before = condition::find(&old.conditions, condition_of(kind));
     let stands = before.and_then(|before| Some((Reason::parse(&before.reason)?, before.message.clone())));
+    // Whoever gets here has a spec that can be read, and a probe that is asked.
+    let stands = stands.filter(|(reason, _)| !matches!(reason, Reason::InvalidSpec | Reason::ProbeDisabled));
     let (reason, message) = match stands {
         Some((reason, message)) if matches!(reason.class(), Class::Passing | Class::Stalled) => (reason, message),
         _ if stale => (
             Reason::ObservationStale,
             "The last verdict is too old to be believed: look at the operator's log and its metrics.".to_owned(),
         ),
-        Some((reason, message)) if reason != Reason::ProbeDisabled => (reason, message),
-        _ => (Reason::Progressing, "Not looked at yet.".to_owned()),
+        Some((reason, message)) => (reason, message),
+        None => (Reason::Progressing, "Not looked at yet.".to_owned()),
     };
     Verdict { kind, reason, message }
 }
