@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
@@ -14,7 +14,7 @@ use kube::{
         watcher,
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{SetOnce, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -64,6 +64,9 @@ impl Operator {
         };
         let writer = Writer::<Watched>::default();
         let store = writer.as_reader();
+        // Not the store's own `wait_until_ready`: it wakes only one of those who wait, and the controller does.
+        let listed = Arc::new(SetOnce::new());
+        let tell_listed = listed.clone();
         let watch = watcher(api, watcher::Config::default().streaming_lists())
             .default_backoff()
             .modify(|tenant| {
@@ -71,15 +74,20 @@ impl Operator {
                 tenant.managed_fields_mut().clear();
             })
             .reflect(writer)
+            .inspect_ok(move |event| {
+                if matches!(event, watcher::Event::InitDone) {
+                    // Only the first time counts.
+                    let _ = tell_listed.set(());
+                }
+            })
             .applied_objects()
             .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
-        let known = store.clone();
-        let tell = tokio::spawn(async move {
-            if known.wait_until_ready().await.is_ok() {
-                ready();
-            }
+        let (context_of_sweep, store_of_sweep) = (context.clone(), store.clone());
+        let beside = tokio::spawn(async move {
+            listed.wait().await;
+            ready();
+            sweep(context_of_sweep, store_of_sweep).await;
         });
-        let sweep = tokio::spawn(sweep(context.clone(), store.clone()));
         Controller::for_stream(watch, store)
             .with_config(Config::default().concurrency(CONCURRENCY))
             .reconcile_on(wakes(woken))
@@ -91,8 +99,7 @@ impl Operator {
                 }
             })
             .await;
-        sweep.abort();
-        tell.abort();
+        beside.abort();
     }
 }
 
@@ -113,10 +120,8 @@ fn wakes(mut woken: mpsc::Receiver<TenantName>) -> impl futures::Stream<Item = O
         .map(|tenant| ObjectRef::new(&tenant.name).within(&tenant.namespace))
 }
 
+/// Runs once the tenants are known.
 async fn sweep(context: Arc<Context>, store: reflector::Store<Watched>) {
-    if store.wait_until_ready().await.is_err() {
-        return;
-    }
     loop {
         tokio::time::sleep(SWEEP).await;
         let alive: HashSet<_> = store.state().iter().filter_map(|tenant| tenant.uid()).collect();

@@ -13,7 +13,7 @@ use crate::{
     api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
     condition,
     observation::ProbeKind,
-    status::{caches, condition_of},
+    status::{about, caches, condition_of, observed_at},
     target::Target,
 };
 
@@ -99,17 +99,24 @@ pub fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// What there is to tell.
+/// What there is to tell. Events are named after `stored`, so that turning to another cloud and back is told each
+/// time; what another cloud's data said is no part of the difference.
 #[must_use]
-pub fn transitions(target: &Target, old: &CloudTenantStatus, new: &CloudTenantStatus) -> Vec<Notice> {
-    let mut notices = engines::transitions(old, new);
-    notices.extend(caches_transition(target, old, new));
-    notices.extend(observation_transitions(old, new));
-    notices.extend(credentials_transition(old, new));
+pub fn transitions(target: &Target, stored: &CloudTenantStatus, new: &CloudTenantStatus) -> Vec<Notice> {
+    let old = about(stored, new.source.as_ref());
+    let mut notices = engines::transitions(stored, &old, new);
+    notices.extend(caches_transition(target, stored, &old, new));
+    notices.extend(observation_transitions(stored, &old, new));
+    notices.extend(credentials_transition(stored, new));
     notices
 }
 
-fn caches_transition(target: &Target, old: &CloudTenantStatus, new: &CloudTenantStatus) -> Option<Notice> {
+fn caches_transition(
+    target: &Target,
+    stored: &CloudTenantStatus,
+    old: &CloudTenantStatus,
+    new: &CloudTenantStatus,
+) -> Option<Notice> {
     let healthy = Reason::AllCachesHealthy;
     let before = old.caches.as_ref().map_or(healthy, |block| caches::reason(block, &target.caches));
     let now = caches::reason(new.caches.as_ref()?, &target.caches);
@@ -121,7 +128,7 @@ fn caches_transition(target: &Target, old: &CloudTenantStatus, new: &CloudTenant
         Reason::CacheCreateFailed => (EventReason::CacheCreateFailed, "Cache instances failed to be created."),
         _ => (EventReason::CachesRecovered, "No cache instance is in error any more."),
     };
-    Some(notice(reason, "", note.to_owned(), old, &[ProbeKind::Caches]))
+    Some(notice(reason, "", note.to_owned(), stored, &[ProbeKind::Caches]))
 }
 
 /// Its name goes by the end alone: the same end is told once.
@@ -134,41 +141,39 @@ fn credentials_transition(old: &CloudTenantStatus, new: &CloudTenantStatus) -> O
 
 /// One notice for each write, naming the probes. A refused login says what all the failures are that follow
 /// from it.
-fn observation_transitions(old: &CloudTenantStatus, new: &CloudTenantStatus) -> Vec<Notice> {
-    let since = |then: &CloudTenantStatus, now: &CloudTenantStatus| -> Vec<ProbeKind> {
-        let failing = ProbeKind::ALL.into_iter().filter(|kind| failing(now, *kind).is_some());
-        failing.filter(|kind| failing_reason_is_new(then, *kind)).collect()
-    };
+fn observation_transitions(
+    stored: &CloudTenantStatus,
+    old: &CloudTenantStatus,
+    new: &CloudTenantStatus,
+) -> Vec<Notice> {
     let mut notices = Vec::new();
-    let failed = since(old, new);
+    let fails_anew = |kind: &ProbeKind| failing(new, *kind).is_some() && failing(old, *kind).is_none();
+    let failed: Vec<_> = ProbeKind::ALL.into_iter().filter(fails_anew).collect();
     let refused = |status, kind: &ProbeKind| failing(status, *kind) == Some(Reason::AuthenticationFailed);
     let was_refused = ProbeKind::ALL.iter().any(|kind| refused(old, kind));
     let is_refused: Vec<_> = ProbeKind::ALL.into_iter().filter(|kind| refused(new, kind)).collect();
     if !is_refused.is_empty() {
         if !was_refused {
             let note = "Keystone refuses the credential: correct it in the Secret.".to_owned();
-            notices.push(notice(EventReason::AuthenticationFailed, "", note, old, &is_refused));
+            notices.push(notice(EventReason::AuthenticationFailed, "", note, stored, &is_refused));
         }
     } else if let Some(first) = failed.first() {
         let reason = failing(new, *first).map_or("", Reason::as_str);
         let note = format!("Could not see {}: {reason}.", names(&failed));
-        notices.push(notice(EventReason::ObservationFailed, &names(&failed), note, old, &failed));
+        notices.push(notice(EventReason::ObservationFailed, &names(&failed), note, stored, &failed));
     }
     let sees_again = |kind: &ProbeKind| {
         let seen = condition::reason(&new.conditions, condition_of(*kind));
-        let verdict = |reason: Reason| matches!(reason.class(), Class::Well | Class::Bad);
+        let verdict =
+            |reason: Reason| matches!(reason.class(), Class::Well | Class::Bad) || reason == Reason::NoEnginesListed;
         failing(old, *kind).is_some() && seen.is_some_and(verdict)
     };
     let recovered: Vec<_> = ProbeKind::ALL.into_iter().filter(sees_again).collect();
     if !recovered.is_empty() {
         let note = format!("Can see {} again.", names(&recovered));
-        notices.push(notice(EventReason::ObservationRecovered, &names(&recovered), note, old, &recovered));
+        notices.push(notice(EventReason::ObservationRecovered, &names(&recovered), note, stored, &recovered));
     }
     notices
-}
-
-fn failing_reason_is_new(old: &CloudTenantStatus, kind: ProbeKind) -> bool {
-    failing(old, kind).is_none()
 }
 
 /// Why the probe cannot see, where it cannot. What may still arrive counts only once it takes a person.
@@ -187,11 +192,11 @@ fn names(kinds: &[ProbeKind]) -> String {
     kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn notice(reason: EventReason, about: &str, note: String, old: &CloudTenantStatus, kinds: &[ProbeKind]) -> Notice {
+fn notice(reason: EventReason, about: &str, note: String, stored: &CloudTenantStatus, kinds: &[ProbeKind]) -> Notice {
     let text = |time: &Time| time.0.to_string();
     let left = kinds.iter().map(|kind| {
-        let since = condition::find(&old.conditions, condition_of(*kind));
-        let observed = crate::status::observed_at(old, *kind);
+        let since = condition::find(&stored.conditions, condition_of(*kind));
+        let observed = observed_at(stored, *kind);
         format!(
             "{}/{}",
             since.map(|condition| text(&condition.last_transition_time)).unwrap_or_default(),

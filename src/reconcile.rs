@@ -153,7 +153,7 @@ async fn pass(
         cloud.session.doubt_token();
     }
     if status::differs(&old, &new) || status::is_heartbeat_due(target, &old, &new) {
-        for notice in event::transitions(target, &relevant, &new) {
+        for notice in event::transitions(target, &old, &new) {
             context.writer.tell(id, tenant, &notice).await;
         }
         let version = context.writer.write(&id.name, &new).await?;

@@ -225,25 +225,32 @@ fn settle<T, B: Clone>(
             let message = "Not asked: the cloud's catalogue does not offer the service.".to_owned();
             (verdict(Reason::ServiceNotOffered, message), None)
         }
-        Look::Failed(failure, times) if !failure.transient || *times > 1 || stale => {
+        Look::Failed(failure, times) if !failure.transient || *times > 1 || stale || took_a_person(old, kind) => {
             (verdict(failure.reason, failure.message.clone()), block.cloned())
         }
         Look::NotDue | Look::UnderWay | Look::Failed(..) => (kept(old, kind, stale), block.cloned()),
     }
 }
 
+/// Whether a person had to act, and seems to have: a call has got as far as to fail in passing.
+fn took_a_person(old: &CloudTenantStatus, kind: ProbeKind) -> bool {
+    condition::reason(&old.conditions, condition_of(kind)).is_some_and(|reason| reason.class() == Class::Stalled)
+}
+
 /// The verdict that stands while there is no new one.
 fn kept(old: &CloudTenantStatus, kind: ProbeKind, stale: bool) -> Verdict {
     let before = condition::find(&old.conditions, condition_of(kind));
     let stands = before.and_then(|before| Some((Reason::parse(&before.reason)?, before.message.clone())));
+    // Whoever gets here has a spec that can be read, and a probe that is asked.
+    let stands = stands.filter(|(reason, _)| !matches!(reason, Reason::InvalidSpec | Reason::ProbeDisabled));
     let (reason, message) = match stands {
         Some((reason, message)) if matches!(reason.class(), Class::Passing | Class::Stalled) => (reason, message),
         _ if stale => (
             Reason::ObservationStale,
             "The last verdict is too old to be believed: look at the operator's log and its metrics.".to_owned(),
         ),
-        Some((reason, message)) if reason != Reason::ProbeDisabled => (reason, message),
-        _ => (Reason::Progressing, "Not looked at yet.".to_owned()),
+        Some((reason, message)) => (reason, message),
+        None => (Reason::Progressing, "Not looked at yet.".to_owned()),
     };
     Verdict { kind, reason, message }
 }

@@ -10,10 +10,10 @@ use crate::{
 /// More hosts than this at once are told in one event.
 const TOLD_ONE_BY_ONE: usize = 5;
 
-pub(super) fn transitions(old: &CloudTenantStatus, new: &CloudTenantStatus) -> Vec<Notice> {
+pub(super) fn transitions(stored: &CloudTenantStatus, old: &CloudTenantStatus, new: &CloudTenantStatus) -> Vec<Notice> {
     let Some(block) = &new.engines else { return Vec::new() };
     let before = old.engines.as_ref();
-    let tell = |reason, about: &str, note: String| notice(reason, about, note, old, &[ProbeKind::Engines]);
+    let tell = |reason, about: &str, note: String| notice(reason, about, note, stored, &[ProbeKind::Engines]);
     match (said(before), said(Some(block))) {
         (Said::AllDown, Said::AllDown) => return Vec::new(),
         (_, Said::AllDown) => {

@@ -3,7 +3,7 @@
 //! Heat's list is the same for every tenant of a cloud, so these answers are shared by all that use one
 //! credential. What a tenant makes of them is decided in [`crate::status`].
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
@@ -38,7 +38,8 @@ impl EngineRow {
     /// call an engine down after one. An unreadable report leaves it to Heat.
     #[must_use]
     pub fn is_down(&self, cloud_now: Timestamp) -> bool {
-        self.says_down && self.heartbeat.is_none_or(|beat| age(beat, cloud_now) > self.report_interval * 2)
+        self.says_down
+            && self.heartbeat.is_none_or(|beat| age(beat, cloud_now) > self.report_interval.saturating_mul(2))
     }
 
     /// Whether both rows are of the same kind of engine on the same host.
@@ -62,6 +63,20 @@ impl EngineList {
     #[must_use]
     pub fn report_interval(&self) -> Option<Duration> {
         self.rows.iter().map(|row| row.report_interval).max()
+    }
+
+    /// The newest report of each host that is listed, this list's or an earlier one's in `before`. One in the
+    /// cloud's future is an earlier clock's.
+    fn beats(&self, before: &BTreeMap<String, Timestamp>) -> BTreeMap<String, Timestamp> {
+        let mut beats = BTreeMap::new();
+        for row in &self.rows {
+            let earlier = before.get(&row.host).copied().filter(|beat| *beat <= self.cloud_now);
+            if let Some(beat) = row.heartbeat.max(earlier) {
+                let newest = beats.entry(row.host.clone()).or_insert(beat);
+                *newest = beat.max(*newest);
+            }
+        }
+        beats
     }
 
     /// Which rows are down: what makes one list differ from the next for those who read it.
@@ -107,6 +122,8 @@ pub struct EngineAnswers {
     pub first_at: Option<Timestamp>,
     /// The latest list.
     pub list: Option<EngineList>,
+    /// The newest report of each of its hosts in any list: the status has them only as of its last write.
+    pub beats: BTreeMap<String, Timestamp>,
     /// 200s since the last 503.
     pub listed_in_row: u32,
     /// The latest row of 503s; it goes on while `listed_in_row` is 0.
@@ -135,6 +152,7 @@ impl EngineAnswers {
                 self.first_at.get_or_insert(now);
                 match answer {
                     EngineAnswer::Listed(list) => {
+                        self.beats = list.beats(&self.beats);
                         self.list = Some(list);
                         self.listed_in_row = self.listed_in_row.saturating_add(1);
                     }

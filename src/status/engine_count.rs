@@ -31,7 +31,7 @@ pub fn count(list: &EngineList, remembered: &[EngineHost], rules: &EnginesTarget
         }
         let host = hosts.entry(&row.host).or_insert_with(|| EngineHost {
             host: row.host.clone(),
-            last_heartbeat: before.and_then(|before| before.last_heartbeat.clone()),
+            last_heartbeat: before.and_then(|before| recorded(before, list)).map(time),
             ..EngineHost::default()
         });
         host.last_heartbeat = host.last_heartbeat.take().max(row.heartbeat.map(time));
@@ -57,10 +57,14 @@ fn is_superseded(row: &EngineRow, list: &EngineList) -> bool {
 }
 
 /// The row that superseded this one left gracefully, and what is left of the host is older than what we had
-/// recorded for it. A recorded time in the cloud's future is no memory: its clock was put back.
+/// recorded for it.
 fn has_come_back(row: &EngineRow, list: &EngineList, before: Option<&EngineHost>) -> bool {
-    let recorded = before.and_then(|host| host.last_heartbeat.as_ref()).map(|beat| beat.0);
-    let Some(recorded) = recorded.filter(|recorded| *recorded <= list.cloud_now) else { return false };
+    let Some(recorded) = before.and_then(|before| recorded(before, list)) else { return false };
     let older = |row: &EngineRow| row.heartbeat.is_some_and(|beat: Timestamp| beat < recorded);
     list.rows.iter().filter(|other| other.is_beside(row)).all(|other| other.is_down(list.cloud_now) && older(other))
+}
+
+/// The host's newest report as the status has it. One in the cloud's future is no memory: its clock was put back.
+fn recorded(before: &EngineHost, list: &EngineList) -> Option<Timestamp> {
+    before.last_heartbeat.as_ref().map(|beat| beat.0).filter(|beat| *beat <= list.cloud_now)
 }

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use crate::{
-    api::{EnginesStatus, Reason, time},
+    api::{EngineHost, EnginesStatus, Reason, time},
     observation::{EngineAnswers, engines::Silence},
     status::{Judged, engine_count::count},
     target::EnginesTarget,
@@ -65,7 +65,7 @@ pub fn judge(
 
 fn judge_silence(old: Option<&EnginesStatus>, answers: &EngineAnswers, silence: Silence) -> Judged<EnginesStatus> {
     let span = Duration::try_from(silence.last.duration_since(silence.since)).unwrap_or_default();
-    let nobody_left = silence.count >= ALL_DOWN_AFTER && span > answers.report_interval() * 3;
+    let nobody_left = silence.count >= ALL_DOWN_AFTER && span > answers.report_interval().saturating_mul(3);
     let mut block = old.cloned().unwrap_or_default();
     let reason = match said(old) {
         Said::AllDown => Reason::AllEnginesDown,
@@ -73,6 +73,7 @@ fn judge_silence(old: Option<&EnginesStatus>, answers: &EngineAnswers, silence: 
             for host in &mut block.hosts {
                 host.down += std::mem::take(&mut host.up);
             }
+            block.hosts.sort_by_key(|host| host.down == 0);
             block.down = block.total;
             block.up = 0;
             block.unanswered = ALL_DOWN_AFTER;
@@ -99,12 +100,16 @@ fn judge_list(
     seen: u64,
     rules: &EnginesTarget,
 ) -> Judged<EnginesStatus> {
-    let remembered = old.map_or(&[][..], |block| &block.hosts);
-    let mut block = answers.list.as_ref().map_or_else(EnginesStatus::default, |list| count(list, remembered, rules));
+    let remembered = remembered(old, answers);
+    let mut block = answers.list.as_ref().map_or_else(EnginesStatus::default, |list| count(list, &remembered, rules));
     if block.down > 0 {
         return verdict(Reason::EnginesDown, block);
     }
     if block.total == 0 {
+        // Unknown takes nothing back of what was said.
+        if said(old) == Said::Unresponsive {
+            block.unanswered = old.map_or(0, |block| block.unanswered).min(ALL_DOWN_AFTER - 1);
+        }
         return verdict(Reason::NoEnginesListed, block);
     }
     let missed = answers.silence.filter(|silence| silence.number > seen);
@@ -124,11 +129,24 @@ fn judge_list(
     verdict(Reason::AllEnginesUp, block)
 }
 
+/// The hosts as the status has them, with what they have reported since.
+fn remembered(old: Option<&EnginesStatus>, answers: &EngineAnswers) -> Vec<EngineHost> {
+    let mut hosts = old.map_or_else(Vec::new, |block| block.hosts.clone());
+    for (name, beat) in &answers.beats {
+        let beat = Some(time(*beat));
+        match hosts.iter_mut().find(|host| host.host == *name) {
+            Some(host) => host.last_heartbeat = host.last_heartbeat.take().max(beat),
+            None => hosts.push(EngineHost { host: name.clone(), last_heartbeat: beat, ..EngineHost::default() }),
+        }
+    }
+    hosts
+}
+
 /// Requests are handed round to the engines, so a hung one shows only in its turn: every engine must have had
 /// one, and then some time must have passed.
 fn has_recovered(answers: &EngineAnswers, total: u32) -> bool {
     let needed = total.saturating_add(1).clamp(3, 64);
-    answers.listed_in_row >= needed && answers.quiet_for(answers.at) >= answers.report_interval() * 3
+    answers.listed_in_row >= needed && answers.quiet_for(answers.at) >= answers.report_interval().saturating_mul(3)
 }
 
 fn verdict(reason: Reason, mut block: EnginesStatus) -> Judged<EnginesStatus> {

@@ -1,0 +1,136 @@
+//! The CRD: the committed file is what the code says, and the schema has what users and tools rely on.
+
+// clippy.toml lets tests unwrap, but not the helpers of an integration test.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+
+use cloudtenant_operator::api;
+use serde_json::{Value, json};
+
+const FILE: &str = "crds/cloudtenants.cloudtenant.dev.yaml";
+
+fn crd() -> Value {
+    serde_json::to_value(api::crd()).unwrap()
+}
+
+/// The only version.
+fn version() -> Value {
+    let versions = &crd()["spec"]["versions"];
+    assert_eq!(versions.as_array().unwrap().len(), 1);
+    versions[0].clone()
+}
+
+/// Every field's path and schema, outermost first; `[]` stands for a list's items.
+fn fields() -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    let mut todo = vec![(String::new(), version()["schema"]["openAPIV3Schema"].clone())];
+    while let Some((path, schema)) = todo.pop() {
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        todo.extend(properties.map(|(name, field)| (format!("{path}.{name}"), field.clone())));
+        if schema.get("items").is_some() {
+            todo.push((format!("{path}[]"), schema["items"].clone()));
+        }
+        found.push((path, schema));
+    }
+    found
+}
+
+#[test]
+fn the_committed_file_is_not_stale() {
+    let path = format!("{}/{FILE}", env!("CARGO_MANIFEST_DIR"));
+    let committed = fs::read_to_string(path).unwrap_or_default();
+    let generated = api::crd_yaml().unwrap();
+    let differing = committed.lines().zip(generated.lines()).position(|(old, new)| old != new);
+    let line = differing.unwrap_or_else(|| committed.lines().count().min(generated.lines().count())) + 1;
+    assert!(committed == generated, "{FILE} is stale from line {line} on: run `cargo run -- crd > {FILE}`");
+}
+
+#[test]
+fn every_field_has_a_description() {
+    let silent: Vec<_> = fields()
+        .into_iter()
+        .filter(|(_, schema)| schema["description"].as_str().is_none_or(|text| text.trim().is_empty()))
+        .map(|(path, _)| path)
+        .collect();
+    assert!(silent.is_empty(), "without a doc comment in src/api: {silent:?}");
+}
+
+/// Server-side apply owns a list without keys as a whole, and so would take what others have put there.
+#[test]
+fn every_list_is_a_map_by_its_key() {
+    let lists = fields().into_iter().filter(|(_, schema)| schema["type"] == "array");
+    let mut keys: Vec<_> = lists
+        .map(|(path, schema)| {
+            assert_eq!(schema["x-kubernetes-list-type"], "map", "{path}");
+            format!("{path} by {}", schema["x-kubernetes-list-map-keys"][0].as_str().unwrap())
+        })
+        .collect();
+    keys.sort();
+    assert_eq!(
+        keys,
+        [
+            ".status.caches.all.other by name",
+            ".status.caches.byKind by kind",
+            ".status.caches.byKind[].other by name",
+            ".status.conditions by type",
+            ".status.engines.hosts by host",
+        ]
+    );
+}
+
+/// Kubernetes' API conventions: floats round-trip differently in every language, and a map without a schema
+/// can neither be documented nor checked.
+#[test]
+fn no_field_is_a_float_or_a_free_map() {
+    for (path, schema) in fields() {
+        assert_ne!(schema["type"], "number", "{path}");
+        assert!(schema.get("additionalProperties").is_none(), "{path}");
+        assert!(schema.get("x-kubernetes-preserve-unknown-fields").is_none(), "{path}");
+    }
+}
+
+/// kstatus takes a resource without an observed generation for a finished one.
+#[test]
+fn a_resource_that_nobody_has_visited_is_in_progress() {
+    let status = &version()["schema"]["openAPIV3Schema"]["properties"]["status"];
+    assert_eq!(status["default"], json!({ "observedGeneration": -1 }));
+    assert_eq!(version()["subresources"], json!({ "status": {} }));
+}
+
+#[test]
+fn names_and_columns() {
+    let spec = &crd()["spec"];
+    assert_eq!(spec["group"], "cloudtenant.dev");
+    assert_eq!(spec["scope"], "Namespaced");
+    let names = &spec["names"];
+    assert_eq!((&names["kind"], &names["plural"]), (&json!("CloudTenant"), &json!("cloudtenants")));
+    assert_eq!((&names["shortNames"], &names["categories"]), (&json!(["ct"]), &json!(["cloud"])));
+
+    let version = version();
+    assert_eq!(
+        (&version["name"], &version["served"], &version["storage"]),
+        (&json!("v1alpha1"), &json!(true), &json!(true))
+    );
+    assert_eq!(version["selectableFields"], json!([{ "jsonPath": ".spec.projectID" }]));
+    let columns = |wide: bool| -> Vec<String> {
+        let all = version["additionalPrinterColumns"].as_array().unwrap().iter();
+        let some = all.filter(|column| (column["priority"].as_i64().unwrap_or(0) > 0) == wide);
+        some.map(|column| column["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(columns(false), ["Ready", "Reason", "Engines", "Caches", "vCPU-hours", "Since", "Age"]);
+    assert_eq!(columns(true), ["Suspended", "Project", "Message"]);
+}
+
+/// A column whose path leads nowhere is empty for ever, and nobody is told.
+#[test]
+fn every_column_shows_a_field_that_exists() {
+    let paths: Vec<_> = fields().into_iter().map(|(path, _)| path).collect();
+    for column in version()["additionalPrinterColumns"].as_array().unwrap() {
+        let path = column["jsonPath"].as_str().unwrap();
+        let (list, field) = path.split_once("[?").unwrap_or((path, ""));
+        let field = field.split_once(")]").map_or("", |(_, field)| field);
+        let path = if field.is_empty() { list.to_owned() } else { format!("{list}[]{field}") };
+        assert!(path.starts_with(".metadata.") || paths.contains(&path), "{path}");
+    }
+}

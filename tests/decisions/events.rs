@@ -1,0 +1,78 @@
+//! What is told, exactly once: the tables of `verdicts` and `passes` say when, and here is how.
+
+use cloudtenant_operator::event::{EventReason, Notice, fnv1a};
+
+use crate::{words::later, world::World};
+
+fn names(notices: &[Notice]) -> Vec<String> {
+    notices.iter().map(|notice| notice.name("tenant", "uid")).collect()
+}
+
+/// The operator dies between the event and the status, and the next one comes to the same conclusion later.
+#[test]
+fn the_same_transition_has_the_same_name_whenever_it_is_told() {
+    for (name, before, after) in [
+        ("a first visit", None, ["down", "err", "!Forbidden"]),
+        ("hosts", Some(["up", "ok", "full"]), ["down", "err", "full"]),
+        ("a 503", Some(["up", "ok", "full"]), ["503", "create", "full"]),
+        ("recovered", Some(["down", "err", "!Timeout"]), ["up", "ok", "full"]),
+        ("a refused login", Some(["up", "ok", "full"]), ["!AuthenticationFailed"; 3]),
+        ("from Unknown", Some(["!Timeout"; 3]), ["down", "err", "full"]),
+    ] {
+        let mut world = World::new();
+        if let Some([engines, caches, usage]) = before {
+            world.pass_in_words(engines, caches, usage);
+        }
+        let mut again = world.clone();
+        let [engines, caches, usage] = after;
+        world.now = later(world.now, 30);
+        again.now = later(again.now, 90);
+        again.restart();
+        let (told, again) =
+            (world.pass_in_words(engines, caches, usage).1, again.pass_in_words(engines, caches, usage).1);
+        assert!(!told.is_empty(), "{name}");
+        assert_eq!(names(&told), names(&again), "{name}");
+    }
+}
+
+#[test]
+fn a_name_tells_tenants_hosts_and_states_apart() {
+    let notice = |about: &str, left: &str| Notice {
+        reason: EventReason::EngineDown,
+        about: about.to_owned(),
+        note: String::new(),
+        left: left.to_owned(),
+    };
+    let base = notice("h1", "a").name("t", "1");
+    for (what, name) in [
+        ("the UID", notice("h1", "a").name("t", "2")),
+        ("the host", notice("h2", "a").name("t", "1")),
+        ("the state that is left", notice("h1", "b").name("t", "1")),
+        ("the reason", Notice { reason: EventReason::EngineForgotten, ..notice("h1", "a") }.name("t", "1")),
+        ("no word runs into the next", notice("h1\na", "").name("t", "1")),
+    ] {
+        assert_ne!(name, base, "{what}");
+    }
+    // As a release before wrote it: it must not change.
+    assert_eq!(base, format!("t.{:016x}", fnv1a(b"1\nEngineDown\nh1\na")));
+    assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
+}
+
+#[test]
+fn what_kubernetes_asks_of_events() {
+    for reason in EventReason::ALL {
+        assert!(reason.to_string().chars().all(char::is_alphabetic) && ["Normal", "Warning"].contains(&reason.type_()));
+    }
+    let long =
+        Notice { reason: EventReason::EngineDown, about: String::new(), note: String::new(), left: String::new() };
+    for tenant in ["t".repeat(253), format!("{}.x", "t".repeat(229))] {
+        let name = long.name(&tenant, "uid");
+        assert!(name.len() <= 253 && !name.contains(".."), "{name}");
+    }
+    let mut world = World::of_engines();
+    world.pass_in_words_of_engines("200 h01..60");
+    world.now = later(world.now, 30);
+    let (_, notices) = world.pass_in_words_of_engines("200 h01..60 down");
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].note.len() <= 1024);
+}

@@ -1,0 +1,14 @@
+//! What the operator says of what it sees, as tables whose rows read as the specification.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod counting;
+mod events;
+mod failures;
+mod kstatus;
+mod passes;
+mod properties;
+mod recordings;
+mod verdicts;
+mod words;
+mod world;

@@ -1,0 +1,371 @@
+//! From what the three probes saw to the conditions, pass by pass.
+//!
+//! A line is: seconds | what happened, then engines caches usage | their reasons | Ready | what stands beside it |
+//! kstatus | events. Of a probe: `-` it was not its turn, `...` under way, `absent` not offered, `?Reason` could not
+//! see and it may pass, `!Reason` could not see, for all else see `words`. `new` is a tenant nobody has visited.
+
+use cloudtenant_operator::{
+    api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class, time},
+    condition,
+    observation::ProbeKind,
+    status::{self, Look, condition_of},
+};
+
+use crate::{
+    kstatus::kstatus,
+    words::{START, later},
+    world::{World, compare, lines, reason_of, source, told},
+};
+
+fn passes(name: &str, table: &str) {
+    let expected = lines(table);
+    let mut world = World::new();
+    let actual: Vec<_> = expected.iter().map(|cells| step(&mut world, cells)).collect();
+    compare(name, &expected, &actual);
+}
+
+fn step(world: &mut World, cells: &[String]) -> Vec<String> {
+    let mut words: Vec<_> = cells[1].split(' ').collect();
+    let looks = words.split_off(words.len() - 3);
+    for word in words {
+        match word.split_once('=').unwrap_or((word, "")) {
+            ("new", _) => *world = World::new(),
+            ("restart", _) => world.restart(),
+            ("waited", _) => world.waited = true,
+            ("generation", number) => world.generation = number.parse().unwrap(),
+            ("suspend", on) => world.target.suspend = on == "true",
+            ("cloud", host) => world.source = Some(source(host)),
+            ("engines", on) => world.target.engines.enabled = on == "on",
+            ("caches", on) => world.target.caches.enabled = on == "on",
+            ("usage", on) => world.target.usage.enabled = on == "on",
+            ("includeFailure", on) => world.target.caches.include_failure = on == "true",
+            other => panic!("{other:?}"),
+        }
+    }
+    world.now = later(START, cells[0].parse().unwrap());
+    if cells[1].contains("restart") {
+        world.restart();
+    }
+    let (status, notices) = world.pass_in_words(looks[0], looks[1], looks[2]);
+    let reasons = ProbeKind::ALL.map(|kind| reason_of(&status, condition_of(kind)));
+    let ready = condition::find(&status.conditions, ty::READY).unwrap();
+    let beside: Vec<_> = [ty::RECONCILING, ty::STALLED]
+        .into_iter()
+        .filter(|type_| condition::find(&status.conditions, type_).is_some())
+        .map(|type_| format!("{type_} {}", reason_of(&status, type_)))
+        .collect();
+    assert!(beside.len() < 2, "Reconciling and Stalled are never both: {beside:?}");
+    well_formed(&status, world.generation);
+    vec![
+        cells[0].clone(),
+        cells[1].clone(),
+        reasons.join(" "),
+        format!("{} {}", ready.status, ready.reason),
+        beside.join(" "),
+        kstatus(false, world.generation, &status).to_owned(),
+        told(&notices),
+    ]
+}
+
+/// What holds for every status.
+fn well_formed(status: &CloudTenantStatus, generation: i64) {
+    assert_eq!(status.observed_generation, Some(generation), "it advances on every pass");
+    for condition in &status.conditions {
+        let reason = Reason::parse(&condition.reason).unwrap();
+        assert_eq!(condition.observed_generation, Some(generation), "{}", condition.type_);
+        assert!(condition.message.len() <= 1024 && condition.message.ends_with('.'), "{}", condition.message);
+        if [ty::RECONCILING, ty::STALLED].contains(&condition.type_.as_str()) {
+            assert_eq!(condition.status, "True");
+        } else {
+            assert_eq!(condition.status, reason.condition_status(), "{}", condition.type_);
+        }
+    }
+    let usage = condition::find(&status.conditions, ty::USAGE_REPORTED).unwrap();
+    assert_ne!(usage.status, "False");
+}
+
+#[test]
+fn ready_is_the_worst_of_what_counts() {
+    passes(
+        "all well, in the three ways that usage can be",
+        "
+        0 | new up ok full            | AllEnginesUp AllCachesHealthy Reported           | True Healthy | | Current |
+        0 | new up ok cut             | AllEnginesUp AllCachesHealthy ReportedIncomplete | True Healthy | | Current |
+        0 | new up ok unpaged         | AllEnginesUp AllCachesHealthy ReportedUnpaged    | True Healthy | | Current |
+    ",
+    );
+    passes("False, by the probes' order", "
+        0 | new down ok full          | EnginesDown AllCachesHealthy Reported            | False EnginesDown | | InProgress | EngineDown h2
+        0 | new down err full         | EnginesDown CacheErrors Reported                 | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
+        0 | new 503 err full          | EngineUnresponsive CacheErrors Reported          | False EngineUnresponsive | | InProgress | EngineUnresponsive, CachesUnhealthy
+        0 | new up err full           | AllEnginesUp CacheErrors Reported                | False CacheErrors | | InProgress | CachesUnhealthy
+        0 | new up create full        | AllEnginesUp CacheCreateFailed Reported          | False CacheCreateFailed | | InProgress | CacheCreateFailed
+        0 | new includeFailure=false up create full | AllEnginesUp AllCachesHealthy Reported | True Healthy | | Current |
+    ");
+    passes("False before Unknown before True", "
+        0 | new none ok full          | NoEnginesListed AllCachesHealthy Reported        | Unknown NoEnginesListed | | InProgress |
+        0 | new none err full         | NoEnginesListed CacheErrors Reported             | False CacheErrors | | InProgress | CachesUnhealthy
+        0 | new !Timeout err full     | Timeout CacheErrors Reported                     | False CacheErrors | | InProgress | CachesUnhealthy, ObservationFailed engines
+        0 | new !Timeout ok !Forbidden | Timeout AllCachesHealthy Forbidden              | Unknown Timeout | Stalled Forbidden | Failed | ObservationFailed engines, usage
+        0 | new up !Timeout !DNSFailed | AllEnginesUp Timeout DNSFailed                  | Unknown Timeout | | InProgress | ObservationFailed caches, usage
+        0 | new down !Forbidden full  | EnginesDown Forbidden Reported                   | False EnginesDown | Stalled Forbidden | Failed | EngineDown h2, ObservationFailed caches
+    ");
+    passes("what is disabled or not offered does not count", "
+        0 | new absent absent full    | ServiceNotOffered ServiceNotOffered Reported     | True Healthy | | Current |
+        0 | new engines=off caches=off - - full | ProbeDisabled ProbeDisabled Reported   | True Healthy | | Current |
+        0 | new engines=off - err full | ProbeDisabled CacheErrors Reported              | False CacheErrors | | InProgress | CachesUnhealthy
+        0 | new engines=off caches=off usage=off - - - | ProbeDisabled ProbeDisabled ProbeDisabled | Unknown NothingObserved | Stalled NothingObserved | Failed |
+        0 | new engines=off - absent absent | ProbeDisabled ServiceNotOffered ServiceNotOffered | Unknown NothingObserved | Stalled NothingObserved | Failed |
+    ");
+}
+
+#[test]
+fn what_could_not_be_seen() {
+    passes("one failure is no verdict, two in a row are", "
+          0 | new up ok full          | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+         10 | - ?ServerError ?ConnectionFailed | AllEnginesUp AllCachesHealthy Reported | True Healthy | | Current |
+         25 | - ok ?RateLimited       | AllEnginesUp AllCachesHealthy RateLimited    | Unknown RateLimited | | InProgress | ObservationFailed usage
+         40 | - ?ServerError -        | AllEnginesUp AllCachesHealthy RateLimited    | Unknown RateLimited | | InProgress |
+         55 | - ?ServerError full     | AllEnginesUp ServerError Reported            | Unknown ServerError | | InProgress | ObservationFailed caches, ObservationRecovered usage
+         70 | - ok -                  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | ObservationRecovered caches
+    ");
+    passes("what a person must mend, and Heat's time-out, are said at once", "
+          0 | new up ok full          | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+         10 | !Timeout - -            | Timeout AllCachesHealthy Reported            | Unknown Timeout | | InProgress | ObservationFailed engines
+         20 | up !TokenRejected -     | AllEnginesUp TokenRejected Reported          | Unknown TokenRejected | Stalled TokenRejected | Failed | ObservationFailed caches, ObservationRecovered engines
+         30 | - - -                   | AllEnginesUp TokenRejected Reported          | Unknown TokenRejected | Stalled TokenRejected | Failed |
+         40 | - ok -                  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | ObservationRecovered caches
+    ");
+    passes("a verdict is believed for twice the interval and the deadline, from the start of the process on", "
+          0 | new up ok full          | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+        780 | - - -                   | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+        780 | restart - - -           | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       1560 | - - -                   | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       1561 | - - -                   | ObservationStale ObservationStale Reported   | Unknown ObservationStale | | InProgress | ObservationFailed engines, caches
+       1562 | up ?ServerError -       | AllEnginesUp ServerError Reported            | Unknown ServerError | | InProgress | ObservationRecovered engines
+       1570 | - ok -                  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | ObservationRecovered caches
+       8160 | up ok -                 | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       8161 | - - -                   | AllEnginesUp AllCachesHealthy ObservationStale | Unknown ObservationStale | | InProgress | ObservationFailed usage
+    ");
+    passes("once the last verdict is that old, one failure is enough", "
+          0 | new up ok full          | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+        781 | up ?ServerError -       | AllEnginesUp ServerError Reported            | Unknown ServerError | | InProgress | ObservationFailed caches
+    ");
+    passes("False, Unknown, False", "
+          0 | new down err full       | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
+         10 | !Timeout !Timeout full  | Timeout Timeout Reported                     | Unknown Timeout | | InProgress | ObservationFailed engines, caches
+         20 | down err full           | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | ObservationRecovered engines, caches
+         30 | down create full        | EnginesDown CacheCreateFailed Reported       | False EnginesDown | | InProgress | CacheCreateFailed
+         40 | up ok full              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | EngineRecovered h2, CachesRecovered
+    ");
+}
+
+#[test]
+fn what_takes_a_person() {
+    passes("a Secret that may still arrive is waited for in silence, and a restart takes nothing back", "
+          0 | new !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | | InProgress |
+         60 | !SecretKeyMissing !SecretKeyMissing !SecretKeyMissing | SecretKeyMissing SecretKeyMissing SecretKeyMissing | Unknown SecretKeyMissing | | InProgress |
+         90 | !CloudNotFound !CloudNotFound !CloudNotFound | CloudNotFound CloudNotFound CloudNotFound | Unknown CloudNotFound | | InProgress |
+        120 | waited !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | Stalled SecretNotFound | Failed | ObservationFailed engines, caches, usage
+        130 | new !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | | InProgress |
+        140 | up ok full              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+    ");
+    passes("the rest is said at once", "
+          0 | new !InvalidCloudConfig !InvalidCloudConfig !InvalidCloudConfig | InvalidCloudConfig InvalidCloudConfig InvalidCloudConfig | Unknown InvalidCloudConfig | Stalled InvalidCloudConfig | Failed | ObservationFailed engines, caches, usage
+         10 | up ok full              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | ObservationRecovered engines, caches, usage
+    ");
+    passes("a refused login swallows what follows from it", "
+          0 | new up ok full          | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+         10 | !Timeout !AuthenticationFailed !AuthenticationFailed | Timeout AuthenticationFailed AuthenticationFailed | Unknown Timeout | Stalled AuthenticationFailed | Failed | AuthenticationFailed
+         20 | !AuthenticationFailed - - | AuthenticationFailed AuthenticationFailed AuthenticationFailed | Unknown AuthenticationFailed | Stalled AuthenticationFailed | Failed |
+         30 | up ok full              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | ObservationRecovered engines, caches, usage
+         40 | - !AuthenticationFailed - | AllEnginesUp AuthenticationFailed Reported | Unknown AuthenticationFailed | Stalled AuthenticationFailed | Failed | AuthenticationFailed
+    ");
+    passes("a service that was observed and is gone", "
+          0 | new up ok full          | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+         10 | - absent -              | AllEnginesUp EndpointNotFound Reported       | Unknown EndpointNotFound | Stalled EndpointNotFound | Failed | ObservationFailed caches
+         20 | caches=off - - -        | AllEnginesUp ProbeDisabled Reported          | True Healthy | | Current |
+         30 | caches=on - absent -    | AllEnginesUp ServiceNotOffered Reported      | True Healthy | | Current |
+    ");
+}
+
+/// A process that meets a tenant whose Secret has been missing since before.
+#[test]
+fn a_restart_does_not_take_back_what_took_a_person() {
+    let mut world = World::new();
+    world.waited = true;
+    let missing = "!SecretNotFound";
+    world.pass_in_words(missing, missing, missing);
+    world.restart();
+    world.waited = false;
+    let (status, notices) = world.pass_in_words(missing, missing, missing);
+    assert_eq!(kstatus(false, 1, &status), "Failed");
+    assert_eq!(told(&notices), "");
+}
+
+#[test]
+fn generations_and_what_is_in_progress() {
+    passes("the first visit", "
+          0 | new ... ... ...         | Progressing Progressing Progressing          | Unknown Progressing | Reconciling Progressing | InProgress |
+          5 | ... ok full             | Progressing AllCachesHealthy Reported        | Unknown Progressing | Reconciling Progressing | InProgress |
+         20 | up - -                  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+         30 | ... ... -               | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+    ");
+    passes("a new generation is in progress until its first pass ends, and then not stalled", "
+          0 | new up ok full          | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+         10 | generation=2 ... ok full | AllEnginesUp AllCachesHealthy Reported      | True Healthy | Reconciling Progressing | InProgress |
+         15 | ... - -                 | AllEnginesUp AllCachesHealthy Reported       | True Healthy | Reconciling Progressing | InProgress |
+         20 | up - -                  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+         30 | - !Forbidden -          | AllEnginesUp Forbidden Reported              | Unknown Forbidden | Stalled Forbidden | Failed | ObservationFailed caches
+         40 | generation=3 - ... -    | AllEnginesUp Forbidden Reported              | Unknown Forbidden | Reconciling Progressing | InProgress |
+         45 | - !Forbidden -          | AllEnginesUp Forbidden Reported              | Unknown Forbidden | Stalled Forbidden | Failed |
+         50 | generation=4 - ok -     | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | ObservationRecovered caches
+    ");
+    passes("suspended: all stays", "
+          0 | new up err full         | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CachesUnhealthy
+         10 | generation=2 suspend=true - - - | AllEnginesUp CacheErrors Reported    | False CacheErrors | | InProgress |
+     100000 | - - -                   | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress |
+     100010 | generation=3 suspend=false restart ... ... ... | AllEnginesUp CacheErrors Reported | False CacheErrors | Reconciling Progressing | InProgress |
+     100020 | up ok full              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | CachesRecovered
+    ");
+    passes("suspended before the first visit", "
+          0 | new suspend=true - - -  | Progressing Progressing Progressing          | Unknown Progressing | | InProgress |
+    ");
+    passes("another cloud's verdicts say nothing, and its events are told anew", "
+          0 | new down err full       | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
+         10 | cloud=b ... ok ...      | Progressing AllCachesHealthy Progressing     | Unknown Progressing | | InProgress |
+         20 | down - full             | EnginesDown AllCachesHealthy Reported        | False EnginesDown | | InProgress | EngineDown h2
+         30 | cloud=a down err full   | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
+    ");
+    passes("a probe that is disabled drops its data", "
+          0 | new down err full       | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
+         10 | generation=2 engines=off - - - | ProbeDisabled CacheErrors Reported    | False CacheErrors | | InProgress |
+         20 | generation=3 engines=on ... - - | Progressing CacheErrors Reported     | False CacheErrors | Reconciling Progressing | InProgress |
+         30 | down - -                | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2
+         40 | includeFailure=false - - - | EnginesDown CacheErrors Reported          | False EnginesDown | | InProgress |
+    ");
+}
+
+/// Conditions' times move with their status, and only then.
+#[test]
+fn transition_times() {
+    let mut world = World::new();
+    let mut since = Vec::new();
+    for (second, engines, caches) in
+        [(0, "up", "ok"), (30, "down", "ok"), (40, "503", "ok"), (50, "!Timeout", "!Timeout"), (60, "!Forbidden", "ok")]
+    {
+        world.now = later(START, second);
+        let (status, _) = world.pass_in_words(engines, caches, "full");
+        let time = |type_| {
+            condition::find(&status.conditions, type_).map(|c| c.last_transition_time.0.duration_since(START).as_secs())
+        };
+        since.push([ty::READY, ty::ENGINES_HEALTHY, ty::CACHES_HEALTHY, ty::USAGE_REPORTED, ty::STALLED].map(time));
+    }
+    let row = |ready, engines, caches, stalled| [Some(ready), Some(engines), Some(caches), Some(0), stalled];
+    assert_eq!(
+        since,
+        [
+            row(0, 0, 0, None),
+            row(30, 30, 0, None),
+            row(30, 30, 0, None),
+            row(50, 50, 50, None),
+            row(50, 50, 60, Some(60))
+        ]
+    );
+}
+
+/// Others' conditions on the object are neither written nor a reason to write, and what is a time alone is no
+/// reason until it is old.
+#[test]
+fn what_is_worth_a_write() {
+    let mut world = World::new();
+    let (old, _) = world.pass_in_words("up", "ok", "full");
+    let mut foreign = old.clone();
+    foreign.conditions.insert(0, condition::next(&[], "Example", "True", Reason::Healthy, "x", 1, START));
+    let mut shuffled = old.clone();
+    shuffled.conditions.reverse();
+    assert!(!status::differs(&foreign, &old) && !status::differs(&shuffled, &old));
+    world.stored = foreign;
+    let (new, _) = world.pass_in_words("up", "ok", "full");
+    assert!(condition::find(&new.conditions, "Example").is_none(), "it is its owner's");
+
+    let mut later_ = old.clone();
+    for (name, seconds, due) in [("soon", 599, false), ("after ten minutes", 600, true)] {
+        later_.engines.as_mut().unwrap().observed_at = Some(time(later(START, seconds)));
+        assert!(!status::differs(&old, &later_), "{name}");
+        assert_eq!(status::is_heartbeat_due(&world.target, &old, &later_), due, "{name}");
+    }
+    let mut later_ = old.clone();
+    for (name, seconds, due) in [("usage is read every hour", 3599, false), ("an hour later", 3600, true)] {
+        later_.usage.as_mut().unwrap().observed_at = Some(time(later(START, seconds)));
+        later_.usage.as_mut().unwrap().end = Some(time(later(START, seconds)));
+        assert!(!status::differs(&old, &later_), "{name}");
+        assert_eq!(status::is_heartbeat_due(&world.target, &old, &later_), due, "{name}");
+    }
+    later_.usage.as_mut().unwrap().vcpu_hours = "3.001".to_owned();
+    assert!(status::differs(&old, &later_));
+}
+
+/// One write: the generation, and Ready's message.
+#[test]
+fn a_suspended_tenant_is_written_once() {
+    let mut world = World::new();
+    world.pass_in_words("up", "ok", "full");
+    world.stored.last_handled_reconcile_at = Some("before".to_owned());
+    let old = world.stored.clone();
+    (world.target.suspend, world.generation, world.now) = (true, 2, later(START, 60));
+    let (first, _) = world.pass_in_words("-", "-", "-");
+    let (second, _) = world.pass_in_words("-", "-", "-");
+    assert!(status::differs(&old, &first) && !status::differs(&first, &second));
+    let message = |status: &CloudTenantStatus| condition::find(&status.conditions, ty::READY).unwrap().message.clone();
+    assert_eq!(message(&first), format!("Suspended: {}", message(&old)));
+    let mut data = first.clone();
+    data.conditions.clone_from(&old.conditions);
+    assert_eq!(CloudTenantStatus { observed_generation: Some(1), ..data }, old, "requestedAt waits too");
+}
+
+/// A spec that cannot be read leaves the data, and is forgotten once the spec can be read.
+#[test]
+fn an_invalid_spec() {
+    let mut world = World::new();
+    world.pass_in_words("up", "ok", "full");
+    let invalid = status::invalid("The spec is odd.", 2, &world.stored, later(START, 10));
+    assert_eq!(kstatus(false, 2, &invalid), "Failed");
+    assert_eq!(invalid.engines, world.stored.engines);
+    for type_ in [ty::READY, ty::ENGINES_HEALTHY, ty::CACHES_HEALTHY, ty::USAGE_REPORTED, ty::STALLED] {
+        assert_eq!(reason_of(&invalid, type_), "InvalidSpec");
+    }
+    world.stored = invalid;
+    world.generation = 3;
+    let (status, _) = world.pass_in_words("up", "?ServerError", "full");
+    assert_eq!(reason_of(&status, ty::CACHES_HEALTHY), "Progressing");
+    assert_eq!(reason_of(&status, ty::STALLED), "-", "the spec can be read");
+}
+
+/// Every reason there is, as all of the probes' failures: True is never said, and kstatus fails where a person must
+/// act.
+#[test]
+fn every_failure() {
+    let failures = Reason::ALL.iter().filter(|reason| matches!(reason.class(), Class::Passing | Class::Stalled));
+    for reason in failures {
+        let mut world = World::new();
+        world.waited = true;
+        let word = format!("!{reason}");
+        let (status, _) = world.pass_in_words(&word, &word, &word);
+        let failed = if reason.class() == Class::Stalled { "Failed" } else { "InProgress" };
+        assert_eq!(kstatus(false, 1, &status), failed, "{reason}");
+        assert_eq!(condition::find(&status.conditions, ty::READY).unwrap().status, "Unknown", "{reason}");
+    }
+}
+
+/// requestedAt is handled by a pass that has ended.
+#[test]
+fn requested_at_is_handled_once_all_has_ended() {
+    let mut world = World::new();
+    let (status, _) = world.pass_in_words("...", "ok", "full");
+    assert_eq!(status.last_handled_reconcile_at, None);
+    let (status, _) = world.pass_in_words("up", "-", "-");
+    assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("now"));
+    let kept = world.compute(Look::UnderWay, Look::NotDue, Look::NotDue);
+    assert_eq!(kept.last_handled_reconcile_at.as_deref(), Some("now"));
+}

@@ -1,0 +1,240 @@
+//! The pages under `docs/` say what the code says: every reason, every event, every field, and links that lead
+//! somewhere.
+
+// clippy.toml lets tests unwrap and panic, but not the helpers of an integration test.
+#![allow(clippy::panic, clippy::unwrap_used)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use cloudtenant_operator::{
+    api::{self, CloudTenant, Reason, condition_type, reason::Class},
+    event::EventReason,
+    target::Target,
+};
+use serde_json::Value;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// A table's cells by row, without headings and rules, with the heading of the section that it stands in.
+fn rows(page: &str) -> Vec<(String, Vec<String>)> {
+    let mut section = String::new();
+    let mut found = Vec::new();
+    for line in page.lines() {
+        if let Some(heading) = line.strip_prefix('#') {
+            section = heading.trim_start_matches('#').trim().to_owned();
+        } else if let Some(row) = line.strip_prefix('|') {
+            let row = row.trim_end().trim_end_matches('|');
+            let cells: Vec<_> = row.split('|').map(|cell| cell.trim().to_owned()).collect();
+            if cells[0].starts_with(['`', '[']) {
+                found.push((section.clone(), cells));
+            }
+        }
+    }
+    found
+}
+
+/// What stands between the backticks.
+fn words(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+fn section_of(class: Class) -> &'static str {
+    match class {
+        Class::Well => "Seen, and well",
+        Class::Bad => "Seen, and bad",
+        Class::NotAsked => "Not asked, or nothing to say yet",
+        Class::Passing => "Could not see; it may pass by itself",
+        Class::Stalled => "Could not see; a person must act",
+    }
+}
+
+#[test]
+fn every_reason_has_its_text_in_the_section_of_its_class() {
+    let page = read("docs/reasons.md");
+    let classes = [Class::Well, Class::Bad, Class::NotAsked, Class::Passing, Class::Stalled].map(section_of);
+    let mut found = BTreeMap::new();
+    for section in page.split("\n## ").filter(|section| classes.iter().any(|class| section.starts_with(class))) {
+        let title = section.lines().next().unwrap();
+        for part in section.split("\n### ").skip(1) {
+            let (word, text) = part.split_once('\n').unwrap();
+            let reason = Reason::parse(word).unwrap_or_else(|| panic!("docs/reasons.md: no reason is called {word}"));
+            assert_eq!(title, section_of(reason.class()), "docs/reasons.md has {word} in the wrong section");
+            assert!(found.insert(word.to_owned(), ()).is_none(), "docs/reasons.md has {word} twice");
+            assert!(!text.trim().is_empty(), "docs/reasons.md does not say what {word} means");
+            let says_what_to_do = text.contains("\nTo do: ");
+            assert!(says_what_to_do || reason.class() == Class::Well, "docs/reasons.md: what is to be done on {word}?");
+        }
+    }
+    let missing: Vec<_> = Reason::ALL.iter().filter(|reason| !found.contains_key(reason.as_str())).collect();
+    assert!(missing.is_empty(), "docs/reasons.md has no heading for {missing:?}");
+}
+
+#[test]
+fn the_tables_have_every_reason_with_its_status() {
+    let page = read("docs/reasons.md");
+    let mut found = BTreeSet::new();
+    for (section, cells) in rows(&page).iter().filter(|(section, _)| section != "Events") {
+        let word = words(&cells[0])[0];
+        let reason = Reason::parse(word).unwrap_or_else(|| panic!("docs/reasons.md: no reason is called {word}"));
+        let stalled = match reason.class() {
+            Class::Stalled if reason.may_still_arrive() => "after 2 minutes",
+            Class::Stalled => "yes",
+            _ => "no",
+        };
+        assert_eq!((cells[1].as_str(), cells[2].as_str()), (reason.condition_status(), stalled), "{section}: {word}");
+        assert_eq!(cells[0], format!("[`{word}`](#{})", word.to_lowercase()));
+        assert!(found.insert(reason), "docs/reasons.md has {word} in two tables");
+    }
+    let missing: Vec<_> = Reason::ALL.iter().filter(|reason| !found.contains(reason)).collect();
+    assert!(missing.is_empty(), "docs/reasons.md has no row for {missing:?}");
+    for condition in condition_type::ALL {
+        assert!(page.contains(condition), "docs/reasons.md does not name the condition {condition}");
+    }
+}
+
+#[test]
+fn the_events_table_has_every_event_with_its_type() {
+    let page = read("docs/reasons.md");
+    let mut told: Vec<_> = rows(&page)
+        .into_iter()
+        .filter(|(section, _)| section == "Events")
+        .map(|(_, cells)| (words(&cells[0])[0].to_owned(), cells[1].clone()))
+        .collect();
+    let mut events: Vec<_> = EventReason::ALL.map(|event| (event.to_string(), event.type_().to_owned())).into();
+    told.sort();
+    events.sort();
+    assert_eq!(told, events, "the table of events in docs/reasons.md, and event::EventReason");
+}
+
+/// The paths of all fields below this one. `byKind` has the counts of `all`, which are told once.
+fn fields(schema: &Value, path: &str, into: &mut BTreeMap<String, Value>) {
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        let told_elsewhere = path.starts_with("caches.byKind[].") && name != "kind";
+        // A condition's own fields are Kubernetes'.
+        if told_elsewhere || path.starts_with("conditions[]") {
+            continue;
+        }
+        fields(field, &path, into);
+        fields(&field["items"], &format!("{path}[]"), into);
+        into.insert(path, field.clone());
+    }
+}
+
+#[test]
+fn the_page_has_every_field_and_its_default() {
+    let crd = serde_json::to_value(api::crd()).unwrap();
+    let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    let page = read("docs/resource.md");
+    for block in ["spec", "status"] {
+        let mut schema = BTreeMap::new();
+        fields(&root[block], "", &mut schema);
+        let mut told = BTreeSet::new();
+        for (_, cells) in rows(&page).into_iter().filter(|(section, _)| section == block) {
+            for path in words(&cells[0]) {
+                let field = schema.get(path).unwrap_or_else(|| panic!("docs/resource.md: there is no {block}.{path}"));
+                if block == "spec" {
+                    assert_eq!(cells[1], default_of(field, path), "docs/resource.md: the default of spec.{path}");
+                }
+                assert!(told.insert(path.to_owned()), "docs/resource.md has {block}.{path} twice");
+            }
+        }
+        let missing: Vec<_> = schema.keys().filter(|path| !told.contains(*path)).collect();
+        assert!(missing.is_empty(), "docs/resource.md has no row for these of {block}: {missing:?}");
+    }
+}
+
+fn default_of(field: &Value, path: &str) -> String {
+    match &field["default"] {
+        Value::String(text) => format!("`{text}`"),
+        Value::Bool(yes) => format!("`{yes}`"),
+        Value::Object(_) => "all of it".to_owned(),
+        _ if field["nullable"] == true => "none".to_owned(),
+        _ if ["projectID", "cloudCredentialsRef", "cloudCredentialsRef.secretName"].contains(&path) => {
+            "required".into()
+        }
+        other => panic!("spec.{path} has the default {other}"),
+    }
+}
+
+/// Every `CloudTenant` on a page is accepted, and no field in it is one that does not exist.
+#[test]
+fn examples_are_accepted() {
+    let mut seen = 0;
+    for (path, page) in pages() {
+        for block in page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+            let written: Value = serde_saphyr::from_str(block).unwrap();
+            if written["kind"] != "CloudTenant" {
+                continue;
+            }
+            let tenant: CloudTenant = serde_json::from_value(written.clone()).unwrap();
+            Target::new(&tenant.spec).unwrap();
+            let understood = serde_json::to_value(&tenant).unwrap();
+            assert_within(&written["spec"], &understood["spec"], &path.display().to_string());
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
+}
+
+fn assert_within(written: &Value, understood: &Value, at: &str) {
+    match written.as_object() {
+        None => assert_eq!(written, understood, "{at}"),
+        Some(fields) => {
+            for (name, value) in fields {
+                assert_within(value, &understood[name], &format!("{at}: {name}"));
+            }
+        }
+    }
+}
+
+/// The repository's pages.
+fn pages() -> Vec<(PathBuf, String)> {
+    let mut pages = Vec::new();
+    for folder in [root().to_owned(), root().join("docs"), root().join("docs/decisions")] {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let text = fs::read_to_string(&path).unwrap();
+                pages.push((path, text));
+            }
+        }
+    }
+    pages
+}
+
+/// A heading's anchor, as forges make it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || [' ', '-', '_'].contains(c));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn links_lead_somewhere() {
+    for (path, page) in pages() {
+        for link in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(target.exists(), "{} links to {link}, which does not exist", path.display());
+            if !fragment.is_empty() {
+                let text = fs::read_to_string(&target).unwrap();
+                let has = text.lines().any(|line| line.starts_with('#') && anchor(line) == fragment);
+                assert!(has, "{} links to {link}, which has no such heading", path.display());
+            }
+        }
+    }
+}
