@@ -65,7 +65,7 @@ pub fn crd() -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         let Some(schema) = schema else { continue };
-        drop_unknown_formats(schema);
+        tidy(schema);
         if let Some(status) = schema.properties.as_mut().and_then(|fields| fields.get_mut("status")) {
             status.default = Some(JSON(serde_json::json!({ "observedGeneration": -1 })));
         }
@@ -73,13 +73,17 @@ pub fn crd() -> CustomResourceDefinition {
     crd
 }
 
-/// Kubernetes warns of Rust's unsigned formats, which it does not know.
-fn drop_unknown_formats(schema: &mut JSONSchemaProps) {
+/// Kubernetes warns of Rust's unsigned formats, and `kubectl explain` breaks its lines itself.
+fn tidy(schema: &mut JSONSchemaProps) {
     schema.format = schema.format.take().filter(|format| !format.starts_with("uint"));
+    schema.description = schema.description.take().map(|text| {
+        let paragraphs: Vec<_> = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect();
+        paragraphs.join("\n\n")
+    });
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        drop_unknown_formats(items);
+        tidy(items);
     }
-    schema.properties.iter_mut().flatten().for_each(|(_, field)| drop_unknown_formats(field));
+    schema.properties.iter_mut().flatten().for_each(|(_, field)| tidy(field));
 }
 
 /// The CRD as YAML, as `crds/` has it.

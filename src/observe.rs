@@ -6,12 +6,12 @@ use jiff::Timestamp;
 
 use crate::{
     api::{self, CloudTenantStatus, Source},
-    cloud::Service,
+    cloud::{CloudConfig, Service, Session},
     clouds::{Cloud, engines::Wish},
     context::Context,
     failure,
     identity::TenantId,
-    observation::{Caches, Failure, Periods, ProbeKind},
+    observation::{Caches, Failure, Outcome, Periods, ProbeKind},
     probe::{self, usage::Window},
     schedule::after,
     status::{Engines, Look, is_enabled},
@@ -37,8 +37,10 @@ pub async fn open(context: &Context, id: &TenantId, target: &Target) -> Result<A
     context.clouds.open(&config).map_err(|error| failure::of_config(&error))
 }
 
-/// The closed period that is in the status already.
-pub fn frozen(old: &CloudTenantStatus) -> Option<Window> {
+/// The closed period that is in the status already, if it is this cloud's.
+pub fn frozen(old: &CloudTenantStatus, config: &CloudConfig) -> Option<Window> {
+    let is_of = |source: &&Source| source.host == config.host() && source.region.as_deref() == config.region();
+    old.source.as_ref().filter(is_of)?;
     let previous = old.usage.as_ref()?.previous.as_ref()?;
     Some(Window { start: previous.start.as_ref()?.0, end: previous.end.as_ref()?.0 })
 }
@@ -66,29 +68,34 @@ pub async fn ask_engines(
             memory.wish_engines(&id.uid, &engines, Wish { tenant: id.name.clone(), interval, deadline });
             None
         }
-        Err(look) => {
+        Err(Some(failure)) => memory.miss_engines(failure, Timestamp::now()),
+        Err(None) => {
             memory.leave_engines();
-            Some(look)
+            Some(Look::NotOffered)
         }
     }
 }
 
-/// A system-scoped catalogue has no address of Heat: the tenant's own catalogue lends its.
+/// A system-scoped catalogue has no address of Heat: the tenant's own catalogue lends its. Without a failure it
+/// has none either.
 async fn open_for_engines(
     context: &Context,
     id: &TenantId,
     target: &Target,
     cloud_name: &str,
     cloud: &Cloud,
-) -> Result<Arc<Cloud>, Look<Engines>> {
-    let failed = |failure| Look::Failed(failure, u32::MAX);
-    let mut config = context.secrets.config(&id.name.namespace, target, cloud_name).await.map_err(failed)?;
+) -> Result<Arc<Cloud>, Option<Failure>> {
+    let mut config = context.secrets.config(&id.name.namespace, target, cloud_name).await?;
     if config.is_system_scoped() && config.is_of_same_cloud(&cloud.config) {
         let endpoint = cloud.session.endpoint(Service::Orchestration, LENT_ADDRESS).await;
-        let endpoint = endpoint.map_err(|error| failure::of_call(&error).map_or(Look::NotOffered, failed))?;
+        let endpoint = match probe::outcome(&cloud.session, endpoint) {
+            Outcome::Seen(endpoint) => endpoint,
+            Outcome::NotOffered => return Err(None),
+            Outcome::Failed(failure) => return Err(Some(failure)),
+        };
         config = Arc::new(config.as_ref().clone().or_endpoint(Service::Orchestration, &endpoint.url));
     }
-    context.clouds.open(&config).map_err(|error| failed(failure::of_config(&error)))
+    Ok(context.clouds.open(&config).map_err(|error| failure::of_config(&error))?)
 }
 
 /// Starts what is due of the tenant's own.
@@ -108,15 +115,15 @@ pub fn ask(target: &Target, memory: &mut Tenant, cloud: &Arc<Cloud>, frozen: Opt
 }
 
 /// The cloud as it was used; nothing before the first login.
-pub async fn source(target: &Target, cloud: &Cloud, now: Timestamp) -> Option<Source> {
-    let holder = cloud.session.known_holder()?;
-    let project = cloud.session.known_project();
-    let ends = cloud.session.credential_ends(&holder, CREDENTIAL_DEADLINE).await;
+pub async fn source(target: &Target, config: &CloudConfig, session: &Session, now: Timestamp) -> Option<Source> {
+    let holder = session.known_holder()?;
+    let project = session.known_project();
+    let ends = session.credential_ends(&holder, CREDENTIAL_DEADLINE).await;
     Some(Source {
         secret_name: target.secret_name.clone(),
         cloud_name: target.cloud_name.clone(),
-        host: cloud.config.host(),
-        region: cloud.config.region().map(str::to_owned),
+        host: config.host(),
+        region: config.region().map(str::to_owned),
         token_project_id: project.as_ref().map(|project| project.id.clone()),
         token_project_name: project.map(|project| project.name),
         credentials_expire_at: ends.filter(|end| *end < after(now, EXPIRES_SOON)).map(api::time),

@@ -108,7 +108,7 @@ async fn pass(
         match &opened {
             Ok(Some(cloud)) => {
                 memory.turn_to(cloud, Timestamp::now());
-                observe::ask(target, memory, cloud, observe::frozen(&old), Timestamp::now());
+                observe::ask(target, memory, cloud, observe::frozen(&old, &cloud.config), Timestamp::now());
                 let unseen = observe::ask_engines(context, id, target, memory, cloud).await;
                 tokio::select! {
                     () = context.shutdown.cancelled() => return Ok(Action::await_change()),
@@ -125,7 +125,7 @@ async fn pass(
     }
     let now = Timestamp::now();
     let source = match &opened {
-        Ok(Some(cloud)) => observe::source(target, cloud, now).await,
+        Ok(Some(cloud)) => observe::source(target, &cloud.config, &cloud.session, now).await,
         _ => None,
     };
     let mut pass = Pass {
@@ -137,7 +137,7 @@ async fn pass(
         source,
         verdict_at: memory.verdict_at(),
         bad_in_row: [0; 2],
-        waited: memory.missing.is_some_and(|(since, _)| age(since, now) >= SECRET_GRACE),
+        waited: memory.missing.or(memory.engines_missing).is_some_and(|(since, _)| age(since, now) >= SECRET_GRACE),
         handled: None,
         now,
     };
@@ -145,12 +145,10 @@ async fn pass(
         pass.handled = memory.requested.clone();
     }
     let relevant = status::about(&old, pass.source.as_ref());
-    pass.bad_in_row = memory.count_bad(status::bad_verdicts(&pass, &relevant));
+    pass.bad_in_row = memory.count_bad(&pass.engines, status::bad_verdicts(&pass, &relevant));
     let new = status::compute(&pass, &relevant);
-    if let Ok(Some(cloud)) = &opened
-        && has(&new, Reason::EndpointNotFound)
-    {
-        cloud.session.doubt_token();
+    if has(&new, Reason::EndpointNotFound) {
+        memory.doubt_tokens();
     }
     if status::differs(&old, &new) || status::is_heartbeat_due(target, &old, &new) {
         for notice in event::transitions(target, &old, &new) {
@@ -201,6 +199,8 @@ fn next_pass(
         wait = if arriving { SECRET_RETRY } else { backoff(times).min(STALLED_RETRY) };
     } else if refused_anew(old, new) {
         wait = REFUSED_RETRY;
+    } else if memory.engines_missing.is_some_and(|(since, _)| age(since, now) < SECRET_GRACE) {
+        wait = wait.min(SECRET_RETRY);
     } else if condition::find(&new.conditions, ty::STALLED).is_some() {
         wait = wait.min(STALLED_RETRY);
     }

@@ -210,16 +210,17 @@ fn settle<T, B: Clone>(
         Look::Seen(seen) => {
             let (judged, believed) = judge(seen);
             if is_bad(judged.reason) && !believed {
-                return (kept(old, kind, stale), block.cloned());
+                let kept = kept(old, kind, stale);
+                if matches!(kept.reason.class(), Class::Passing | Class::Stalled) {
+                    let message = "Seen, and bad, but not for failureThreshold times in a row yet.".to_owned();
+                    return (verdict(Reason::Progressing, message), block.cloned());
+                }
+                return (kept, block.cloned());
             }
             (verdict(judged.reason, judged.message), Some(judged.block))
         }
         Look::NotOffered if policy == Policy::Required || block.is_some() => {
-            let message = format!(
-                "The cloud's catalogue does not offer the service: add it there, set its endpoint override in \
-                 clouds.yaml, or set probes.{kind}.policy to Disabled."
-            );
-            (verdict(Reason::EndpointNotFound, message), block.cloned())
+            (verdict(Reason::EndpointNotFound, absent(kind)), block.cloned())
         }
         Look::NotOffered => {
             let message = "Not asked: the cloud's catalogue does not offer the service.".to_owned();
@@ -232,9 +233,19 @@ fn settle<T, B: Clone>(
     }
 }
 
+/// What to do where a service is missed.
+#[must_use]
+pub fn absent(kind: ProbeKind) -> String {
+    format!(
+        "The cloud's catalogue does not offer the service: add it there, set its endpoint override in clouds.yaml, \
+         or set probes.{kind}.policy to Disabled."
+    )
+}
+
 /// Whether a person had to act, and seems to have: a call has got as far as to fail in passing.
 fn took_a_person(old: &CloudTenantStatus, kind: ProbeKind) -> bool {
-    condition::reason(&old.conditions, condition_of(kind)).is_some_and(|reason| reason.class() == Class::Stalled)
+    let before = condition::reason(&old.conditions, condition_of(kind));
+    before.is_some_and(|reason| reason.class() == Class::Stalled && reason != Reason::InvalidSpec)
 }
 
 /// The verdict that stands while there is no new one.
@@ -261,7 +272,9 @@ pub fn is_enabled(target: &Target, kind: ProbeKind) -> bool {
     policy_of(target, kind) != Policy::Disabled
 }
 
-const fn policy_of(target: &Target, kind: ProbeKind) -> Policy {
+/// Whether and how this probe is asked.
+#[must_use]
+pub const fn policy_of(target: &Target, kind: ProbeKind) -> Policy {
     match kind {
         ProbeKind::Engines => target.engines.policy,
         ProbeKind::Caches => target.caches.policy,

@@ -137,14 +137,18 @@ pub struct Tenant {
     engines: Option<(Arc<Cloud>, Subscription)>,
     /// Bad verdicts in a row: engines, caches.
     bad_in_row: [u32; 2],
-    /// The number of the engines' answer that was judged last, and of the last one that is too old.
+    /// The number of the engines' answer that was judged last, that was counted last, and of the last one that is
+    /// too old.
     engines_seen: u64,
+    engines_counted: u64,
     engines_too_old: u64,
     generation: Option<i64>,
     /// The value of requestedAt that is being dealt with.
     pub requested: Option<String>,
     /// Since when the way to the cloud has been missing, and how often in a row.
     pub missing: Option<(Timestamp, u32)>,
+    /// The same for the entry of clouds.yaml that is for the engines alone.
+    pub engines_missing: Option<(Timestamp, u32)>,
     /// Writes to the API server that failed in a row.
     pub failed_writes: u32,
     /// The status that was written last, with the resource version that it got.
@@ -166,10 +170,12 @@ impl Tenant {
             engines: None,
             bad_in_row: [0; 2],
             engines_seen: 0,
+            engines_counted: 0,
             engines_too_old: 0,
             generation: old.observed_generation,
             requested: None,
             missing: None,
+            engines_missing: None,
             failed_writes: 0,
             written: None,
         }
@@ -195,6 +201,9 @@ impl Tenant {
     /// Turns to this cloud. Another one than before is asked everything now.
     pub fn turn_to(&mut self, cloud: &Arc<Cloud>, now: Timestamp) {
         let before = self.cloud.replace(cloud.clone());
+        if !before.as_ref().is_some_and(|before| Arc::ptr_eq(before, cloud)) {
+            self.bad_in_row = [0; 2];
+        }
         if before.as_ref().is_some_and(|before| !Arc::ptr_eq(before, cloud)) {
             self.leave_engines();
             self.caches.reset(now);
@@ -221,6 +230,20 @@ impl Tenant {
             self.leave_engines();
             self.engines = Some((cloud.clone(), cloud.subscribe(uid, wish)));
         }
+        self.engines_missing = None;
+    }
+
+    /// The way to the engines alone is missing: what there is to say of it. Where that may pass by itself, what is
+    /// known stays in use.
+    pub fn miss_engines(&mut self, failure: Failure, now: Timestamp) -> Option<Look<Engines>> {
+        let (since, times) = self.engines_missing.unwrap_or((now, 0));
+        self.engines_missing = Some((since, times.saturating_add(1)));
+        if failure.transient && self.engines.is_some() {
+            return None;
+        }
+        self.engines = None;
+        (self.engines_seen, self.engines_counted, self.engines_too_old) = (0, 0, 0);
+        Some(Look::Failed(failure, times.saturating_add(1)))
     }
 
     /// The way to the cloud is missing; for how many times in a row. What only passes by leaves all as it is.
@@ -235,8 +258,14 @@ impl Tenant {
 
     /// No longer wishes to know any engines.
     pub fn leave_engines(&mut self) {
-        self.engines = None;
-        (self.engines_seen, self.engines_too_old) = (0, 0);
+        (self.engines, self.engines_missing) = (None, None);
+        (self.engines_seen, self.engines_counted, self.engines_too_old) = (0, 0, 0);
+    }
+
+    /// Has the tokens renewed before the next call.
+    pub fn doubt_tokens(&self) {
+        let clouds = self.cloud.iter().chain(self.engines.as_ref().map(|(cloud, _)| cloud));
+        clouds.for_each(|cloud| cloud.session.doubt_token());
     }
 
     /// Waits for what is under way; at once where nothing is.
@@ -272,9 +301,11 @@ impl Tenant {
         [answered.unwrap_or(self.met_at).max(self.met_at), self.caches.turn.verdict_at, self.usage.turn.verdict_at]
     }
 
-    /// Counts the bad verdicts in a row, each answer once.
-    pub fn count_bad(&mut self, verdicts: [Option<bool>; 2]) -> [u32; 2] {
-        let news = [true, !std::mem::replace(&mut self.caches.counted, true)];
+    /// Counts the bad verdicts in a row, each answer once: a pass whose write failed is repeated.
+    pub fn count_bad(&mut self, engines: &Look<Engines>, verdicts: [Option<bool>; 2]) -> [u32; 2] {
+        let number = if let Look::Seen(seen) = engines { seen.answers.number } else { 0 };
+        let news = [number > self.engines_counted, !std::mem::replace(&mut self.caches.counted, true)];
+        self.engines_counted = self.engines_counted.max(number);
         for ((count, bad), new) in self.bad_in_row.iter_mut().zip(verdicts).zip(news) {
             match bad {
                 Some(true) if new => *count = count.saturating_add(1),

@@ -110,7 +110,8 @@ fn the_events_table_has_every_event_with_its_type() {
         .filter(|(section, _)| section == "Events")
         .map(|(_, cells)| (words(&cells[0])[0].to_owned(), cells[1].clone()))
         .collect();
-    let mut events: Vec<_> = EventReason::ALL.map(|event| (event.to_string(), event.type_().to_owned())).into();
+    let mut events: Vec<_> =
+        EventReason::ALL.iter().map(|event| (event.to_string(), event.type_().to_owned())).collect();
     told.sort();
     events.sort();
     assert_eq!(told, events, "the table of events in docs/reasons.md, and event::EventReason");
@@ -158,8 +159,9 @@ fn default_of(field: &Value, path: &str) -> String {
     match &field["default"] {
         Value::String(text) => format!("`{text}`"),
         Value::Bool(yes) => format!("`{yes}`"),
+        Value::Number(number) => format!("`{number}`"),
         Value::Object(_) => "all of it".to_owned(),
-        _ if field["nullable"] == true => "none".to_owned(),
+        _ if field["nullable"] == true || field["type"] == "array" => "none".to_owned(),
         _ if ["projectID", "cloudCredentialsRef", "cloudCredentialsRef.secretName"].contains(&path) => {
             "required".into()
         }

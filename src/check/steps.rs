@@ -9,22 +9,19 @@ use jiff::Timestamp;
 
 use super::{Mark, Step, Subject};
 use crate::{
-    api::{Reason, Source, reason::Class},
+    api::{Policy, Reason, Source, reason::Class},
     cloud::{CloudConfig, Service, Session},
     failure,
     metrics::Metrics,
     observation::{Caches, EngineAnswers, Failure, Outcome, Periods, ProbeKind},
-    probe,
+    observe, probe,
     secrets::Texts,
-    status::{Engines, Judged, Look, caches, engines, is_enabled, usage},
+    status::{Engines, Judged, Look, absent, caches, engines, policy_of, usage},
     target::Target,
 };
 
 /// How long Keystone's port may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
-
-/// Credentials that end sooner are worth a note.
-const ENDS_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What has come of the probes.
 #[derive(Debug)]
@@ -52,13 +49,13 @@ type Tell<'a> = dyn FnMut(Step) + Send + 'a;
 /// Takes every step up to the first that makes the rest pointless.
 pub(super) async fn look(subject: &Subject, tell: &mut Tell<'_>) -> Looks {
     match way(subject, tell).await {
-        Ok((config, session)) => probes(subject, &config, &session, tell).await,
+        Ok((config, session, source)) => probes(subject, &config, &session, source, tell).await,
         Err(failure) => Looks::failed(&failure),
     }
 }
 
 /// From the Secret to a token.
-async fn way(subject: &Subject, tell: &mut Tell<'_>) -> Result<(Arc<CloudConfig>, Session), Failure> {
+async fn way(subject: &Subject, tell: &mut Tell<'_>) -> Result<(Arc<CloudConfig>, Session, Option<Source>), Failure> {
     let target = &subject.target;
     let mut step = |name, began: Instant, result: Result<(Mark, String), Failure>| {
         let (mark, found, end) = match result {
@@ -95,9 +92,9 @@ async fn way(subject: &Subject, tell: &mut Tell<'_>) -> Result<(Arc<CloudConfig>
     let login = session.log_in(target.timeout).await.map_err(|error| told(&error));
     let holder = session.known_holder().unwrap_or_default();
     let user = if holder.user.is_empty() { holder.user_id.clone() } else { holder.user.clone() };
-    let ends = holder.password_ends.filter(|end| end.duration_since(Timestamp::now()).unsigned_abs() < ENDS_SOON);
-    let login = login.map(|()| match ends {
-        Some(end) => (Mark::Note, format!("as {user}, whose password ends at {end}")),
+    let source = observe::source(target, &config, &session, Timestamp::now()).await;
+    let login = login.map(|()| match source.as_ref().and_then(|source| source.credentials_expire_at.as_ref()) {
+        Some(end) => (Mark::Note, format!("as {user}, with a credential that ends at {}", end.0)),
         None => (Mark::Ok, format!("as {user}")),
     });
     step("login", began, login)?;
@@ -109,7 +106,7 @@ async fn way(subject: &Subject, tell: &mut Tell<'_>) -> Result<(Arc<CloudConfig>
     let roles = if holder.roles.is_empty() { "none".to_owned() } else { holder.roles.join(", ") };
     step("scope", Instant::now(), Ok((Mark::Ok, format!("{scope}, roles: {roles}"))))?;
     step("catalogue", Instant::now(), Ok((Mark::Ok, catalogue(&session, target.timeout).await)))?;
-    Ok((config, session))
+    Ok((config, session, source))
 }
 
 fn read(target: &Target, texts: &Texts) -> Result<(Mark, String, Arc<CloudConfig>), Failure> {
@@ -155,19 +152,15 @@ async fn catalogue(session: &Session, deadline: Duration) -> String {
     offers.join("; ")
 }
 
-async fn probes(subject: &Subject, config: &CloudConfig, session: &Session, tell: &mut Tell<'_>) -> Looks {
+async fn probes(
+    subject: &Subject,
+    config: &CloudConfig,
+    session: &Session,
+    source: Option<Source>,
+    tell: &mut Tell<'_>,
+) -> Looks {
     let target = &subject.target;
     let now = Timestamp::now;
-    let project = session.known_project();
-    let source = Source {
-        secret_name: target.secret_name.clone(),
-        cloud_name: target.cloud_name.clone(),
-        host: config.host(),
-        region: config.region().map(str::to_owned),
-        token_project_id: project.as_ref().map(|project| project.id.clone()),
-        token_project_name: project.map(|project| project.name),
-        credentials_expire_at: None,
-    };
     let ask = ask_engines(subject, config, session);
     let engines = probe(target, ProbeKind::Engines, tell, ask, |seen| {
         let Judged { reason, message, block } = engines::judge(None, &seen.answers, 0, &target.engines);
@@ -196,7 +189,7 @@ async fn probes(subject: &Subject, config: &CloudConfig, session: &Session, tell
         },
     );
     let usage = usage.await;
-    Looks { engines, caches, usage, source: Some(source) }
+    Looks { engines, caches, usage, source }
 }
 
 /// Asks Heat by the tenant's own credential, or the one that is for the engines alone.
@@ -204,8 +197,9 @@ async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session)
     let deadline = subject.target.engines_deadline();
     let own = match (&subject.target.engines.cloud_name, &subject.secret) {
         (Some(name), Ok(texts)) => match own_session(subject, texts, name, config, session).await {
-            Ok(own) => Some(own),
-            Err(failure) => return Outcome::Failed(failure),
+            Outcome::Seen(own) => Some(own),
+            Outcome::NotOffered => return Outcome::NotOffered,
+            Outcome::Failed(failure) => return Outcome::Failed(failure),
         },
         _ => None,
     };
@@ -226,15 +220,24 @@ async fn own_session(
     cloud_name: &str,
     main: &CloudConfig,
     session: &Session,
-) -> Result<Session, Failure> {
+) -> Outcome<Session> {
     let Target { region, timeout, .. } = &subject.target;
     let config = CloudConfig::parse(texts.clouds.expose(), cloud_name, texts.cacert.as_deref(), region.as_deref());
-    let mut config = config.map_err(|error| failure::of_config(&error))?;
+    let mut config = match config {
+        Ok(config) => config,
+        Err(error) => return Outcome::Failed(failure::of_config(&error)),
+    };
     if config.is_system_scoped() && config.is_of_same_cloud(main) {
-        let endpoint = session.endpoint(Service::Orchestration, *timeout).await.map_err(|error| told(&error))?;
-        config = config.or_endpoint(Service::Orchestration, &endpoint.url);
+        match probe::outcome(session, session.endpoint(Service::Orchestration, *timeout).await) {
+            Outcome::Seen(endpoint) => config = config.or_endpoint(Service::Orchestration, &endpoint.url),
+            Outcome::NotOffered => return Outcome::NotOffered,
+            Outcome::Failed(failure) => return Outcome::Failed(failure),
+        }
     }
-    Session::new(Arc::new(config), Arc::new(Metrics::new())).map_err(|error| failure::of_config(&error))
+    match Session::new(Arc::new(config), Arc::new(Metrics::new())) {
+        Ok(session) => Outcome::Seen(session),
+        Err(error) => Outcome::Failed(failure::of_config(&error)),
+    }
 }
 
 async fn probe<T>(
@@ -250,7 +253,8 @@ async fn probe<T>(
         ProbeKind::Usage => "usage",
     };
     let began = Instant::now();
-    let (mark, found, look) = if is_enabled(target, kind) {
+    let policy = policy_of(target, kind);
+    let (mark, found, look) = if policy != Policy::Disabled {
         match ask.await {
             Outcome::Seen(seen) => {
                 let (reason, found) = judge(&seen);
@@ -261,6 +265,7 @@ async fn probe<T>(
                 };
                 (mark, format!("allowed; {found}"), Look::Seen(seen))
             }
+            Outcome::NotOffered if policy == Policy::Required => (Mark::Failed, absent(kind), Look::NotOffered),
             Outcome::NotOffered => (Mark::Skipped, "not in the catalogue".to_owned(), Look::NotOffered),
             Outcome::Failed(failure) => (Mark::Failed, failure.message.clone(), Look::Failed(failure, u32::MAX)),
         }

@@ -228,7 +228,7 @@ impl Session {
     }
 
     /// When the credential itself ends, as far as Keystone tells: a user's password, an application credential, or a
-    /// token that was given. Asked at most once an hour; what could not be asked is taken for no end.
+    /// token that was given. Asked at most once an hour; where it could not be asked, what was known stays.
     pub async fn credential_ends(&self, holder: &Holder, deadline: Duration) -> Option<Timestamp> {
         let id = match (&self.config.auth, &holder.application_credential) {
             (Auth::Token { .. }, _) => return holder.token_ends,
@@ -243,12 +243,14 @@ impl Session {
             return ends;
         }
         let path = ["users", &holder.user_id, "application_credentials", id];
-        let ends = self.application_credential_ends(&path, deadline).await;
+        let asked = self.application_credential_ends(&path, deadline).await;
+        let ends = asked.unwrap_or(known.and_then(|(_, ends)| ends));
         *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, ends));
         ends
     }
 
-    async fn application_credential_ends(&self, path: &[&str], deadline: Duration) -> Option<Timestamp> {
+    /// `None` where Keystone did not say.
+    async fn application_credential_ends(&self, path: &[&str], deadline: Duration) -> Option<Option<Timestamp>> {
         let mut url = self.endpoint(Service::Identity, deadline).await.ok()?.url;
         url.path_segments_mut().ok()?.pop_if_empty().extend(path);
         let answer = self.get(Service::Identity, url, &[], deadline).await.ok()?.ok().ok()?;

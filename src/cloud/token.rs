@@ -167,10 +167,10 @@ struct Ends {
     expires_at: Option<String>,
 }
 
-/// Reads `GET /v3/users/{user}/application_credentials/{id}`.
-pub(super) fn application_credential_ends(body: &[u8]) -> Option<Timestamp> {
+/// Reads `GET /v3/users/{user}/application_credentials/{id}`; `None` if it is no such answer.
+pub(super) fn application_credential_ends(body: &[u8]) -> Option<Option<Timestamp>> {
     let body: ApplicationCredential = serde_json::from_slice(body).ok()?;
-    time(&body.application_credential.expires_at?)
+    Some(body.application_credential.expires_at.as_deref().and_then(time))
 }
 
 /// The body of `POST /v3/auth/tokens`.

@@ -47,6 +47,8 @@ struct State {
     /// By the tenant's UID.
     wishes: HashMap<String, Wish>,
     running: bool,
+    /// Somebody waits for the next answer, whatever it says.
+    hurried: bool,
     turn: Option<Turn>,
     asked_at: Timestamp,
 }
@@ -118,6 +120,7 @@ impl Subscription {
             return false;
         }
         turn.hurry(now);
+        state.hurried = true;
         drop(state);
         self.inner.changed.notify_one();
         true
@@ -171,7 +174,8 @@ async fn run(cloud: Arc<Cloud>) {
         let before = inner.answers.borrow().clone();
         let answers = Arc::new(before.as_ref().clone().and(outcome, now));
         inner.answers.send_replace(answers.clone());
-        if answers.is_news_after(&before) {
+        let hurried = std::mem::take(&mut inner.lock().hurried);
+        if hurried || answers.is_news_after(&before) {
             let tenants: Vec<_> = inner.lock().wishes.values().map(|wish| wish.tenant.clone()).collect();
             for tenant in tenants {
                 // Nobody listens any more only while the process ends.

@@ -38,7 +38,7 @@ pub(super) fn transitions(stored: &CloudTenantStatus, old: &CloudTenantStatus, n
         let what = match reason {
             EventReason::EngineDown => "stopped reporting",
             EventReason::EngineRecovered => "reports again",
-            _ => "no longer counts: it has been silent for too long, or Heat lists it no longer",
+            _ => "no longer counts: it has been silent for too long, is ignored, or Heat lists it no longer",
         };
         if hosts.len() > TOLD_ONE_BY_ONE {
             let note = format!("The orchestration engine on {} hosts {what}, on {} first.", hosts.len(), hosts[0]);

@@ -35,9 +35,9 @@ pub async fn ask(
     frozen: Option<Window>,
     now: Timestamp,
 ) -> Result<Periods, Failure> {
-    project::verify(session, target).await?;
     let service = Service::Compute;
     let address = version::address(session, service, target.timeout).await?;
+    project::verify(session, target).await?;
     let url = join(&address, &["os-simple-tenant-usage", &target.project_id]);
     let url = url.map_err(|error| Failure { service, error })?;
     let Windows { current, previous } = windows(target.usage.period, session.cloud_time(now));

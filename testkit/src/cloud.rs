@@ -198,6 +198,29 @@ impl SimulatedCloud {
         )
     }
 
+    /// An entry of a `clouds.yaml`, to be put behind [`Self::clouds_yaml`]: the operator's password, for the whole
+    /// system.
+    #[must_use]
+    pub fn system_entry(&self, cloud_name: &str) -> String {
+        let state = self.shared.lock();
+        let user = &state.identity.users[0];
+        let auth = [
+            ("username", user.name.as_str()),
+            ("password", &user.password),
+            ("user_domain_name", "Default"),
+            ("system_scope", "all"),
+        ];
+        self.yaml(cloud_name, "password", &auth).replacen("clouds:\n", "", 1)
+    }
+
+    /// A `clouds.yaml` with one cloud: a token that the operator was given.
+    #[must_use]
+    pub fn clouds_yaml_token(&self, cloud_name: &str) -> String {
+        let token = self.issue_token();
+        let auth = [("token", token.as_str()), ("project_id", ADMIN_PROJECT)];
+        self.yaml(cloud_name, "v3token", &auth)
+    }
+
     /// A `clouds.yaml` with one cloud: the operator's application credential.
     #[must_use]
     pub fn clouds_yaml_application_credential(&self, cloud_name: &str) -> String {

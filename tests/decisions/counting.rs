@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use cloudtenant_operator::{
-    api::{EngineHost, time},
+    api::{EngineHost, Policy, time},
     observation::engines::EngineAnswer,
     probe,
     status::engine_count::count,
@@ -17,7 +17,13 @@ use crate::{
     world::{compare, lines},
 };
 
-const RULES: EnginesTarget = EnginesTarget { enabled: true, forget_after: Duration::from_secs(86_400) };
+const RULES: EnginesTarget = EnginesTarget {
+    policy: Policy::Auto,
+    failure_threshold: 1,
+    forget_after: Duration::from_secs(86_400),
+    ignore_hosts: Vec::new(),
+    cloud_name: None,
+};
 
 #[test]
 fn rows_of_a_list() {
@@ -69,17 +75,34 @@ fn rows_of_a_list() {
     ");
 }
 
+#[test]
+fn ignored_hosts() {
+    let ignored = EnginesTarget { ignore_hosts: vec!["h2".to_owned(), "gone".to_owned()], ..RULES };
+    check_by(&ignored, "they are neither counted nor shown", "
+        up                                          |            | h1; h2                               | 1 0 0 | h1 1/0 @1
+        down                                        |            | h1; h2 x3 down beat=130              | 1 0 0 | h1 1/0 @1
+        forgotten                                   |            | h1; h2 down beat=86401               | 1 0 0 | h1 1/0 @1
+        a name is the whole name                    |            | h1; h21 down beat=130; H2 down beat=130 | 1 2 0 | H2 0/1 @130, h21 0/1 @130, h1 1/0 @1
+        what was remembered of them is gone         | h2@30      | h1; h2 down beat=130                 | 1 0 0 | h1 1/0 @1
+        all of them                                 |            | h2; h2 down beat=130                 | 0 0 0 |
+    ");
+}
+
 fn check(name: &str, table: &str) {
+    check_by(&RULES, name, table);
+}
+
+fn check_by(rules: &EnginesTarget, name: &str, table: &str) {
     let expected = lines(table);
     // By the cloud's clock alone: ours may be wrong by any amount.
     for ahead in [0, 600, -600] {
         let cloud_now = later(START, ahead);
-        let actual: Vec<_> = expected.iter().map(|cells| counted(cells, cloud_now)).collect();
+        let actual: Vec<_> = expected.iter().map(|cells| counted(rules, cells, cloud_now)).collect();
         compare(name, &expected, &actual);
     }
 }
 
-fn counted(cells: &[String], cloud_now: Timestamp) -> Vec<String> {
+fn counted(rules: &EnginesTarget, cells: &[String], cloud_now: Timestamp) -> Vec<String> {
     let host = |text: &str| {
         let (host, ago) = text.split_once('@').unwrap();
         let beat = later(cloud_now, -ago.parse::<i64>().unwrap());
@@ -87,9 +110,9 @@ fn counted(cells: &[String], cloud_now: Timestamp) -> Vec<String> {
     };
     let remembered: Vec<_> = cells[1].split_whitespace().map(host).collect();
     let mut list = list(&cells[2], cloud_now, &mut BTreeMap::new());
-    let block = count(&list, &remembered, &RULES);
+    let block = count(&list, &remembered, rules);
     list.rows.reverse();
-    assert_eq!(count(&list, &remembered, &RULES), block, "the rows' order is arbitrary");
+    assert_eq!(count(&list, &remembered, rules), block, "the rows' order is arbitrary");
     assert_eq!(block.total, block.up + block.down);
     let hosts = block.hosts.iter().map(|host| {
         let ago = host.last_heartbeat.as_ref().map(|beat| cloud_now.duration_since(beat.0).as_secs());

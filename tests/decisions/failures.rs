@@ -23,6 +23,7 @@ fn failed_calls() {
         (Error::Unscoped, Reason::InvalidCloudConfig, true),
         (Error::TokenRejected, Reason::TokenRejected, true),
         (Error::Forbidden, Reason::Forbidden, true),
+        (Error::ProjectUnknown, Reason::ProjectNotFound, true),
         (Error::NotFound, Reason::EndpointNotFound, true),
         (region, Reason::RegionNotFound, true),
         (Error::RateLimited { retry_after: wait }, Reason::RateLimited, false),

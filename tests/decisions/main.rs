@@ -3,12 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod counting;
+mod credentials;
 mod events;
 mod failures;
 mod kstatus;
+mod memory;
 mod passes;
+mod periods;
 mod properties;
 mod recordings;
+mod services;
 mod verdicts;
 mod words;
 mod world;

@@ -5,7 +5,7 @@
 //! see and it may pass, `!Reason` could not see, for all else see `words`. `new` is a tenant nobody has visited.
 
 use cloudtenant_operator::{
-    api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class, time},
+    api::{CloudTenantStatus, Policy, Reason, condition_type as ty, reason::Class, time},
     condition,
     observation::ProbeKind,
     status::{self, Look, condition_of},
@@ -35,9 +35,14 @@ fn step(world: &mut World, cells: &[String]) -> Vec<String> {
             ("generation", number) => world.generation = number.parse().unwrap(),
             ("suspend", on) => world.target.suspend = on == "true",
             ("cloud", host) => world.source = Some(source(host)),
-            ("engines", on) => world.target.engines.enabled = on == "on",
-            ("caches", on) => world.target.caches.enabled = on == "on",
-            ("usage", on) => world.target.usage.enabled = on == "on",
+            ("engines", word) => world.target.engines.policy = policy(word),
+            ("caches", word) => world.target.caches.policy = policy(word),
+            ("usage", word) => world.target.usage.policy = policy(word),
+            ("threshold", times) => {
+                let times = times.parse().unwrap();
+                (world.target.engines.failure_threshold, world.target.caches.failure_threshold) = (times, times);
+            }
+            ("readyWhen", word) => world.target.ready_when_observed = word == "Observed",
             ("includeFailure", on) => world.target.caches.include_failure = on == "true",
             other => panic!("{other:?}"),
         }
@@ -65,6 +70,15 @@ fn step(world: &mut World, cells: &[String]) -> Vec<String> {
         kstatus(false, world.generation, &status).to_owned(),
         told(&notices),
     ]
+}
+
+fn policy(word: &str) -> Policy {
+    match word {
+        "on" => Policy::Auto,
+        "required" => Policy::Required,
+        "off" => Policy::Disabled,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// What holds for every status.
@@ -109,6 +123,18 @@ fn ready_is_the_worst_of_what_counts() {
         0 | new !Timeout ok !Forbidden | Timeout AllCachesHealthy Forbidden              | Unknown Timeout | Stalled Forbidden | Failed | ObservationFailed engines, usage
         0 | new up !Timeout !DNSFailed | AllEnginesUp Timeout DNSFailed                  | Unknown Timeout | | InProgress | ObservationFailed caches, usage
         0 | new down !Forbidden full  | EnginesDown Forbidden Reported                   | False EnginesDown | Stalled Forbidden | Failed | EngineDown h2, ObservationFailed caches
+    ");
+    passes("Observed: what is sick was looked at", "
+        0 | new readyWhen=Observed up ok full | AllEnginesUp AllCachesHealthy Reported | True Healthy | | Current |
+      300 | down err full             | EnginesDown CacheErrors Reported                 | True Observed | | Current | EngineDown h2, CachesUnhealthy
+      310 | - !Timeout -              | EnginesDown Timeout Reported                     | Unknown Timeout | | InProgress | ObservationFailed caches
+      320 | !Forbidden err -          | Forbidden CacheErrors Reported                   | Unknown Forbidden | Stalled Forbidden | Failed | ObservationFailed engines, ObservationRecovered caches
+      330 | down - -                  | EnginesDown CacheErrors Reported                 | True Observed | | Current | ObservationRecovered engines
+      340 | readyWhen=Healthy - - -   | EnginesDown CacheErrors Reported                 | False EnginesDown | | InProgress |
+        0 | new readyWhen=Observed ... err full | Progressing CacheErrors Reported       | Unknown Progressing | Reconciling Progressing | InProgress | CachesUnhealthy
+        0 | new readyWhen=Observed none err full | NoEnginesListed CacheErrors Reported  | Unknown NoEnginesListed | | InProgress | CachesUnhealthy
+        0 | new readyWhen=Observed absent err full | ServiceNotOffered CacheErrors Reported | True Observed | | Current | CachesUnhealthy
+        0 | new readyWhen=Observed absent absent absent | ServiceNotOffered ServiceNotOffered ServiceNotOffered | Unknown NothingObserved | Stalled NothingObserved | Failed |
     ");
     passes("what is disabled or not offered does not count", "
         0 | new absent absent full    | ServiceNotOffered ServiceNotOffered Reported     | True Healthy | | Current |
@@ -174,6 +200,11 @@ fn what_takes_a_person() {
           0 | new !InvalidCloudConfig !InvalidCloudConfig !InvalidCloudConfig | InvalidCloudConfig InvalidCloudConfig InvalidCloudConfig | Unknown InvalidCloudConfig | Stalled InvalidCloudConfig | Failed | ObservationFailed engines, caches, usage
          10 | up ok full              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | ObservationRecovered engines, caches, usage
     ");
+    passes("once a person has acted, a single failure is enough to be Stalled no longer", "
+          0 | new up !Forbidden full  | AllEnginesUp Forbidden Reported              | Unknown Forbidden | Stalled Forbidden | Failed | ObservationFailed caches
+         10 | - ?ServerError -        | AllEnginesUp ServerError Reported            | Unknown ServerError | | InProgress |
+         20 | - ok -                  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | ObservationRecovered caches
+    ");
     passes("a refused login swallows what follows from it", "
           0 | new up ok full          | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
          10 | !Timeout !AuthenticationFailed !AuthenticationFailed | Timeout AuthenticationFailed AuthenticationFailed | Unknown Timeout | Stalled AuthenticationFailed | Failed | AuthenticationFailed
@@ -186,6 +217,57 @@ fn what_takes_a_person() {
          10 | - absent -              | AllEnginesUp EndpointNotFound Reported       | Unknown EndpointNotFound | Stalled EndpointNotFound | Failed | ObservationFailed caches
          20 | caches=off - - -        | AllEnginesUp ProbeDisabled Reported          | True Healthy | | Current |
          30 | caches=on - absent -    | AllEnginesUp ServiceNotOffered Reported      | True Healthy | | Current |
+    ");
+}
+
+#[test]
+fn what_is_required() {
+    passes("its absence is an error", "
+          0 | new engines=required absent ok full | EndpointNotFound AllCachesHealthy Reported | Unknown EndpointNotFound | Stalled EndpointNotFound | Failed | ObservationFailed engines
+         10 | absent - -              | EndpointNotFound AllCachesHealthy Reported   | Unknown EndpointNotFound | Stalled EndpointNotFound | Failed |
+         20 | up - -                  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | ObservationRecovered engines
+          0 | new caches=required usage=required up absent absent | AllEnginesUp EndpointNotFound EndpointNotFound | Unknown EndpointNotFound | Stalled EndpointNotFound | Failed | ObservationFailed caches, usage
+         10 | caches=on - absent -    | AllEnginesUp ServiceNotOffered EndpointNotFound | Unknown EndpointNotFound | Stalled EndpointNotFound | Failed |
+         20 | usage=off - - -         | AllEnginesUp ServiceNotOffered ProbeDisabled | True Healthy | | Current |
+    ");
+    passes("sickness of what is required is no other", "
+          0 | new engines=required caches=required down err full | EnginesDown CacheErrors Reported | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
+         10 | !Forbidden !Forbidden - | Forbidden Forbidden Reported                 | Unknown Forbidden | Stalled Forbidden | Failed | ObservationFailed engines, caches
+    ");
+}
+
+#[test]
+fn so_many_bad_verdicts_in_a_row() {
+    passes("below the threshold all stays; what could not be seen between does not count", "
+          0 | new threshold=3 up ok full | AllEnginesUp AllCachesHealthy Reported    | True Healthy | | Current |
+        300 | down err -              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+        600 | down create -           | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+        610 | !Timeout ?ServerError - | Timeout AllCachesHealthy Reported            | Unknown Timeout | | InProgress | ObservationFailed engines
+        620 | down err -              | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy, ObservationRecovered engines
+        900 | - - -                   | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress |
+       1200 | up ok -                 | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | EngineRecovered h2, CachesRecovered
+       1500 | down err -              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       1800 | down err -              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       2100 | up ok -                 | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       2400 | down err -              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       2700 | - - -                   | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       2700 | down err -              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       3000 | down err -              | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
+    ");
+    passes("a stored False stays, across restarts and what could not be seen", "
+          0 | new down err full       | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
+        300 | threshold=3 down err -  | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress |
+        310 | restart down err -      | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress |
+        320 | !Timeout !Timeout -     | Timeout Timeout Reported                     | Unknown Timeout | | InProgress | ObservationFailed engines, caches
+        330 | down create -           | EnginesDown CacheCreateFailed Reported       | False EnginesDown | | InProgress | CacheCreateFailed, ObservationRecovered engines, caches
+    ");
+    passes("a restart counts anew, and a first visit counts too", "
+          0 | new threshold=2 up ok full | AllEnginesUp AllCachesHealthy Reported    | True Healthy | | Current |
+        300 | down err -              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+        600 | restart down err -      | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+        900 | down err -              | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
+          0 | new threshold=2 down err full | Progressing Progressing Reported       | Unknown Progressing | | InProgress |
+        300 | down err -              | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
     ");
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloudtenant_operator::{
-    api::{CloudTenantStatus, Reason, condition_type as ty},
+    api::{CloudTenantStatus, Period, Reason, condition_type as ty},
     condition,
     event::transitions,
     observation::engines::EngineAnswer,
@@ -102,16 +102,20 @@ proptest! {
     }
 
     #[test]
-    fn the_conditions(looks in looks()) {
+    fn the_conditions(looks in looks(), observed in any::<bool>(), threshold in 1_u32..4) {
         let mut world = World::new();
+        world.target.ready_when_observed = observed;
+        (world.target.engines.failure_threshold, world.target.caches.failure_threshold) = (threshold, threshold);
         for [engines, caches, usage] in looks {
             world.now = later(world.now, 10);
             let (new, _) = world.pass_in_words(engines, caches, usage);
             let has = |type_| condition::find(&new.conditions, type_).is_some();
             prop_assert!([ty::READY, ty::ENGINES_HEALTHY, ty::CACHES_HEALTHY, ty::USAGE_REPORTED].into_iter().all(has));
             prop_assert!(!(has(ty::RECONCILING) && has(ty::STALLED)));
-            let well = condition::find(&new.conditions, ty::READY).unwrap().status == "True";
-            prop_assert_eq!(well, reason_of(&new, ty::READY) == Reason::Healthy.as_str());
+            let ready = &condition::find(&new.conditions, ty::READY).unwrap().status;
+            let well = [Reason::Healthy, Reason::Observed].map(Reason::as_str);
+            prop_assert_eq!(ready == "True", well.contains(&reason_of(&new, ty::READY).as_str()));
+            prop_assert!(!(observed && ready == "False"));
             if !has(ty::RECONCILING) {
                 repeats_nothing(&world, &new);
             }
@@ -156,7 +160,7 @@ fn read(status: u16, body: &[u8]) {
     }
     let _ = probe::caches::parse(body);
     if let Ok(page) = probe::usage::parse(body) {
-        let mut sum = probe::usage::Sum::new(probe::usage::window(START));
+        let mut sum = probe::usage::Sum::new(probe::usage::windows(Period::Month, START).current);
         let _ = sum.add(page);
     }
 }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cloudtenant_operator::{
-    api::time,
+    api::{Period, time},
     cloud::{CloudConfig, Failure, Session},
     failure,
     metrics::Metrics,
@@ -78,6 +78,7 @@ async fn heat_as_time_went_by() {
 async fn folder(folder: &str, service: impl Fn(&str) -> Service, table: &str) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cloud = SimulatedCloud::start().await.unwrap();
+    cloud.add_tenant(&World::new().target.project_id);
     let all = recorded::all(folder).unwrap();
     let mut actual = Vec::new();
     for (index, (name, recorded)) in all.iter().enumerate() {
@@ -119,15 +120,20 @@ async fn answer_said(cloud: &SimulatedCloud, service: Service, answers: &[&Recor
             }
             Err(error) => not_seen(&error),
         },
-        Service::Nova => match probe::usage::ask(&session, &target, START).await {
+        // As if the closed period had been read.
+        Service::Nova => match probe::usage::ask(&session, &target, Some(closed()), START).await {
             Ok(seen) => {
-                let judged = usage::judge(&seen, START);
+                let judged = usage::judge(&seen, None, START);
                 let block = judged.block;
                 format!("{} {}/{} {} h", judged.reason, block.active_servers, block.servers, block.server_hours)
             }
             Err(error) => not_seen(&error),
         },
     }
+}
+
+fn closed() -> probe::usage::Window {
+    probe::usage::windows(Period::Month, START).previous
 }
 
 fn of_engines(answer: EngineAnswer, date: Timestamp) -> String {

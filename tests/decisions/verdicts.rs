@@ -31,6 +31,10 @@ fn step(world: &mut World, cells: &[String]) -> Vec<String> {
             world.hear(&words[1..]);
             Default::default()
         }
+        words if words.starts_with("threshold=") => {
+            world.target.engines.failure_threshold = words[10..].parse().unwrap();
+            Default::default()
+        }
         words if words.starts_with("clock") => {
             world.ahead += words[5..].trim().parse::<i64>().unwrap();
             Default::default()
@@ -317,6 +321,54 @@ fn no_engine_answers() {
          60 | 503                               | EngineUnresponsive ?/2 2 0 0 3   | ObservationRecovered engines
          70 | 503                               | EngineUnresponsive ?/2 2 0 0 3   |
          76 | 503                               | AllEnginesDown 0/2 0 2 0 4       | AllEnginesDown
+    ",
+    );
+}
+
+#[test]
+fn so_many_bad_verdicts_in_a_row() {
+    story(
+        "503s below the threshold are no verdict, and those at it are",
+        "
+          0 | threshold=2                       |                                  |
+          0 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         |
+         10 | 503                               | AllEnginesUp 2/2 2 0 0 0         |
+         15 | 503                               | EngineUnresponsive ?/2 2 0 0 2   | EngineUnresponsive
+         25 | 200 h1; h2                        | EngineUnresponsive ?/2 2 0 0 2   |
+         35 | 200 h1; h2                        | EngineUnresponsive ?/2 2 0 0 2   |
+         45 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         | EngineRecovered
+    ",
+    );
+    story(
+        "503s and 200s that alternate are no row",
+        "
+          0 | threshold=2                       |                                  |
+          0 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         |
+         10 | 503                               | AllEnginesUp 2/2 2 0 0 0         |
+         15 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         |
+         20 | 503                               | AllEnginesUp 2/2 2 0 0 0         |
+         25 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         |
+    ",
+    );
+    story(
+        "a time-out between does not count",
+        "
+          0 | threshold=2                       |                                  |
+          0 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         |
+         10 | 503                               | AllEnginesUp 2/2 2 0 0 0         |
+         20 | timeout                           | Timeout ?/2 2 0 0 0              | ObservationFailed engines
+         30 | 503                               | EngineUnresponsive ?/2 2 0 0 2   | EngineUnresponsive, ObservationRecovered engines
+    ",
+    );
+    story(
+        "what is worse than the stored False is said at once",
+        "
+          0 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         |
+         10 | 503                               | EngineUnresponsive ?/2 2 0 0 1   | EngineUnresponsive
+         20 | threshold=9                       |                                  |
+         20 | 503                               | EngineUnresponsive ?/2 2 0 0 2   |
+         30 | 503                               | EngineUnresponsive ?/2 2 0 0 3   |
+         41 | 503                               | AllEnginesDown 0/2 0 2 0 4       | AllEnginesDown
     ",
     );
 }

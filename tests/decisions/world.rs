@@ -8,10 +8,10 @@ use std::{
 };
 
 use cloudtenant_operator::{
-    api::{CloudTenantStatus, Reason, Source, condition_type as ty},
+    api::{CloudTenantStatus, Policy, Reason, Source, condition_type as ty},
     condition,
     event::{self, EventReason, Notice},
-    observation::{Caches, EngineAnswers, Outcome, ProbeKind, Usage, engines::EngineAnswer},
+    observation::{Caches, EngineAnswers, Outcome, Periods, ProbeKind, engines::EngineAnswer},
     status::{self, Engines, Look, Pass, condition_of},
     target::Target,
 };
@@ -32,6 +32,8 @@ pub struct World {
     /// How far the cloud's clock is ahead of ours.
     pub ahead: i64,
     seen: u64,
+    counted: u64,
+    bad_in_row: [u32; 2],
     verdict_at: [Timestamp; 2],
     failures: [u32; 2],
     met_at: Timestamp,
@@ -52,6 +54,8 @@ impl World {
             answers: EngineAnswers::default(),
             ahead: 0,
             seen: 0,
+            counted: 0,
+            bad_in_row: [0; 2],
             verdict_at: [START; 2],
             failures: [0; 2],
             met_at: START,
@@ -64,13 +68,14 @@ impl World {
     pub fn of_engines() -> Self {
         let mut world = Self::new();
         world.target.interval = Duration::from_secs(10);
-        (world.target.caches.enabled, world.target.usage.enabled) = (false, false);
+        (world.target.caches.policy, world.target.usage.policy) = (Policy::Disabled, Policy::Disabled);
         world
     }
 
     /// The operator starts anew.
     pub fn restart(&mut self) {
         (self.answers, self.seen, self.failures) = (EngineAnswers::default(), 0, [0; 2]);
+        (self.counted, self.bad_in_row) = (0, [0; 2]);
         (self.verdict_at, self.met_at) = ([self.now; 2], self.now);
     }
 
@@ -136,7 +141,7 @@ impl World {
         };
         let now = self.now;
         let caches = self.look(0, caches_, caches);
-        let usage = self.look(1, usage_, |word| usage(word, now));
+        let usage = self.look(1, usage_, |word| Some(Periods { current: usage(word, now)?, previous: None }));
         self.pass(engines, caches, usage)
     }
 
@@ -157,12 +162,21 @@ impl World {
         &mut self,
         engines: Look<Engines>,
         caches: Look<Caches>,
-        usage: Look<Usage>,
+        usage: Look<Periods>,
     ) -> (CloudTenantStatus, Vec<Notice>) {
-        if let Look::Seen(engines) = &engines {
+        let target = self.target.clone();
+        let mut pass = self.in_pass(&target, engines, caches, usage);
+        if let Look::Seen(engines) = &pass.engines {
             self.seen = engines.answers.number;
         }
-        let new = self.compute(engines, caches, usage);
+        if matches!(pass.usage, Look::Seen(_)) {
+            self.verdict_at[1] = self.now;
+            pass.verdict_at[2] = self.now;
+        }
+        let old = status::about(&self.stored, self.source.as_ref());
+        self.count(&pass.engines, status::bad_verdicts(&pass, &old));
+        pass.bad_in_row = self.bad_in_row;
+        let new = status::compute(&pass, &old);
         let notices = event::transitions(&self.target, &self.stored, &new);
         if status::differs(&self.stored, &new) {
             for notice in &notices {
@@ -187,22 +201,44 @@ impl World {
             && ProbeKind::ALL.into_iter().any(unknown)
     }
 
-    pub fn compute(&self, engines: Look<Engines>, caches: Look<Caches>, usage: Look<Usage>) -> CloudTenantStatus {
+    /// As `Tenant::count_bad`, whose own test is in `memory`.
+    fn count(&mut self, engines: &Look<Engines>, verdicts: [Option<bool>; 2]) {
+        let number = if let Look::Seen(seen) = engines { seen.answers.number } else { 0 };
+        let news = [number > self.counted, true];
+        self.counted = self.counted.max(number);
+        for ((count, bad), new) in self.bad_in_row.iter_mut().zip(verdicts).zip(news) {
+            *count = if bad == Some(false) { 0 } else { *count + u32::from(new && bad == Some(true)) };
+        }
+    }
+
+    pub fn compute(&self, engines: Look<Engines>, caches: Look<Caches>, usage: Look<Periods>) -> CloudTenantStatus {
+        let pass = self.in_pass(&self.target, engines, caches, usage);
+        status::compute(&pass, &status::about(&self.stored, self.source.as_ref()))
+    }
+
+    fn in_pass<'a>(
+        &self,
+        target: &'a Target,
+        engines: Look<Engines>,
+        caches: Look<Caches>,
+        usage: Look<Periods>,
+    ) -> Pass<'a> {
         let answered = self.answers.answered_at.unwrap_or(self.met_at);
         let mut pass = Pass {
-            target: &self.target,
+            target,
             generation: self.generation,
             engines,
             caches,
             usage,
             source: self.source.clone(),
             verdict_at: [answered, self.verdict_at[0], self.verdict_at[1]],
+            bad_in_row: self.bad_in_row,
             waited: self.waited,
             handled: None,
             now: self.now,
         };
         pass.handled = pass.has_ended().then(|| "now".to_owned());
-        status::compute(&pass, &status::about(&self.stored, self.source.as_ref()))
+        pass
     }
 }
 

@@ -53,8 +53,9 @@ impl Catalogue {
         self.entries.iter().find(primary).map_or("", |entry| &entry.path)
     }
 
-    /// The catalogue as a token of that project has it.
-    pub(super) fn listing(&self, shared: &Shared, project: &str) -> Value {
+    /// The catalogue as a token of that project has it. Without one, services whose addresses name a project are
+    /// listed without any.
+    pub(super) fn listing(&self, shared: &Shared, project: Option<&str>) -> Value {
         self.entries
             .iter()
             .filter(|entry| entry.listed)
@@ -62,6 +63,7 @@ impl Catalogue {
                 let endpoints: Vec<Value> = self
                     .regions
                     .iter()
+                    .filter(|_| project.is_some() || !entry.path.contains(PROJECT))
                     .flat_map(|region| self.interfaces.iter().map(move |interface| (region, interface)))
                     .map(|(region, interface)| {
                         let base = self.base(shared, entry.service, region, interface);
@@ -70,7 +72,7 @@ impl Catalogue {
                             "interface": interface,
                             "region_id": region,
                             "region": region,
-                            "url": format!("{base}{}", entry.path.replace(PROJECT, project)),
+                            "url": format!("{base}{}", entry.path.replace(PROJECT, project.unwrap_or_default())),
                         })
                     })
                     .collect();

@@ -12,10 +12,18 @@ use axum::{
 use serde_json::json;
 
 use super::{
-    Service, answer,
+    Service, SimulatedCloud, answer,
     engines::Handed,
     state::{self, Shared},
 };
+
+impl SimulatedCloud {
+    /// Has Heat show its engines to admins of the whole system alone, as its newer policies may: a project's admin is
+    /// answered 403.
+    pub fn require_system_scope(&self) {
+        self.shared.lock().system_scope_for_engines = true;
+    }
+}
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -42,13 +50,13 @@ async fn unknown(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respo
 
 /// The same list for every tenant; an admin may ask with any id in the URL.
 async fn services(State(shared): State<Arc<Shared>>, Path(tenant): Path<String>, headers: HeaderMap) -> Response {
-    let access = {
+    let (access, system_alone) = {
         let state = shared.lock();
-        state.identity.access(&headers, &state.clock)
+        (state.identity.access(&headers, &state.clock), state.system_scope_for_engines)
     };
     let mut response = match access {
         None => answer::unauthorized(&shared),
-        Some(access) if access.is_admin() => list(&shared).await,
+        Some(access) if access.is_admin() && (access.system || !system_alone) => list(&shared).await,
         Some(access) if access.is_of(&tenant) => {
             error(StatusCode::FORBIDDEN, "Forbidden", "You are not authorized to use service:index.")
         }

@@ -19,8 +19,11 @@ pub(super) struct User {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) password: String,
+    pub(super) password_expires: Option<Timestamp>,
     /// Role names by project id.
     pub(super) roles: BTreeMap<String, Vec<String>>,
+    /// Role names on the whole system.
+    pub(super) system_roles: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -37,6 +40,8 @@ pub(super) struct ApplicationCredential {
 pub(super) struct Token {
     pub(super) user: String,
     pub(super) project: Option<String>,
+    /// For the whole system rather than for a project.
+    pub(super) system: bool,
     pub(super) credential: Option<String>,
     pub(super) methods: Vec<String>,
     pub(super) issued: Timestamp,
@@ -47,7 +52,9 @@ pub(super) struct Token {
 /// What a valid token allows, read anew at each request: a role that was taken away is gone at once.
 #[derive(Debug, Clone)]
 pub(super) struct Access {
+    pub(super) user: String,
     pub(super) project: Option<String>,
+    pub(super) system: bool,
     pub(super) roles: Vec<String>,
 }
 
@@ -86,6 +93,7 @@ impl Identity {
         identity.projects.insert(DEMO_PROJECT.to_owned(), "demo".to_owned());
         identity.add_user("operator", "operator-secret", ADMIN_PROJECT, &["admin", "member", "reader"]);
         identity.add_user("demo", "demo-secret", DEMO_PROJECT, &["member", "reader"]);
+        identity.users[0].system_roles.push("admin".to_owned());
         identity.credentials.push(ApplicationCredential {
             id: APPLICATION_CREDENTIAL.0.to_owned(),
             name: "operator-ac".to_owned(),
@@ -107,6 +115,8 @@ impl Identity {
             id: state::new_id(),
             name: name.to_owned(),
             password: password.to_owned(),
+            password_expires: None,
+            system_roles: Vec::new(),
             roles: BTreeMap::from([(project.to_owned(), roles)]),
         });
     }
@@ -137,18 +147,24 @@ impl Identity {
         user.and_then(|user| user.roles.get(project)).cloned().unwrap_or_default()
     }
 
+    /// The roles of a user on the whole system.
+    pub(super) fn system_roles(&self, user: &str) -> Vec<String> {
+        self.user(user).map(|user| user.system_roles.clone()).unwrap_or_default()
+    }
+
     /// What the request's token allows, none where it has no valid one.
     pub(super) fn access(&self, headers: &HeaderMap, clock: &Clock) -> Option<Access> {
         let token = self.token(answer::get(headers, "x-auth-token")?, clock)?;
         let roles = match &token.project {
             Some(project) => self.roles(&token.user, project),
+            None if token.system => self.system_roles(&token.user),
             None => Vec::new(),
         };
         // Keystone holds a token invalid whose last role has gone.
-        if token.project.is_some() && roles.is_empty() {
+        if (token.project.is_some() || token.system) && roles.is_empty() {
             return None;
         }
-        Some(Access { project: token.project.clone(), roles })
+        Some(Access { user: token.user.clone(), project: token.project.clone(), system: token.system, roles })
     }
 
     fn operator(&mut self) -> &mut User {
@@ -204,6 +220,29 @@ impl SimulatedCloud {
         for credential in &mut self.shared.lock().identity.credentials {
             credential.expires = at;
         }
+    }
+
+    /// When the operator's password ends, as its logins tell it. It is taken all the same.
+    pub fn set_password_expiry(&self, at: Option<Timestamp>) {
+        self.shared.lock().identity.operator().password_expires = at;
+    }
+
+    /// A valid token of the operator for the project `admin`, as a person might put it into a `clouds.yaml`.
+    #[must_use]
+    pub fn issue_token(&self) -> String {
+        let mut state = self.shared.lock();
+        let now = state.clock.now();
+        let token = Token {
+            user: state.identity.operator().id.clone(),
+            project: Some(ADMIN_PROJECT.to_owned()),
+            system: false,
+            credential: None,
+            methods: vec!["password".to_owned()],
+            issued: now,
+            expires: state::shift(now, state::signed(state.identity.token_lifetime)),
+            zoneless: false,
+        };
+        state.identity.issue(token)
     }
 
     /// Takes the admin role from the operator: Heat and other tenants' usage answer 403.

@@ -25,6 +25,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v3/auth/tokens", post(issue).delete(revoke))
         .route("/v3/auth/catalog", get(catalogue))
         .route("/v3/projects/{id}", get(project))
+        .route("/v3/users/{user}/application_credentials/{id}", get(application_credential))
         .with_state(shared)
 }
 
@@ -130,8 +131,8 @@ async fn issue(
     };
     let mut body = login::describe(&state.identity, &state.clock, &token);
     let with_catalogue = !query.is_some_and(|query| query.contains("nocatalog"));
-    if let (Some(project), true) = (&token.project, with_catalogue) {
-        body["catalog"] = state.catalogue.listing(&shared, project);
+    if with_catalogue && (token.project.is_some() || token.system) {
+        body["catalog"] = state.catalogue.listing(&shared, token.project.as_deref());
     }
     let id = state.identity.issue(token);
     drop(state);
@@ -161,9 +162,49 @@ async fn catalogue(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Res
         drop(state);
         return Refusal::unauthorized().answer(&shared);
     };
-    let listing = access.project.map_or_else(|| json!([]), |project| state.catalogue.listing(&shared, &project));
+    let scoped = access.project.is_some() || access.system;
+    let listing = if scoped { state.catalogue.listing(&shared, access.project.as_deref()) } else { json!([]) };
     let link = format!("{}/v3/auth/catalog", shared.base(Service::Keystone));
     answer::json(StatusCode::OK, &json!({"catalog": listing, "links": {"self": link}}))
+}
+
+/// An application credential, to its owner or an admin.
+async fn application_credential(
+    State(shared): State<Arc<Shared>>,
+    Path((user, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let state = shared.lock();
+    let found = match state.identity.access(&headers, &state.clock) {
+        None => Err(Refusal::unauthorized()),
+        Some(access) if !access.is_admin() && access.user != user => Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "You are not authorized to perform the requested action: identity:get_application_credential.",
+        )),
+        Some(_) => {
+            state.identity.credentials.iter().find(|known| known.id == id && known.user == user).ok_or_else(|| {
+                Refusal::new(StatusCode::NOT_FOUND, format!("Could not find Application Credential: {id}."))
+            })
+        }
+    };
+    match found {
+        Ok(known) => answer::json(
+            StatusCode::OK,
+            &json!({"application_credential": {
+                "id": known.id,
+                "name": known.name,
+                "description": null,
+                "project_id": known.project,
+                "expires_at": known.expires.map(|end| state::zoneless(state.clock.tell(end))),
+                "unrestricted": false,
+                "roles": [],
+            }}),
+        ),
+        Err(refusal) => {
+            drop(state);
+            refusal.answer(&shared)
+        }
+    }
 }
 
 /// A project, to an admin or to one who has a role on it. Others are not told whether there is such a project.

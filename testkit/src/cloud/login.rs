@@ -33,11 +33,12 @@ pub(super) fn authenticate(identity: &Identity, clock: &Clock, asked: &Value) ->
         });
     }
     let proof = proof.ok_or_else(Refusal::unauthorized)?;
-    let project = scope(identity, &proof, auth.get("scope"))?;
+    let (project, system) = scope(identity, &proof, auth.get("scope"))?;
     let now = clock.now();
     let mut token = Token {
         user: proof.user,
         project,
+        system,
         credential: None,
         methods,
         issued: now,
@@ -61,7 +62,9 @@ pub(super) fn authenticate(identity: &Identity, clock: &Clock, asked: &Value) ->
 /// The token as the answer has it, without its catalogue.
 pub(super) fn describe(identity: &Identity, clock: &Clock, token: &Token) -> Value {
     let domain = json!({"id": "default", "name": "Default"});
-    let user = identity.user(&token.user).map_or("", |user| &user.name);
+    let user = identity.user(&token.user);
+    let name = user.map_or("", |user| &user.name);
+    let password_ends = user.and_then(|user| user.password_expires).map(|end| state::zoneless(clock.tell(end)));
     let whole_seconds = |time| clock.tell(time).strftime("%Y-%m-%dT%H:%M:%S.000000Z").to_string();
     let expires = if token.zoneless {
         clock.tell(token.expires).strftime("%Y-%m-%dT%H:%M:%S").to_string()
@@ -70,7 +73,7 @@ pub(super) fn describe(identity: &Identity, clock: &Clock, token: &Token) -> Val
     };
     let mut body = json!({
         "methods": token.methods,
-        "user": {"domain": domain, "id": token.user, "name": user, "password_expires_at": null},
+        "user": {"domain": domain, "id": token.user, "name": name, "password_expires_at": password_ends},
         "audit_ids": [&state::new_id()[..22]],
         "expires_at": expires,
         "issued_at": whole_seconds(token.issued),
@@ -79,12 +82,16 @@ pub(super) fn describe(identity: &Identity, clock: &Clock, token: &Token) -> Val
         let name = identity.credentials.iter().find(|known| known.id == *id).map(|known| &known.name);
         body["application_credential"] = json!({"id": id, "name": name, "restricted": true});
     }
+    let with_ids = |roles: Vec<String>| roles.iter().map(|role| json!({"id": role_id(role), "name": role})).collect();
+    if token.system {
+        body["system"] = json!({"all": true});
+        body["roles"] = with_ids(identity.system_roles(&token.user));
+    }
     if let Some(project) = &token.project {
         let name = identity.projects.get(project);
         body["project"] = json!({"domain": domain, "id": project, "name": name});
         body["is_domain"] = json!(false);
-        let roles = identity.roles(&token.user, project);
-        body["roles"] = roles.iter().map(|role| json!({"id": role_id(role), "name": role})).collect();
+        body["roles"] = with_ids(identity.roles(&token.user, project));
     }
     body
 }
@@ -123,17 +130,22 @@ fn earlier_token(identity: &Identity, clock: &Clock, given: &Value) -> Result<Pr
     Ok(Proof { user: token.user.clone(), credential: None, earlier: Some(token.clone()) })
 }
 
-/// The project that the token is for: the one asked for, an application credential's own, or none.
-fn scope(identity: &Identity, proof: &Proof, asked: Option<&Value>) -> Result<Option<String>, Refusal> {
+/// The project that the token is for (the one asked for, an application credential's own, or none), and whether it
+/// is for the whole system.
+fn scope(identity: &Identity, proof: &Proof, asked: Option<&Value>) -> Result<(Option<String>, bool), Refusal> {
     if let Some(credential) = &proof.credential {
         return match asked {
             Some(_) => Err(Refusal::scope_of_credential()),
-            None => Ok(Some(credential.project.clone())),
+            None => Ok((Some(credential.project.clone()), false)),
         };
     }
     let Some(asked) = asked.filter(|asked| **asked != json!("unscoped")) else {
-        return Ok(None);
+        return Ok((None, false));
     };
+    if asked["system"]["all"] == true {
+        let may = !identity.system_roles(&proof.user).is_empty();
+        return if may { Ok((None, true)) } else { Err(Refusal::unauthorized()) };
+    }
     let asked = &asked["project"];
     let is_it = |(id, name): &(&String, &String)| {
         asked["id"] == json!(id) || (asked["name"] == json!(name) && in_default_domain(asked))
@@ -142,7 +154,7 @@ fn scope(identity: &Identity, proof: &Proof, asked: Option<&Value>) -> Result<Op
     if identity.roles(&proof.user, project).is_empty() {
         return Err(Refusal::unauthorized());
     }
-    Ok(Some(project.clone()))
+    Ok((Some(project.clone()), false))
 }
 
 fn find_user<'a>(identity: &'a Identity, asked: &Value) -> Result<&'a User, Refusal> {

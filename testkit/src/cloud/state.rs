@@ -33,6 +33,7 @@ impl Shared {
             faults: Faults::default(),
             log: RequestLog::default(),
             compress: false,
+            system_scope_for_engines: false,
             clock,
         };
         Self { state: Mutex::new(state), bases }
@@ -58,6 +59,8 @@ pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) log: RequestLog,
     pub(super) compress: bool,
+    /// Heat's policy has `service:index` for admins of the whole system alone.
+    pub(super) system_scope_for_engines: bool,
 }
 
 /// The cloud's clock: what happens inside goes by `now`, what is told to the outside by `told`.

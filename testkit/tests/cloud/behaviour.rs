@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use reqwest::Client;
 use serde_json::{Value, json};
 use testkit::{
-    cloud::{ADMIN_PROJECT, Fault, Server, Service, SimulatedCloud},
+    cloud::{ADMIN_PROJECT, DEMO_PROJECT, Fault, Server, Service, SimulatedCloud},
     recorded::Recorded,
 };
 
-use crate::{TENANT, at, client, client_builder, engines, get, operator, recordings::replay, rows};
+use crate::{TENANT, at, client, client_builder, engines, get, log_in, operator, recordings::replay, rows};
 
 #[tokio::test]
 async fn credentials_end_in_every_way() {
@@ -46,6 +46,58 @@ async fn credentials_end_in_every_way() {
     cloud.delete_application_credential();
     assert_eq!(replay(&cloud, Service::Keystone, &login, "").await.status(), 404);
     assert_eq!(cloud.logins(), before + 1);
+}
+
+#[tokio::test]
+async fn the_system_is_a_scope_of_its_own() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    let login = |user: &str| {
+        let user = json!({"name": user, "domain": {"id": "default"}, "password": format!("{user}-secret")});
+        let identity = json!({"methods": ["password"], "password": {"user": user}});
+        let body = json!({"auth": {"identity": identity, "scope": {"system": {"all": true}}}});
+        client().post(format!("{}/auth/tokens", cloud.auth_url())).json(&body).send()
+    };
+    assert_eq!(login("demo").await.unwrap().status(), 401);
+    let answer = login("operator").await.unwrap();
+    let token = answer.headers()["x-subject-token"].to_str().unwrap().to_owned();
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!((&body["token"]["system"], &body["token"]["project"]), (&json!({"all": true}), &Value::Null));
+    let endpoints = |kind: &str| {
+        let catalogue = body["token"]["catalog"].as_array().unwrap();
+        catalogue.iter().find(|entry| entry["type"] == kind).unwrap()["endpoints"].as_array().unwrap().len()
+    };
+    assert_eq!(["orchestration", "dcs", "compute", "identity"].map(endpoints), [0, 0, 3, 3]);
+
+    let of_project = operator(&cloud).await;
+    for (required, project, system) in [(false, 200, 200), (true, 403, 200)] {
+        if required {
+            cloud.require_system_scope();
+        }
+        assert_eq!((engines(&cloud, &of_project).await.0, engines(&cloud, &token).await.0), (project, system));
+    }
+}
+
+#[tokio::test]
+async fn credentials_tell_when_they_end() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    let recorded = Recorded::load("keystone/token-appcred-operator").unwrap();
+    let mut login = recorded.clone();
+    login.request_body = login.request_body.map(|body| body.replace("<secret>", "operator-ac-secret"));
+    cloud.set_password_expiry(Some(at("2099-01-01T00:00:00Z")));
+    cloud.set_application_credential_expiry(Some(at("2099-02-01T00:00:00Z")));
+    let answer = replay(&cloud, Service::Keystone, &login, "").await;
+    let token = answer.headers()["x-subject-token"].to_str().unwrap().to_owned();
+    let body: Value = answer.json().await.unwrap();
+    let user = &body["token"]["user"];
+    assert_eq!(user["password_expires_at"], "2099-01-01T00:00:00.000000");
+    let id = body["token"]["application_credential"]["id"].as_str().unwrap();
+    let url = |user: &str, id: &str| format!("{}/users/{user}/application_credentials/{id}", cloud.auth_url());
+    let own = url(user["id"].as_str().unwrap(), id);
+    let answer: Value = get(&own, &token).await.json().await.unwrap();
+    assert_eq!(answer["application_credential"]["expires_at"], "2099-02-01T00:00:00.000000");
+    assert_eq!(get(&url("another", id), &token).await.status(), 404);
+    let demo = log_in(&cloud, "demo", "demo-secret", DEMO_PROJECT).await;
+    assert_eq!(get(&own, &demo).await.status(), 403);
 }
 
 #[tokio::test]

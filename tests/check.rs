@@ -1,0 +1,332 @@
+//! `cloudtenant-operator check` as a person runs it, against the simulated cloud.
+
+// clippy.toml lets tests unwrap, but not the helpers of an integration test.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    fs,
+    process::{Command, Output},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use testkit::cloud::{CacheCounts, Fault, Service, SimulatedCloud};
+
+const SECRETS: [&str; 4] = ["operator-secret", "operator-ac-secret", "hunter2", "gAAAAA"];
+
+/// Runs `check` on this CloudTenant's spec and this clouds.yaml. Whatever comes of it, no secret is printed.
+fn check(spec: &Value, clouds: &str, more: &[&str]) -> (i32, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let tenant = json!({ "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": "t" },
+        "spec": spec });
+    // JSON is YAML, but for the document's first key, which is looked for as YAML has it.
+    fs::write(path("tenant.yaml"), format!("---\n# kind: CloudTenant\n{tenant}\n")).unwrap();
+    fs::write(path("clouds.yaml"), clouds).unwrap();
+    let (tenant, clouds) = (path("tenant.yaml"), path("clouds.yaml"));
+    let args = ["check", "-f", tenant.as_str(), "--clouds", clouds.as_str()];
+    run(&[&args[..], more].concat())
+}
+
+fn run(arguments: &[&str]) -> (i32, String) {
+    let binary = env!("CARGO_BIN_EXE_cloudtenant-operator");
+    // Nothing of the environment: it may name a proxy, or a cluster.
+    let Output { status, stdout, stderr } = Command::new(binary).args(arguments).env_clear().output().unwrap();
+    let text = format!("{}{}", String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
+    assert!(!SECRETS.iter().any(|secret| text.contains(secret)), "{arguments:?} printed a secret:\n{text}");
+    (status.code().unwrap(), text)
+}
+
+fn spec(more: &Value) -> Value {
+    let mut spec = json!({ "projectID": "p1", "cloudCredentialsRef": { "secretName": "cloud" }, "timeout": "20s" });
+    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    spec
+}
+
+async fn cloud() -> SimulatedCloud {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    cloud.add_tenant("p1");
+    cloud
+}
+
+/// What is made of the cloud, and of the clouds.yaml.
+type Make = fn(&SimulatedCloud) -> String;
+
+fn as_it_is(cloud: &SimulatedCloud) -> String {
+    cloud.clouds_yaml("openstack")
+}
+
+#[tokio::test]
+async fn what_is_seen_decides_how_it_ends() {
+    let rows: &[(&str, Value, Make, i32, &[&str])] = &[
+        (
+            "well",
+            json!({}),
+            as_it_is,
+            0,
+            &["✔ engines", "allowed; 2/2 engines up.", "The operator would write:", "reason: Healthy"],
+        ),
+        (
+            "with an application credential",
+            json!({}),
+            |cloud| cloud.clouds_yaml_application_credential("openstack"),
+            0,
+            &["✔ login        as operator"],
+        ),
+        (
+            "unknown keys are named",
+            json!({}),
+            |cloud| as_it_is(cloud) + "    regionname: x\n    password-file: /hunter2\n",
+            0,
+            &["! clouds.yaml", "not read: password_file, regionname"],
+        ),
+        (
+            "a password that ends",
+            json!({}),
+            |cloud| {
+                cloud.set_password_expiry(Some(Timestamp::now() + Duration::from_secs(86_400)));
+                as_it_is(cloud)
+            },
+            0,
+            &["! login        as operator, with a credential that ends at ", "credentialsExpireAt: "],
+        ),
+        (
+            "what is disabled is not asked",
+            json!({"probes": {"engines": {"policy": "Disabled"}}}),
+            |cloud| {
+                cloud.fault(Service::Heat, Fault::Unreachable);
+                as_it_is(cloud)
+            },
+            0,
+            &["- engines", "probes.engines.policy is Disabled"],
+        ),
+        (
+            "what is not offered does not count",
+            json!({}),
+            |cloud| {
+                cloud.set_in_catalogue("dcs", false);
+                as_it_is(cloud)
+            },
+            0,
+            &["- caches", "not in the catalogue"],
+        ),
+        (
+            "an engine is down",
+            json!({}),
+            |cloud| {
+                cloud.kill_engine("engine-1.lab");
+                cloud.advance(Duration::from_secs(600));
+                as_it_is(cloud)
+            },
+            1,
+            &["✘ engines", "1/2 engines up", "reason: EnginesDown"],
+        ),
+        (
+            "an engine is down, at once whatever the threshold",
+            json!({"probes": {"engines": {"failureThreshold": 9}}}),
+            |cloud| {
+                cloud.kill_engine("engine-1.lab");
+                cloud.advance(Duration::from_secs(600));
+                as_it_is(cloud)
+            },
+            1,
+            &["reason: EnginesDown"],
+        ),
+        (
+            "caches are in error",
+            json!({}),
+            |cloud| {
+                cloud.set_caches("p1", CacheCounts::redis(&[("error", 1)]));
+                as_it_is(cloud)
+            },
+            1,
+            &["✘ caches", "reason: CacheErrors"],
+        ),
+        (
+            "sick, and Ready is to say that it was looked at",
+            json!({"readyWhen": "Observed"}),
+            |cloud| {
+                cloud.set_caches("p1", CacheCounts::redis(&[("error", 1)]));
+                as_it_is(cloud)
+            },
+            0,
+            &["✘ caches", "reason: Observed"],
+        ),
+        (
+            "a wrong password",
+            json!({}),
+            |cloud| as_it_is(cloud).replace("operator-secret", "hunter2"),
+            2,
+            &["✘ login", "First to mend: login. Keystone refuses the credential", "type: Stalled"],
+        ),
+        (
+            "no such entry",
+            json!({"cloudCredentialsRef": {"secretName": "cloud", "cloudName": "other"}}),
+            as_it_is,
+            2,
+            &["First to mend: clouds.yaml.", "(it has: openstack)"],
+        ),
+        (
+            "no Keystone",
+            json!({}),
+            |cloud| {
+                cloud.fault(Service::Keystone, Fault::Unreachable);
+                as_it_is(cloud)
+            },
+            2,
+            &["✘ address", "First to mend: address.", "reason: ConnectionFailed"],
+        ),
+        (
+            "no Heat",
+            json!({}),
+            |cloud| {
+                cloud.fault(Service::Heat, Fault::Unreachable);
+                as_it_is(cloud)
+            },
+            2,
+            &["✘ engines", "First to mend: engines. No connection to Heat", "✔ usage"],
+        ),
+        (
+            "no role",
+            json!({}),
+            |cloud| {
+                cloud.remove_admin_role();
+                as_it_is(cloud)
+            },
+            2,
+            &[
+                "roles: member, reader",
+                "First to mend: engines.",
+                "grant the credential the admin role",
+                "reason: Forbidden",
+            ],
+        ),
+        (
+            "no such project",
+            json!({"projectID": "p2"}),
+            as_it_is,
+            2,
+            &["First to mend: caches. Keystone does not know the project", "reason: ProjectNotFound"],
+        ),
+        (
+            "what is required is missed",
+            json!({"probes": {"caches": {"policy": "Required"}}}),
+            |cloud| {
+                cloud.set_in_catalogue("dcs", false);
+                as_it_is(cloud)
+            },
+            2,
+            &[
+                "✘ caches",
+                "First to mend: caches. The cloud's catalogue does not offer the service",
+                "reason: EndpointNotFound",
+            ],
+        ),
+        (
+            "engines for the whole system's admins alone",
+            json!({}),
+            |cloud| {
+                cloud.require_system_scope();
+                as_it_is(cloud)
+            },
+            2,
+            &["First to mend: engines.", "set probes.engines.cloudName"],
+        ),
+        (
+            "and by a credential of theirs",
+            json!({"probes": {"engines": {"cloudName": "system"}}}),
+            |cloud| {
+                cloud.require_system_scope();
+                as_it_is(cloud) + &cloud.system_entry("system")
+            },
+            0,
+            &["✔ engines", "2/2 engines up"],
+        ),
+        (
+            "whose catalogue borrows what there is not",
+            json!({"probes": {"engines": {"cloudName": "system"}}}),
+            |cloud| {
+                cloud.set_in_catalogue("orchestration", false);
+                as_it_is(cloud) + &cloud.system_entry("system")
+            },
+            0,
+            &["- engines", "not in the catalogue"],
+        ),
+        (
+            "and which clouds.yaml lacks",
+            json!({"probes": {"engines": {"cloudName": "system"}}}),
+            as_it_is,
+            2,
+            &["First to mend: engines. clouds.yaml has no cloud named system"],
+        ),
+    ];
+    for (name, more, make, exit, texts) in rows {
+        let cloud = cloud().await;
+        let (status, text) = check(&spec(more), &make(&cloud), &[]);
+        assert_eq!(status, *exit, "{name}:\n{text}");
+        for part in *texts {
+            assert!(text.contains(part), "{name}: {part:?} is not in\n{text}");
+        }
+        assert_eq!(text.contains("First to mend"), *exit == 2, "{name}:\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn as_json() {
+    let cloud = cloud().await;
+    for (clouds, exit, first) in [
+        (as_it_is(&cloud), 0, Value::Null),
+        (as_it_is(&cloud).replace("operator-secret", "hunter2"), 2, json!("login")),
+    ] {
+        let (status, text) = check(&spec(&json!({})), &clouds, &["-o", "json"]);
+        let told: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((status, &told["exitCode"], &told["firstFailure"]), (exit, &json!(exit), &first), "{text}");
+        let steps: Vec<_> =
+            told["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect();
+        let all = ["clouds.yaml", "address", "TLS", "login", "scope", "catalogue", "engines", "caches", "usage"];
+        assert_eq!(steps, all[..if exit == 0 { 9 } else { 4 }]);
+        assert_eq!(told["status"]["conditions"][0]["type"], "Ready");
+    }
+}
+
+#[tokio::test]
+async fn over_tls() {
+    let cloud = SimulatedCloud::builder().tls().start().await.unwrap();
+    cloud.add_tenant("p1");
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    fs::write(&authority, cloud.ca_pem().unwrap()).unwrap();
+    let cacert = ["--cacert", authority.to_str().unwrap()];
+    for (name, more, clouds, exit, part) in [
+        ("trusted", &cacert[..], as_it_is(&cloud), 0, "✔ TLS          the certificate is trusted"),
+        ("not trusted", &[], as_it_is(&cloud), 2, "First to mend: TLS. The certificate of Keystone is not trusted"),
+        ("not checked", &[], as_it_is(&cloud) + "    verify: false\n", 0, "! TLS          verify is false"),
+    ] {
+        let (status, text) = check(&spec(&json!({})), &clouds, more);
+        assert_eq!(status, exit, "{name}:\n{text}");
+        assert!(text.contains(part), "{name}:\n{text}");
+    }
+}
+
+#[test]
+fn wrong_usage() {
+    for (name, arguments, exit) in [
+        ("nothing to check", &["check"][..], 64),
+        ("no clouds.yaml", &["check", "-f", "tenant.yaml"], 64),
+        ("both ways", &["check", "t", "-f", "tenant.yaml", "--clouds", "clouds.yaml"], 64),
+        ("no such file", &["check", "-f", "/nowhere/tenant.yaml", "--clouds", "/nowhere/clouds.yaml"], 64),
+        ("an unknown option", &["check", "-x"], 64),
+        ("an unknown output", &["check", "t", "-o", "xml"], 64),
+        ("no CloudTenant in it", &["check", "-f", "Cargo.toml", "--clouds", "Cargo.toml"], 64),
+        ("help", &["check", "--help"], 0),
+        ("no cluster", &["check", "t"], 2),
+    ] {
+        let (status, text) = run(arguments);
+        assert_eq!(status, exit, "{name}:\n{text}");
+    }
+    for field in [json!({"interval": "1s"}), json!({"projectID": "../x"})] {
+        let (status, text) = check(&spec(&field), "clouds: {}", &[]);
+        assert_eq!(status, 64, "{field}:\n{text}");
+    }
+}

@@ -1,0 +1,176 @@
+//! Where the services are asked, and whether the project exists, against the simulated cloud.
+
+use std::{
+    sync::{Arc, Once},
+    time::Duration,
+};
+
+use cloudtenant_operator::{
+    cloud::{CloudConfig, Failure, Session},
+    failure,
+    metrics::Metrics,
+    observation::engines::EngineAnswer,
+    probe,
+};
+use jiff::{SignedDuration, Timestamp};
+use testkit::cloud::{Service, SimulatedCloud};
+
+use crate::world::{World, compare, lines};
+
+pub fn config(yaml: &str) -> Arc<CloudConfig> {
+    Arc::new(CloudConfig::parse(yaml, "c", None, None).unwrap())
+}
+
+pub fn session(config: &Arc<CloudConfig>) -> Session {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
+    Session::new(config.clone(), Arc::new(Metrics::new())).unwrap()
+}
+
+fn said<T>(answer: Result<T, Failure>, seen: impl Fn(T) -> String) -> String {
+    let not_seen = |error| failure::of_call(&error).map_or("not offered".to_owned(), |told| told.reason.to_string());
+    answer.map_or_else(not_seen, seen)
+}
+
+async fn asked(cloud: &SimulatedCloud, session: &Session, probe: &str) -> String {
+    let World { target, .. } = World::new();
+    let (service, said) = match probe {
+        "engines" => {
+            let answer = probe::engines::ask(session, target.timeout, Timestamp::now()).await;
+            let seen = |answer| match answer {
+                EngineAnswer::Listed(list) => format!("{} rows", list.rows.len()),
+                EngineAnswer::Unanswered => "503".to_owned(),
+            };
+            (Service::Heat, said(answer, seen))
+        }
+        "caches" => (Service::Dcs, said(probe::caches::ask(session, &target).await, |_| "counts".to_owned())),
+        _ => {
+            let answer = probe::usage::ask(session, &target, None, Timestamp::now()).await;
+            (Service::Nova, said(answer, |seen| format!("complete: {:?}", seen.current.complete)))
+        }
+    };
+    let paths = cloud.requests(service).into_iter().map(|request| request.path.replace(cloud.admin_project(), "ADMIN"));
+    let mut paths: Vec<_> = paths.collect();
+    paths.dedup();
+    cloud.clear_requests();
+    format!("{said}: {}", paths.join(" "))
+}
+
+/// A line is: the probe | the path in the catalogue | what came of it: the paths that were asked.
+#[tokio::test]
+async fn where_the_catalogue_names_no_version() {
+    let expected = lines(
+        "
+        engines | /v1/%(project_id)s   | 2 rows: /v1/ADMIN/services
+        engines | /v1/%(project_id)s/  | 2 rows: /v1/ADMIN/services
+        engines |                      | 2 rows: / /v1/ADMIN/services
+        engines | /                    | 2 rows: / /v1/ADMIN/services
+        engines | /nowhere             | EndpointNotFound: /nowhere/
+        caches  | /v1.0/%(project_id)s | counts: /v1.0/p1/instances/status
+        caches  | /v2/%(project_id)s   | counts: /v2/p1/instances/status
+        caches  | /v1.0                | counts: /v1.0/p1/instances/status
+        caches  |                      | counts: /v1.0/p1/instances/status
+        usage   | /v2.1                | complete: Some(true): /v2.1/os-simple-tenant-usage/p1
+        usage   | /v2.1/               | complete: Some(true): /v2.1/os-simple-tenant-usage/p1
+        usage   | /v2.1/%(project_id)s | complete: Some(true): /v2.1/ADMIN/os-simple-tenant-usage/p1
+        usage   | /v2/%(project_id)s   | complete: None: /v2/ADMIN/os-simple-tenant-usage/p1
+        usage   |                      | complete: Some(true): / /v2.1/os-simple-tenant-usage/p1
+    ",
+    );
+    let cloud = SimulatedCloud::start().await.unwrap();
+    cloud.add_tenant("p1");
+    let config = config(&cloud.clouds_yaml("c"));
+    let mut actual = Vec::new();
+    for cells in &expected {
+        let kind = match cells[0].as_str() {
+            "engines" => "orchestration",
+            "caches" => "dcs",
+            _ => "compute",
+        };
+        cloud.set_catalogue_path(kind, &cells[1]);
+        let said = asked(&cloud, &session(&config), &cells[0]).await;
+        actual.push(vec![cells[0].clone(), cells[1].clone(), said]);
+    }
+    compare("versions", &expected, &actual);
+}
+
+/// A line is: who asks | which project | what Keystone was asked for it | what of caches and usage came.
+#[tokio::test]
+async fn whether_the_project_exists() {
+    let expected = lines(
+        "
+        # not asked of the token's own
+        admin | ADMIN | Some(true)  | 0 | ok ok
+        admin | p1    | Some(true)  | 1 | ok ok
+        admin | gone  | Some(false) | 4 | ProjectNotFound ProjectNotFound
+        # one who may not know is taken at their word, once
+        demo  | gone  | None        | 1 | Forbidden Forbidden
+        demo  | p1    | None        | 1 | Forbidden Forbidden
+    ",
+    );
+    let cloud = SimulatedCloud::start().await.unwrap();
+    cloud.add_tenant("p1");
+    let mut actual = Vec::new();
+    for cells in &expected {
+        if cells[0] == "demo" {
+            cloud.remove_admin_role();
+        }
+        let id = cells[1].replace("ADMIN", cloud.admin_project());
+        let session = session(&config(&cloud.clouds_yaml("c")));
+        let mut target = World::new().target;
+        target.project_id.clone_from(&id);
+        cloud.clear_requests();
+        let known = session.knows_project(&id, target.timeout).await.unwrap();
+        assert_eq!(session.knows_project(&id, target.timeout).await.unwrap(), known);
+        let caches = said(probe::caches::ask(&session, &target).await, |_| "ok".to_owned());
+        let usage = said(probe::usage::ask(&session, &target, None, Timestamp::now()).await, |_| "ok".to_owned());
+        let asked = cloud.requests(Service::Keystone).iter().filter(|seen| seen.path.contains("/projects/")).count();
+        actual.push(vec![
+            cells[0].clone(),
+            cells[1].clone(),
+            format!("{known:?}"),
+            asked.to_string(),
+            format!("{caches} {usage}"),
+        ]);
+    }
+    compare("projects", &expected, &actual);
+}
+
+/// What the cloud does not offer is not offered, whatever it says of the project.
+#[tokio::test]
+async fn an_absent_service_of_an_unknown_project() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    for kind in ["dcs", "compute", "compute_legacy"] {
+        cloud.set_in_catalogue(kind, false);
+    }
+    let session = session(&config(&cloud.clouds_yaml("c")));
+    for probe in ["caches", "usage"] {
+        assert_eq!(asked(&cloud, &session, probe).await, "not offered: ");
+    }
+}
+
+/// How far a service's clock is from ours is a metric, and what usage is read by.
+#[tokio::test]
+async fn clocks_that_differ() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    cloud.add_tenant("p1");
+    for seconds in [0, 3600, -3600] {
+        cloud.set_date_skew(SignedDuration::from_secs(seconds));
+        let config = config(&cloud.clouds_yaml("c"));
+        drop(session(&config));
+        let metrics = Arc::new(Metrics::new());
+        let session = Session::new(config, metrics.clone()).unwrap();
+        let now = Timestamp::now();
+        assert_eq!(session.cloud_time(now), now, "before the first answer");
+        probe::engines::ask(&session, Duration::from_secs(20), now).await.unwrap();
+        let text = metrics.encode();
+        let line = text.lines().find_map(|line| {
+            line.strip_prefix(r#"cloudtenant_cloud_clock_ahead_seconds{service="orchestration"} "#)?.parse::<f64>().ok()
+        });
+        let told = session.cloud_time(now).duration_since(now).as_secs_f64();
+        // A Date has whole seconds.
+        for ahead in [line.unwrap(), told] {
+            assert!((ahead - seconds as f64).abs() < 3.0, "{seconds}: {ahead}");
+        }
+    }
+}
