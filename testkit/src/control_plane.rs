@@ -19,7 +19,7 @@ pub mod wait;
 
 use std::{
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -34,6 +34,7 @@ use kube::{
 use tempfile::TempDir;
 use tokio::{sync::OnceCell, task, time};
 
+pub(crate) use self::{credentials::write as write_kubeconfig, process::supervised};
 use self::{
     flags::Ports,
     process::{Exited, OnKill, Process},
@@ -176,6 +177,18 @@ impl ControlPlane {
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// The administrator's kubeconfig, for programs that run beside.
+    #[must_use]
+    pub fn kubeconfig_path(&self) -> PathBuf {
+        self.directory().join(KUBECONFIG)
+    }
+
+    /// The programs that it was made from.
+    #[must_use]
+    pub fn assets(&self) -> &Assets {
+        &self.assets
     }
 
     /// Stops the control plane, and returns when its processes and its directory are gone.

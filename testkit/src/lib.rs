@@ -3,4 +3,5 @@
 pub mod assets;
 pub mod cloud;
 pub mod control_plane;
+pub mod operator;
 pub mod recorded;

@@ -1,9 +1,11 @@
 //! What was asked of the services.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use anyhow::{Result, bail};
 use axum::{extract::Request, http::header};
 use jiff::Timestamp;
+use tokio::{sync::Notify, time};
 
 use super::{Service, SimulatedCloud, answer};
 
@@ -49,6 +51,8 @@ pub(super) struct RequestLog {
     seen: BTreeMap<Service, Vec<RequestSeen>>,
     in_flight: BTreeMap<Service, usize>,
     peak: BTreeMap<Service, usize>,
+    /// Told of every request.
+    more: Arc<Notify>,
 }
 
 impl RequestLog {
@@ -58,6 +62,7 @@ impl RequestLog {
         *now += 1;
         let peak = self.peak.entry(service).or_default();
         *peak = (*peak).max(*now);
+        self.more.notify_waiters();
     }
 
     pub(super) fn left(&mut self, service: Service) {
@@ -77,6 +82,27 @@ impl SimulatedCloud {
     #[must_use]
     pub fn count(&self, service: Service) -> usize {
         self.shared.lock().log.seen.get(&service).map_or(0, Vec::len)
+    }
+
+    /// Waits until a service has seen so many requests.
+    ///
+    /// # Errors
+    /// It has not within the time.
+    pub async fn until_count(&self, service: Service, count: usize, timeout: Duration) -> Result<()> {
+        let more = self.shared.lock().log.more.clone();
+        let seen = async {
+            loop {
+                let next = more.notified();
+                if self.count(service) >= count {
+                    return;
+                }
+                next.await;
+            }
+        };
+        if time::timeout(timeout, seen).await.is_err() {
+            bail!("{service:?} has seen {} requests, not {count}, within {timeout:?}", self.count(service));
+        }
+        Ok(())
     }
 
     /// How many requests of a service are waiting for their answer.

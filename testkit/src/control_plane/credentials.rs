@@ -136,7 +136,7 @@ pub(super) fn admin_kubeconfig(port: u16, credentials: &AdminCredentials) -> Kub
 }
 
 /// JSON, which every reader of YAML reads too. Only the owner may read it: it holds a key.
-pub(super) fn write(kubeconfig: &Kubeconfig, path: &Path) -> Result<()> {
+pub(crate) fn write(kubeconfig: &Kubeconfig, path: &Path) -> Result<()> {
     let write = || -> Result<()> {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
         // The mode above is for a new file; this one may have been there.

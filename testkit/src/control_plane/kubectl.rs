@@ -44,7 +44,7 @@ impl ControlPlane {
     pub async fn kubectl_stdin(&self, args: &[&str], stdin: &str) -> Result<Output> {
         let mut child = Command::new(&self.assets.kubectl)
             .args(args)
-            .env("KUBECONFIG", self.directory().join(super::KUBECONFIG))
+            .env("KUBECONFIG", self.kubeconfig_path())
             // Neither the user's preferences nor their cache belong in a test.
             .env("KUBERC", "off")
             .env("KUBECACHEDIR", self.directory().join("kubectl-cache"))
@@ -116,26 +116,34 @@ impl ControlPlane {
     }
 }
 
-/// The condition `Established` comes a moment before the paths are there.
+/// The condition `Established` comes a moment before the paths are there, and the description of the objects, which
+/// `kubectl explain` and kubectl's own validation read, after them.
 async fn wait_until_served(client: &Client, crd: &CustomResourceDefinition) -> Result<()> {
     let (group, plural) = (&crd.spec.group, &crd.spec.names.plural);
     for version in crd.spec.versions.iter().filter(|version| version.served) {
-        let path = format!("/apis/{group}/{}/{plural}?limit=1", version.name);
-        let served = async {
-            while let Err(error) = client.request_text(super::get(&path)?).await {
-                match error {
-                    kube::Error::Api(status) if status.code == 404 || status.code == 503 => {
-                        time::sleep(Duration::from_millis(20)).await;
-                    }
-                    other => return Err(other.into()),
-                }
-            }
-            Ok(())
-        };
-        time::timeout(CRD_TIMEOUT, served)
-            .await
-            .unwrap_or_else(|_| bail!("not served in {CRD_TIMEOUT:?}"))
-            .with_context(|| format!("wait for {path}"))?;
+        let objects = format!("/apis/{group}/{}/{plural}?limit=1", version.name);
+        let description = format!("/openapi/v3/apis/{group}/{}", version.name);
+        for path in [objects, description] {
+            wait_until_found(client, &path).await?;
+        }
     }
     Ok(())
+}
+
+async fn wait_until_found(client: &Client, path: &str) -> Result<()> {
+    let found = async {
+        while let Err(error) = client.request_text(super::get(path)?).await {
+            match error {
+                kube::Error::Api(status) if status.code == 404 || status.code == 503 => {
+                    time::sleep(Duration::from_millis(20)).await;
+                }
+                other => return Err(other.into()),
+            }
+        }
+        Ok(())
+    };
+    time::timeout(CRD_TIMEOUT, found)
+        .await
+        .unwrap_or_else(|_| bail!("not served in {CRD_TIMEOUT:?}"))
+        .with_context(|| format!("wait for {path}"))
 }

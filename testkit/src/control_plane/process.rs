@@ -47,17 +47,10 @@ impl Process {
             OnKill::RemoveDirectory => directory,
             OnKill::KeepDirectory => Path::new(""),
         };
-        let supervisor = Command::new("/bin/sh")
-            .args(["-c", SUPERVISE, "supervise.sh"])
-            .arg(pid_file(directory, component))
-            .arg(remove)
-            .arg(program)
+        let supervisor = supervised(&pid_file(directory, component), remove, program)
             .args(args)
-            .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
-            // Out of the terminal's reach: an interrupt is for the tests; the pipe does the rest.
-            .process_group(0)
             .spawn()
             .with_context(|| format!("start {}", program.display()))?;
         Ok(Self { component, directory: directory.to_owned(), supervisor })
@@ -86,6 +79,19 @@ impl Process {
             |bytes| String::from_utf8_lossy(&bytes).into_owned(),
         )
     }
+}
+
+/// Runs a program so that it is killed when the child's standard input closes, and the directory removed with it.
+/// Arguments are the program's own.
+pub(crate) fn supervised(pid_file: &Path, remove: &Path, program: &Path) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", SUPERVISE, "supervise.sh"])
+        .args([pid_file, remove, program])
+        .stdin(Stdio::piped())
+        // Out of the terminal's reach: an interrupt is for the tests; the pipe does the rest.
+        .process_group(0);
+    command
 }
 
 impl Drop for Process {

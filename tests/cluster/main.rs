@@ -1,0 +1,14 @@
+//! The operator's program as its ServiceAccount, in a real control plane, against a simulated cloud.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod frugal;
+mod kubectl;
+mod lab;
+mod lifecycle;
+mod malformed;
+mod many;
+mod rights;
+mod stop;
+mod trouble;
+mod validation;
