@@ -62,6 +62,7 @@ async fn measure(tenants: usize) -> Result<()> {
         .map(|number| {
             let (name, project) = (format!("tenant-{number:05}"), format!("project-{number:05}"));
             cloud.set_servers(&project, vec![Server::new("web", launched)]);
+            cloud.add_tenant(&project);
             cloud.set_caches(&project, CacheCounts::redis(&[("running", 3)]));
             let tenant = json!({
                 "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": name },

@@ -119,7 +119,12 @@ async fn pass(
                 looks = Looks::of(target, memory, Timestamp::now());
                 looks.engines = unseen.unwrap_or(looks.engines);
             }
-            Err(failure) => looks = Looks::failed(failure, memory.miss(failure, Timestamp::now())),
+            Err(failure) => {
+                if failure.reason.may_still_arrive() {
+                    context.secrets.expire(&id.name.namespace, &target.secret_name);
+                }
+                looks = Looks::failed(failure, memory.miss(failure, Timestamp::now()));
+            }
             Ok(None) => {}
         }
     }

@@ -58,7 +58,7 @@ async fn explain_describes_every_field() {
         output.stdout
     };
     let text = explain("cloudtenant.spec.probes.engines").await;
-    for part in ["forgetAfter\t<string>", "policy\t<string>", "enum: Auto, Disabled", "no longer counted"] {
+    for part in ["forgetAfter\t<string>", "policy\t<string>", "enum: Auto, Required, Disabled", "no longer counted"] {
         assert!(text.contains(part), "{part:?} in\n{text}");
     }
     for what in

@@ -91,9 +91,12 @@ impl<'a> Lab<'a> {
         secrets.patch(SECRET, &PatchParams::apply("test").force(), &Patch::Apply(&secret)).await.unwrap();
     }
 
-    /// Applies a CloudTenant with a short interval. `spec` goes on top.
+    /// Applies a CloudTenant with a short interval, whose project the cloud knows. `spec` goes on top.
     pub async fn apply(&self, name: &str, spec: &Value) -> CloudTenant {
         let tenant = tenant(name, spec);
+        if let Some(project) = tenant["spec"]["projectID"].as_str() {
+            self.cloud.add_tenant(project);
+        }
         self.tenants().patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&tenant)).await.unwrap()
     }
 
