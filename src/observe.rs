@@ -149,10 +149,10 @@ impl Default for Looks {
 
 impl Looks {
     /// What is known now.
-    pub fn of(target: &Target, memory: &mut Tenant, now: Timestamp) -> Self {
+    pub fn of(target: &Target, memory: &mut Tenant, old: &CloudTenantStatus, now: Timestamp) -> Self {
         let share = memory.share;
         Self {
-            engines: memory.look_at_engines(),
+            engines: memory.look_at_engines(old),
             caches: memory.caches.look(target, ProbeKind::Caches, share, now),
             usage: memory.usage.look(target, ProbeKind::Usage, share, now),
         }

@@ -116,7 +116,7 @@ async fn pass(
                 }
                 memory.caches.wake_later(&context.wake, &id.name);
                 memory.usage.wake_later(&context.wake, &id.name);
-                looks = Looks::of(target, memory, Timestamp::now());
+                looks = Looks::of(target, memory, &old, Timestamp::now());
                 looks.engines = unseen.unwrap_or(looks.engines);
             }
             Err(failure) => {

@@ -56,6 +56,25 @@ pub struct Engines {
     pub seen: u64,
 }
 
+impl Look<Engines> {
+    /// What a tenant with this status reads of Heat's answers: only those after the one with the number `too_old`.
+    #[must_use]
+    pub fn at(answers: Arc<EngineAnswers>, seen: u64, too_old: u64, old: &CloudTenantStatus) -> Self {
+        let told = condition::reason(&old.conditions, ty::ENGINES_HEALTHY) == Some(Reason::ServerError);
+        if answers.number <= too_old {
+            Self::UnderWay
+        } else if answers.not_offered {
+            Self::NotOffered
+        } else if let Some((failure, times)) = answers.failed.clone() {
+            Self::Failed(failure, times)
+        } else if answers.unanswered().is_none() && !answers.is_settled(told) {
+            Self::UnderWay
+        } else {
+            Self::Seen(Engines { answers, seen })
+        }
+    }
+}
+
 /// All that a pass has found out.
 #[derive(Debug, Clone)]
 pub struct Pass<'a> {

@@ -280,18 +280,9 @@ impl Tenant {
 
     /// What Heat has said.
     #[must_use]
-    pub fn look_at_engines(&self) -> Look<Engines> {
+    pub fn look_at_engines(&self, old: &CloudTenantStatus) -> Look<Engines> {
         let Some((_, engines)) = &self.engines else { return Look::NotDue };
-        let answers = engines.answers();
-        if answers.number <= self.engines_too_old {
-            Look::UnderWay
-        } else if answers.not_offered {
-            Look::NotOffered
-        } else if let Some((failure, times)) = answers.failed.clone() {
-            Look::Failed(failure, times)
-        } else {
-            Look::Seen(Engines { answers, seen: self.engines_seen })
-        }
+        Look::at(engines.answers(), self.engines_seen, self.engines_too_old, old)
     }
 
     /// When each probe last had a verdict, or the process met the tenant.

@@ -170,9 +170,11 @@ async fn run(cloud: Arc<Cloud>) {
         }
         let outcome = ask(&cloud, deadline).await;
         let now = Timestamp::now();
-        take_turn(&mut inner.lock(), &outcome, interval, now);
         let before = inner.answers.borrow().clone();
-        let answers = Arc::new(before.as_ref().clone().and(outcome, now));
+        let answers = Arc::new(before.as_ref().clone().and(outcome.clone(), now));
+        // A list that cannot be judged yet is asked for again when the engines have had time to report.
+        let soon = if answers.is_settled(false) { interval } else { interval.min(answers.report_interval()) };
+        take_turn(&mut inner.lock(), &outcome, soon, now);
         inner.answers.send_replace(answers.clone());
         let hurried = std::mem::take(&mut inner.lock().hurried);
         if hurried || answers.is_news_after(&before) {

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::Timestamp;
 
 use super::{Failure, Outcome};
+use crate::api::Reason;
 
 /// Heat's own default, for rows that do not say.
 pub const DEFAULT_REPORT_INTERVAL: Duration = Duration::from_secs(60);
@@ -130,6 +131,10 @@ pub struct EngineAnswers {
     pub silence: Option<Silence>,
     /// What kept us from an answer the last times, and how many times.
     pub failed: Option<(Failure, u32)>,
+    /// Heat has failed by itself since the last list, as it does without its database.
+    pub erred: bool,
+    /// When the first list came after that.
+    pub seen_again_at: Option<Timestamp>,
     /// The catalogue has no orchestration.
     pub not_offered: bool,
 }
@@ -145,6 +150,7 @@ impl EngineAnswers {
         match outcome {
             Outcome::NotOffered => {}
             Outcome::Failed(failure) => {
+                self.erred |= failure.reason == Reason::ServerError;
                 self.failed = Some((failure, before.map_or(0, |(_, times)| times).saturating_add(1)));
             }
             Outcome::Seen(answer) => {
@@ -152,6 +158,9 @@ impl EngineAnswers {
                 self.first_at.get_or_insert(now);
                 match answer {
                     EngineAnswer::Listed(list) => {
+                        if std::mem::take(&mut self.erred) {
+                            self.seen_again_at = Some(now);
+                        }
                         self.beats = list.beats(&self.beats);
                         self.list = Some(list);
                         self.listed_in_row = self.listed_in_row.saturating_add(1);
@@ -184,6 +193,18 @@ impl EngineAnswers {
         self.list.as_ref().and_then(EngineList::report_interval).unwrap_or(DEFAULT_REPORT_INTERVAL)
     }
 
+    /// Whether the latest list can be judged. Without its database Heat fails, and when that is back, no engine has
+    /// reported yet and all of them read as down (seen with Heat 19): what is down gets two intervals to report.
+    ///
+    /// `told` is whether the status says that Heat fails: then that may have been before this process began.
+    #[must_use]
+    pub fn is_settled(&self, told: bool) -> bool {
+        let since = self.seen_again_at.or(self.first_at.filter(|_| told));
+        let young = since.is_some_and(|since| age(since, self.at) < self.report_interval().saturating_mul(2));
+        let down = |list: &EngineList| list.rows.iter().any(|row| row.is_down(list.cloud_now));
+        !(young && self.list.as_ref().is_some_and(down))
+    }
+
     /// How long Heat has been answering without a 503.
     #[must_use]
     pub fn quiet_for(&self, now: Timestamp) -> Duration {
@@ -201,6 +222,7 @@ impl EngineAnswers {
             || restless(self)
             || self.failed != before.failed
             || self.not_offered != before.not_offered
+            || self.is_settled(false) != before.is_settled(false)
             || before.number == 0
     }
 }

@@ -95,7 +95,7 @@ async fn the_engines_own_way() {
     assert_eq!(tenant.engines_missing, None);
     assert_eq!(failed(tenant.miss_engines(passing(), later(START, 30))), "None", "what is known stays in use");
     assert_eq!(failed(tenant.miss_engines(missing(), later(START, 40))), "CloudNotFound 2");
-    assert_eq!(tenant.look_at_engines(), Look::NotDue);
+    assert_eq!(tenant.look_at_engines(&CloudTenantStatus::default()), Look::NotDue);
 
     // Another cloud's verdicts are no part of the row.
     tenant.turn_to(&open, START);

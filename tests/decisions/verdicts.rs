@@ -400,6 +400,21 @@ fn could_not_see() {
     ",
     );
     story(
+        "Heat's database was away: the engines get two intervals to report before they are called down",
+        "
+          0 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         |
+         10 | ?ServerError                      | AllEnginesUp 2/2 2 0 0 0         |
+         20 | ?ServerError                      | ServerError ?/2 2 0 0 0          | ObservationFailed engines
+         50 | 200 h1 down; h2 down              | ServerError ?/2 2 0 0 0          |
+         60 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         | ObservationRecovered engines
+         70 | ?ServerError                      | AllEnginesUp 2/2 2 0 0 0         |
+         80 | ?ServerError                      | ServerError ?/2 2 0 0 0          | ObservationFailed engines
+         90 | 200 h1; h2 down                   | ServerError ?/2 2 0 0 0          |
+        100 | 200 h1; h2 down                   | ServerError ?/2 2 0 0 0          |
+        110 | 200 h1; h2 down                   | EnginesDown 1/2 1 1 0 0          | EngineDown h2, ObservationRecovered engines
+    ",
+    );
+    story(
         "before the first answer there is nothing that could stay",
         "
           0 | ?ConnectionFailed                 | Progressing                      |

@@ -97,15 +97,7 @@ impl World {
 
     /// What the tenant reads of Heat's answers.
     pub fn engines(&self) -> Look<Engines> {
-        if self.answers.number == 0 {
-            Look::UnderWay
-        } else if self.answers.not_offered {
-            Look::NotOffered
-        } else if let Some((failure, times)) = self.answers.failed.clone() {
-            Look::Failed(failure, times)
-        } else {
-            Look::Seen(Engines { answers: Arc::new(self.answers.clone()), seen: self.seen })
-        }
+        Look::at(Arc::new(self.answers.clone()), self.seen, 0, &self.stored)
     }
 
     /// What came of caches (0) or usage (1).

@@ -179,9 +179,9 @@ impl SimulatedCloud {
         ADMIN_PROJECT
     }
 
-    /// Adds a tenant. Its name is its id.
+    /// Adds a tenant, unless it is there. Its name is its id.
     pub fn add_tenant(&self, id: &str) {
-        self.shared.lock().identity.projects.insert(id.to_owned(), id.to_owned());
+        self.shared.lock().identity.projects.entry(id.to_owned()).or_insert_with(|| id.to_owned());
     }
 
     /// Removes a tenant.

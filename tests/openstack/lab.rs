@@ -1,0 +1,86 @@
+//! The scripts in lab/.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use tokio::task;
+
+/// Keystone, Heat and Nova, in processes that outlive this one until [`Lab::down`].
+pub struct Lab {
+    directory: PathBuf,
+    dcs: String,
+}
+
+impl Lab {
+    /// Starts what is not running. `dcs` becomes the catalogue's DCS.
+    pub async fn up(dcs: &str) -> Result<Self> {
+        let directory = env::var_os("LAB_DIR")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/openstack"), PathBuf::from);
+        let lab = Self { directory, dcs: dcs.to_owned() };
+        lab.heal().await?;
+        Ok(lab)
+    }
+
+    /// Starts what has died, continues what hangs, mends identities, and lets Heat forget engines that are down.
+    pub async fn heal(&self) -> Result<()> {
+        self.script("up", &[]).await?;
+        self.ctl("clean").await
+    }
+
+    pub async fn down(&self) -> Result<()> {
+        self.script("down", &[]).await.map(drop)
+    }
+
+    /// A command of ctl, in words.
+    pub async fn ctl(&self, command: &str) -> Result<()> {
+        self.script("ctl", &command.split(' ').collect::<Vec<_>>()).await.map(drop)
+    }
+
+    /// A question to the databases, which are all on one server.
+    pub async fn sql(&self, query: &str) -> Result<String> {
+        Ok(self.script("ctl", &["sql", query]).await?.trim().to_owned())
+    }
+
+    /// A command of identity.py, in words.
+    pub async fn keystone(&self, command: &str) -> Result<()> {
+        let mut words = command.split(' ');
+        let url = self.cloud("operator")?["auth"]["auth_url"].as_str().context("no auth_url")?.to_owned();
+        let arguments: Vec<_> = words.next().into_iter().chain([url.as_str()]).chain(words).collect();
+        self.script("identity.py", &arguments).await.map(drop)
+    }
+
+    /// An entry of clouds.yaml.
+    pub fn cloud(&self, name: &str) -> Result<Value> {
+        Ok(self.read("clouds.yaml")?["clouds"][name].take())
+    }
+
+    /// The id of a project.
+    pub fn project(&self, name: &str) -> Result<String> {
+        Ok(self.read("projects.json")?[name].as_str().context("no such project")?.to_owned())
+    }
+
+    /// Where logs are kept.
+    pub fn logs(&self) -> PathBuf {
+        self.directory.join("logs")
+    }
+
+    fn read(&self, file: &str) -> Result<Value> {
+        let file = self.directory.join(file);
+        let text = std::fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
+    async fn script(&self, name: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openstack/lab").join(name));
+        command.args(arguments).env("LAB_DIR", &self.directory).env("DCS_URL", &self.dcs).stdin(Stdio::null());
+        let called = format!("lab/{name} {}", arguments.join(" "));
+        let output = task::spawn_blocking(move || command.output()).await?.with_context(|| called.clone())?;
+        ensure!(output.status.success(), "{called}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}

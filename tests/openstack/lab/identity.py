@@ -1,0 +1,122 @@
+#!/usr/bin/python3
+"""Keystone's people and catalogue.
+
+identity.py seed KEYSTONE_URL HEAT_PORT NOVA_PORT DCS_URL DATA   finds or makes all of it; writes clouds.yaml, projects.json
+identity.py password KEYSTONE_URL USER NEW                       changes a password
+identity.py revoke KEYSTONE_URL USER                             ends every token of a user
+identity.py delete-credential KEYSTONE_URL NAME                  deletes an application credential
+"""
+import json
+import pathlib
+import sys
+
+from keystoneauth1 import session
+from keystoneauth1.identity import v3
+from keystoneclient.v3 import client
+
+ADMIN_PASSWORD, SERVICE_PASSWORD = "admin-secret", "service-secret"
+PROJECTS = ("service", "tenant-a", "tenant-empty", "tenant-big")
+# Name: password, and role by project. `changing` and `leaver` are those to whom things happen.
+USERS = {
+    "heat": (SERVICE_PASSWORD, {"service": "admin"}),
+    "nova": (SERVICE_PASSWORD, {"service": "admin"}),
+    "operator": ("operator-secret", {"admin": "admin"}),
+    "reader": ("reader-secret", {"tenant-a": "reader"}),
+    "changing": ("changing-secret", {"admin": "admin"}),
+    "leaver": ("leaver-secret", {"admin": "admin"}),
+}
+CREDENTIALS = ("operator", "leaver")
+
+
+def keystone(url, user, password, project):
+    auth = v3.Password(auth_url=url, username=user, password=password, user_domain_id="default",
+                       project_name=project, project_domain_id="default")
+    return client.Client(session=session.Session(auth))
+
+
+def find(manager, name, **where):
+    return next((found for found in manager.list(**where) if found.name == name), None)
+
+
+def seed(url, heat_port, nova_port, dcs_url, data):
+    admin = keystone(url, "admin", ADMIN_PASSWORD, "admin")
+    data = pathlib.Path(data)
+    projects = {p.name: p for p in admin.projects.list()}
+    for name in PROJECTS:
+        projects[name] = projects.get(name) or admin.projects.create(name, "default")
+    roles = {role.name: role for role in admin.roles.list()}
+    users = {u.name: u for u in admin.users.list(domain="default")}
+    for name, (password, grants) in USERS.items():
+        if name not in users:
+            users[name] = admin.users.create(name, domain="default", password=password)
+            for project, role in grants.items():
+                admin.roles.grant(roles[role], user=users[name], project=projects[project])
+        elif name == "changing":
+            admin.users.update(users[name], password=password, enabled=True)
+    endpoints(admin, "heat", "orchestration", f"http://127.0.0.1:{heat_port}/v1/$(tenant_id)s")
+    endpoints(admin, "nova", "compute", f"http://127.0.0.1:{nova_port}/v2.1")
+    endpoints(admin, "dcs", "dcs", f"{dcs_url}/v1.0/$(tenant_id)s")
+    entries = {name: {"auth_type": "password", "auth": {
+        "auth_url": url, "username": name, "password": password, "project_name": next(iter(grants)),
+        "user_domain_name": "Default", "project_domain_name": "Default"}}
+        for name, (password, grants) in USERS.items()}
+    for name in CREDENTIALS:
+        kept = credential(url, name, users[name].id, data / f"credential-{name}.json")
+        entries[f"{name}-ac"] = {"auth_type": "v3applicationcredential", "auth": {
+            "auth_url": url, "application_credential_id": kept["id"],
+            "application_credential_secret": kept["secret"]}}
+    # JSON is YAML.
+    clouds = {"clouds": {name: entry | {"region_name": "RegionOne"} for name, entry in entries.items()}}
+    write(data / "clouds.yaml", clouds)
+    write(data / "projects.json", {name: project.id for name, project in projects.items()})
+
+
+def endpoints(admin, name, kind, url):
+    service = find(admin.services, name) or admin.services.create(name, type=kind)
+    there = admin.endpoints.list(service=service.id)
+    if not there:
+        admin.endpoints.create(service.id, url, interface="public", region="RegionOne")
+    elif there[0].url != url:
+        admin.endpoints.update(there[0].id, url=url)
+
+
+def credential(url, user, user_id, file):
+    """Only its user can make one, and its secret is told once."""
+    own = keystone(url, user, USERS[user][0], "admin")
+    there = find(own.application_credentials, user, user=user_id)
+    if there and file.exists():
+        return json.loads(file.read_text())
+    if there:
+        own.application_credentials.delete(there.id, user=user_id)
+    made = own.application_credentials.create(user, user=user_id)
+    write(file, {"id": made.id, "secret": made.secret})
+    return {"id": made.id, "secret": made.secret}
+
+
+def delete_credential(url, name):
+    own = keystone(url, name, USERS[name][0], "admin")
+    user = own.session.get_user_id()
+    own.application_credentials.delete(find(own.application_credentials, name, user=user).id, user=user)
+
+
+def password(url, name, new):
+    admin = keystone(url, "admin", ADMIN_PASSWORD, "admin")
+    admin.users.update(find(admin.users, name, domain="default"), password=new)
+
+
+def revoke(url, name):
+    """Whoever is disabled loses every token, and does not get them back."""
+    admin = keystone(url, "admin", ADMIN_PASSWORD, "admin")
+    user = find(admin.users, name, domain="default")
+    admin.users.update(user, enabled=False)
+    admin.users.update(user, enabled=True)
+
+
+def write(file, what):
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(what, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    commands = {"seed": seed, "password": password, "revoke": revoke, "delete-credential": delete_credential}
+    commands[sys.argv[1]](*sys.argv[2:])
