@@ -198,13 +198,19 @@ pub struct Record {
 }
 
 impl Record {
-    /// Every status of this condition up to now, without repetitions.
-    pub fn statuses(mut self, type_: &str) -> Vec<String> {
-        self.watching.abort();
+    /// Every status of this condition up to the state `last`, without repetitions.
+    pub async fn statuses(mut self, type_: &str, last: &CloudTenant) -> Vec<String> {
+        let version =
+            |tenant: &CloudTenant| -> u64 { tenant.metadata.resource_version.as_ref().unwrap().parse().unwrap() };
         let mut statuses = Vec::new();
-        while let Ok(tenant) = self.states.try_recv() {
+        // This watch may be behind the one that `last` came from.
+        while let Some(tenant) = tokio::time::timeout(LATER, self.states.recv()).await.unwrap() {
             statuses.extend(condition(&tenant, type_).map(|condition| condition.status.clone()));
+            if version(&tenant) >= version(last) {
+                break;
+            }
         }
+        self.watching.abort();
         statuses.dedup();
         statuses
     }

@@ -94,7 +94,7 @@ async fn a_hung_engine_is_not_all_engines_down() {
     let tenant = lab.until_ready("shop").await;
     assert_eq!(summary(&tenant), "2/2");
     assert_eq!(lab.told("shop").await, ["EngineUnresponsive", "EngineRecovered"]);
-    assert_eq!(record.statuses("EnginesHealthy"), ["True", "False", "True"]);
+    assert_eq!(record.statuses("EnginesHealthy", &tenant).await, ["True", "False", "True"]);
 }
 
 #[tokio::test]

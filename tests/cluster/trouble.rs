@@ -25,8 +25,8 @@ async fn what_cannot_be_reached_is_unknown_and_never_false() {
 
     lab.cloud.clear_faults(Service::Heat);
     lab.cloud.clear_faults(Service::Nova);
-    lab.poke_until("shop", "Ready", "Healthy", 3).await;
-    assert_eq!(record.statuses("Ready"), ["True", "Unknown", "True"]);
+    let last = lab.poke_until("shop", "Ready", "Healthy", 3).await;
+    assert_eq!(record.statuses("Ready", &last).await, ["True", "Unknown", "True"]);
     let told = lab.told("shop").await;
     assert!(!told.is_empty() && told.iter().all(|reason| reason.starts_with("Observation")), "{told:?}");
 }
