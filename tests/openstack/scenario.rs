@@ -50,6 +50,8 @@ pub enum Action {
     Keystone(&'static str),
     /// Replaces one text by another in the Secret.
     Secret(&'static str, &'static str),
+    /// The engines alone are asked for by this entry of the Secret.
+    EnginesBy(&'static str),
     /// The operator is ended and started again.
     RestartOperator,
     /// Asks for all probes now.

@@ -1,7 +1,10 @@
 //! The table of scenarios. Whatever a row does not name must not be seen, health apart.
 
 use crate::scenario::{
-    Action::{ClockIsOff, Holds, Keystone, Lab, LoggedInAgain, Often, Request, RestartOperator, Secret, UsageIsExact},
+    Action::{
+        ClockIsOff, EnginesBy, Holds, Keystone, Lab, LoggedInAgain, Often, Request, RestartOperator, Secret,
+        UsageIsExact,
+    },
     Scenario,
     Seen::{self, Condition, Event, Summary},
     Step::{self, Do, See, Stay},
@@ -224,6 +227,58 @@ pub const SCENARIOS: &[Scenario] = &[
                 ],
             ),
             Do(UsageIsExact),
+            Stay(seconds(40)),
+        ],
+        may: &[],
+        after: &[],
+    },
+    Scenario {
+        name: "system-scope",
+        what: "Heat goes by its newer default policy: a project's administrator is refused, one of the system is not",
+        tenant: Tenant::USUAL,
+        steps: &[
+            Do(Lab("new-policy")),
+            See(
+                SOON,
+                &[
+                    Condition(ENGINES, "Unknown", "Forbidden"),
+                    Condition("Stalled", "True", "Forbidden"),
+                    Condition("Ready", "Unknown", "Forbidden"),
+                    Event("ObservationFailed", "engines: Forbidden"),
+                ],
+            ),
+            Stay(seconds(30)),
+            Do(EnginesBy("system")),
+            See(SOON, &[UP, READY, Summary("2/2"), Event("ObservationRecovered", "engines")]),
+            // Caches and usage are still asked for by the entry that has a project.
+            Stay(seconds(70)),
+            Do(Request),
+            Do(UsageIsExact),
+            Do(Lab("kill heat-engine-2")),
+            ENGINE_2_DOWN,
+            Do(Lab("start heat-engine-2")),
+            ENGINE_2_UP,
+        ],
+        may: &[],
+        after: &["restart heat-api"],
+    },
+    Scenario {
+        name: "unknown-project",
+        what: "Keystone does not know the project: neither caches nor usage, where Nova would say that nothing was used",
+        tenant: Tenant { project: "unknown", starts_ready: false, ..Tenant::USUAL },
+        steps: &[
+            See(
+                SOON,
+                &[
+                    Condition("CachesHealthy", "Unknown", "ProjectNotFound"),
+                    Condition(USAGE, "Unknown", "ProjectNotFound"),
+                    Condition("Stalled", "True", "ProjectNotFound"),
+                    Condition("Ready", "Unknown", "ProjectNotFound"),
+                    UP,
+                    Summary("2/2"),
+                    Event("ObservationFailed", "caches, usage: ProjectNotFound"),
+                ],
+            ),
             Stay(seconds(40)),
         ],
         may: &[],

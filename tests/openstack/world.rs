@@ -72,8 +72,8 @@ impl World {
         self.namespace = self.control_plane.namespace(scenario.name).await?;
         self.logins = self.logins()?;
         let record = Record::start(&self.control_plane.client().await?, &self.namespace);
-        let clouds = json!({"clouds": {"openstack": self.lab.cloud(tenant.cloud)?}}).to_string();
-        self.write_secret(&clouds).await?;
+        let clouds = json!({"openstack": self.lab.cloud(tenant.cloud)?, "system": self.lab.cloud("system")?});
+        self.write_secret(&json!({"clouds": clouds}).to_string()).await?;
         self.control_plane.apply_yaml(Some(&self.namespace), &manifest(tenant, &project)).await?;
         Ok(record)
     }
@@ -105,6 +105,11 @@ impl World {
                 ensure!(cloud.contains(from), "the Secret does not have {from}");
                 let cloud = cloud.replace(from, to);
                 self.write_secret(&format!("{{\"clouds\": {{\"openstack\": {cloud}}}}}")).await
+            }
+            Action::EnginesBy(entry) => {
+                let patch = json!({"spec": {"probes": {"engines": {"cloudName": entry}}}});
+                self.tenants().await?.patch(NAME, &PatchParams::default(), &Patch::Merge(patch)).await?;
+                Ok(())
             }
             Action::RestartOperator => self.start_operator(self.clock).await,
             Action::Request => self.request().await,

@@ -61,6 +61,10 @@ engine_configuration() { # ENGINE WORKERS
     "${1##*-}" "$LOGS/$1.log" "$2" >"$CONF/$1.conf"
 }
 for name in heat-engine-1 heat-engine-2; do engine_configuration $name 1; done
+policy() { # BOOLEAN: whether heat-api goes by Heat's newer default policy, which shows engines to the system's people
+  printf '[oslo_policy]\nenforce_new_defaults = %s\nenforce_scope = %s\n' "$1" "$1" >"$CONF/heat-api.conf"
+}
+policy false
 cat >"$CONF/nova.conf" <<E
 [DEFAULT]
 $broker

@@ -26,6 +26,10 @@ USERS = {
     "leaver": ("leaver-secret", {"admin": "admin"}),
 }
 CREDENTIALS = ("operator", "leaver")
+# Its user also has roles on the whole system, and an entry `system` in clouds.yaml.
+SYSTEM = ("operator", ("admin", "reader"))
+# What projects.json calls `unknown`: Keystone has no such project.
+UNKNOWN = "f" * 32
 
 
 def keystone(url, user, password, project):
@@ -53,6 +57,9 @@ def seed(url, heat_port, nova_port, dcs_url, data):
                 admin.roles.grant(roles[role], user=users[name], project=projects[project])
         elif name == "changing":
             admin.users.update(users[name], password=password, enabled=True)
+    watcher, grants = SYSTEM
+    for role in grants:
+        admin.roles.grant(roles[role], user=users[watcher], system="all")
     endpoints(admin, "heat", "orchestration", f"http://127.0.0.1:{heat_port}/v1/$(tenant_id)s")
     endpoints(admin, "nova", "compute", f"http://127.0.0.1:{nova_port}/v2.1")
     endpoints(admin, "dcs", "dcs", f"{dcs_url}/v1.0/$(tenant_id)s")
@@ -65,10 +72,13 @@ def seed(url, heat_port, nova_port, dcs_url, data):
         entries[f"{name}-ac"] = {"auth_type": "v3applicationcredential", "auth": {
             "auth_url": url, "application_credential_id": kept["id"],
             "application_credential_secret": kept["secret"]}}
+    entries["system"] = {"auth_type": "password", "auth": {
+        "auth_url": url, "username": watcher, "password": USERS[watcher][0], "user_domain_name": "Default",
+        "system_scope": "all"}}
     # JSON is YAML.
     clouds = {"clouds": {name: entry | {"region_name": "RegionOne"} for name, entry in entries.items()}}
     write(data / "clouds.yaml", clouds)
-    write(data / "projects.json", {name: project.id for name, project in projects.items()})
+    write(data / "projects.json", {name: project.id for name, project in projects.items()} | {"unknown": UNKNOWN})
 
 
 def endpoints(admin, name, kind, url):

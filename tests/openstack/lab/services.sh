@@ -40,7 +40,10 @@ start() {
   heat-engine-*)
     openstack "$1" heat.cmd.engine heat-engine --config-file "$CONF/heat.conf" --config-file "$CONF/$1.conf"
     ;;
-  heat-api) openstack heat-api heat.cmd.api heat-api --config-file "$CONF/heat.conf" --log-file "$LOGS/heat-api.log" ;;
+  heat-api)
+    openstack heat-api heat.cmd.api heat-api --config-file "$CONF/heat.conf" --config-file "$CONF/heat-api.conf" \
+      --log-file "$LOGS/heat-api.log"
+    ;;
   nova-api) openstack nova-api nova.cmd.api nova-api --config-file "$CONF/nova.conf" ;;
   *) say "no service $1" && return 1 ;;
   esac
