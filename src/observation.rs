@@ -60,6 +60,17 @@ pub enum Outcome<T> {
     Failed(Failure),
 }
 
+impl<T> Outcome<T> {
+    /// The same end of a look at something else.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Outcome<U> {
+        match self {
+            Self::Seen(seen) => Outcome::Seen(change(seen)),
+            Self::NotOffered => Outcome::NotOffered,
+            Self::Failed(failure) => Outcome::Failed(failure),
+        }
+    }
+}
+
 /// The project's cache instances as DCS counts them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caches {

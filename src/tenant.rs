@@ -203,11 +203,12 @@ impl Tenant {
         let before = self.cloud.replace(cloud.clone());
         if !before.as_ref().is_some_and(|before| Arc::ptr_eq(before, cloud)) {
             self.bad_in_row = [0; 2];
-        }
-        if before.as_ref().is_some_and(|before| !Arc::ptr_eq(before, cloud)) {
-            self.leave_engines();
-            self.caches.reset(now);
-            self.usage.reset(now);
+            // Nothing is under way for a tenant that had no cloud.
+            if before.is_some() {
+                self.leave_engines();
+                self.caches.reset(now);
+                self.usage.reset(now);
+            }
         }
         self.missing = None;
     }
@@ -241,8 +242,9 @@ impl Tenant {
         if failure.transient && self.engines.is_some() {
             return None;
         }
-        self.engines = None;
-        (self.engines_seen, self.engines_counted, self.engines_too_old) = (0, 0, 0);
+        let missing = self.engines_missing;
+        self.leave_engines();
+        self.engines_missing = missing;
         Some(Look::Failed(failure, times.saturating_add(1)))
     }
 

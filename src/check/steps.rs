@@ -204,14 +204,11 @@ async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session)
         _ => None,
     };
     let session = own.as_ref().unwrap_or(session);
-    match probe::outcome(session, probe::engines::ask(session, deadline, Timestamp::now()).await) {
-        Outcome::Seen(answer) => {
-            let answers = EngineAnswers::default().and(Outcome::Seen(answer), Timestamp::now());
-            Outcome::Seen(Engines { answers: Arc::new(answers), seen: 0 })
-        }
-        Outcome::NotOffered => Outcome::NotOffered,
-        Outcome::Failed(failure) => Outcome::Failed(failure),
-    }
+    let asked = probe::engines::ask(session, deadline, Timestamp::now()).await;
+    probe::outcome(session, asked).map(|answer| {
+        let answers = EngineAnswers::default().and(Outcome::Seen(answer), Timestamp::now());
+        Engines { answers: Arc::new(answers), seen: 0 }
+    })
 }
 
 async fn own_session(
