@@ -171,7 +171,7 @@ fn major_minor() -> (&'static str, &'static str) {
     (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
 }
 
-fn wait_with_progress(child: &mut Child, started: Instant) -> Result<ExitStatus> {
+pub(crate) fn wait_with_progress(child: &mut Child, started: Instant) -> Result<ExitStatus> {
     const EVERY: Duration = Duration::from_secs(10);
     let mut next = EVERY;
     loop {
@@ -197,7 +197,7 @@ fn install(staging: &Path, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn remove_if_present(directory: &Path) -> Result<()> {
+pub(crate) fn remove_if_present(directory: &Path) -> Result<()> {
     match fs::remove_dir_all(directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("remove {}", directory.display()))
@@ -208,7 +208,7 @@ fn remove_if_present(directory: &Path) -> Result<()> {
 
 /// Writes to the real standard error: what goes through `eprintln!` is captured by the test harness,
 /// and three silent minutes look like a hang.
-fn say(message: &str) {
+pub(crate) fn say(message: &str) {
     // Nobody to tell if standard error is closed.
     let _ = writeln!(io::stderr(), "testkit: {message}");
 }

@@ -5,3 +5,4 @@ pub mod cloud;
 pub mod control_plane;
 pub mod operator;
 pub mod recorded;
+pub mod tools;

@@ -1,0 +1,110 @@
+//! Programs that tests run and that are built from pinned Go modules below `testkit/tools`, once: Helm, and others.
+
+use std::{
+    env,
+    fs::{self, File, TryLockError},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    io,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use crate::assets::{remove_if_present, say, wait_with_progress};
+
+/// Helm.
+///
+/// # Errors
+/// It cannot be built.
+pub fn helm() -> Result<PathBuf> {
+    go_tool("helm", &["tool"], "helm")
+}
+
+/// Builds the packages of the module `testkit/tools/MODULE`, unless that has been done for the very same files, and
+/// returns the program. Blocks, for minutes where nothing is cached. The programs are kept below the user's cache
+/// directory.
+///
+/// # Errors
+/// There is no Go, or the module does not build: the error has the compiler's output.
+pub fn go_tool(module: &str, packages: &[&str], program: &str) -> Result<PathBuf> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(module);
+    let cache = cache()?;
+    let directory = cache.join(format!("{module}-{:016x}", digest(&sources)?));
+    let built = directory.join(program);
+    if built.is_file() {
+        return Ok(built);
+    }
+    fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
+    // Several test binaries may want the same program.
+    let lock = File::create(cache.join(format!(".{module}.lock")))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => lock.lock()?,
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    if !built.is_file() {
+        // Under the lock nobody else builds: whatever is here was left behind by a process that was killed.
+        let staging = cache.join(format!(".{module}"));
+        remove_if_present(&staging)?;
+        fs::create_dir_all(&staging)?;
+        build(&sources, packages, &staging)?;
+        remove_if_present(&directory)?;
+        fs::rename(&staging, &directory)?;
+    }
+    ensure!(built.is_file(), "{} makes no {program}", sources.display());
+    Ok(built)
+}
+
+fn build(sources: &Path, packages: &[&str], into: &Path) -> Result<()> {
+    let log = into.join("go-install.log");
+    let output = File::create(&log)?;
+    let mut go = Command::new("go")
+        .args(["install", "-trimpath", "-ldflags", "-s -w"])
+        .args(packages)
+        .current_dir(sources)
+        .env("CGO_ENABLED", "0")
+        .env("GOFLAGS", "-buildvcs=false")
+        .env("GOWORK", "off")
+        .env("GOBIN", into)
+        // go install refuses GOBIN when it cross-compiles.
+        .env_remove("GOOS")
+        .env_remove("GOARCH")
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .spawn()
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => anyhow!("no go to build {} with: install Go 1.26 or newer", sources.display()),
+            _ => anyhow!(error).context("run go"),
+        })?;
+    say(&format!("building {} from Go modules, once", sources.display()));
+    let status = wait_with_progress(&mut go, Instant::now())?;
+    if !status.success() {
+        bail!("go install in {} failed, {status}:\n{}", sources.display(), fs::read_to_string(&log).unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// The user's cache directory, `XDG_CACHE_HOME` or `~/.cache`, and ours in it.
+fn cache() -> Result<PathBuf> {
+    let caches = match env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
+        Some(caches) => caches.into(),
+        None => env::home_dir().context("no home directory: set XDG_CACHE_HOME")?.join(".cache"),
+    };
+    Ok(caches.join("cloudtenant-operator/tools"))
+}
+
+/// Changes with any file of the module.
+fn digest(module: &Path) -> Result<u64> {
+    let mut files: Vec<_> = fs::read_dir(module)
+        .with_context(|| format!("read {}", module.display()))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<_>>()?;
+    files.sort();
+    let mut hasher = DefaultHasher::new();
+    for file in files.iter().filter(|file| file.is_file()) {
+        (file.file_name(), fs::read(file)?).hash(&mut hasher);
+    }
+    Ok(hasher.finish())
+}
