@@ -81,7 +81,11 @@ fn build(sources: &Path, packages: &[&str], into: &Path) -> Result<()> {
     say(&format!("building {} from Go modules, once", sources.display()));
     let status = wait_with_progress(&mut go, Instant::now())?;
     if !status.success() {
-        bail!("go install in {} failed, {status}:\n{}", sources.display(), fs::read_to_string(&log).unwrap_or_default());
+        bail!(
+            "go install in {} failed, {status}:\n{}",
+            sources.display(),
+            fs::read_to_string(&log).unwrap_or_default()
+        );
     }
     Ok(())
 }
