@@ -57,7 +57,7 @@
 {{- define "cloudtenant-operator.cloudProxies" -}}
 {{- $entries := list -}}
 {{- range .Values.cloudProxies -}}
-{{- $entries = append $entries (printf "%s=%s" .host .url) -}}
+{{- $entries = append $entries (printf "%s=%s" .host (trimSuffix "/" .url)) -}}
 {{- end -}}
 {{- join "," $entries -}}
 {{- end -}}
@@ -121,7 +121,8 @@ readOnlyRootFilesystem: true
 {{- $selector := dict "matchLabels" (include "cloudtenant-operator.selectorLabels" . | fromYaml) -}}
 {{- $constraints := list -}}
 {{- range .Values.topologySpreadConstraints -}}
-{{- $constraints = append $constraints (merge (dict) . (dict "labelSelector" $selector)) -}}
+{{- /* Not merged: a selector that is given is meant as a whole. */ -}}
+{{- $constraints = append $constraints (hasKey . "labelSelector" | ternary . (set (deepCopy .) "labelSelector" $selector)) -}}
 {{- else -}}
 {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" -}}
 {{- $constraints = append $constraints (dict "maxSkew" 1 "topologyKey" . "whenUnsatisfiable" "ScheduleAnyway" "labelSelector" $selector) -}}
