@@ -2,10 +2,11 @@
 
 use std::{fs, path::Path};
 
+use serde_json::Value;
 use tempfile::TempDir;
 use testkit::tools;
 
-use crate::helm::{by_identity, cases, chart, helm, objects, render, render_case, run};
+use crate::helm::{by_identity, cases, chart, helm, objects, read, render, render_case, run};
 
 fn lint(chart: &Path, values: Option<&Path>) -> Result<String, String> {
     let mut args = vec!["lint", "--strict", chart.to_str().unwrap()];
@@ -106,10 +107,33 @@ fn every_object_has_the_labels_of_the_chart() {
 
 #[test]
 fn every_version_is_the_same() {
-    let chart: serde_json::Value =
-        serde_saphyr::from_str(&crate::helm::read("charts/cloudtenant-operator/Chart.yaml")).unwrap();
+    let chart: Value = serde_saphyr::from_str(&read("charts/cloudtenant-operator/Chart.yaml")).unwrap();
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
     let image = format!("ghcr.io/cloudtenant/cloudtenant-operator:{}", env!("CARGO_PKG_VERSION"));
     assert!(chart["annotations"]["artifacthub.io/images"].as_str().unwrap().contains(&image));
     assert!(render("").unwrap().contains(&format!("image: {image}\n")));
+}
+
+/// Alerts and dashboards have templates of their own, which are not Helm's.
+#[test]
+fn alerts_and_dashboard_go_through_as_they_are() {
+    const VALUES: &str = "monitoring: { prometheusRule: { enabled: true }, dashboard: { enabled: true } }";
+    let directory = copy();
+    let chart = directory.path().join("cloudtenant-operator");
+    let go_through = || {
+        let rendered = helm(&["template", "x", chart.to_str().unwrap(), "--values", "-"], VALUES).unwrap();
+        let rendered = objects(&rendered);
+        let of_kind = |kind: &str| rendered.iter().find(|object| object["kind"] == kind).unwrap();
+        let alerts = fs::read_to_string(chart.join("files/alerts.yaml")).unwrap();
+        assert_eq!(of_kind("PrometheusRule")["spec"], objects(&alerts)[0]);
+        let dashboard = fs::read_to_string(chart.join("files/dashboard.json")).unwrap();
+        let shown = of_kind("ConfigMap")["data"]["x-cloudtenant-operator.json"].as_str().unwrap();
+        assert_eq!(shown.trim(), dashboard.trim());
+        serde_json::from_str::<Value>(shown).unwrap();
+    };
+    go_through();
+    let alerts = "groups: [{ name: a, rules: [{ alert: A, expr: up, annotations: { b: '{{ $labels.name }}' } }] }]\n";
+    fs::write(chart.join("files/alerts.yaml"), alerts).unwrap();
+    fs::write(chart.join("files/dashboard.json"), "{ \"legendFormat\": \"{{name}} {{`\" }\n").unwrap();
+    go_through();
 }

@@ -6,6 +6,7 @@
 
 mod generated;
 mod helm;
+mod lifecycle;
 mod lint;
 mod manifests;
 mod refused;

@@ -1,6 +1,6 @@
 //! A wrong value is refused, and the message says which one and what is wrong.
 
-use crate::helm::render;
+use crate::helm::{chart, helm, render};
 
 /// What is set, and what the message says.
 const REFUSED: &[(&str, &[&str])] = &[
@@ -25,7 +25,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("imagePullSecrets: [registry]", &["/imagePullSecrets/0", "want object"]),
     ("log: { format: xml }", &["/log/format", "'text', 'json'"]),
     ("log: { level: '' }", &["/log/level", "minLength"]),
-    ("listen: { address: localhost }", &["/listen/address", "does not match"]),
+    ("listen: { address: localhost }", &["listen.address", "\"localhost\" is no address"]),
     ("listen: { port: 80 }", &["/listen/port", "minimum"]),
     ("crds: { keep: 'yes' }", &["/crds/keep", "want boolean"]),
     ("rbac: { scope: namespace }", &["/rbac/scope", "'cluster', 'namespaces'"]),
@@ -34,7 +34,9 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("secrets: { watch: 1 }", &["/secrets/watch", "want boolean"]),
     ("serviceAccount: { name: 'A b' }", &["/serviceAccount/name", "does not match"]),
     ("serviceAccount: { annotations: { a: 1 } }", &["/serviceAccount/annotations/a", "want string"]),
-    ("cloudCA: { pem: not a certificate }", &["/cloudCA/pem", "BEGIN CERTIFICATE"]),
+    ("cloudCA: { pem: not a certificate }", &["cloudCA.pem holds no certificate"]),
+    ("cloudCA: { pem: '-----BEGIN PRIVATE KEY----- hidden' }", &["cloudCA.pem holds a private key"]),
+    ("networkPolicy: { apiServer: { cidrs: [10.0.0.1] } }", &["networkPolicy.apiServer.cidrs", "is no CIDR"]),
     ("cloudCA: { secret: { name: x, key: 'a/b' } }", &["/cloudCA/secret/key", "does not match"]),
     ("cloudProxies: [{ host: a }]", &["/cloudProxies/0", "missing property 'url'"]),
     ("cloudProxies: [{ host: 'a,b', url: 'http://p:1' }]", &["/cloudProxies/0/host", "does not match"]),
@@ -56,8 +58,11 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("topologySpreadConstraints: [{ maxSkew: 1 }]", &["/topologySpreadConstraints/0", "missing properties"]),
     ("service: { port: 70000 }", &["/service/port", "maximum"]),
     ("monitoring: { serviceMonitor: { interval: 30 } }", &["/monitoring/serviceMonitor/interval", "want string"]),
-    ("monitoring: { podMonitor: { interval: half an hour } }", &["/monitoring/podMonitor/interval", "does not match"]),
-    ("networkPolicy: { clouds: { cidrs: [cloud.example.com] } }", &["/networkPolicy/clouds/cidrs/0", "does not match"]),
+    ("monitoring: { podMonitor: { interval: half an hour } }", &["monitoring.podMonitor.interval", "is no duration"]),
+    (
+        "networkPolicy: { clouds: { cidrs: [cloud.example.com] } }",
+        &["networkPolicy.clouds.cidrs", "\"cloud.example.com\" is no CIDR"],
+    ),
     ("networkPolicy: { apiServer: { ports: [] } }", &["/networkPolicy/apiServer/ports", "minItems"]),
     ("networkPolicy: { dns: { to: [{ labels: {} }] } }", &["/networkPolicy/dns/to/0", "'labels' not allowed"]),
     ("fullnameOverride: Operator", &["/fullnameOverride", "does not match"]),
@@ -125,4 +130,13 @@ fn what_is_harmless_is_taken() {
     ] {
         render(values).unwrap_or_else(|error| panic!("{values}: {error}"));
     }
+}
+
+#[test]
+fn an_older_kubernetes_is_refused() {
+    let with = |version: &str| helm(&["template", "x", chart().to_str().unwrap(), "--kube-version", version], "");
+    let error = with("1.33.9").unwrap_err();
+    assert!(error.contains(">=1.34.0-0"), "{error}");
+    // As cloud providers name theirs.
+    with("v1.34.0-eks-1234567").unwrap();
 }

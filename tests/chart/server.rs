@@ -10,7 +10,7 @@ use tokio::{sync::OnceCell, time};
 use crate::helm::{NAMESPACE, cases, objects, read, render, render_case, root};
 
 /// The namespaces that the cases name, and the definitions of what others define.
-async fn prepared() -> &'static ControlPlane {
+pub async fn prepared() -> &'static ControlPlane {
     static PREPARED: OnceCell<()> = OnceCell::const_new();
     let control_plane = ControlPlane::shared().await.unwrap();
     PREPARED

@@ -1,4 +1,4 @@
-{{/* What values.schema.json cannot say: values that contradict each other. */}}
+{{/* What values.schema.json cannot say, or not clearly: values that contradict each other, and texts of some form. */}}
 {{- define "cloudtenant-operator.validate" -}}
 {{- $v := .Values -}}
 
@@ -9,6 +9,17 @@
 {{- fail "rbac.namespaces is only for rbac.scope: namespaces: set that, or leave the list empty" -}}
 {{- end -}}
 
+{{- if not (regexMatch "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$" $v.listen.address) -}}
+{{- fail (printf "listen.address: %q is no address, such as 0.0.0.0 or ::" $v.listen.address) -}}
+{{- end -}}
+
+{{- /* The message must not show what may be a key. */ -}}
+{{- if contains "PRIVATE KEY" ($v.cloudCA.pem | default "") -}}
+{{- fail "cloudCA.pem holds a private key: it is for certificates alone" -}}
+{{- end -}}
+{{- if and $v.cloudCA.pem (not (contains "-----BEGIN CERTIFICATE-----" $v.cloudCA.pem)) -}}
+{{- fail "cloudCA.pem holds no certificate: it must have -----BEGIN CERTIFICATE-----" -}}
+{{- end -}}
 {{- $bundles := list -}}
 {{- if $v.cloudCA.pem }}{{ $bundles = append $bundles "cloudCA.pem" }}{{ end -}}
 {{- if $v.cloudCA.configMap.name }}{{ $bundles = append $bundles "cloudCA.configMap.name" }}{{ end -}}
@@ -48,7 +59,23 @@
 {{- fail "monitoring.serviceMonitor and monitoring.podMonitor exclude each other: both would read the same metrics" -}}
 {{- end -}}
 
+{{- range $name := list "serviceMonitor" "podMonitor" -}}
+{{- range $key := list "interval" "scrapeTimeout" -}}
+{{- $given := index $v.monitoring $name $key | default "" -}}
+{{- if not (regexMatch "^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$" $given) -}}
+{{- fail (printf "monitoring.%s.%s: %q is no duration, such as 30s or 1m" $name $key $given) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- with $v.networkPolicy -}}
+{{- range $name, $cidrs := dict "apiServer" .apiServer.cidrs "clouds" .clouds.cidrs -}}
+{{- range $cidrs -}}
+{{- if not (regexMatch "^([0-9]{1,3}(\\.[0-9]{1,3}){3}/([12]?[0-9]|3[0-2])|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*/([1-9]?[0-9]|1[01][0-9]|12[0-8]))$" .) -}}
+{{- fail (printf "networkPolicy.%s.cidrs: %q is no CIDR, such as 198.51.100.0/24" $name .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if .enabled -}}
 {{- if not .apiServer.cidrs -}}
 {{- fail "networkPolicy.apiServer.cidrs names no address: without the API server the operator cannot work. `kubectl get endpointslices kubernetes` shows its addresses" -}}
