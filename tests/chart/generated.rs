@@ -68,7 +68,7 @@ fn readme() -> String {
 Reports the health and the usage of OpenStack tenants as Kubernetes resources.
 
 ```console
-helm install cloudtenant-operator charts/cloudtenant-operator --namespace cloudtenant-system --create-namespace
+helm install cloudtenant-operator charts/cloudtenant-operator --namespace cloudtenant-system --create-namespace --wait
 helm test cloudtenant-operator --namespace cloudtenant-system
 ```
 

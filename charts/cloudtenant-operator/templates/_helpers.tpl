@@ -13,7 +13,7 @@
 {{/* What selects the Pods. It can never be changed in a Deployment. */}}
 {{- define "cloudtenant-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* The labels of the Pods. Those that change with the chart alone would restart them for nothing. */}}
@@ -64,5 +64,5 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* The labels of the test's Pod. It must not be selected as one of the operator's: the Service would lead to it. */}}
 {{- define "cloudtenant-operator.testSelectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}-test
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}

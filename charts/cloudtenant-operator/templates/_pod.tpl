@@ -35,8 +35,8 @@
 - name: CLOUD_PROXIES
   valueFrom:
     secretKeyRef:
-      name: {{ .Values.cloudProxiesSecret.name }}
-      key: {{ .Values.cloudProxiesSecret.key }}
+      name: {{ .Values.cloudProxiesSecret.name | quote }}
+      key: {{ .Values.cloudProxiesSecret.key | quote }}
 {{- else if .Values.cloudProxies }}
 - name: CLOUD_PROXIES
   value: {{ include "cloudtenant-operator.cloudProxies" . | quote }}
@@ -99,15 +99,15 @@ readOnlyRootFilesystem: true
   {{- with .Values.cloudCA }}
   {{- if .secret.name }}
   secret:
-    secretName: {{ .secret.name }}
+    secretName: {{ .secret.name | quote }}
     items:
-      - key: {{ .secret.key }}
+      - key: {{ .secret.key | quote }}
         path: ca.crt
   {{- else }}
   configMap:
-    name: {{ .configMap.name | default (printf "%s-cloud-ca" (include "cloudtenant-operator.fullname" $)) }}
+    name: {{ .configMap.name | default (printf "%s-cloud-ca" (include "cloudtenant-operator.fullname" $)) | quote }}
     items:
-      - key: {{ if .configMap.name }}{{ .configMap.key }}{{ else }}ca.crt{{ end }}
+      - key: {{ ternary .configMap.key "ca.crt" (not (empty .configMap.name)) | quote }}
         path: ca.crt
   {{- end }}
   {{- end }}
