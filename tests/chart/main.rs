@@ -9,6 +9,7 @@ mod helm;
 mod lifecycle;
 mod lint;
 mod manifests;
+mod program;
 mod refused;
 mod rights;
 mod server;
