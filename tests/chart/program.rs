@@ -73,10 +73,10 @@ async fn the_operator_gets_ready_and_helm_test_succeeds() {
     let control_plane = prepared().await;
     let mut installed = Vec::new();
     for (name, values) in [
-        ("agent-wide", "{ fullnameOverride: agent-wide }"),
+        ("agent-wide", "{ crds: { enabled: false }, fullnameOverride: agent-wide }"),
         (
             "agent-narrow",
-            "{ fullnameOverride: agent-narrow, rbac: { scope: namespaces, namespaces: [web, archive] },
+            "{ crds: { enabled: false }, fullnameOverride: agent-narrow, rbac: { scope: namespaces, namespaces: [web, archive] },
                secrets: { watch: true }, log: { level: 'info,cloudtenant_operator=debug', format: json },
                cloudCA: { configMap: { name: authorities } },
                cloudProxies: [{ host: a.example.com, url: 'http://[2001:db8::1]:3128/' },
@@ -84,6 +84,7 @@ async fn the_operator_gets_ready_and_helm_test_succeeds() {
                               { host: '*', url: 'http://192.0.2.1:3128' }] }",
         ),
     ] {
+        // The definition is there, and is tests/chart/lifecycle.rs' to install.
         let yaml = render(values).unwrap();
         control_plane.apply_yaml(None, &yaml).await.unwrap();
         let rendered = objects(&yaml);

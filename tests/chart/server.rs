@@ -150,12 +150,13 @@ async fn rbac_lets_the_operator_do_what_it_needs_and_no_more() {
         "get leases.coordination.k8s.io/RELEASE in web",
         "get pods in cloudtenant-system",
     ];
-    let namespaces = "{ rbac: { scope: namespaces, namespaces: [web, archive] }, secrets: { watch: true }";
+    let namespaces =
+        "{ crds: { enabled: false }, rbac: { scope: namespaces, namespaces: [web, archive] }, secrets: { watch: true }";
     let control_plane = prepared().await;
     for (release, values, may_do, may_not) in [
         (
             "wide",
-            "{ fullnameOverride: wide }".to_owned(),
+            "{ crds: { enabled: false }, fullnameOverride: wide }".to_owned(),
             [&everywhere[..], &lease, &in_web].concat(),
             [&never[..], &watching].concat(),
         ),
