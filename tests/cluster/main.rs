@@ -12,3 +12,6 @@ mod rights;
 mod stop;
 mod trouble;
 mod validation;
+#[path = "../gitops/verdict.rs"]
+mod verdict;
+mod witness;
