@@ -1,5 +1,7 @@
 //! Programs that tests run and that are built from pinned Go modules below `testkit/tools`, once: Helm, and others.
 
+mod gitops;
+
 use std::{
     env,
     fs::{self, File, TryLockError},
@@ -11,6 +13,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+
+pub use gitops::{Health, Judge, Verdicts, gitops};
 
 use crate::assets::{remove_if_present, say, wait_with_progress};
 
