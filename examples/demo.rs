@@ -14,8 +14,11 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use cloudtenant_operator::{
     api::{CloudTenant, crd_yaml},
-    controller,
+    context::Settings,
+    controller::Operator,
+    leader::Mandate,
     metrics::Metrics,
+    roster::Roster,
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -76,10 +79,10 @@ async fn tour(screen: &Screen, keep: bool, shutdown: &CancellationToken) -> Resu
     }
     demo.furnish(&cloud).await?;
     let config = demo.control_plane.service_account_config(ACCOUNT.namespace, ACCOUNT.name).await?;
-    let metrics = Arc::new(Metrics::new());
-    let operator =
-        controller::Operator::new(Client::try_from(config)?, None, "demo".to_owned(), metrics, shutdown.clone());
-    let operator = tokio::spawn(operator.run(|| {}));
+    let settings = Settings { instance: "demo".to_owned(), ..Settings::default() };
+    let operator = Operator::new(Client::try_from(config)?, settings, Arc::new(Metrics::new()), Roster::default());
+    let stop = shutdown.clone();
+    let operator = tokio::spawn(async move { operator.run(Mandate::unlimited(), || {}, stop).await });
     demo.kubectl(&format!("wait --for=condition=Ready ct/{TENANT} ct/payments ct/sessions --timeout=60s")).await?;
     demo.kubectl("get cloudtenants").await?;
     screen.say("The engines are the cloud's: every tenant sees the same two. caches-only.yaml does not ask for them,");

@@ -11,6 +11,7 @@ pub use report::Report;
 
 use crate::{
     api::{CloudTenantStatus, condition_type as ty},
+    cloud::Network,
     condition,
     observation::Failure,
     secrets::Texts,
@@ -25,6 +26,8 @@ pub struct Subject {
     pub target: Target,
     /// The Secret's content, or why it cannot be had.
     pub secret: Result<Texts, Failure>,
+    /// How the cloud is reached.
+    pub network: Network,
 }
 
 /// How a step ended.

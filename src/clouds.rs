@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
-    cloud::{CloudConfig, ConfigError, Session},
+    cloud::{CloudConfig, ConfigError, Network, Session},
     identity::TenantName,
     metrics::Metrics,
 };
@@ -36,6 +36,7 @@ pub struct Cloud {
 #[derive(Debug)]
 pub struct Clouds {
     open: Mutex<HashMap<Arc<CloudConfig>, Arc<Cloud>>>,
+    network: Network,
     metrics: Arc<Metrics>,
     wake: Wake,
 }
@@ -43,8 +44,8 @@ pub struct Clouds {
 impl Clouds {
     /// None yet. `wake` is told whom the engines' answers concern.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, wake: Wake) -> Self {
-        Self { open: Mutex::default(), metrics, wake }
+    pub fn new(network: Network, metrics: Arc<Metrics>, wake: Wake) -> Self {
+        Self { open: Mutex::default(), network, metrics, wake }
     }
 
     /// The cloud that this entry describes, the same one for equal entries.
@@ -58,7 +59,7 @@ impl Clouds {
         }
         let cloud = Arc::new(Cloud {
             config: config.clone(),
-            session: Session::new(config.clone(), self.metrics.clone())?,
+            session: Session::new(config.clone(), &self.network, self.metrics.clone())?,
             engines: engines::EnginesTask::new(self.wake.clone()),
         });
         open.insert(config.clone(), cloud.clone());

@@ -10,12 +10,27 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    cloud::Network,
     clouds::{Clouds, Wake},
+    leader::Mandate,
     metrics::Metrics,
     secrets::Secrets,
     tenant::Tenant,
     writer::Writer,
 };
+
+/// What an operator is told by whoever installs it.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The namespaces whose CloudTenants are looked at; all if empty.
+    pub namespaces: Vec<String>,
+    /// Secrets may be watched, and are not only read where a CloudTenant names them.
+    pub watch_secrets: bool,
+    /// This process, in events.
+    pub instance: String,
+    /// How clouds are reached.
+    pub network: Network,
+}
 
 /// What every pass needs.
 pub struct Context {
@@ -39,15 +54,16 @@ impl Context {
     #[must_use]
     pub fn new(
         client: &Client,
-        instance: &str,
+        settings: &Settings,
+        mandate: Mandate,
         metrics: Arc<Metrics>,
         wake: Wake,
         shutdown: CancellationToken,
     ) -> Self {
         Self {
-            clouds: Clouds::new(metrics.clone(), wake.clone()),
-            secrets: Secrets::new(client.clone()),
-            writer: Writer::new(client.clone(), instance, metrics.clone()),
+            clouds: Clouds::new(settings.network.clone(), metrics.clone(), wake.clone()),
+            secrets: Secrets::new(client.clone(), settings.watch_secrets),
+            writer: Writer::new(client.clone(), &settings.instance, metrics.clone(), mandate),
             metrics,
             wake,
             shutdown,

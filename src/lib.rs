@@ -11,6 +11,9 @@
 //! Only the stations marked I/O know HTTP, tokio or a Kubernetes client. Beside the line stands one thing: Heat's
 //! list of engines belongs to the cloud and not to the tenant, so [`clouds`] keeps one task for each credential
 //! that asks for it, and the tenants' passes read its latest answers.
+//!
+//! Around it, [`run`] is the process' life: the CRD is checked ([`schema`]), the Lease is waited for ([`leader`]), and
+//! the [`controller`] runs while it is held.
 
 pub mod api;
 pub mod check;
@@ -22,15 +25,22 @@ pub mod controller;
 pub mod event;
 pub mod failure;
 pub mod identity;
+pub mod leader;
 pub mod metrics;
 pub mod observation;
 pub mod observe;
 pub mod probe;
 pub mod reconcile;
+pub mod rights;
+pub mod roster;
+pub mod run;
 pub mod schedule;
+pub mod schema;
+pub mod secret_watch;
 pub mod secrets;
 pub mod server;
 pub mod status;
 pub mod target;
 pub mod tenant;
+pub mod verify;
 pub mod writer;

@@ -1,14 +1,22 @@
 //! The command line: arguments, telemetry, wiring, shutdown. The only place that exits.
 
-use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet, io::IsTerminal as _, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use cloudtenant_operator::{
     api,
     check::{Report, Subject},
-    controller::Operator,
+    cloud::{Network, ProxyRule},
+    context::Settings,
+    leader::Elector,
     metrics::Metrics,
+    rights::Duties,
+    roster::Roster,
+    run::Process,
     server,
 };
 use kube::{Client, Config};
@@ -25,9 +33,6 @@ const COULD_NOT_SEE: u8 = 2;
 
 /// `EX_USAGE` of sysexits.h.
 const WRONG_USAGE: u8 = 64;
-
-/// How long the passes that are under way may take to end after SIGTERM.
-const GRACE: Duration = Duration::from_secs(4);
 
 /// Reports the health and the usage of OpenStack tenants as Kubernetes resources.
 #[derive(Debug, Parser)]
@@ -47,6 +52,81 @@ enum Command {
     Check(Check),
     /// Prints the CustomResourceDefinition as YAML.
     Crd,
+    /// Tells whether an installed operator is ready and its account has the rights that it needs, and no others.
+    ///
+    /// Run it as the operator's account, with the operator's environment, as `helm test` does. Exit status: 0 or 1.
+    Verify(Verify),
+}
+
+#[derive(Debug, clap::Args)]
+struct Verify {
+    /// Where the operator serves /readyz, such as http://cloudtenant-operator:8080.
+    #[arg(long)]
+    url: String,
+    #[command(flatten)]
+    duties: DutyArguments,
+}
+
+/// What the rights of the operator's account depend on.
+#[derive(Debug, clap::Args)]
+struct DutyArguments {
+    /// A namespace whose CloudTenants are looked at; may be repeated. All namespaces if not given.
+    #[arg(long = "namespace", env = "WATCH_NAMESPACE", value_delimiter = ',')]
+    namespaces: Vec<String>,
+    /// Watch Secrets, so that a changed one acts within seconds. Needs the right to list all Secrets there.
+    #[arg(long, env = "WATCH_SECRETS", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    watch_secrets: bool,
+    /// Work only while holding a Lease, so that several replicas may run.
+    #[arg(long, env = "LEADER_ELECTION", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    leader_election: bool,
+    /// The Lease's name.
+    #[arg(long, env = "LEASE_NAME", default_value = "cloudtenant-operator")]
+    lease_name: String,
+    /// The Lease's namespace; that of the account or the kubeconfig if not given.
+    #[arg(long, env = "POD_NAMESPACE")]
+    lease_namespace: Option<String>,
+}
+
+impl DutyArguments {
+    fn namespaces(&self) -> Vec<String> {
+        let names = self.namespaces.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+        names.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Namespace and name.
+    fn lease(&self, client: &Client) -> Option<(String, String)> {
+        let namespace = || self.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+        self.leader_election.then(|| (namespace(), self.lease_name.clone()))
+    }
+
+    fn read(&self, client: &Client) -> Duties {
+        Duties { namespaces: self.namespaces(), watches_secrets: self.watch_secrets, lease: self.lease(client) }
+    }
+}
+
+/// How clouds are reached. The Kubernetes API is not.
+#[derive(Debug, clap::Args)]
+struct NetworkArguments {
+    /// A file of certificate authorities (PEM) that are trusted for clouds, besides the system's.
+    #[arg(long, env = "CLOUD_CA_FILE")]
+    cloud_ca_file: Option<PathBuf>,
+    /// Proxies by host of the cloud: HOST=URL, where HOST is a name, *.suffix, or *. The first that fits counts.
+    /// If none is given, those of HTTPS_PROXY, HTTP_PROXY and NO_PROXY count.
+    #[arg(long, env = "CLOUD_PROXIES", value_delimiter = ',', hide_env_values = true)]
+    cloud_proxies: Vec<String>,
+}
+
+impl NetworkArguments {
+    fn read(&self) -> anyhow::Result<Network> {
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).with_context(|| format!("--cloud-ca-file {}", path.display()))
+        };
+        let authorities = self.cloud_ca_file.as_ref().map(read).transpose()?;
+        // Not by clap, which would repeat a wrong value, and with it a password.
+        let rules = self.cloud_proxies.iter().filter(|rule| !rule.trim().is_empty()).map(|rule| rule.parse());
+        let rules = rules.collect::<Result<Vec<ProxyRule>, _>>().context("--cloud-proxies")?;
+        Network::new(authorities.as_deref(), rules).context("--cloud-ca-file")
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -69,6 +149,8 @@ struct Check {
     /// How it is told.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
+    #[command(flatten)]
+    network: NetworkArguments,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -79,9 +161,10 @@ enum Output {
 
 #[derive(Debug, clap::Args)]
 struct Run {
-    /// The namespace whose CloudTenants are looked at; all namespaces if not given.
-    #[arg(long, env = "WATCH_NAMESPACE")]
-    namespace: Option<String>,
+    #[command(flatten)]
+    duties: DutyArguments,
+    #[command(flatten)]
+    network: NetworkArguments,
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -91,7 +174,7 @@ struct Run {
     /// How it is logged.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
-    /// The name of this process in events.
+    /// The name of this process, in events and in the Lease: no other process may have it.
     #[arg(long, env = "POD_NAME", default_value = "cloudtenant-operator")]
     instance: String,
 }
@@ -118,6 +201,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => (run(&arguments).map(|()| 0), 1),
         Command::Check(arguments) => (check(&arguments), WRONG_USAGE),
         Command::Crd => (print_crd().map(|()| 0), 1),
+        Command::Verify(arguments) => (verify(&arguments), 1),
     };
     done.unwrap_or_else(|error| {
         eprintln!("cloudtenant-operator: {error:#}");
@@ -128,12 +212,12 @@ fn main() -> ExitCode {
 
 fn check(arguments: &Check) -> anyhow::Result<u8> {
     tokio::runtime::Runtime::new()?.block_on(async {
+        let network = arguments.network.read()?;
         let subject = match (&arguments.file, &arguments.clouds, &arguments.name) {
-            (Some(file), Some(clouds), _) => Subject::from_files(file, clouds, arguments.cacert.as_deref())?,
+            (Some(file), Some(clouds), _) => Subject::from_files(file, clouds, arguments.cacert.as_deref(), network)?,
             (_, _, Some(name)) => {
                 let found = async {
-                    let client = Client::try_default().await.context("no way to the Kubernetes API")?;
-                    Subject::from_cluster(client, arguments.namespace.as_deref(), name).await
+                    Subject::from_cluster(client().await?, arguments.namespace.as_deref(), name, network).await
                 };
                 match found.await {
                     Ok(subject) => subject,
@@ -179,32 +263,54 @@ fn run(arguments: &Run) -> anyhow::Result<()> {
 async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     tokio::spawn(signalled(shutdown.clone())?);
-    let mut config = Config::infer().await.context("no way to the Kubernetes API")?;
-    // A call that hangs or that the API server refuses for now is ours to try again, and not for minutes.
-    config.default_retry = false;
-    config.connect_timeout = Some(Duration::from_secs(10));
-    let client = Client::try_from(config)?;
+    let network = arguments.network.read()?;
+    let client = client().await?;
+    let elector = arguments
+        .duties
+        .lease(&client)
+        .map(|(namespace, name)| Elector::new(client.clone(), &namespace, &name, &arguments.instance));
     let listener =
         TcpListener::bind(arguments.listen).await.with_context(|| format!("--listen {}", arguments.listen))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %listener.local_addr()?, "started");
-    let metrics = Arc::new(Metrics::new());
+    let roster = Roster::default();
+    let metrics = Arc::new(Metrics::with_tenants(roster.clone()));
     let readiness = server::Readiness::default();
-    let server = tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone(), shutdown.clone()));
-    let operator =
-        Operator::new(client, arguments.namespace.clone(), arguments.instance.clone(), metrics, shutdown.clone());
-    let mut operator = tokio::spawn(operator.run(move || readiness.ready()));
+    let settings = Settings {
+        namespaces: arguments.duties.namespaces(),
+        watch_secrets: arguments.duties.watch_secrets,
+        instance: arguments.instance.clone(),
+        network,
+    };
+    let stopped = CancellationToken::new();
+    let served = server::serve(listener, metrics.clone(), readiness.clone(), stopped.clone());
+    let mut server = tokio::spawn(served);
+    let process = Process::new(client, settings, metrics, roster, readiness, shutdown);
     tokio::select! {
-        ended = &mut operator => ended.context("the controller broke off")?,
-        () = shutdown.cancelled() => {
-            // Passes stop waiting at once; a write that is under way may end.
-            if tokio::time::timeout(GRACE, &mut operator).await.is_err() {
-                tracing::warn!("passes were still under way");
-            }
-        }
-        ended = server => ended?.context("the server for /metrics broke off")?,
+        ended = tokio::spawn(process.run(elector)) => ended.context("the controller broke off")?,
+        ended = &mut server => ended?.context("the server for /metrics broke off")?,
     }
+    stopped.cancel();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The way to the Kubernetes API: never by the proxies of the environment, which are for clouds.
+async fn client() -> anyhow::Result<Client> {
+    let mut config = Config::infer().await.context("no way to the Kubernetes API")?;
+    config.proxy_url = None;
+    // A call that hangs or that the API server refuses for now is ours to try again, and not for minutes.
+    config.default_retry = false;
+    config.connect_timeout = Some(Duration::from_secs(10));
+    Ok(Client::try_from(config)?)
+}
+
+fn verify(arguments: &Verify) -> anyhow::Result<u8> {
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let client = client().await?;
+        let duties = arguments.duties.read(&client);
+        let fine = cloudtenant_operator::verify::verify(client, &arguments.url, &duties, |line| println!("{line}"));
+        Ok(u8::from(!fine.await?))
+    })
 }
 
 fn signalled(shutdown: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {

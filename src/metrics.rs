@@ -1,4 +1,9 @@
-//! What Prometheus reads. Labels come from closed sets: no ids, no names of hosts or tenants.
+//! What Prometheus reads. Labels come from closed sets: no ids, no names of hosts. Only the series by tenant have
+//! the tenant's namespace and name.
+
+mod process;
+mod tenants;
+mod text;
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -12,6 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::event::EventReason;
+use crate::roster::Roster;
 
 /// In seconds. Heat says "all engines are down" after 60, hence a bound just above.
 const BUCKETS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 65.0];
@@ -27,6 +33,7 @@ pub struct Metrics {
     passes: Family<Outcome, Counter>,
     writes: Family<Outcome, Counter>,
     events: Family<Event, Counter>,
+    leader: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -47,6 +54,11 @@ struct Event {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Build {
+    version: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
 }
@@ -60,34 +72,43 @@ impl Default for Metrics {
 impl Metrics {
     /// Metrics that have counted nothing.
     pub fn new() -> Metrics {
-        let mut registry = Registry::with_prefix("cloudtenant");
+        Metrics::with_tenants(Roster::default())
+    }
+
+    /// The same, with the series of these tenants.
+    pub fn with_tenants(tenants: Roster) -> Metrics {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(process::Process));
+        let own = registry.sub_registry_with_prefix("cloudtenant");
+        own.register_collector(Box::new(tenants::Tenants(tenants)));
         let requests = Family::default();
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
         let logins = Family::default();
-        registry.register(
-            "cloud_requests",
-            "Requests to services of the cloud, by service and outcome",
-            requests.clone(),
-        );
-        registry.register(
+        own.register("cloud_requests", "Requests to services of the cloud, by service and outcome", requests.clone());
+        own.register(
             "cloud_request_duration_seconds",
             "Time to a complete answer of a service of the cloud, or to its failure",
             durations.clone(),
         );
-        registry.register("cloud_logins", "Logins with Keystone, by outcome", logins.clone());
+        own.register("cloud_logins", "Logins with Keystone, by outcome", logins.clone());
         let clock = Family::default();
-        registry.register(
+        own.register(
             "cloud_clock_ahead_seconds",
             "How far a service's clock was ahead of ours when it last answered",
             clock.clone(),
         );
         let passes = Family::default();
-        registry.register("reconciles", "Passes over a CloudTenant, by outcome", passes.clone());
+        own.register("reconciles", "Passes over a CloudTenant, by outcome", passes.clone());
         let writes = Family::default();
-        registry.register("status_writes", "Writes of a status to the API server, by outcome", writes.clone());
+        own.register("status_writes", "Writes of a status to the API server, by outcome", writes.clone());
         let events = Family::default();
-        registry.register("events", "Events told, by reason and outcome", events.clone());
-        Metrics { registry, requests, durations, logins, clock, passes, writes, events }
+        own.register("events", "Events told, by reason and outcome", events.clone());
+        let leader = Gauge::default();
+        own.register("leader", "Whether this process leads and looks at clouds, 1 or 0", leader.clone());
+        let build = Family::<Build, Gauge>::default();
+        build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
+        own.register("build_info", "The program's version, always 1", build);
+        Metrics { registry, requests, durations, logins, clock, passes, writes, events, leader }
     }
 
     /// Counts a request to a service of the cloud; `outcome` is `ok` or the error's kind.
@@ -119,6 +140,16 @@ impl Metrics {
     /// Counts an event that was told, or could not be.
     pub fn event(&self, reason: EventReason, ok: bool) {
         self.events.get_or_create(&Event { reason: reason.to_string(), outcome: outcome(ok) }).inc();
+    }
+
+    /// Notes whether this process leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(leads.into());
+    }
+
+    /// All metrics as Prometheus' own text, version 0.0.4.
+    pub fn encode_plain(&self) -> String {
+        text::plain(&self.encode())
     }
 
     /// All metrics as OpenMetrics text, version 1.0.0.

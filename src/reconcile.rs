@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use kube::{core::DeserializeGuard, runtime::controller::Action};
+use kube::runtime::controller::Action;
 
 use crate::{
     api::{CloudTenant, CloudTenantStatus, Reason, condition_type as ty},
@@ -13,6 +13,7 @@ use crate::{
     identity::{TenantId, TenantName},
     observation::{ProbeKind, engines::age},
     observe::{self, Looks},
+    roster::Watched,
     schedule::{backoff, shortened},
     status::{self, Pass, is_enabled},
     target::Target,
@@ -32,9 +33,6 @@ const STALLED_RETRY: Duration = Duration::from_secs(30);
 
 /// How soon after a refused login the Secret is read again, once: it may just have been corrected.
 const REFUSED_RETRY: Duration = Duration::from_secs(1);
-
-/// A tenant as the watch brings it: one that cannot be read stops nobody else.
-pub type Watched = DeserializeGuard<CloudTenant>;
 
 /// One pass over one tenant.
 ///

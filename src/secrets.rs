@@ -19,6 +19,9 @@ use crate::{
 /// How old a Secret's content may be when it is used.
 const FRESH: Duration = Duration::from_secs(30);
 
+/// The same where each change is told by a watch.
+const FRESH_IF_WATCHED: Duration = Duration::from_secs(600);
+
 /// How long the API server may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -29,6 +32,8 @@ type Entries = HashMap<(String, Option<String>), Result<Arc<CloudConfig>, Failur
 #[derive(Debug)]
 struct Content {
     read_at: Instant,
+    /// It is read again at its next use.
+    expired: bool,
     resource_version: Option<String>,
     texts: Texts,
     entries: Entries,
@@ -46,14 +51,15 @@ pub struct Texts {
 /// Secrets as last read, and the entries that were read out of them.
 pub struct Secrets {
     client: Client,
+    fresh: Duration,
     read: Mutex<HashMap<Key, Content>>,
 }
 
 impl Secrets {
-    /// None read yet.
+    /// None read yet. `watched`: somebody tells by [`Self::expire`] which ones have changed.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        Self { client, read: Mutex::default() }
+    pub fn new(client: Client, watched: bool) -> Self {
+        Self { client, fresh: if watched { FRESH_IF_WATCHED } else { FRESH }, read: Mutex::default() }
     }
 
     /// An entry of the tenant's clouds.yaml, under the tenant's region.
@@ -67,7 +73,8 @@ impl Secrets {
         cloud_name: &str,
     ) -> Result<Arc<CloudConfig>, Failure> {
         let key = (namespace.to_owned(), target.secret_name.clone());
-        let fresh = self.lock().get(&key).is_some_and(|content| content.read_at.elapsed() < FRESH);
+        let fresh =
+            self.lock().get(&key).is_some_and(|content| content.read_at.elapsed() < self.fresh && !content.expired);
         if !fresh {
             let secret = self.get(&key).await;
             let mut read = self.lock();
@@ -77,7 +84,7 @@ impl Secrets {
                     let same =
                         read.get_mut(&key).filter(|before| version.is_some() && before.resource_version == version);
                     if let Some(before) = same {
-                        before.read_at = Instant::now();
+                        (before.read_at, before.expired) = (Instant::now(), false);
                     } else {
                         read.insert(key.clone(), content(&key.1, secret).map_err(|error| failure::of_secret(&error))?);
                     }
@@ -107,11 +114,16 @@ impl Secrets {
 
     /// Has the Secret read again at its next use.
     pub fn expire(&self, namespace: &str, name: &str) {
-        if let Some(content) = self.lock().get_mut(&(namespace.to_owned(), name.to_owned()))
-            && let Some(past) = content.read_at.checked_sub(FRESH)
-        {
-            content.read_at = past;
+        if let Some(content) = self.lock().get_mut(&(namespace.to_owned(), name.to_owned())) {
+            content.expired = true;
         }
+    }
+
+    /// The resource version under which a Secret was read last; `None` if it has not been read.
+    #[must_use]
+    pub fn known(&self, namespace: &str, name: &str) -> Option<Option<String>> {
+        let read = self.lock();
+        read.get(&(namespace.to_owned(), name.to_owned())).map(|content| content.resource_version.clone())
     }
 
     /// Forgets what has not been used for a while.
@@ -136,7 +148,7 @@ fn content(name: &str, secret: Secret) -> Result<Content, SecretError> {
     let resource_version = secret.metadata.resource_version.clone();
     let missing = || SecretError::KeyMissing { secret: name.to_owned() };
     let texts = texts(secret).ok_or_else(missing)?;
-    Ok(Content { read_at: Instant::now(), resource_version, texts, entries: Entries::new() })
+    Ok(Content { read_at: Instant::now(), expired: false, resource_version, texts, entries: Entries::new() })
 }
 
 /// The Secret's keys `clouds.yaml` and `cacert`; `None` without the first.

@@ -2,16 +2,16 @@
 
 use std::{
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
     response::IntoResponse,
     routing::get,
 };
@@ -20,18 +20,29 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-/// Whether the tenants are known, for `/readyz`.
-#[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<AtomicBool>);
+/// Whether the process does its part, for `/readyz`; else what it lacks.
+#[derive(Debug, Clone)]
+pub struct Readiness(Arc<Mutex<Result<(), String>>>);
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Err("starting".to_owned()))))
+    }
+}
 
 impl Readiness {
     /// From now on the process is ready.
     pub fn ready(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        *self.lock() = Ok(());
     }
 
-    fn is_ready(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// It is not ready, for this reason.
+    pub fn lacks(&self, what: &str) {
+        *self.lock() = Err(what.to_owned());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Result<(), String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -53,14 +64,20 @@ pub async fn serve(
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
-    if readiness.is_ready() {
-        (StatusCode::OK, "ok")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the list of CloudTenants has not been read yet")
+    match readiness.lock().clone() {
+        Ok(()) => (StatusCode::OK, "ok".to_owned()),
+        Err(lacks) => (StatusCode::SERVICE_UNAVAILABLE, lacks),
     }
 }
 
-async fn scrape(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
-    let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(CONTENT_TYPE, openmetrics)], metrics.encode())
+/// OpenMetrics for who asks for it, as Prometheus does, and its older text for everybody else.
+async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> impl IntoResponse {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    if accepted.flat_map(|value| value.split(',')).any(|range| range.trim().starts_with("application/openmetrics-text"))
+    {
+        let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        ([(CONTENT_TYPE, openmetrics)], metrics.encode())
+    } else {
+        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.encode_plain())
+    }
 }

@@ -17,6 +17,7 @@ use crate::{
     api::{CloudTenant, CloudTenantStatus, FIELD_MANAGER},
     event::Notice,
     identity::{TenantId, TenantName},
+    leader::Mandate,
     metrics::Metrics,
 };
 
@@ -32,6 +33,9 @@ pub enum WriteError {
     /// No answer in time.
     #[error("the API server did not answer in time")]
     Timeout,
+    /// Another process may lead by now.
+    #[error("the Lease was not renewed in time")]
+    NotLeading,
     /// It refused, or was not reached.
     #[error(transparent)]
     Kube(#[from] Box<kube::Error>),
@@ -42,13 +46,14 @@ pub struct Writer {
     client: Client,
     instance: String,
     metrics: Arc<Metrics>,
+    mandate: Mandate,
 }
 
 impl Writer {
-    /// `instance` is this process, in events.
+    /// `instance` is this process, in events. Nothing is written once the mandate has ended.
     #[must_use]
-    pub fn new(client: Client, instance: &str, metrics: Arc<Metrics>) -> Self {
-        Self { client, instance: instance.to_owned(), metrics }
+    pub fn new(client: Client, instance: &str, metrics: Arc<Metrics>, mandate: Mandate) -> Self {
+        Self { client, instance: instance.to_owned(), metrics, mandate }
     }
 
     /// The object as far as any object can be read: a malformed spec must not hinder a status.
@@ -61,7 +66,7 @@ impl Writer {
     /// # Errors
     /// The API server did not answer.
     pub async fn stored(&self, tenant: &TenantName) -> Result<CloudTenantStatus, WriteError> {
-        let found = within(self.objects(&tenant.namespace).get_opt(&tenant.name)).await?;
+        let found = self.within(self.objects(&tenant.namespace).get_opt(&tenant.name)).await?;
         let status = found.and_then(|object| serde_json::from_value(object.data.get("status")?.clone()).ok());
         Ok(status.unwrap_or_default())
     }
@@ -78,7 +83,7 @@ impl Writer {
         });
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let objects = self.objects(&tenant.namespace);
-        let written = within(objects.patch_status(&tenant.name, &parameters, &Patch::Apply(&patch))).await;
+        let written = self.within(objects.patch_status(&tenant.name, &parameters, &Patch::Apply(&patch))).await;
         self.metrics.status_written(written.is_ok());
         match written {
             Ok(object) => Ok(object.metadata.resource_version),
@@ -109,11 +114,11 @@ impl Writer {
             ..Event::default()
         };
         let events: Api<Event> = Api::namespaced(self.client.clone(), &id.name.namespace);
-        let created = within(events.create(&PostParams::default(), &event)).await;
+        let created = self.within(events.create(&PostParams::default(), &event)).await;
         let told = match &created {
             Ok(_) => true,
             Err(WriteError::Kube(error)) => is_status(error, 409),
-            Err(WriteError::Timeout) => false,
+            Err(WriteError::Timeout | WriteError::NotLeading) => false,
         };
         match created {
             Err(error) if !told => tracing::warn!(%error, reason, note = notice.note, "an event was not created"),
@@ -122,11 +127,14 @@ impl Writer {
         }
         self.metrics.event(notice.reason, told);
     }
-}
 
-async fn within<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
-    let answer = tokio::time::timeout(DEADLINE, call).await.map_err(|_| WriteError::Timeout)?;
-    answer.map_err(|error| WriteError::Kube(Box::new(error)))
+    async fn within<T>(&self, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
+        if !self.mandate.is_valid() {
+            return Err(WriteError::NotLeading);
+        }
+        let answer = tokio::time::timeout(DEADLINE, call).await.map_err(|_| WriteError::Timeout)?;
+        answer.map_err(|error| WriteError::Kube(Box::new(error)))
+    }
 }
 
 fn is_status(error: &kube::Error, code: u16) -> bool {

@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use cloudtenant_operator::cloud::{Answer, Clock, CloudConfig, Error, Failure, Refusal, Service, Session};
+use cloudtenant_operator::cloud::{Answer, Clock, CloudConfig, Error, Failure, Network, Refusal, Service, Session};
 use cloudtenant_operator::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -140,7 +140,11 @@ impl Client {
         let (start, passed) = (Instant::now(), seconds.clone());
         let clock: Clock = Arc::new(move || start + Duration::from_secs(passed.load(SeqCst)));
         let metrics = Arc::new(Metrics::new());
-        Client { session: Session::with_clock(Arc::new(config), metrics, clock).unwrap(), seconds, url }
+        Client {
+            session: Session::with_clock(Arc::new(config), &Network::default(), metrics, clock).unwrap(),
+            seconds,
+            url,
+        }
     }
 
     fn pass(&self, seconds: u64) {

@@ -20,16 +20,22 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("schedule", &["observation"]),
     ("status", &["api", "condition", "observation", "target"]),
     ("event", &["api", "condition", "observation", "status", "target"]),
-    ("metrics", &["api", "event", "observation"]),
+    ("roster", &["api"]),
+    ("metrics", &["api", "event", "observation", "roster"]),
     ("server", &["metrics"]),
+    ("leader", &[]),
+    ("rights", &[]),
+    ("schema", &["api"]),
+    ("verify", &["rights"]),
     ("cloud", &["metrics"]),
     ("failure", &["api", "cloud", "observation"]),
     ("probe", &["api", "cloud", "failure", "observation", "target"]),
     ("clouds", &["api", "cloud", "identity", "metrics", "observation", "probe", "schedule"]),
     ("secrets", &["cloud", "failure", "observation", "target"]),
     ("tenant", &["api", "clouds", "event", "identity", "observation", "schedule", "status", "target"]),
-    ("writer", &["api", "event", "identity", "metrics"]),
-    ("context", &["clouds", "metrics", "secrets", "tenant", "writer"]),
+    ("writer", &["api", "event", "identity", "leader", "metrics"]),
+    ("context", &["cloud", "clouds", "leader", "metrics", "secrets", "tenant", "writer"]),
+    ("secret_watch", &["context", "identity", "roster"]),
     (
         "observe",
         &[
@@ -57,6 +63,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "identity",
             "observation",
             "observe",
+            "roster",
             "schedule",
             "status",
             "target",
@@ -80,15 +87,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "target",
         ],
     ),
-    ("controller", &["api", "clouds", "context", "identity", "metrics", "reconcile"]),
+    ("controller", &["context", "identity", "leader", "metrics", "reconcile", "roster", "secret_watch"]),
+    ("run", &["context", "controller", "leader", "metrics", "roster", "schema", "server"]),
 ];
 
 /// What the program may use of the library.
-const MAIN: &[&str] = &["api", "check", "controller", "metrics", "server"];
+const MAIN: &[&str] =
+    &["api", "check", "cloud", "context", "leader", "metrics", "rights", "roster", "run", "server", "verify"];
 
 /// Modules that decide. They are given the time and what was seen, and ask nobody.
 const PURE: &[&str] =
-    &["api", "condition", "event", "failure", "identity", "observation", "schedule", "status", "target"];
+    &["api", "condition", "event", "failure", "identity", "observation", "rights", "schedule", "status", "target"];
 
 /// What a decision has no use for: waiting, the network, a Kubernetes client, the clock.
 const IMPURE: &[&str] = &[

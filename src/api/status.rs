@@ -162,6 +162,13 @@ macro_rules! cache_counts {
                 true
             }
 
+            /// The documented counts that were sent, in snake case.
+            #[must_use]
+            pub fn counts(&self) -> Vec<(&'static str, i64)> {
+                let all = [$((stringify!($name), self.$name)),*];
+                all.into_iter().filter_map(|(name, count)| Some((name, count?))).collect()
+            }
+
             /// Whether no count was sent at all.
             #[must_use]
             pub fn is_empty(&self) -> bool {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{Mark, Step, Subject};
 use crate::{
     api::{Policy, Reason, Source, reason::Class},
-    cloud::{CloudConfig, Service, Session},
+    cloud::{CloudConfig, Network, Service, Session},
     failure,
     metrics::Metrics,
     observation::{Caches, EngineAnswers, Failure, Outcome, Periods, ProbeKind},
@@ -73,10 +73,11 @@ async fn way(subject: &Subject, tell: &mut Tell<'_>) -> Result<(Arc<CloudConfig>
     };
     step("clouds.yaml", began, read)?;
     let Some(config) = config else { return Err(failure::of_secret(&failure::SecretError::Unavailable)) };
-    let session = Session::new(config.clone(), Arc::new(Metrics::new())).map_err(|error| failure::of_config(&error))?;
+    let session = Session::new(config.clone(), &subject.network, Arc::new(Metrics::new()))
+        .map_err(|error| failure::of_config(&error))?;
 
     let began = Instant::now();
-    step("address", began, address(&config).await)?;
+    step("address", began, address(&config, &subject.network).await)?;
     let began = Instant::now();
     let greeted = session.greet(target.timeout).await.map_err(|error| told(&error));
     let safe = if config.auth_url().scheme() == "http" {
@@ -124,8 +125,11 @@ fn read(target: &Target, texts: &Texts) -> Result<(Mark, String, Arc<CloudConfig
     Ok((mark, found, Arc::new(config)))
 }
 
-async fn address(config: &CloudConfig) -> Result<(Mark, String), Failure> {
+async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, String), Failure> {
     let url = config.auth_url();
+    if network.leads_by_proxy(url) {
+        return Ok((Mark::Note, format!("{} is reached by a proxy", config.host())));
+    }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(443);
     let fails = |error: crate::cloud::Error| told(&crate::cloud::Failure { service: Service::Identity, error });
@@ -231,7 +235,7 @@ async fn own_session(
             Outcome::Failed(failure) => return Outcome::Failed(failure),
         }
     }
-    match Session::new(Arc::new(config), Arc::new(Metrics::new())) {
+    match Session::new(Arc::new(config), &subject.network, Arc::new(Metrics::new())) {
         Ok(session) => Outcome::Seen(session),
         Err(error) => Outcome::Failed(failure::of_config(&error)),
     }

@@ -9,6 +9,7 @@ use kube::{Api, Client};
 use super::Subject;
 use crate::{
     api::CloudTenant,
+    cloud::Network,
     failure::{self, SecretError},
     secrets::{self, Texts},
     target::Target,
@@ -19,7 +20,7 @@ impl Subject {
     ///
     /// # Errors
     /// A file cannot be read, or holds no CloudTenant that can be used.
-    pub fn from_files(tenant: &Path, clouds: &Path, cacert: Option<&Path>) -> anyhow::Result<Self> {
+    pub fn from_files(tenant: &Path, clouds: &Path, cacert: Option<&Path>, network: Network) -> anyhow::Result<Self> {
         let read = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
         // A file may hold the Secret, too: the first CloudTenant is meant.
         let text = read(tenant)?;
@@ -27,14 +28,19 @@ impl Subject {
         let Some(document) = found else { bail!("{}: no object of kind CloudTenant", tenant.display()) };
         let object: CloudTenant = serde_saphyr::from_str(document).with_context(|| tenant.display().to_string())?;
         let texts = Texts { clouds: read(clouds)?.into(), cacert: cacert.map(read).transpose()? };
-        Ok(Self { target: Target::new(&object.spec)?, secret: Ok(texts) })
+        Ok(Self { target: Target::new(&object.spec)?, secret: Ok(texts), network })
     }
 
     /// A CloudTenant and its Secret in a cluster.
     ///
     /// # Errors
     /// The cluster is not reached, or has no such CloudTenant, or one that cannot be used.
-    pub async fn from_cluster(client: Client, namespace: Option<&str>, name: &str) -> anyhow::Result<Self> {
+    pub async fn from_cluster(
+        client: Client,
+        namespace: Option<&str>,
+        name: &str,
+        network: Network,
+    ) -> anyhow::Result<Self> {
         let namespace = namespace.unwrap_or_else(|| client.default_namespace()).to_owned();
         let tenants: Api<CloudTenant> = Api::namespaced(client.clone(), &namespace);
         let tenant = tenants.get(name).await.with_context(|| format!("CloudTenant {name} in namespace {namespace}"))?;
@@ -45,6 +51,6 @@ impl Subject {
             let missing = || SecretError::KeyMissing { secret: target.secret_name.clone() };
             secrets::texts(secret).ok_or_else(missing)
         });
-        Ok(Self { secret: secret.map_err(|error| failure::of_secret(&error)), target })
+        Ok(Self { secret: secret.map_err(|error| failure::of_secret(&error)), target, network })
     }
 }

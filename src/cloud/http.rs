@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use reqwest::{Certificate, Client, ClientBuilder, Request, redirect};
 use url::Origin;
 
-use super::{Answer, CloudConfig, ConfigError, Error};
+use super::{Answer, CloudConfig, ConfigError, Error, Network};
 
 /// The longest body that is read, decompressed. A list of a thousand servers' usage is below 1 MiB.
 const BODY_LIMIT: usize = 16 << 20;
@@ -24,12 +24,13 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(config: &CloudConfig) -> Result<Http, ConfigError> {
-        let certificates = match &config.cacert {
+    pub(super) fn new(config: &CloudConfig, network: &Network) -> Result<Http, ConfigError> {
+        let mut certificates = match &config.cacert {
             Some(pem) => Certificate::from_pem_bundle(pem.as_bytes()).map_err(unusable)?,
             None => Vec::new(),
         };
-        let builder = || builder().tls_danger_accept_invalid_certs(!config.verify);
+        certificates.extend_from_slice(network.authorities());
+        let builder = || network.apply(builder()).tls_danger_accept_invalid_certs(!config.verify);
         let platform = builder().tls_certs_merge(certificates.clone()).build();
         // An image without any root certificate, as `scratch`, makes that fail; the Secret's may suffice.
         let client = match platform {

@@ -15,7 +15,7 @@ use super::config::{Auth, web_url, with_project};
 use super::http::Http;
 use super::token::{self, Holder, Token, TokenProject};
 use super::tokens::{Current, FIVE_MINUTES, Tokens};
-use super::{Answer, CloudConfig, ConfigError, Error, Failure, Refusal, Service};
+use super::{Answer, CloudConfig, ConfigError, Error, Failure, Network, Refusal, Service};
 use crate::metrics::Metrics;
 
 /// Calls to one service that a session has under way at once; more wait, within their deadlines.
@@ -68,16 +68,21 @@ impl Session {
     ///
     /// # Panics
     /// If the process has no default rustls crypto provider.
-    pub fn new(config: Arc<CloudConfig>, metrics: Arc<Metrics>) -> Result<Session, ConfigError> {
-        Session::with_clock(config, metrics, Arc::new(Instant::now))
+    pub fn new(config: Arc<CloudConfig>, network: &Network, metrics: Arc<Metrics>) -> Result<Session, ConfigError> {
+        Session::with_clock(config, network, metrics, Arc::new(Instant::now))
     }
 
     /// [`Session::new`] with another clock, for tests that do not wait for tokens to age.
     ///
     /// # Errors
     /// As [`Session::new`].
-    pub fn with_clock(config: Arc<CloudConfig>, metrics: Arc<Metrics>, clock: Clock) -> Result<Session, ConfigError> {
-        let http = Arc::new(Http::new(&config)?);
+    pub fn with_clock(
+        config: Arc<CloudConfig>,
+        network: &Network,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<Session, ConfigError> {
+        let http = Arc::new(Http::new(&config, network)?);
         if !config.verify {
             tracing::warn!(
                 host = config.host(),

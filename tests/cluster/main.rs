@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod frugal;
+mod installed;
 mod kubectl;
 mod lab;
 mod lifecycle;
 mod malformed;
 mod many;
+mod replicas;
 mod rights;
 mod stop;
 mod trouble;

@@ -8,7 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cloudtenant_operator::{api::time, cloud::Session, metrics::Metrics, observe};
+use cloudtenant_operator::{
+    api::time,
+    cloud::{Network, Session},
+    metrics::Metrics,
+    observe,
+};
 use jiff::Timestamp;
 use testkit::cloud::{Fault, Service, SimulatedCloud};
 
@@ -73,7 +78,7 @@ async fn an_application_credential_is_asked_about_once_an_hour() {
     let seconds = Arc::new(AtomicU64::new(0));
     let (start, passed) = (Instant::now(), seconds.clone());
     let clock = Arc::new(move || start + Duration::from_secs(passed.load(SeqCst)));
-    let session = Session::with_clock(config, Arc::new(Metrics::new()), clock).unwrap();
+    let session = Session::with_clock(config, &Network::default(), Arc::new(Metrics::new()), clock).unwrap();
     session.log_in(Duration::from_secs(20)).await.unwrap();
     let holder = session.known_holder().unwrap();
     let asked = || cloud.requests(Service::Keystone).iter().filter(|seen| seen.path.contains("/users/")).count();

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use cloudtenant_operator::{
     api::CloudTenantStatus,
+    cloud::Network,
     clouds::{Clouds, engines::Wish},
     identity::TenantName,
     metrics::Metrics,
@@ -73,7 +74,7 @@ async fn an_answer_of_dcs_counts_once() {
 async fn the_engines_own_way() {
     let cloud = SimulatedCloud::start().await.unwrap();
     let (wake, _woken) = tokio::sync::mpsc::channel(16);
-    let clouds = Clouds::new(Arc::new(Metrics::new()), wake);
+    let clouds = Clouds::new(Network::default(), Arc::new(Metrics::new()), wake);
     let config = config(&cloud.clouds_yaml("c"));
     drop(session(&config));
     let open = clouds.open(&config).unwrap();

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use cloudtenant_operator::{
     api::{Period, time},
-    cloud::{CloudConfig, Failure, Session},
+    cloud::{CloudConfig, Failure, Network, Session},
     failure,
     metrics::Metrics,
     observation::{EngineAnswers, Outcome, engines::EngineAnswer},
@@ -103,7 +103,7 @@ async fn answer_said(cloud: &SimulatedCloud, service: Service, answers: &[&Recor
         cloud.fault(service, if index + 1 < answers.len() { fault.times(1) } else { fault });
     }
     let config = CloudConfig::parse(&cloud.clouds_yaml("c"), "c", None, None).unwrap();
-    let session = Session::new(Arc::new(config), Arc::new(Metrics::new())).unwrap();
+    let session = Session::new(Arc::new(config), &Network::default(), Arc::new(Metrics::new())).unwrap();
     let target = World::new().target;
     match service {
         Service::Keystone => session.project(DEADLINE).await.map_or_else(|error| not_seen(&error), |_| "ok".to_owned()),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use cloudtenant_operator::{
-    cloud::{CloudConfig, Failure, Session},
+    cloud::{CloudConfig, Failure, Network, Session},
     failure,
     metrics::Metrics,
     observation::engines::EngineAnswer,
@@ -24,7 +24,7 @@ pub fn config(yaml: &str) -> Arc<CloudConfig> {
 pub fn session(config: &Arc<CloudConfig>) -> Session {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    Session::new(config.clone(), Arc::new(Metrics::new())).unwrap()
+    Session::new(config.clone(), &Network::default(), Arc::new(Metrics::new())).unwrap()
 }
 
 fn said<T>(answer: Result<T, Failure>, seen: impl Fn(T) -> String) -> String {
@@ -159,7 +159,7 @@ async fn clocks_that_differ() {
         let config = config(&cloud.clouds_yaml("c"));
         drop(session(&config));
         let metrics = Arc::new(Metrics::new());
-        let session = Session::new(config, metrics.clone()).unwrap();
+        let session = Session::new(config, &Network::default(), metrics.clone()).unwrap();
         let now = Timestamp::now();
         assert_eq!(session.cloud_time(now), now, "before the first answer");
         probe::engines::ask(&session, Duration::from_secs(20), now).await.unwrap();

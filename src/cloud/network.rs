@@ -1,0 +1,169 @@
+//! How clouds are reached, the same for all of them: more certificate authorities, and proxies.
+
+use std::{fmt, str::FromStr};
+
+use reqwest::{Certificate, ClientBuilder, Proxy};
+use url::Url;
+
+/// What applies to every cloud. Nothing of it applies to the Kubernetes API.
+#[derive(Clone, Default)]
+pub struct Network {
+    authorities: Vec<Certificate>,
+    proxies: Vec<ProxyRule>,
+}
+
+/// Hosts, and the proxy that leads to them. It does not print: the address may hold a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxyRule {
+    hosts: Hosts,
+    proxy: Url,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Hosts {
+    All,
+    /// With its leading dot.
+    Below(String),
+    One(String),
+}
+
+/// Why a setting cannot be used. Never repeats a proxy's address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// No certificate in it.
+    #[error("the file of certificate authorities holds no certificate in PEM")]
+    Authorities,
+    /// Not a rule.
+    #[error("a proxy is written HOST=URL, as in *.example.com=http://proxy.example.net:3128")]
+    Form,
+    /// Not a host name.
+    #[error("{0:?} is no host: give a name, *.suffix, or * for all")]
+    Host(String),
+    /// Not the address of a proxy.
+    #[error("the proxy for {0:?} is no address: give http://host:port or http://user:password@host:port")]
+    Address(String),
+}
+
+impl Network {
+    /// `authorities` is PEM text; the first of `proxies` that names a host leads to it.
+    ///
+    /// # Errors
+    /// The PEM text holds no certificate.
+    pub fn new(authorities: Option<&str>, proxies: Vec<ProxyRule>) -> Result<Self, NetworkError> {
+        let parsed = authorities.map(|pem| Certificate::from_pem_bundle(pem.as_bytes())).transpose();
+        let authorities_given = authorities.is_some();
+        let authorities = parsed.map_err(|_| NetworkError::Authorities)?.unwrap_or_default();
+        if authorities_given && authorities.is_empty() {
+            return Err(NetworkError::Authorities);
+        }
+        Ok(Self { authorities, proxies })
+    }
+
+    pub(super) fn authorities(&self) -> &[Certificate] {
+        &self.authorities
+    }
+
+    /// Whether one of the rules names this address' host.
+    #[must_use]
+    pub fn leads_by_proxy(&self, url: &Url) -> bool {
+        url.host_str().is_some_and(|host| proxy_for(&self.proxies, host).is_some())
+    }
+
+    /// Without rules of ours, those of the environment count (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
+    pub(super) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
+        if self.proxies.is_empty() {
+            return builder;
+        }
+        let rules = self.proxies.clone();
+        builder.no_proxy().proxy(Proxy::custom(move |url| proxy_for(&rules, url.host_str()?).cloned()))
+    }
+}
+
+fn proxy_for<'a>(rules: &'a [ProxyRule], host: &str) -> Option<&'a Url> {
+    let rule = rules.iter().find(|rule| match &rule.hosts {
+        Hosts::All => true,
+        Hosts::Below(suffix) => host.ends_with(suffix),
+        Hosts::One(name) => host == name,
+    });
+    rule.map(|rule| &rule.proxy)
+}
+
+impl FromStr for ProxyRule {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let (host, address) = text.trim().split_once('=').ok_or(NetworkError::Form)?;
+        let host = host.trim().to_ascii_lowercase();
+        let name = |name: &str| {
+            let fine = |character: char| character.is_ascii_alphanumeric() || ".-:[]_".contains(character);
+            !name.is_empty() && name.chars().all(fine)
+        };
+        let hosts = match host.strip_prefix('*') {
+            Some("") => Hosts::All,
+            Some(suffix) if suffix.starts_with('.') && name(&suffix[1..]) => Hosts::Below(suffix.to_owned()),
+            None if name(&host) => Hosts::One(host.clone()),
+            _ => return Err(NetworkError::Host(host)),
+        };
+        let proxy = Url::parse(address.trim()).ok().filter(|url| url.scheme() == "http" && url.has_host());
+        Ok(Self { hosts, proxy: proxy.ok_or(NetworkError::Address(host))? })
+    }
+}
+
+impl fmt::Debug for ProxyRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyRule").field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let authorities = self.authorities.len();
+        f.debug_struct("Network").field("authorities", &authorities).field("proxies", &self.proxies).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_rule_that_names_a_host_leads_to_it() {
+        let rules: Vec<ProxyRule> =
+            ["keystone.one.example=http://a:1", "*.one.example=http://u:secret@b:2", "*=http://c:3"]
+                .iter()
+                .map(|rule| rule.parse().unwrap())
+                .collect();
+        for (host, proxy) in [
+            ("keystone.one.example", "http://a:1/"),
+            ("heat.one.example", "http://u:secret@b:2/"),
+            ("one.example", "http://c:3/"),
+            ("notone.example", "http://c:3/"),
+        ] {
+            assert_eq!(proxy_for(&rules, host).map(Url::as_str), Some(proxy), "{host}");
+        }
+        assert_eq!(proxy_for(&rules[..1], "heat.one.example"), None, "directly");
+        assert!(!format!("{rules:?}").contains("secret"));
+    }
+
+    #[test]
+    fn wrong_rules_are_refused_and_not_repeated() {
+        for (rule, error) in [
+            ("http://proxy:3128", NetworkError::Form),
+            ("*suffix=http://proxy", NetworkError::Host("*suffix".to_owned())),
+            ("*.=http://proxy", NetworkError::Host("*.".to_owned())),
+            ("a b=http://proxy", NetworkError::Host("a b".to_owned())),
+            ("host=proxy:3128", NetworkError::Address("host".to_owned())),
+            ("host=ftp://u:secret@proxy", NetworkError::Address("host".to_owned())),
+            ("host=", NetworkError::Address("host".to_owned())),
+        ] {
+            let refused = rule.parse::<ProxyRule>().unwrap_err();
+            assert_eq!(refused, error, "{rule}");
+            assert!(!refused.to_string().contains("secret"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_certificate_is_refused() {
+        assert_eq!(Network::new(Some("none"), Vec::new()).unwrap_err(), NetworkError::Authorities);
+    }
+}

@@ -1,0 +1,228 @@
+//! Leader election by a Lease, after client-go: compare-and-swap by resourceVersion, the other holder's end measured
+//! on our own monotonic clock, and a deadline for renewals that is shorter than the lease.
+//!
+//! Who waits for the Lease watches it, so that a released one is taken at once.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client,
+    api::{ObjectMeta, PostParams},
+    runtime::{WatchStreamExt as _, watcher},
+};
+use tokio::time::{sleep, timeout};
+
+/// How long a Lease counts after its last renewal. These three are client-go's own defaults.
+pub const LEASE: Duration = Duration::from_secs(15);
+/// Who could not renew for so long leads no more.
+pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// How often it is renewed.
+const RETRY: Duration = Duration::from_secs(2);
+/// How long a release may take: the Lease ends by itself otherwise.
+const RELEASE: Duration = Duration::from_secs(2);
+
+/// The right to act, which ends by itself: whoever was frozen or cut off for longer than the deadline finds it ended
+/// before anything else is done.
+#[derive(Debug, Clone, Default)]
+pub struct Mandate(Option<Arc<Mutex<Instant>>>);
+
+impl Mandate {
+    /// For a process that runs alone and asks nobody.
+    #[must_use]
+    pub const fn unlimited() -> Self {
+        Self(None)
+    }
+
+    /// Whether one may act now.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.0.as_ref().is_none_or(|renewed| elapsed(renewed) < RENEW_DEADLINE)
+    }
+}
+
+fn elapsed(renewed: &Mutex<Instant>) -> Duration {
+    renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+}
+
+/// A candidate for one Lease.
+pub struct Elector {
+    api: Api<Lease>,
+    name: String,
+    identity: String,
+    /// The Lease's resource version that was seen last, and when it was first seen.
+    seen: Option<(String, Instant)>,
+}
+
+/// How one try ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Try {
+    Held,
+    /// Somebody else's, for so long at least unless they renew or release it.
+    Taken(Duration),
+    /// Somebody was faster: look again.
+    Lost,
+}
+
+impl Elector {
+    /// A candidate with a name that no other process has.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+            identity: identity.to_owned(),
+            seen: None,
+        }
+    }
+
+    /// Waits until we hold the Lease. `waits` is called each time that somebody else is found to hold it. May be
+    /// dropped at any time; a Lease that was taken in that very moment is given back by [`Self::release`].
+    pub async fn acquire(&mut self, waits: impl Fn()) -> Mandate {
+        let only = watcher::Config::default().fields(&format!("metadata.name={}", self.name)).streaming_lists();
+        let mut changes = std::pin::pin!(watcher(self.api.clone(), only).default_backoff().applied_objects());
+        // What the watch does not tell is asked for.
+        let mut watching = false;
+        loop {
+            let began = Instant::now();
+            let mut until = began
+                + match timeout(RENEW_DEADLINE, self.try_once(began)).await {
+                    Ok(Ok(Try::Held)) => return Mandate(Some(Arc::new(Mutex::new(began)))),
+                    Ok(Ok(Try::Taken(left))) => {
+                        waits();
+                        if watching { left } else { left.min(RETRY) }
+                    }
+                    Ok(Ok(Try::Lost)) => Duration::ZERO,
+                    Ok(Err(error)) => {
+                        tracing::warn!(%error, "the Lease could not be taken");
+                        RETRY
+                    }
+                    Err(_) => RETRY,
+                };
+            loop {
+                tokio::select! {
+                    () = sleep(until.saturating_duration_since(Instant::now())) => break,
+                    Some(change) = changes.next() => match change {
+                        Ok(lease) => {
+                            watching = true;
+                            let Some(left) = self.left(&lease, Instant::now()) else { break };
+                            until = Instant::now() + left;
+                        }
+                        Err(error) => {
+                            tracing::debug!(%error, "the watch on the Lease");
+                            watching = false;
+                            until = until.min(Instant::now() + RETRY);
+                        }
+                    },
+                }
+            }
+        }
+    }
+
+    /// Renews the Lease, and returns once it is lost.
+    pub async fn hold(&mut self, mandate: &Mandate) {
+        let Some(renewed) = &mandate.0 else { return std::future::pending().await };
+        loop {
+            let left = RENEW_DEADLINE.saturating_sub(elapsed(renewed));
+            sleep(RETRY.min(left)).await;
+            let began = Instant::now();
+            let left = RENEW_DEADLINE.saturating_sub(elapsed(renewed));
+            match timeout(left, self.try_once(began)).await {
+                Ok(Ok(Try::Held)) if elapsed(renewed) < RENEW_DEADLINE => {
+                    *renewed.lock().unwrap_or_else(PoisonError::into_inner) = began;
+                }
+                Ok(Ok(Try::Held)) => return,
+                Ok(Ok(Try::Taken(_))) => return tracing::warn!("somebody else has taken the Lease"),
+                Ok(Ok(Try::Lost)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "the Lease could not be renewed"),
+                Err(_) => {}
+            }
+            if elapsed(renewed) >= RENEW_DEADLINE {
+                return tracing::warn!("the Lease could not be renewed in time");
+            }
+        }
+    }
+
+    /// Lets somebody else take the Lease now, if we hold it.
+    pub async fn release(&self) {
+        let release = async {
+            let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(()) };
+            let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
+            else {
+                return Ok(());
+            };
+            spec.holder_identity = Some(String::new());
+            spec.lease_duration_seconds = Some(1);
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
+            self.api.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
+        };
+        match timeout(RELEASE, release).await {
+            Ok(Ok(())) => tracing::info!("released the Lease"),
+            Ok(Err(error)) => tracing::warn!(%error, "the Lease was not released"),
+            Err(_) => tracing::warn!("the Lease was not released in time"),
+        }
+    }
+
+    /// For how long somebody else still holds it.
+    fn left(&mut self, lease: &Lease, now: Instant) -> Option<Duration> {
+        let version = lease.metadata.resource_version.clone().unwrap_or_default();
+        let since = match &self.seen {
+            Some((seen, since)) if *seen == version => *since,
+            _ => now,
+        };
+        self.seen = Some((version, since));
+        let spec = lease.spec.as_ref()?;
+        spec.holder_identity.as_ref().filter(|holder| !holder.is_empty() && **holder != self.identity)?;
+        let length = u64::try_from(spec.lease_duration_seconds.unwrap_or_default()).unwrap_or_default();
+        let left = Duration::from_secs(length).saturating_sub(now.saturating_duration_since(since));
+        Some(left).filter(|left| !left.is_zero())
+    }
+
+    async fn try_once(&mut self, now: Instant) -> Result<Try, kube::Error> {
+        let Some(found) = self.api.get_opt(&self.name).await? else {
+            let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+            let lease = Lease { metadata, spec: Some(self.claim(None)) };
+            return self.swapped(self.api.create(&PostParams::default(), &lease).await, now);
+        };
+        if let Some(left) = self.left(&found, now) {
+            return Ok(Try::Taken(left));
+        }
+        let lease = Lease { spec: Some(self.claim(found.spec.as_ref())), ..found };
+        self.swapped(self.api.replace(&self.name, &PostParams::default(), &lease).await, now)
+    }
+
+    /// The resource version inside makes it a compare-and-swap.
+    fn swapped(&mut self, answer: Result<Lease, kube::Error>, now: Instant) -> Result<Try, kube::Error> {
+        match answer {
+            Ok(lease) => {
+                self.seen = Some((lease.metadata.resource_version.unwrap_or_default(), now));
+                Ok(Try::Held)
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Try::Lost),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn claim(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
+        let now = MicroTime(Timestamp::now());
+        let before = before.cloned().unwrap_or_default();
+        let ours = before.holder_identity.as_ref() == Some(&self.identity);
+        let transitions = before.lease_transitions.unwrap_or_default();
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: i32::try_from(LEASE.as_secs()).ok(),
+            acquire_time: before.acquire_time.filter(|_| ours).or_else(|| Some(now.clone())),
+            renew_time: Some(now),
+            lease_transitions: Some(if ours { transitions } else { transitions.saturating_add(1) }),
+            ..LeaseSpec::default()
+        }
+    }
+}

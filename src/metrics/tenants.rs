@@ -1,0 +1,179 @@
+//! What Prometheus reads of each CloudTenant, taken from the watches' stores at the scrape: no series outlives its
+//! object, and who does not lead has none.
+
+use std::fmt;
+
+use kube::Resource as _;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+
+use crate::api::{CloudTenant, CloudTenantStatus, Reason, condition_type as ty};
+use crate::roster::{Roster, Watched};
+
+/// Labels besides namespace and name, and the value.
+type Sample<'a> = (Vec<(&'static str, &'a str)>, f64);
+
+/// One metric: its name without the prefix, its help, and what a tenant has of it.
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    samples: for<'a> fn(&'a CloudTenant, &'a CloudTenantStatus) -> Vec<Sample<'a>>,
+}
+
+const HOUR: f64 = 3600.0;
+/// Nova's `memory_mb_usage` and `local_gb_usage` count in powers of two.
+const MIB: f64 = 1_048_576.0;
+const GIB: f64 = 1_073_741_824.0;
+
+const FAMILIES: [Family; 12] = [
+    Family {
+        name: "info",
+        help: "Where the tenant's cloud was last found: Keystone's host, and the region",
+        samples: |_, status| {
+            let source = status.source.as_ref();
+            let cloud = source.map_or("", |source| &source.host);
+            let region = source.and_then(|source| source.region.as_deref()).unwrap_or_default();
+            vec![(vec![("cloud", cloud), ("region", region)], 1.0)]
+        },
+    },
+    Family {
+        name: "suspended",
+        help: "Whether spec.suspend is set, 1 or 0",
+        samples: |tenant, _| vec![(vec![], f64::from(u8::from(tenant.spec.suspend)))],
+    },
+    Family {
+        name: "status_condition",
+        help: "The conditions with their status and reason, always 1",
+        samples: |_, status| {
+            let own = status.conditions.iter().filter(|condition| ty::ALL.contains(&condition.type_.as_str()));
+            let labels = own.map(|condition| {
+                vec![("type", &*condition.type_), ("status", &*condition.status), ("reason", &*condition.reason)]
+            });
+            labels.map(|labels| (labels, 1.0)).collect()
+        },
+    },
+    Family {
+        name: "status_condition_last_transition_timestamp_seconds",
+        help: "When a condition's status last changed",
+        samples: |_, status| {
+            let own = status.conditions.iter().filter(|condition| ty::ALL.contains(&condition.type_.as_str()));
+            own.map(|condition| (vec![("type", &*condition.type_)], seconds(&condition.last_transition_time))).collect()
+        },
+    },
+    Family {
+        name: "observed_timestamp_seconds",
+        help: "When a probe's verdict was last reached, to within ten minutes or the probe's interval",
+        samples: |_, status| {
+            let at = [
+                ("engines", status.engines.as_ref().and_then(|block| block.observed_at.as_ref())),
+                ("caches", status.caches.as_ref().and_then(|block| block.observed_at.as_ref())),
+                ("usage", status.usage.as_ref().and_then(|block| block.observed_at.as_ref())),
+            ];
+            at.into_iter().filter_map(|(probe, at)| Some((vec![("probe", probe)], seconds(at?)))).collect()
+        },
+    },
+    Family {
+        name: "engines",
+        help: "Heat's engines as last seen, by state",
+        samples: |_, status| {
+            let counts = status
+                .engines
+                .iter()
+                .flat_map(|engines| [("up", engines.up), ("down", engines.down), ("forgotten", engines.forgotten)]);
+            counts.map(|(state, count)| (vec![("state", state)], f64::from(count))).collect()
+        },
+    },
+    Family {
+        name: "cache_instances",
+        help: "DCS instances as last seen, by state",
+        samples: |_, status| {
+            let counts = status.caches.iter().flat_map(|caches| caches.all.counts());
+            counts.map(|(state, count)| (vec![("state", state)], count as f64)).collect()
+        },
+    },
+    Family {
+        name: "usage_server_seconds",
+        help: "Time that servers existed in the current period",
+        samples: |_, status| usage(status, |usage| &usage.server_hours, HOUR),
+    },
+    Family {
+        name: "usage_vcpu_seconds",
+        help: "vCPUs times the time that servers existed in the current period",
+        samples: |_, status| usage(status, |usage| &usage.vcpu_hours, HOUR),
+    },
+    Family {
+        name: "usage_memory_byte_seconds",
+        help: "Memory times the time that servers existed in the current period",
+        samples: |_, status| usage(status, |usage| &usage.memory_mb_hours, HOUR * MIB),
+    },
+    Family {
+        name: "usage_disk_byte_seconds",
+        help: "Local disk times the time that servers existed in the current period",
+        samples: |_, status| usage(status, |usage| &usage.disk_gb_hours, HOUR * GIB),
+    },
+    Family {
+        name: "usage_complete",
+        help: "Whether the current period's usage is complete, 1 or 0; absent where nobody can know",
+        samples: |_, status| {
+            let complete = status.usage.as_ref().and_then(|usage| usage.complete);
+            complete.map(|complete| (vec![], f64::from(u8::from(complete)))).into_iter().collect()
+        },
+    },
+];
+
+fn seconds(at: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Time) -> f64 {
+    at.0.as_second() as f64
+}
+
+fn usage(
+    status: &CloudTenantStatus,
+    hours: impl Fn(&crate::api::UsageStatus) -> &String,
+    unit: f64,
+) -> Vec<Sample<'_>> {
+    let hours = status.usage.as_ref().and_then(|usage| hours(usage).parse::<f64>().ok());
+    hours.map(|hours| (vec![], hours * unit)).into_iter().collect()
+}
+
+/// Reads the roster at each scrape.
+#[derive(Debug)]
+pub(super) struct Tenants(pub(super) Roster);
+
+impl Collector for Tenants {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let tenants = self.0.all();
+        if tenants.is_empty() {
+            return Ok(());
+        }
+        let nothing = CloudTenantStatus::default();
+        for family in &FAMILIES {
+            let mut metric = encoder.encode_descriptor(family.name, family.help, None, MetricType::Gauge)?;
+            for tenant in &tenants {
+                let samples = match &tenant.0 {
+                    Ok(object) => (family.samples)(object, object.status.as_ref().unwrap_or(&nothing)),
+                    Err(_) => unreadable(family),
+                };
+                for (labels, value) in samples {
+                    let labels: Vec<_> = name(tenant).into_iter().chain(labels).collect();
+                    metric.encode_family(&labels)?.encode_gauge(&value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name(tenant: &Watched) -> [(&'static str, &str); 2] {
+    let meta = tenant.meta();
+    [("namespace", meta.namespace.as_deref().unwrap_or_default()), ("name", meta.name.as_deref().unwrap_or_default())]
+}
+
+/// A CloudTenant that is not understood is not passed over: its status says the same.
+fn unreadable(family: &Family) -> Vec<Sample<'static>> {
+    let invalid = Reason::InvalidSpec.as_str();
+    let of = |type_, status| (vec![("type", type_), ("status", status), ("reason", invalid)], 1.0);
+    match family.name {
+        "status_condition" => vec![of(ty::READY, "Unknown"), of(ty::STALLED, "True")],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,79 @@
+//! What the operator's account has to be allowed, and must not be.
+
+use k8s_openapi::api::authorization::v1::ResourceAttributes;
+
+/// What a process does, as far as its rights depend on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Duties {
+    /// Where it works; everywhere if empty.
+    pub namespaces: Vec<String>,
+    /// It watches Secrets, and does not only read those that are named.
+    pub watches_secrets: bool,
+    /// The Lease by which it leads: its namespace and name.
+    pub lease: Option<(String, String)>,
+}
+
+/// Every single right, and whether the account has to have it.
+#[must_use]
+pub fn rights(duties: &Duties) -> Vec<(ResourceAttributes, bool)> {
+    let everywhere = [String::new()];
+    let namespaces = if duties.namespaces.is_empty() { &everywhere[..] } else { &duties.namespaces[..] };
+    let mut rights = Vec::new();
+    for namespace in namespaces {
+        for (verb, group, resource, subresource, needed) in [
+            ("get", "cloudtenant.dev", "cloudtenants", "", true),
+            ("list", "cloudtenant.dev", "cloudtenants", "", true),
+            ("watch", "cloudtenant.dev", "cloudtenants", "", true),
+            ("patch", "cloudtenant.dev", "cloudtenants", "status", true),
+            ("create", "events.k8s.io", "events", "", true),
+            ("get", "", "secrets", "", true),
+            ("list", "", "secrets", "", duties.watches_secrets),
+            ("watch", "", "secrets", "", duties.watches_secrets),
+        ] {
+            rights.push((attributes(namespace, verb, group, resource, subresource, None), needed));
+        }
+    }
+    if let Some((namespace, name)) = &duties.lease {
+        let lease = |verb, name| attributes(namespace, verb, "coordination.k8s.io", "leases", "", name);
+        rights.push((lease("create", None), true));
+        rights.extend(["get", "update", "watch"].map(|verb| (lease(verb, Some(name)), true)));
+    }
+    rights
+}
+
+fn attributes(
+    namespace: &str,
+    verb: &str,
+    group: &str,
+    resource: &str,
+    subresource: &str,
+    name: Option<&String>,
+) -> ResourceAttributes {
+    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    ResourceAttributes {
+        namespace: text(namespace),
+        verb: text(verb),
+        group: text(group),
+        resource: text(resource),
+        subresource: text(subresource),
+        name: name.cloned(),
+        ..ResourceAttributes::default()
+    }
+}
+
+/// A right as a person writes it: `get secrets in team-a`.
+#[must_use]
+pub fn told(right: &ResourceAttributes) -> String {
+    let part = |part: &Option<String>| part.clone().unwrap_or_default();
+    let mut told = format!("{} {}", part(&right.verb), part(&right.resource));
+    for (before, part) in [("/", &right.subresource), (".", &right.group), (" ", &right.name)] {
+        if let Some(part) = part {
+            told.push_str(before);
+            told.push_str(part);
+        }
+    }
+    match &right.namespace {
+        Some(namespace) => format!("{told} in namespace {namespace}"),
+        None => format!("{told} in all namespaces"),
+    }
+}

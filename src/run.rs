@@ -1,0 +1,133 @@
+//! The process' life: the CRD is checked, the Lease is waited for, and the operator runs while it is held.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::Client;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    context::Settings,
+    controller::Operator,
+    leader::{Elector, LEASE, Mandate, RENEW_DEADLINE},
+    metrics::Metrics,
+    roster::Roster,
+    schema,
+    server::Readiness,
+};
+
+/// How long passes that are under way may take to end: less than what is left of a Lease that could not be renewed.
+const GRACE: Duration = Duration::from_secs(4);
+const _: () = assert!(RENEW_DEADLINE.as_secs() + GRACE.as_secs() < LEASE.as_secs());
+
+/// How soon the CRD is looked at again that did not do.
+const SCHEMA_RETRY: Duration = Duration::from_secs(5);
+
+/// One process.
+pub struct Process {
+    client: Client,
+    operator: Arc<Operator>,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+}
+
+impl Process {
+    /// A process that has done nothing yet. The metrics are those that read the roster.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        roster: Roster,
+        readiness: Readiness,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let operator = Arc::new(Operator::new(client.clone(), settings, metrics.clone(), roster));
+        Self { client, operator, metrics, readiness, shutdown }
+    }
+
+    /// Runs until the shutdown, alone or each time that the elector holds its Lease.
+    pub async fn run(self, elector: Option<Elector>) {
+        if !self.has_schema().await {
+            return;
+        }
+        let Some(mut elector) = elector else {
+            self.readiness.lacks("the list of CloudTenants has not been read yet");
+            let mut term = self.lead(Mandate::unlimited());
+            self.shutdown.cancelled().await;
+            return term.end().await;
+        };
+        self.readiness.lacks("nobody is seen to hold the Lease");
+        loop {
+            // Who waits does its part.
+            let waits = || self.readiness.ready();
+            let mandate = tokio::select! {
+                mandate = elector.acquire(waits) => mandate,
+                () = self.shutdown.cancelled() => break,
+            };
+            tracing::info!("leading");
+            let mut term = self.lead(mandate.clone());
+            tokio::select! {
+                () = elector.hold(&mandate) => term.end().await,
+                () = self.shutdown.cancelled() => {
+                    term.end().await;
+                    break;
+                }
+            }
+            tracing::info!("leading no more");
+        }
+        elector.release().await;
+    }
+
+    fn lead(&self, mandate: Mandate) -> Term<'_> {
+        let stop = self.shutdown.child_token();
+        let (operator, readiness, stopped) = (self.operator.clone(), self.readiness.clone(), stop.clone());
+        self.metrics.leads(true);
+        let work = tokio::spawn(async move { operator.run(mandate, move || readiness.ready(), stopped).await });
+        Term { metrics: &self.metrics, stop, work }
+    }
+
+    /// Waits for a CRD that will do. False if the process ends before.
+    async fn has_schema(&self) -> bool {
+        let mut told = String::new();
+        loop {
+            let checked = tokio::select! {
+                checked = schema::check(&self.client) => checked,
+                () = self.shutdown.cancelled() => return false,
+            };
+            let Err(error) = checked else { return true };
+            let lacks = error.to_string();
+            if lacks != told {
+                tracing::error!("{lacks}");
+            }
+            self.readiness.lacks(&lacks);
+            told = lacks;
+            tokio::select! {
+                () = tokio::time::sleep(SCHEMA_RETRY) => {}
+                () = self.shutdown.cancelled() => return false,
+            }
+        }
+    }
+}
+
+/// A time of leading.
+struct Term<'a> {
+    metrics: &'a Metrics,
+    stop: CancellationToken,
+    work: JoinHandle<()>,
+}
+
+impl Term<'_> {
+    /// Passes stop waiting at once; a write that is under way may end.
+    async fn end(&mut self) {
+        self.stop.cancel();
+        if tokio::time::timeout(GRACE, &mut self.work).await.is_err() {
+            tracing::warn!("passes were still under way");
+            self.work.abort();
+            // It is gone when this returns, and nothing of it acts any more.
+            let _ = (&mut self.work).await;
+        }
+        self.metrics.leads(false);
+    }
+}

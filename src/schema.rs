@@ -1,0 +1,136 @@
+//! Whether the CRD that the API server serves has every field that this version reads and writes.
+//!
+//! A field that is missing there is dropped from every status without a word, and with it what the operator has to
+//! remember. The schema is read from `/openapi/v3`, which everybody may who is authenticated.
+
+use std::time::Duration;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
+use kube::{Client, Resource as _};
+use serde_json::Value;
+
+use crate::api::{self, CloudTenant};
+
+/// How long the API server may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How many missing fields are named.
+const NAMED: usize = 5;
+
+/// Why the served resource does not do.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// It is not served at all.
+    #[error(
+        "the API server does not serve CloudTenants: install the CRD (kubectl apply --server-side -f crds/, \
+         or crds.enabled=true in the chart)"
+    )]
+    NotServed,
+    /// An older one is.
+    #[error(
+        "the CRD on the API server is older than this version and lacks {0}: upgrade it (kubectl apply --server-side \
+         -f crds/, or crds.enabled=true in the chart)"
+    )]
+    Lacks(String),
+    /// The API server did not tell.
+    #[error("the API server did not show its schema of CloudTenants: {0}")]
+    Unknown(String),
+}
+
+/// Whether the API server's CRD will do.
+///
+/// # Errors
+/// It lacks something, or could not be read.
+pub async fn check(client: &Client) -> Result<(), SchemaError> {
+    let unknown = |error: &dyn std::fmt::Display| SchemaError::Unknown(error.to_string());
+    let path = format!("/openapi/v3/apis/{}", CloudTenant::api_version(&()));
+    let request = http::Request::get(path).body(Vec::new()).map_err(|error| unknown(&error))?;
+    let answer = tokio::time::timeout(DEADLINE, client.request::<Value>(request)).await;
+    let document = match answer {
+        Ok(Ok(document)) => document,
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => return Err(SchemaError::NotServed),
+        Ok(Err(error)) => return Err(unknown(&error)),
+        Err(error) => return Err(unknown(&error)),
+    };
+    let served = served(&document).ok_or(SchemaError::NotServed)?;
+    let missing = missing(served);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let more = missing.len().saturating_sub(NAMED);
+    let named = missing.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
+    Err(SchemaError::Lacks(if more == 0 { named } else { format!("{named} and {more} more") }))
+}
+
+fn served(document: &Value) -> Option<&Value> {
+    let is_ours = |schema: &&Value| {
+        let kinds = schema["x-kubernetes-group-version-kind"].as_array();
+        kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"] == *CloudTenant::kind(&())))
+    };
+    document["components"]["schemas"].as_object()?.values().find(is_ours)
+}
+
+/// The fields of spec and status that this schema lacks, as `spec.probes.usage`.
+#[must_use]
+pub fn missing(served: &Value) -> Vec<String> {
+    let mut missing = Vec::new();
+    let crd = api::crd();
+    let ours = crd.spec.versions.iter().filter_map(|version| version.schema.as_ref()?.open_api_v3_schema.as_ref());
+    for field in ["spec", "status"] {
+        for schema in ours.clone() {
+            if let Some(wanted) = schema.properties.as_ref().and_then(|fields| fields.get(field)) {
+                compare(field, wanted, &served["properties"][field], &mut missing);
+            }
+        }
+    }
+    missing
+}
+
+fn compare(path: &str, wanted: &JSONSchemaProps, served: &Value, missing: &mut Vec<String>) {
+    if served.is_null() {
+        missing.push(path.to_owned());
+        return;
+    }
+    for (name, field) in wanted.properties.iter().flatten() {
+        compare(&format!("{path}.{name}"), field, &served["properties"][name], missing);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &wanted.items {
+        compare(&format!("{path}[]"), items, &served["items"], missing);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> Value {
+        serde_json::to_value(api::crd().spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema.as_ref().unwrap())
+            .unwrap()
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        assert!(missing(&full()).is_empty());
+        let mut newer = full();
+        newer["properties"]["spec"]["properties"]["later"] = serde_json::json!({ "type": "string" });
+        assert!(missing(&newer).is_empty(), "a newer CRD will do");
+        for (path, parent, field) in [
+            (
+                "spec.probes.engines.cloudName",
+                "/properties/spec/properties/probes/properties/engines/properties",
+                "cloudName",
+            ),
+            (
+                "status.engines.hosts[].lastHeartbeat",
+                "/properties/status/properties/engines/properties/hosts/items/properties",
+                "lastHeartbeat",
+            ),
+            ("status.usage", "/properties/status/properties", "usage"),
+            ("status", "/properties", "status"),
+        ] {
+            let mut older = full();
+            older.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(field).unwrap();
+            assert_eq!(missing(&older), [path]);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! With the right to watch Secrets, a changed one is acted upon at once instead of at its next reading. Only metadata
+//! is watched: contents are read as ever, for the Secrets that CloudTenants name.
+
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Resource as _,
+    core::PartialObjectMeta,
+    runtime::{WatchStreamExt as _, watcher},
+};
+
+use crate::{context::Context, identity::TenantName, roster::Roster};
+
+/// Follows the Secrets for ever. What changes while the watch is broken is seen when it is back.
+pub async fn follow(api: Api<PartialObjectMeta<Secret>>, context: Arc<Context>, roster: Roster) {
+    let mut events = std::pin::pin!(watcher(api, watcher::Config::default().streaming_lists()).default_backoff());
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(watcher::Event::Apply(secret)) => changed(&secret, true, &context, &roster).await,
+            Ok(watcher::Event::InitApply(secret)) => changed(&secret, false, &context, &roster).await,
+            Ok(watcher::Event::Delete(secret)) => changed(&secret, true, &context, &roster).await,
+            Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
+            Err(error) => tracing::warn!(%error, "the watch on Secrets"),
+        }
+    }
+}
+
+/// `anew`: it has just changed. Else it is in a list, and matters only if we know another version of it.
+async fn changed(secret: &PartialObjectMeta<Secret>, anew: bool, context: &Context, roster: &Roster) {
+    let meta = secret.meta();
+    let (Some(namespace), Some(name)) = (&meta.namespace, &meta.name) else { return };
+    let known = context.secrets.known(namespace, name);
+    let same = known.is_some() && known == Some(meta.resource_version.clone());
+    if same || (known.is_none() && !anew) {
+        return;
+    }
+    context.secrets.expire(namespace, name);
+    let concerned = roster.all().into_iter().filter_map(|tenant| {
+        let tenant = tenant.0.as_ref().ok()?;
+        let named = tenant.spec.cloud_credentials_ref.secret_name == *name;
+        let here = tenant.metadata.namespace.as_ref() == Some(namespace);
+        (named && here).then(|| tenant.metadata.name.clone())?
+    });
+    for tenant in concerned.collect::<Vec<_>>() {
+        let _ = context.wake.send(TenantName { namespace: namespace.clone(), name: tenant }).await;
+    }
+}
