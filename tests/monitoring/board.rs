@@ -20,13 +20,19 @@ pub struct Query {
     pub expr: String,
 }
 
+/// What Prometheus is asked by one of a panel's queries, for all namespaces and clouds.
+pub fn asked(target: &Value) -> String {
+    let expr = target["expr"].as_str().unwrap();
+    let expr = expr.replace("$namespace", ".*").replace("$cloud", ".*").replace("$__rate_interval", "30s");
+    assert!(!expr.contains('$'), "a variable that nobody sets: {expr}");
+    expr
+}
+
 pub fn queries(dashboard: &Value) -> Vec<Query> {
     let mut queries = Vec::new();
     for panel in dashboard["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().into_iter().flatten() {
-            let expr = target["expr"].as_str().unwrap();
-            let expr = expr.replace("$namespace", ".*").replace("$cloud", ".*").replace("$__rate_interval", "30s");
-            assert!(!expr.contains('$'), "a variable that nobody sets: {expr}");
+            let expr = asked(target);
             let text = |value: &Value| value.as_str().unwrap().to_owned();
             queries.push(Query { panel: text(&panel["title"]), letter: text(&target["refId"]), expr });
         }

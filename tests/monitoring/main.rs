@@ -10,4 +10,6 @@ mod board;
 #[path = "../cluster/lab.rs"]
 mod lab;
 mod live;
+mod picture;
 mod prometheus;
+mod svg;

@@ -93,11 +93,6 @@ impl Prometheus {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
-    /// Where its API is.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// The series that a query has now.
     ///
     /// # Errors
@@ -107,18 +102,21 @@ impl Prometheus {
         Ok(data["result"].as_array().cloned().unwrap_or_default())
     }
 
-    /// The first value of a query that has one.
-    pub async fn value(&self, query: &str) -> Option<f64> {
-        let series = self.query(query).await.unwrap_or_else(|error| panic!("{query}: {error}"));
-        series.first()?["value"][1].as_str()?.parse().ok()
+    /// The series of a query over the last seconds, a value each second.
+    pub async fn range(&self, query: &str, seconds: f64) -> Vec<Value> {
+        let now = jiff::Timestamp::now().as_millisecond() as f64 / 1000.0;
+        let (start, end) = ((now - seconds).to_string(), now.to_string());
+        let query = [("query", query), ("start", &start), ("end", &end), ("step", "1")];
+        let data = self.api("query_range", &query).await.unwrap();
+        data["result"].as_array().cloned().unwrap_or_default()
     }
 
-    /// The series of a query, once there are any; none if there are none in time.
-    pub async fn until_data(&self, query: &str) -> Result<Vec<Value>, String> {
+    /// The series of a query, once they are as wanted; as they last were if that takes too long.
+    pub async fn until(&self, query: &str, wanted: impl Fn(&[Value]) -> bool) -> Result<Vec<Value>, String> {
         let began = Instant::now();
         loop {
             let series = self.query(query).await?;
-            if !series.is_empty() || began.elapsed() > SOON {
+            if wanted(&series) || began.elapsed() > SOON {
                 return Ok(series);
             }
             time::sleep(Duration::from_millis(250)).await;
