@@ -69,7 +69,9 @@ type Spoil = fn(&mut Value);
 fn grafana_refuses_what_it_does_not_know() {
     let wrong: [(&str, Spoil); 9] = [
         ("unexpected field 'titel'", |board| board["titel"] = "CloudTenants".into()),
-        ("required field is missing", |board| drop(board["panels"][1].as_object_mut().unwrap().remove("type"))),
+        ("discriminator field 'type' not found", |board| {
+            drop(board["panels"][1].as_object_mut().unwrap().remove("type"))
+        }),
         ("cannot unmarshal", |board| board["panels"][1]["gridPos"]["w"] = "wide".into()),
         ("must be <= 24", |board| board["panels"][1]["gridPos"]["w"] = 25.into()),
         ("there is no panel of type", |board| board["panels"][1]["type"] = "statistics".into()),
