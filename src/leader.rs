@@ -226,3 +226,67 @@ impl Elector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(holder: &str, version: &str) -> Lease {
+        let spec = LeaseSpec {
+            holder_identity: Some(holder.to_owned()),
+            lease_duration_seconds: Some(15),
+            lease_transitions: Some(3),
+            ..LeaseSpec::default()
+        };
+        let metadata = ObjectMeta { resource_version: Some(version.to_owned()), ..ObjectMeta::default() };
+        Lease { metadata, spec: Some(spec) }
+    }
+
+    fn elector() -> Elector {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let nowhere = kube::Config::new("http://127.0.0.1:9".parse().unwrap());
+        Elector::new(Client::try_from(nowhere).unwrap(), "ours", "lease", "me")
+    }
+
+    #[tokio::test]
+    async fn somebody_elses_lease_ends_a_lease_after_its_last_change_was_seen() {
+        let start = Instant::now();
+        let mut elector = elector();
+        for (name, holder, version, second, left) in [
+            ("first seen", "other", "1", 0, Some(15)),
+            ("not renewed", "other", "1", 10, Some(5)),
+            ("renewed", "other", "2", 14, Some(15)),
+            ("by a third one", "third", "3", 20, Some(15)),
+            ("a moment before its end", "third", "3", 34, Some(1)),
+            ("ended", "third", "3", 35, None),
+            ("released", "", "4", 36, None),
+            ("ours", "me", "5", 37, None),
+        ] {
+            let found = elector.left(&lease(holder, version), start + Duration::from_secs(second));
+            assert_eq!(found, left.map(Duration::from_secs), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_renewal_keeps_what_a_takeover_changes() {
+        let elector = elector();
+        let earlier = MicroTime(Timestamp::UNIX_EPOCH);
+        for (name, holder, transitions, kept) in [("renewed", "me", 3, true), ("taken over", "other", 4, false)] {
+            let mut before = lease(holder, "1").spec.unwrap();
+            before.acquire_time = Some(earlier.clone());
+            let claim = elector.claim(Some(&before));
+            assert_eq!(claim.holder_identity.as_deref(), Some("me"), "{name}");
+            assert_eq!(claim.lease_transitions, Some(transitions), "{name}");
+            assert_eq!(claim.acquire_time == Some(earlier.clone()), kept, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_mandate_ends_by_itself() {
+        let since = |ago| Instant::now().checked_sub(ago).unwrap();
+        let mandate = |ago| Mandate(Some(Arc::new(Mutex::new(since(ago)))));
+        assert!(Mandate::unlimited().is_valid());
+        assert!(mandate(Duration::ZERO).is_valid());
+        assert!(!mandate(RENEW_DEADLINE).is_valid());
+    }
+}

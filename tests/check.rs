@@ -330,3 +330,69 @@ fn wrong_usage() {
         assert_eq!(status, 64, "{field}:\n{text}");
     }
 }
+
+/// A proxy that opens tunnels, and what it was asked for: the first lines and the headers with credentials.
+async fn proxy() -> (std::net::SocketAddr, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let heard = heard.clone();
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                let mut head = Vec::new();
+                loop {
+                    let mut line = String::new();
+                    stream.read_line(&mut line).await.unwrap();
+                    if line.trim().is_empty() {
+                        break;
+                    }
+                    head.push(line.trim().to_owned());
+                }
+                let target = head[0].split(' ').nth(1).unwrap().to_owned();
+                heard.lock().unwrap().extend(head);
+                let mut there = tokio::net::TcpStream::connect(target).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let _ = copy_bidirectional(&mut stream, &mut there).await;
+            });
+        }
+    });
+    (address, asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cloud_is_reached_by_its_proxy_and_trusted_by_a_file() {
+    let cloud = SimulatedCloud::builder().tls().start().await.unwrap();
+    cloud.add_tenant("p1");
+    let folder = tempfile::tempdir().unwrap();
+    let authorities = folder.path().join("authorities.pem").display().to_string();
+    fs::write(&authorities, cloud.ca_pem().unwrap()).unwrap();
+    let (address, asked) = proxy().await;
+    let clouds = as_it_is(&cloud);
+    let spec = spec(&json!({}));
+
+    let (code, text) = check(&spec, &clouds, &[]);
+    assert!(code == 2 && text.contains("CertificateUntrusted"), "{text}");
+    let direct = format!("elsewhere.example=http://{address}");
+    let (code, text) = check(&spec, &clouds, &["--cloud-ca-file", &authorities, "--cloud-proxies", &direct]);
+    assert!(code == 0 && text.contains("accepts connections at"), "{text}");
+    assert!(asked.lock().unwrap().is_empty(), "no host of this cloud has that proxy");
+    let rule = format!("127.0.0.1=http://user:hunter2@{address}");
+    let (code, text) = check(&spec, &clouds, &["--cloud-ca-file", &authorities, "--cloud-proxies", &rule]);
+    assert!(code == 0 && text.contains("127.0.0.1") && text.contains("is reached by a proxy"), "{text}");
+    let asked = asked.lock().unwrap().clone();
+    assert!(asked.iter().any(|line| line.starts_with("CONNECT 127.0.0.1:")), "{asked:?}");
+    assert!(asked.iter().any(|line| line.to_lowercase() == "proxy-authorization: basic dxnlcjpodw50zxiy"), "{asked:?}");
+
+    for (rule, says) in [("hunter2", "a proxy is written HOST=URL"), ("*=hunter2", "the proxy for \"*\" is no address")]
+    {
+        let (code, text) = check(&spec, &clouds, &["--cloud-proxies", rule]);
+        assert!(code == 64 && text.contains("--cloud-proxies") && text.contains(says), "{code} {text}");
+    }
+    let missing = folder.path().join("none.pem").display().to_string();
+    let (code, text) = check(&spec, &clouds, &["--cloud-ca-file", &missing]);
+    assert!(code == 64 && text.contains("--cloud-ca-file"), "{code} {text}");
+}

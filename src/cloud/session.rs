@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::HeaderValue;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::{Instant as Deadline, timeout_at};
 use url::Url;
 
@@ -52,10 +52,10 @@ pub struct Session {
     in_flight: [Semaphore; Service::ALL.len()],
     /// How far the clock of the cloud's services is ahead of ours, by the latest answer with a `Date`.
     ahead: Mutex<Option<SignedDuration>>,
-    /// Projects that Keystone has said to know, or about which it may not be asked.
-    projects: Mutex<HashMap<String, Option<bool>>>,
-    /// When the application credential ends, and when that was asked.
-    ends: Mutex<Option<(Instant, Option<Timestamp>)>>,
+    /// Projects that Keystone has said to know, or about which it may not be asked. One question for each at a time.
+    projects: Mutex<HashMap<String, Arc<OnceCell<Option<bool>>>>>,
+    /// When the application credential ends, and when that was asked. Locked while it is asked, so that one asks.
+    ends: tokio::sync::Mutex<Option<(Instant, Option<Timestamp>)>>,
     /// When each service last rejected a fresh token: it takes none, and more logins would not help.
     rejected: Mutex<BTreeMap<Service, Instant>>,
 }
@@ -94,7 +94,7 @@ impl Session {
             in_flight: Service::ALL.map(|_| Semaphore::new(IN_FLIGHT)),
             ahead: Mutex::default(),
             projects: Mutex::default(),
-            ends: Mutex::default(),
+            ends: tokio::sync::Mutex::default(),
             rejected: Mutex::default(),
             config,
             http,
@@ -213,23 +213,30 @@ impl Session {
         if own {
             return Ok(Some(true));
         }
-        if let Some(known) = self.projects().get(id) {
-            return Ok(*known);
+        let known = self.projects().entry(id.to_owned()).or_default().clone();
+        match timeout_at(end(deadline), known.get_or_try_init(|| self.ask_project(id, deadline))).await {
+            Ok(Ok(known)) => Ok(*known),
+            // It may be created yet.
+            Ok(Err(None)) => Ok(Some(false)),
+            Ok(Err(Some(failure))) => Err(failure),
+            Err(_) => Err(Error::Timeout.at(Service::Identity)),
         }
+    }
+
+    /// `Err(None)` where Keystone does not know it.
+    async fn ask_project(&self, id: &str, deadline: Duration) -> Result<Option<bool>, Option<Failure>> {
         let mut url = self.endpoint(Service::Identity, deadline).await?.url;
         let path = format!("{}/projects/{id}", url.path().trim_end_matches('/'));
         url.set_path(&path);
         let answer = self.get(Service::Identity, url, &[], deadline).await?;
-        let known = match answer.status {
-            403 => None,
-            404 => return Ok(Some(false)),
+        match answer.status {
+            403 => Ok(None),
+            404 => Err(None),
             _ => {
                 answer.ok().map_err(|error| error.at(Service::Identity))?;
-                Some(true)
+                Ok(Some(true))
             }
-        };
-        self.projects().insert(id.to_owned(), known);
-        Ok(known)
+        }
     }
 
     /// When the credential itself ends, as far as Keystone tells: a user's password, an application credential, or a
@@ -243,14 +250,14 @@ impl Session {
         };
         let now = (self.clock)();
         let recent = |at: &Instant| now.saturating_duration_since(*at) < HOUR;
-        let known = *self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.ends.lock().await;
         if let Some((_, ends)) = known.filter(|(at, _)| recent(at)) {
             return ends;
         }
         let path = ["users", &holder.user_id, "application_credentials", id];
         let asked = self.application_credential_ends(&path, deadline).await;
         let ends = asked.unwrap_or(known.and_then(|(_, ends)| ends));
-        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, ends));
+        *known = Some((now, ends));
         ends
     }
 
@@ -262,7 +269,7 @@ impl Session {
         token::application_credential_ends(&answer.body)
     }
 
-    fn projects(&self) -> MutexGuard<'_, HashMap<String, Option<bool>>> {
+    fn projects(&self) -> MutexGuard<'_, HashMap<String, Arc<OnceCell<Option<bool>>>>> {
         self.projects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

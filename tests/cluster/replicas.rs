@@ -163,6 +163,40 @@ async fn a_leader_that_is_killed_is_replaced_when_its_lease_ends() {
     assert_eq!(replicas.lab.told("shop").await, Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn a_leader_that_was_frozen_writes_nothing_when_it_goes_on() {
+    let mut replicas = Replicas::start("frozen").await;
+    let second = replicas.replica("second").await;
+    let lab = &replicas.lab;
+    lab.apply("shop", &json!({})).await;
+    lab.until_ready("shop").await;
+    let signal = |name: &str, operator: &Operator| {
+        let sent = Command::new("kill").args([name, &operator.pid().to_string()]).status().unwrap();
+        assert!(sent.success());
+    };
+    let written =
+        |operator: &Operator| operator.metric("cloudtenant_status_writes_total", &["outcome=\"ok\""]).unwrap();
+    let before = written(&lab.operator);
+    signal("-STOP", &lab.operator);
+    lab.cloud.kill_engine("engine-1.lab");
+    lab.cloud.advance(Duration::from_secs(150));
+    replicas.until_leader("second", SOON).await;
+    let lab = &replicas.lab;
+    lab.until("shop", "shows the engine", LATER, |tenant| reason(tenant, "Ready") == Some("EnginesDown")).await;
+    // Everything that it has to do is due now.
+    lab.cloud.restart_engine("engine-1.lab");
+    signal("-CONT", &lab.operator);
+    let began = Instant::now();
+    while leads(&lab.operator) {
+        assert!(began.elapsed() < SOON, "it still leads");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(written(&lab.operator), before);
+    replicas.lab.operator = second;
+    replicas.lab.poke_until("shop", "Ready", "Healthy", 3).await;
+    assert_eq!(replicas.lab.told("shop").await, ["EngineDown", "EngineRecovered"]);
+}
+
 /// A way to the API server that can be cut: nothing comes through, and no connection is closed.
 async fn severable(kubeconfig: &Kubeconfig) -> (Kubeconfig, Arc<AtomicBool>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -120,8 +120,11 @@ async fn whether_the_project_exists() {
         let mut target = World::new().target;
         target.project_id.clone_from(&id);
         cloud.clear_requests();
-        let known = session.knows_project(&id, target.timeout).await.unwrap();
-        assert_eq!(session.knows_project(&id, target.timeout).await.unwrap(), known);
+        // At the same time, as caches and usage of a new tenant ask.
+        let ask = || session.knows_project(&id, target.timeout);
+        let (known, again) = tokio::join!(ask(), ask());
+        let (known, again) = (known.unwrap(), again.unwrap());
+        assert_eq!(known, again);
         let caches = said(probe::caches::ask(&session, &target).await, |_| "ok".to_owned());
         let usage = said(probe::usage::ask(&session, &target, None, Timestamp::now()).await, |_| "ok".to_owned());
         let asked = cloud.requests(Service::Keystone).iter().filter(|seen| seen.path.contains("/projects/")).count();
