@@ -22,6 +22,14 @@ pub fn helm() -> Result<PathBuf> {
     go_tool("helm", &["tool"], "helm")
 }
 
+/// helm-unittest, which runs the tests that are part of a chart.
+///
+/// # Errors
+/// It cannot be built.
+pub fn helm_unittest() -> Result<PathBuf> {
+    go_tool("helm-unittest", &["tool"], "helm-unittest")
+}
+
 /// Builds the packages of the module `testkit/tools/MODULE`, unless that has been done for the very same files, and
 /// returns the program. Blocks, for minutes where nothing is cached. The programs are kept below the user's cache
 /// directory.

@@ -1,0 +1,139 @@
+//! What Helm's own checks and the chart's own tests say.
+
+use std::{fs, path::Path};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use testkit::tools;
+
+use crate::helm::{by_identity, cases, chart, helm, objects, read, render, render_case, run};
+
+fn lint(chart: &Path, values: Option<&Path>) -> Result<String, String> {
+    let mut args = vec!["lint", "--strict", chart.to_str().unwrap()];
+    args.extend(values.iter().flat_map(|path| ["--values", path.to_str().unwrap()]));
+    helm(&args, "")
+}
+
+/// A copy of the chart, to break.
+fn copy() -> TempDir {
+    fn copy_into(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap().path()) {
+            let target = to.join(entry.file_name().unwrap());
+            if entry.is_dir() {
+                copy_into(&entry, &target);
+            } else {
+                fs::copy(&entry, &target).unwrap();
+            }
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    copy_into(&chart(), &directory.path().join("cloudtenant-operator"));
+    directory
+}
+
+#[test]
+fn helm_lint_finds_nothing() {
+    for (name, path) in cases() {
+        lint(&chart(), Some(&path)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+#[test]
+fn helm_lint_finds_a_template_that_makes_no_yaml() {
+    let directory = copy();
+    let chart = directory.path().join("cloudtenant-operator");
+    lint(&chart, None).unwrap();
+    fs::write(chart.join("templates/broken.yaml"), "kind: [").unwrap();
+    let error = lint(&chart, None).unwrap_err();
+    assert!(error.contains("templates/broken.yaml"), "{error}");
+}
+
+fn unittest(chart: &Path) -> Result<String, String> {
+    run(&tools::helm_unittest().unwrap(), &["--strict", chart.to_str().unwrap()], "")
+}
+
+#[test]
+fn the_charts_own_tests_pass() {
+    let said = unittest(&chart()).unwrap_or_else(|error| panic!("{error}"));
+    assert!(!said.contains("Tests:       0"), "{said}");
+}
+
+#[test]
+fn the_charts_own_tests_fail_on_another_chart() {
+    let directory = copy();
+    let chart = directory.path().join("cloudtenant-operator");
+    let template = chart.join("templates/_pod.tpl");
+    let text = fs::read_to_string(&template).unwrap();
+    fs::write(&template, text.replace("readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false")).unwrap();
+    let error = unittest(&chart).unwrap_err();
+    assert!(error.contains("readOnlyRootFilesystem"), "{error}");
+}
+
+/// For whoever uses the chart as a part of their own.
+#[test]
+fn helm_packages_what_is_needed_and_no_tests() {
+    let directory = tempfile::tempdir().unwrap();
+    let into = directory.path().to_str().unwrap();
+    helm(&["package", chart().to_str().unwrap(), "--destination", into], "").unwrap();
+    let package = directory.path().join("cloudtenant-operator-0.1.0.tgz");
+    let package = package.to_str().unwrap();
+    let rendered = helm(&["template", "x", package], "").unwrap();
+    assert!(rendered.contains("kind: CustomResourceDefinition"));
+    let readme = helm(&["show", "readme", package], "").unwrap();
+    assert!(readme.contains("## Values"));
+    let list = run(Path::new("tar"), &["--list", "--gzip", "--file", package], "").unwrap();
+    assert!(list.contains("templates/tests/verify.yaml"), "{list}");
+    assert!(!list.contains("_test.yaml") && !list.contains("/ci/"), "{list}");
+}
+
+#[test]
+fn every_object_has_the_labels_of_the_chart() {
+    for (name, path) in cases() {
+        for (identity, object) in by_identity(objects(&render_case(&path))) {
+            let labels = &object["metadata"]["labels"];
+            // The test's Pod must not be selected as the operator's.
+            let own = if identity.ends_with("-test") { "cloudtenant-operator-test" } else { "cloudtenant-operator" };
+            assert_eq!(labels["app.kubernetes.io/name"], own, "{name}: {identity}");
+            assert_eq!(labels["app.kubernetes.io/instance"], "cloudtenant-operator", "{name}: {identity}");
+            assert_eq!(labels["app.kubernetes.io/version"], "0.1.0", "{name}: {identity}");
+            assert_eq!(labels["app.kubernetes.io/managed-by"], "Helm", "{name}: {identity}");
+            assert_eq!(labels["app.kubernetes.io/part-of"], "cloudtenant-operator", "{name}: {identity}");
+            assert_eq!(labels["helm.sh/chart"], "cloudtenant-operator-0.1.0", "{name}: {identity}");
+            assert_eq!(labels.get("team").is_some(), name == "everything", "{name}: {identity}");
+        }
+    }
+}
+
+#[test]
+fn every_version_is_the_same() {
+    let chart: Value = serde_saphyr::from_str(&read("charts/cloudtenant-operator/Chart.yaml")).unwrap();
+    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+    let image = format!("ghcr.io/cloudtenant/cloudtenant-operator:{}", env!("CARGO_PKG_VERSION"));
+    assert!(chart["annotations"]["artifacthub.io/images"].as_str().unwrap().contains(&image));
+    assert!(render("").unwrap().contains(&format!("image: {image}\n")));
+}
+
+/// Alerts and dashboards have templates of their own, which are not Helm's.
+#[test]
+fn alerts_and_dashboard_go_through_as_they_are() {
+    const VALUES: &str = "monitoring: { prometheusRule: { enabled: true }, dashboard: { enabled: true } }";
+    let directory = copy();
+    let chart = directory.path().join("cloudtenant-operator");
+    let go_through = || {
+        let rendered = helm(&["template", "x", chart.to_str().unwrap(), "--values", "-"], VALUES).unwrap();
+        let rendered = objects(&rendered);
+        let of_kind = |kind: &str| rendered.iter().find(|object| object["kind"] == kind).unwrap();
+        let alerts = fs::read_to_string(chart.join("files/alerts.yaml")).unwrap();
+        assert_eq!(of_kind("PrometheusRule")["spec"], objects(&alerts)[0]);
+        let dashboard = fs::read_to_string(chart.join("files/dashboard.json")).unwrap();
+        let shown = of_kind("ConfigMap")["data"]["x-cloudtenant-operator.json"].as_str().unwrap();
+        assert_eq!(shown.trim(), dashboard.trim());
+        serde_json::from_str::<Value>(shown).unwrap();
+    };
+    go_through();
+    let alerts = "groups: [{ name: a, rules: [{ alert: A, expr: up, annotations: { b: '{{ $labels.name }}' } }] }]\n";
+    fs::write(chart.join("files/alerts.yaml"), alerts).unwrap();
+    fs::write(chart.join("files/dashboard.json"), "{ \"legendFormat\": \"{{name}} {{`\" }\n").unwrap();
+    go_through();
+}

@@ -1,0 +1,142 @@
+//! A wrong value is refused, and the message says which one and what is wrong.
+
+use crate::helm::{chart, helm, render};
+
+/// What is set, and what the message says.
+const REFUSED: &[(&str, &[&str])] = &[
+    // Names that do not exist.
+    ("replica: 2", &["additional properties 'replica' not allowed"]),
+    ("image: { name: x }", &["/image", "additional properties 'name' not allowed"]),
+    ("rbac: { scopes: cluster }", &["/rbac", "'scopes' not allowed"]),
+    ("monitoring: { serviceMonitor: { enable: true } }", &["/monitoring/serviceMonitor", "'enable' not allowed"]),
+    ("networkPolicy: { clouds: { cidr: [] } }", &["/networkPolicy/clouds", "'cidr' not allowed"]),
+    ("resources: { limit: {} }", &["/resources", "'limit' not allowed"]),
+    ("cloudProxies: [{ host: a, url: 'http://p:1', port: 1 }]", &["/cloudProxies/0", "'port' not allowed"]),
+    ("leaderElection: false", &["'leaderElection' not allowed"]),
+    // What is of another type, or out of range.
+    ("replicas: two", &["/replicas", "want integer"]),
+    ("replicas: -1", &["/replicas", "minimum"]),
+    ("image: operator", &["/image", "want object"]),
+    ("image: { repository: 'has spaces' }", &["/image/repository", "does not match"]),
+    ("image: { tag: 'a:b' }", &["/image/tag", "does not match"]),
+    ("image: { tag: 1.0 }", &["/image/tag", "want string"]),
+    ("image: { digest: abc }", &["/image/digest", "sha256"]),
+    ("image: { pullPolicy: Sometimes }", &["/image/pullPolicy", "'Always', 'IfNotPresent', 'Never'"]),
+    ("imagePullSecrets: [registry]", &["/imagePullSecrets/0", "want object"]),
+    ("log: { format: xml }", &["/log/format", "'text', 'json'"]),
+    ("log: { level: '' }", &["/log/level", "minLength"]),
+    ("listen: { address: localhost }", &["listen.address", "\"localhost\" is no address"]),
+    ("listen: { port: 80 }", &["/listen/port", "minimum"]),
+    ("crds: { keep: 'yes' }", &["/crds/keep", "want boolean"]),
+    ("rbac: { scope: namespace }", &["/rbac/scope", "'cluster', 'namespaces'"]),
+    ("rbac: { scope: namespaces, namespaces: [Web] }", &["/rbac/namespaces/0", "does not match"]),
+    ("rbac: { scope: namespaces, namespaces: [web, web] }", &["/rbac/namespaces", "equal"]),
+    ("secrets: { watch: 1 }", &["/secrets/watch", "want boolean"]),
+    ("serviceAccount: { name: 'A b' }", &["/serviceAccount/name", "does not match"]),
+    ("serviceAccount: { annotations: { a: 1 } }", &["/serviceAccount/annotations/a", "want string"]),
+    ("cloudCA: { pem: not a certificate }", &["cloudCA.pem holds no certificate"]),
+    ("cloudCA: { pem: '-----BEGIN PRIVATE KEY----- hidden' }", &["cloudCA.pem holds a private key"]),
+    ("networkPolicy: { apiServer: { cidrs: [10.0.0.1] } }", &["networkPolicy.apiServer.cidrs", "is no CIDR"]),
+    ("cloudCA: { secret: { name: x, key: 'a/b' } }", &["/cloudCA/secret/key", "does not match"]),
+    ("cloudProxies: [{ host: a }]", &["/cloudProxies/0", "missing property 'url'"]),
+    ("cloudProxies: [{ host: 'a,b', url: 'http://p:1' }]", &["/cloudProxies/0/host", "does not match"]),
+    ("cloudProxies: { a: 'http://p:1' }", &["/cloudProxies", "want array"]),
+    ("extraEnv: { A: b }", &["/extraEnv", "want array"]),
+    ("extraEnv: [{ name: A, value: 1 }]", &["/extraEnv/0/value", "want string"]),
+    ("extraVolumeMounts: [{ name: a }]", &["/extraVolumeMounts/0", "missing property 'mountPath'"]),
+    ("commonLabels: { team: 'a b' }", &["/commonLabels/team", "does not match"]),
+    ("podLabels: { team: 1 }", &["/podLabels/team", "want string"]),
+    ("resources: { limits: { memory: lots } }", &["/resources/limits/memory", "does not match"]),
+    ("securityContext: { runAsUser: 0 }", &["/securityContext/runAsUser", "minimum"]),
+    ("securityContext: { privileged: true }", &["/securityContext", "'privileged' not allowed"]),
+    ("livenessProbe: { periodSeconds: 0 }", &["/livenessProbe/periodSeconds", "minimum"]),
+    ("updateStrategy: { type: OnDelete }", &["/updateStrategy/type", "'RollingUpdate', 'Recreate'"]),
+    ("podDisruptionBudget: { maxUnavailable: 150% }", &["/podDisruptionBudget/maxUnavailable", "does not match"]),
+    ("nodeSelector: { a: true }", &["/nodeSelector/a", "want string"]),
+    ("tolerations: [{ effect: Never }]", &["/tolerations/0/effect", "'NoSchedule'"]),
+    ("affinity: { podAffinities: {} }", &["/affinity", "'podAffinities' not allowed"]),
+    ("topologySpreadConstraints: [{ maxSkew: 1 }]", &["/topologySpreadConstraints/0", "missing properties"]),
+    ("service: { port: 70000 }", &["/service/port", "maximum"]),
+    ("monitoring: { serviceMonitor: { interval: 30 } }", &["/monitoring/serviceMonitor/interval", "want string"]),
+    ("monitoring: { podMonitor: { interval: half an hour } }", &["monitoring.podMonitor.interval", "is no duration"]),
+    (
+        "networkPolicy: { clouds: { cidrs: [cloud.example.com] } }",
+        &["networkPolicy.clouds.cidrs", "\"cloud.example.com\" is no CIDR"],
+    ),
+    ("networkPolicy: { apiServer: { ports: [] } }", &["/networkPolicy/apiServer/ports", "minItems"]),
+    ("networkPolicy: { dns: { to: [{ labels: {} }] } }", &["/networkPolicy/dns/to/0", "'labels' not allowed"]),
+    ("fullnameOverride: Operator", &["/fullnameOverride", "does not match"]),
+    // What is taken away, and needed.
+    ("replicas: null", &["missing property 'replicas'"]),
+    ("crds: { enabled: null }", &["/crds", "missing property 'enabled'"]),
+    ("rbac: null", &["missing property 'rbac'"]),
+    // What contradicts something else.
+    ("rbac: { scope: namespaces }", &["rbac.scope is namespaces", "rbac.namespaces names none"]),
+    ("rbac: { namespaces: [web] }", &["rbac.namespaces is only for rbac.scope: namespaces"]),
+    (
+        "cloudCA: { configMap: { name: a }, secret: { name: b } }",
+        &["cloudCA.configMap.name and cloudCA.secret.name exclude each other"],
+    ),
+    (
+        "cloudCA: { pem: '-----BEGIN CERTIFICATE-----', secret: { name: b } }",
+        &["cloudCA.pem and cloudCA.secret.name exclude each other"],
+    ),
+    (
+        "{ cloudProxies: [{ host: a, url: 'http://p:1' }], cloudProxiesSecret: { name: b } }",
+        &["cloudProxies and cloudProxiesSecret.name exclude each other"],
+    ),
+    (
+        "cloudProxies: [{ host: a, url: 'http://user:hidden@p:1' }]",
+        &["the proxy for a has a user or a password", "put it into a Secret"],
+    ),
+    ("cloudProxies: [{ host: a, url: 'https://p:1' }]", &["the proxy for a must be http://HOST:PORT"]),
+    ("cloudProxies: [{ host: a, url: 'http://p' }]", &["the proxy for a must be http://HOST:PORT"]),
+    ("cloudProxies: [{ host: a, url: 'http://p:1,b=http://q:1' }]", &["the proxy for a must be http://HOST:PORT"]),
+    ("extraEnv: [{ name: LEADER_ELECTION, value: 'false' }]", &["LEADER_ELECTION is the chart's to set"]),
+    ("commonLabels: { app.kubernetes.io/name: other }", &["commonLabels", "app.kubernetes.io/name is the chart's own"]),
+    ("podLabels: { app.kubernetes.io/instance: other }", &["podLabels", "instance is the chart's own"]),
+    (
+        "monitoring: { serviceMonitor: { enabled: true }, podMonitor: { enabled: true } }",
+        &["monitoring.serviceMonitor and monitoring.podMonitor exclude each other"],
+    ),
+    ("networkPolicy: { enabled: true }", &["networkPolicy.apiServer.cidrs names no address"]),
+    (
+        "networkPolicy: { enabled: true, apiServer: { cidrs: [10.0.0.1/32] } }",
+        &["networkPolicy.clouds.cidrs names no address"],
+    ),
+];
+
+#[test]
+fn wrong_values_are_refused_and_named() {
+    for (values, parts) in REFUSED {
+        let error = render(values).expect_err(values);
+        for part in *parts {
+            assert!(error.contains(part), "{values}: {part:?} is not in\n{error}");
+        }
+        // What was meant for a Secret must not get into a log.
+        assert!(!error.contains("hidden"), "{error}");
+    }
+}
+
+/// What a chart gives to one that is part of it, and what lists and maps may be instead of empty.
+#[test]
+fn what_is_harmless_is_taken() {
+    for values in [
+        "{ global: { anything: 1 }, enabled: true }",
+        "{ tolerations: null, nodeSelector: null, affinity: null, resources: null, cloudProxies: null }",
+        "image: { tag: null }",
+        "updateStrategy: { type: Recreate }",
+        "fullnameOverride: x",
+    ] {
+        render(values).unwrap_or_else(|error| panic!("{values}: {error}"));
+    }
+}
+
+#[test]
+fn an_older_kubernetes_is_refused() {
+    let with = |version: &str| helm(&["template", "x", chart().to_str().unwrap(), "--kube-version", version], "");
+    let error = with("1.33.9").unwrap_err();
+    assert!(error.contains(">=1.34.0-0"), "{error}");
+    // As cloud providers name theirs.
+    with("v1.34.0-eks-1234567").unwrap();
+}
