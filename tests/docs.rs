@@ -71,6 +71,7 @@ fn every_reason_has_its_text_in_the_section_of_its_class() {
             assert_eq!(title, section_of(reason.class()), "docs/reasons.md has {word} in the wrong section");
             assert!(found.insert(word.to_owned(), ()).is_none(), "docs/reasons.md has {word} twice");
             assert!(!text.trim().is_empty(), "docs/reasons.md does not say what {word} means");
+            assert!(text.contains("\nTo see: "), "docs/reasons.md: how is {word} seen?");
             let says_what_to_do = text.contains("\nTo do: ");
             assert!(says_what_to_do || reason.class() == Class::Well, "docs/reasons.md: what is to be done on {word}?");
         }
@@ -115,6 +116,65 @@ fn the_events_table_has_every_event_with_its_type() {
     told.sort();
     events.sort();
     assert_eq!(told, events, "the table of events in docs/reasons.md, and event::EventReason");
+}
+
+/// The words of the regular expressions and values that an alert compares the label `reason` with.
+fn reasons_in(expr: &str) -> BTreeSet<Reason> {
+    let values = expr.split("reason").skip(1).filter_map(|rest| {
+        rest.strip_prefix('=').or_else(|| rest.strip_prefix('!'))?.trim_start_matches('~').split('"').nth(1)
+    });
+    let parse = |word: &str| Reason::parse(word).unwrap_or_else(|| panic!("alerts.yaml: no reason is called {word}"));
+    values.flat_map(|value| value.split('|')).map(parse).collect()
+}
+
+#[test]
+fn every_alert_has_its_text_and_leads_to_it() {
+    const RUNBOOKS: &str = "https://github.com/cloudtenant/cloudtenant-operator/blob/main/docs/reasons.md#";
+    let rules: Value = serde_saphyr::from_str(&read("charts/cloudtenant-operator/files/alerts.yaml")).unwrap();
+    let page = read("docs/reasons.md");
+    let section = page.split("\n## ").find(|section| section.starts_with("Alerts\n")).unwrap();
+    let texts: Vec<_> = section.split("\n### ").skip(1).map(|part| part.split_once('\n').unwrap()).collect();
+    let table = read("docs/monitoring.md");
+    let rows: Vec<_> = rows(&table).into_iter().filter(|(section, _)| section == "Alerts").collect();
+    let mut told = Vec::new();
+    for rule in rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap()) {
+        let name = rule["alert"].as_str().unwrap();
+        let (_, text) = texts.iter().find(|(heading, _)| heading == &name).unwrap_or_else(|| {
+            panic!("docs/reasons.md does not say what the alert {name} means");
+        });
+        assert!(
+            text.contains("\nTo see: ") && text.contains("\nTo do: "),
+            "docs/reasons.md: how is {name} seen, and done?"
+        );
+        assert_eq!(rule["annotations"]["runbook_url"], format!("{RUNBOOKS}{}", anchor(name)));
+        for annotation in ["summary", "description"] {
+            assert!(
+                rule["annotations"][annotation].as_str().is_some_and(|text| !text.is_empty()),
+                "{name}: {annotation}"
+            );
+        }
+        let severity = rule["labels"]["severity"].as_str().unwrap();
+        assert!(["critical", "warning"].contains(&severity), "{name}: {severity}");
+        let row = rows.iter().find(|(_, cells)| words(&cells[0]) == [name]);
+        let (_, row) = row.unwrap_or_else(|| panic!("docs/monitoring.md has no row for {name}"));
+        assert_eq!((row[1].as_str(), row[3].as_str()), (severity, rule["for"].as_str().unwrap()), "{name}");
+        reasons_in(rule["expr"].as_str().unwrap());
+        told.push(name);
+    }
+    assert_eq!(told, texts.iter().map(|(heading, _)| *heading).collect::<Vec<_>>(), "alerts.yaml, and docs/reasons.md");
+    assert_eq!(rows.len(), told.len(), "alerts.yaml, and docs/monitoring.md");
+}
+
+/// What is left out is meant so, or told by another alert; a new reason is not.
+#[test]
+fn nothing_that_cannot_be_seen_is_passed_over() {
+    let rules: Value = serde_saphyr::from_str(&read("charts/cloudtenant-operator/files/alerts.yaml")).unwrap();
+    let mut rules = rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
+    let rule = rules.find(|rule| rule["alert"] == "CloudTenantCannotSee").unwrap();
+    let meant = Reason::ALL.iter().copied().filter(|reason| reason.class() == Class::NotAsked);
+    let told = [Reason::AuthenticationFailed, Reason::ObservationStale];
+    let left_out: BTreeSet<_> = meant.filter(|reason| *reason != Reason::Progressing).chain(told).collect();
+    assert_eq!(reasons_in(rule["expr"].as_str().unwrap()), left_out);
 }
 
 /// The paths of all fields below this one. `byKind` has the counts of `all`, which are told once.

@@ -1,5 +1,7 @@
 //! Programs that tests run and that are built from pinned Go modules below `testkit/tools`, once: Helm, and others.
 
+mod gitops;
+
 use std::{
     env,
     fs::{self, File, TryLockError},
@@ -11,6 +13,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+
+pub use gitops::{Health, Judge, Verdicts, gitops};
 
 use crate::assets::{remove_if_present, say, version_flags, wait_with_progress};
 
@@ -54,6 +58,42 @@ pub fn actionlint() -> Result<PathBuf> {
 /// It cannot be built.
 pub fn helm_unittest() -> Result<PathBuf> {
     go_tool("helm-unittest", &["tool"], "helm-unittest")
+}
+
+/// The program that reads a Grafana dashboard with Grafana's own types.
+///
+/// # Errors
+/// It cannot be built.
+pub fn grafana_dashboard() -> Result<PathBuf> {
+    go_tool("grafana", &["."], "grafana")
+}
+
+/// Prometheus and its tool, as Debian's package `prometheus` has them: their modules are too many to build here.
+#[derive(Debug, Clone)]
+pub struct PrometheusPrograms {
+    /// The server.
+    pub prometheus: PathBuf,
+    /// `promtool`.
+    pub promtool: PathBuf,
+}
+
+/// Prometheus' programs from `PATH`. `None` where they are not installed, and says so: the caller skips its test.
+///
+/// # Errors
+/// They are not installed and `CI` is `true`, where nothing may be skipped.
+pub fn prometheus() -> Result<Option<PrometheusPrograms>> {
+    if let (Some(prometheus), Some(promtool)) = (on_path("prometheus"), on_path("promtool")) {
+        return Ok(Some(PrometheusPrograms { prometheus, promtool }));
+    }
+    let missing = "prometheus and promtool are not installed (Debian: apt-get install prometheus)";
+    ensure!(env::var_os("CI").is_none_or(|ci| ci != "true"), missing);
+    say(&format!("SKIPPED: {missing}"));
+    Ok(None)
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
 }
 
 /// Builds the packages of the module `testkit/tools/MODULE`, unless that has been done for the very same files, and

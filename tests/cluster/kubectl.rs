@@ -30,6 +30,10 @@ async fn wait_get_and_select() {
     assert_eq!(said.trim(), "cloudtenant.cloudtenant.dev/shop condition met");
     kubectl("wait --for=jsonpath={.status.observedGeneration}=1 ct/other --timeout=30s").await;
 
+    // As docs/gitops.md has it.
+    kubectl("annotate cloudtenant shop reconcile.fluxcd.io/requestedAt=1795320000 --overwrite").await;
+    kubectl("wait cloudtenant shop --for=jsonpath={.status.lastHandledReconcileAt}=1795320000 --timeout=30s").await;
+
     let table = kubectl("get ct").await;
     let lines: Vec<_> = table.lines().map(words).collect();
     assert_eq!(lines[0], ["NAME", "READY", "REASON", "ENGINES", "CACHES", "VCPU-HOURS", "SINCE", "AGE"]);

@@ -18,6 +18,8 @@ use testkit::{
 };
 use tokio::sync::{OnceCell, mpsc};
 
+use crate::witness::Witness;
+
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudtenant-operator");
 pub const RBAC: &str = include_str!("../../deploy/rbac.yaml");
 pub const ACCOUNT: Account<'_> = Account { namespace: "cloudtenant-system", name: "cloudtenant-operator" };
@@ -52,6 +54,7 @@ pub struct Lab<'a> {
     pub client: Client,
     pub cloud: SimulatedCloud,
     pub operator: Operator,
+    _witness: Witness,
 }
 
 impl Lab<'static> {
@@ -74,8 +77,9 @@ impl<'a> Lab<'a> {
         let cloud = SimulatedCloud::start().await.unwrap();
         cloud.set_rpc_timeout(Duration::from_millis(200));
         cloud.add_tenant(PROJECT);
+        let witness = Witness::of(client.clone(), &namespace);
         let operator = run(control_plane, &namespace).await;
-        Self { control_plane, namespace, client, cloud, operator }
+        Self { control_plane, namespace, client, cloud, operator, _witness: witness }
     }
 
     pub fn tenants(&self) -> Api<CloudTenant> {

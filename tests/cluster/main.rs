@@ -14,3 +14,6 @@ mod rights;
 mod stop;
 mod trouble;
 mod validation;
+#[path = "../gitops/verdict.rs"]
+mod verdict;
+mod witness;

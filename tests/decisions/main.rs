@@ -13,6 +13,8 @@ mod periods;
 mod properties;
 mod recordings;
 mod services;
+#[path = "../gitops/verdict.rs"]
+mod verdict;
 mod verdicts;
 mod words;
 mod world;

@@ -67,7 +67,7 @@ fn step(world: &mut World, cells: &[String]) -> Vec<String> {
         reasons.join(" "),
         format!("{} {}", ready.status, ready.reason),
         beside.join(" "),
-        kstatus(false, world.generation, &status).to_owned(),
+        kstatus(false, world.generation, &status),
         told(&notices),
     ]
 }

@@ -18,7 +18,10 @@ use cloudtenant_operator::{
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::words::{START, caches, failure, later, list, usage};
+use crate::{
+    kstatus::said as said_by_tools,
+    words::{START, caches, failure, later, list, usage},
+};
 
 #[derive(Clone)]
 pub struct World {
@@ -169,6 +172,8 @@ impl World {
         self.count(&pass.engines, status::bad_verdicts(&pass, &old));
         pass.bad_in_row = self.bad_in_row;
         let new = status::compute(&pass, &old);
+        // Whatever is computed here, kstatus, Flux and Argo CD have to understand.
+        said_by_tools(self.generation, self.target.suspend, &new);
         let notices = event::transitions(&self.target, &self.stored, &new);
         if status::differs(&self.stored, &new) {
             for notice in &notices {

@@ -1,0 +1,8 @@
+-- Any new value of this annotation has everything looked at now. When that is done, the value stands in
+-- status.lastHandledReconcileAt.
+local os = require("os")
+if obj.metadata.annotations == nil then
+  obj.metadata.annotations = {}
+end
+obj.metadata.annotations["reconcile.fluxcd.io/requestedAt"] = os.date("!%Y-%m-%dT%H:%M:%SZ")
+return obj

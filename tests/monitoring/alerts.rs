@@ -1,0 +1,84 @@
+//! promtool's word on the alerts, without an operator.
+
+use std::fs;
+
+use testkit::tools;
+
+use crate::prometheus::{file, promtool};
+
+const RULES: &str = "charts/cloudtenant-operator/files/alerts.yaml";
+const TESTS: &str = "tests/monitoring/alerts_test.yaml";
+
+/// promtool's words on a rule file with this in place of that: on the rules themselves, and on their tests.
+fn judged(that: &str, this: &str) -> Option<[(bool, String); 2]> {
+    let programs = tools::prometheus().unwrap()?;
+    let rules = fs::read_to_string(file(RULES)).unwrap();
+    let tests = fs::read_to_string(file(TESTS)).unwrap();
+    assert!(rules.contains(that), "no {that} in {RULES}");
+    let directory = tempfile::tempdir().unwrap();
+    let changed = directory.path().join("alerts.yaml");
+    let tests_of_it = directory.path().join("alerts_test.yaml");
+    fs::write(&changed, rules.replace(that, this)).unwrap();
+    fs::write(&tests_of_it, tests.replace(&format!("../../{RULES}"), "alerts.yaml")).unwrap();
+    let check = promtool(&programs, &["check", "rules", &changed.display().to_string()], "");
+    let test = promtool(&programs, &["test", "rules", &tests_of_it.display().to_string()], "");
+    Some([check, test])
+}
+
+#[test]
+fn the_alerts_are_rules_and_do_what_their_tests_say() {
+    let Some([check, test]) = judged("", "") else { return };
+    assert!(check.0, "{}", check.1);
+    assert!(test.0, "{}", test.1);
+}
+
+#[test]
+fn promtool_refuses_a_rule_that_is_none() {
+    let Some([check, _]) = judged("count by (cluster, cloud, region)", "count of (cloud)") else { return };
+    assert!(!check.0, "{}", check.1);
+}
+
+/// Every change of what an alert means is noticed.
+#[test]
+fn the_tests_refuse_rules_that_do_something_else() {
+    let changes = [
+        ("no engine that does not answer", "EnginesDown|EngineUnresponsive", "EnginesDown"),
+        ("an alert at once", "for: 5m\n        keep_firing_for", "for: 0m\n        keep_firing_for"),
+        ("suspended tenants too", "cloudtenant_suspended == 1", "cloudtenant_suspended == 2"),
+        ("a restart ends an alert", "        keep_firing_for: 5m\n", ""),
+        (
+            "Unknown is down",
+            "type=\"EnginesHealthy\", status=\"False\", reason=\"AllEnginesDown\"",
+            "type=\"EnginesHealthy\"",
+        ),
+        (
+            "caches that failed to be created are well",
+            "type=\"CachesHealthy\", status=\"False\"",
+            "reason=\"CacheErrors\"",
+        ),
+        ("what is meant so cannot be seen", "|ProbeDisabled|ServiceNotOffered", ""),
+        ("old data are as good as new", "4 * 3600", "40 * 3600"),
+        ("any instance is a leader", "cloudtenant_leader == 1", "cloudtenant_leader"),
+        ("who has never been is not missed", "absent(cloudtenant_leader)", "vector(0) > 1"),
+        ("errors are as good as none", "> 0.05", "> 2"),
+        ("any error is one too many", "> 0.05", "> 0"),
+        (
+            "one instance's data stand for themselves",
+            "group by (cluster, namespace, name, cloud, region) (cloudtenant_info)",
+            "cloudtenant_info",
+        ),
+    ];
+    for (meaning, that, this) in changes {
+        let Some([check, test]) = judged(that, this) else { return };
+        assert!(check.0, "{meaning}: {}", check.1);
+        assert!(!test.0, "no test notices: {meaning}");
+    }
+}
+
+#[test]
+fn promtool_refuses_metrics_against_the_convention() {
+    let Some(programs) = tools::prometheus().unwrap() else { return };
+    let wrong = "# HELP cloudtenant_things Things.\n# TYPE cloudtenant_things counter\ncloudtenant_things 1\n";
+    let (taken, said) = promtool(&programs, &["check", "metrics"], wrong);
+    assert!(!taken && said.contains("_total"), "{said}");
+}

@@ -1,0 +1,114 @@
+//! The dashboard, read with Grafana's own types.
+
+use std::{collections::BTreeSet, fs, process::Command};
+
+use serde_json::Value;
+use testkit::tools;
+
+use crate::prometheus::file;
+
+const BOARD: &str = "charts/cloudtenant-operator/files/dashboard.json";
+
+pub fn dashboard() -> Value {
+    serde_json::from_str(&fs::read_to_string(file(BOARD)).unwrap()).unwrap()
+}
+
+/// One query: its panel's title, its letter, and what Prometheus is asked, for all namespaces and clouds.
+pub struct Query {
+    pub panel: String,
+    pub letter: String,
+    pub expr: String,
+}
+
+/// What Prometheus is asked by one of a panel's queries, for all namespaces and clouds.
+pub fn asked(target: &Value) -> String {
+    let expr = target["expr"].as_str().unwrap();
+    let expr = expr.replace("$namespace", ".*").replace("$cloud", ".*").replace("$__rate_interval", "30s");
+    assert!(!expr.contains('$'), "a variable that nobody sets: {expr}");
+    expr
+}
+
+pub fn queries(dashboard: &Value) -> Vec<Query> {
+    let mut queries = Vec::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let expr = asked(target);
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            queries.push(Query { panel: text(&panel["title"]), letter: text(&target["refId"]), expr });
+        }
+    }
+    for variable in dashboard["templating"]["list"].as_array().unwrap() {
+        // label_values(SELECTOR, LABEL)
+        if let Some(definition) = variable["definition"].as_str() {
+            let inside = definition.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')).unwrap();
+            let (selector, label) = inside.rsplit_once(", ").unwrap();
+            let expr = format!("group by ({label}) ({})", selector.replace("$namespace", ".*"));
+            queries.push(Query { panel: format!("${}", variable["name"].as_str().unwrap()), letter: "A".into(), expr });
+        }
+    }
+    queries
+}
+
+/// What Grafana's types say to it, if anything.
+fn refusal(dashboard: &Value) -> Option<String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dashboard.json");
+    fs::write(&path, dashboard.to_string()).unwrap();
+    let output = Command::new(tools::grafana_dashboard().unwrap()).arg(path).output().unwrap();
+    (!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn grafana_knows_all_that_is_in_the_dashboard() {
+    assert_eq!(refusal(&dashboard()), None);
+}
+
+type Spoil = fn(&mut Value);
+
+#[test]
+fn grafana_refuses_what_it_does_not_know() {
+    let wrong: [(&str, Spoil); 9] = [
+        ("unexpected field 'titel'", |board| board["titel"] = "CloudTenants".into()),
+        ("discriminator field 'type' not found", |board| {
+            drop(board["panels"][1].as_object_mut().unwrap().remove("type"))
+        }),
+        ("cannot unmarshal", |board| board["panels"][1]["gridPos"]["w"] = "wide".into()),
+        ("must be <= 24", |board| board["panels"][1]["gridPos"]["w"] = 25.into()),
+        ("there is no panel of type", |board| board["panels"][1]["type"] = "statistics".into()),
+        ("unexpected field 'colour'", |board| board["panels"][1]["options"]["colour"] = "red".into()),
+        ("unexpected field 'unti'", |board| board["panels"][1]["fieldConfig"]["defaults"]["unti"] = "s".into()),
+        ("unit \"seconds\"", |board| board["panels"][1]["fieldConfig"]["defaults"]["unit"] = "seconds".into()),
+        ("unexpected field 'query'", |board| board["panels"][1]["targets"][0]["query"] = "up".into()),
+    ];
+    for (expected, spoil) in wrong {
+        let mut board = dashboard();
+        spoil(&mut board);
+        let said = refusal(&board).unwrap_or_else(|| panic!("taken, though: {expected}"));
+        assert!(said.contains(expected), "{expected} in {said}");
+    }
+}
+
+/// What Grafana's types do not say.
+#[test]
+fn every_panel_is_explained_and_has_its_own_place() {
+    let board = dashboard();
+    let mut ids = BTreeSet::new();
+    let mut cells = BTreeSet::new();
+    for panel in board["panels"].as_array().unwrap() {
+        let title = panel["title"].as_str().unwrap();
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: its id is another's");
+        let at = |key: &str| panel["gridPos"][key].as_u64().unwrap();
+        for (x, y) in (at("y")..at("y") + at("h")).flat_map(|y| (at("x")..at("x") + at("w")).map(move |x| (x, y))) {
+            assert!(x < 24 && cells.insert((x, y)), "{title} lies over another panel, or beside the grid");
+        }
+        if panel["type"] != "row" {
+            assert!(panel["description"].as_str().is_some_and(|text| text.ends_with('.')), "{title}: what is it?");
+            let unit = &panel["fieldConfig"]["defaults"]["unit"];
+            assert!(unit.is_string() || panel["type"] == "table", "{title} has no unit");
+            let sources = panel["targets"].as_array().unwrap().iter().map(|target| &target["datasource"]["uid"]);
+            for source in sources.chain([&panel["datasource"]["uid"]]) {
+                assert_eq!(source, "${datasource}", "{title}");
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The alerts and the dashboard, held to Prometheus' and Grafana's own programs, and to a running operator.
+//!
+//! Where Prometheus is not installed, what needs it is skipped and says so, unless `CI` is `true`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod alerts;
+mod board;
+#[allow(dead_code)]
+#[path = "../cluster/lab.rs"]
+mod lab;
+mod live;
+mod picture;
+mod prometheus;
+mod svg;
