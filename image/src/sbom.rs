@@ -47,7 +47,7 @@ pub fn document(project: &Project, target: &Target, program: &[u8], commit: &Com
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": serial_number(&[program, tree.as_bytes()].concat()),
+        "serialNumber": serial_number(&[program, format!("{graph:?}").as_bytes()].concat()),
         "version": 1,
         "metadata": {
             "timestamp": Timestamp::from_second(commit.time)?.to_string(),
