@@ -6,7 +6,7 @@ mkdir -p "$DATA"
 DATA=$(cd "$DATA" && pwd)
 PKI=$DATA/pki LOGS=$DATA/logs
 # Pods reach what listens here.
-NODE_IP=10.244.255.1 NODE=node
+NODE_IP=10.244.255.1 NODE_NAME=node
 # A slice of the machine's control groups, of this directory alone.
 CGROUP=cloudtenant-node-$(echo "$DATA" | cksum | cut -d' ' -f1)
 export LC_ALL=C.UTF-8

@@ -29,7 +29,7 @@ service=kubernetes.default.svc
 certificate apiserver /CN=kube-apiserver \
   "DNS:kubernetes,DNS:kubernetes.default,DNS:$service,DNS:$service.cluster.local,DNS:localhost,IP:10.96.0.1,IP:$NODE_IP,IP:127.0.0.1"
 certificate kubelet-client /O=system:masters/CN=kube-apiserver-kubelet-client
-certificate kubelet "/O=system:nodes/CN=system:node:$NODE" "DNS:$NODE,IP:$NODE_IP"
+certificate kubelet "/O=system:nodes/CN=system:node:$NODE_NAME" "DNS:$NODE_NAME,IP:$NODE_IP"
 certificate admin /O=system:masters/CN=admin
 kubeconfig "$DATA/kubeconfig" admin
 for part in kube-controller-manager kube-scheduler kube-proxy; do certificate $part "/CN=system:$part"; done
