@@ -286,7 +286,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let mut server = tokio::spawn(served);
     let process = Process::new(client, settings, metrics, roster, readiness, shutdown);
     tokio::select! {
-        ended = tokio::spawn(process.run(elector)) => ended.context("the controller broke off")?,
+        ended = tokio::spawn(process.run(elector)) => ended.context("the process broke off")??,
         ended = &mut server => ended?.context("the server for /metrics broke off")?,
     }
     stopped.cancel();

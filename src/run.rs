@@ -23,6 +23,11 @@ const _: () = assert!(RENEW_DEADLINE.as_secs() + GRACE.as_secs() < LEASE.as_secs
 /// How soon the CRD is looked at again that did not do.
 const SCHEMA_RETRY: Duration = Duration::from_secs(5);
 
+/// The operator ended though nobody had asked it to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the controller broke off")]
+pub struct BrokeOff;
+
 /// One process.
 pub struct Process {
     client: Client,
@@ -48,15 +53,16 @@ impl Process {
     }
 
     /// Runs until the shutdown, alone or each time that the elector holds its Lease.
-    pub async fn run(self, elector: Option<Elector>) {
+    ///
+    /// # Errors
+    /// The operator ended by itself.
+    pub async fn run(self, elector: Option<Elector>) -> Result<(), BrokeOff> {
         if !self.has_schema().await {
-            return;
+            return Ok(());
         }
         let Some(mut elector) = elector else {
             self.readiness.lacks("the list of CloudTenants has not been read yet");
-            let mut term = self.lead(Mandate::unlimited());
-            self.shutdown.cancelled().await;
-            return term.end().await;
+            return self.lead(Mandate::unlimited()).until(self.shutdown.cancelled()).await;
         };
         self.readiness.lacks("nobody is seen to hold the Lease");
         loop {
@@ -67,21 +73,26 @@ impl Process {
                 () = self.shutdown.cancelled() => break,
             };
             tracing::info!("leading");
-            let mut term = self.lead(mandate.clone());
-            tokio::select! {
-                () = elector.hold(&mandate) => term.end().await,
-                () = self.shutdown.cancelled() => {
-                    term.end().await;
-                    break;
+            let over = async {
+                tokio::select! {
+                    () = elector.hold(&mandate) => {}
+                    () = self.shutdown.cancelled() => {}
                 }
+            };
+            let ended = self.lead(mandate.clone()).until(over).await;
+            if ended.is_err() || self.shutdown.is_cancelled() {
+                elector.release().await;
+                return ended;
             }
             tracing::info!("leading no more");
         }
         elector.release().await;
+        Ok(())
     }
 
     fn lead(&self, mandate: Mandate) -> Term<'_> {
-        let stop = self.shutdown.child_token();
+        // Not of the shutdown: the term ends it, and work that ends before that has broken off.
+        let stop = CancellationToken::new();
         let (operator, readiness, stopped) = (self.operator.clone(), self.readiness.clone(), stop.clone());
         self.metrics.leads(true);
         let work = tokio::spawn(async move { operator.run(mandate, move || readiness.ready(), stopped).await });
@@ -119,15 +130,20 @@ struct Term<'a> {
 }
 
 impl Term<'_> {
-    /// Passes stop waiting at once; a write that is under way may end.
-    async fn end(&mut self) {
+    /// Ends it when `over` does: passes stop waiting at once, and a write that is under way may end.
+    async fn until(mut self, over: impl Future<Output = ()>) -> Result<(), BrokeOff> {
+        let broke_off = tokio::select! {
+            () = over => false,
+            _ = &mut self.work => true,
+        };
         self.stop.cancel();
-        if tokio::time::timeout(GRACE, &mut self.work).await.is_err() {
+        if !broke_off && tokio::time::timeout(GRACE, &mut self.work).await.is_err() {
             tracing::warn!("passes were still under way");
             self.work.abort();
             // It is gone when this returns, and nothing of it acts any more.
             let _ = (&mut self.work).await;
         }
         self.metrics.leads(false);
+        if broke_off { Err(BrokeOff) } else { Ok(()) }
     }
 }

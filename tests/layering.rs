@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("status", &["api", "condition", "observation", "target"]),
     ("event", &["api", "condition", "observation", "status", "target"]),
     ("roster", &["api"]),
-    ("metrics", &["api", "event", "observation", "roster"]),
+    ("metrics", &["api", "event", "observation", "roster", "status", "target"]),
     ("server", &["metrics"]),
     ("leader", &[]),
     ("rights", &[]),

@@ -9,7 +9,10 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
 use crate::api::{CloudTenant, CloudTenantStatus, Reason, condition_type as ty};
+use crate::observation::ProbeKind;
 use crate::roster::{Roster, Watched};
+use crate::status::{interval_of, is_enabled};
+use crate::target::Target;
 
 /// Labels besides namespace and name, and the value.
 type Sample<'a> = (Vec<(&'static str, &'a str)>, f64);
@@ -26,7 +29,7 @@ const HOUR: f64 = 3600.0;
 const MIB: f64 = 1_048_576.0;
 const GIB: f64 = 1_073_741_824.0;
 
-const FAMILIES: [Family; 12] = [
+const FAMILIES: [Family; 13] = [
     Family {
         name: "info",
         help: "Where the tenant's cloud was last found: Keystone's host, and the region",
@@ -71,6 +74,18 @@ const FAMILIES: [Family; 12] = [
                 ("usage", status.usage.as_ref().and_then(|block| block.observed_at.as_ref())),
             ];
             at.into_iter().filter_map(|(probe, at)| Some((vec![("probe", probe)], seconds(at?)))).collect()
+        },
+    },
+    Family {
+        name: "probe_interval_seconds",
+        help: "How often a probe is asked that is not disabled",
+        samples: |tenant, _| match Target::new(&tenant.spec) {
+            Ok(target) => ProbeKind::ALL
+                .into_iter()
+                .filter(|kind| is_enabled(&target, *kind))
+                .map(|kind| (vec![("probe", probe(kind))], interval_of(&target, kind).as_secs_f64()))
+                .collect(),
+            Err(_) => Vec::new(),
         },
     },
     Family {
@@ -121,6 +136,14 @@ const FAMILIES: [Family; 12] = [
         },
     },
 ];
+
+const fn probe(kind: ProbeKind) -> &'static str {
+    match kind {
+        ProbeKind::Engines => "engines",
+        ProbeKind::Caches => "caches",
+        ProbeKind::Usage => "usage",
+    }
+}
 
 fn seconds(at: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Time) -> f64 {
     at.0.as_second() as f64
@@ -173,6 +196,7 @@ fn unreadable(family: &Family) -> Vec<Sample<'static>> {
     let invalid = Reason::InvalidSpec.as_str();
     let of = |type_, status| (vec![("type", type_), ("status", status), ("reason", invalid)], 1.0);
     match family.name {
+        "info" => vec![(vec![("cloud", ""), ("region", "")], 1.0)],
         "status_condition" => vec![of(ty::READY, "Unknown"), of(ty::STALLED, "True")],
         _ => Vec::new(),
     }

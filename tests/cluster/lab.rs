@@ -73,12 +73,17 @@ impl Lab<'static> {
 impl<'a> Lab<'a> {
     pub async fn within(control_plane: &'a ControlPlane, name: &str) -> Self {
         let namespace = control_plane.namespace(name).await.unwrap();
+        let operator = run(control_plane, &namespace).await;
+        Self::around(control_plane, namespace, operator).await
+    }
+
+    /// The same around an operator that runs already.
+    pub async fn around(control_plane: &'a ControlPlane, namespace: String, operator: Operator) -> Self {
         let client = control_plane.client().await.unwrap();
         let cloud = SimulatedCloud::start().await.unwrap();
         cloud.set_rpc_timeout(Duration::from_millis(200));
         cloud.add_tenant(PROJECT);
         let witness = Witness::of(client.clone(), &namespace);
-        let operator = run(control_plane, &namespace).await;
         Self { control_plane, namespace, client, cloud, operator, _witness: witness }
     }
 

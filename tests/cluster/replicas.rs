@@ -16,7 +16,6 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, config::Kubeconfig};
 use serde_json::json;
 use testkit::{
-    cloud::SimulatedCloud,
     control_plane::{ControlPlane, wait},
     operator::{Account, Operator},
 };
@@ -64,10 +63,8 @@ impl Replicas {
         grant(control_plane, &namespace).await;
         let kubeconfig = control_plane.kubeconfig_for_service_account(&namespace, "operator").await.unwrap();
         let operator = replica(&kubeconfig, &namespace, "first").await;
-        let client = control_plane.client().await.unwrap();
-        let cloud = SimulatedCloud::start().await.unwrap();
-        let leases = Api::namespaced(client.clone(), &namespace);
-        let lab = Lab { control_plane, namespace, client, cloud, operator };
+        let lab = Lab::around(control_plane, namespace, operator).await;
+        let leases = Api::namespaced(lab.client.clone(), &lab.namespace);
         lab.apply_secret(&lab.cloud.clouds_yaml("openstack")).await;
         let replicas = Self { lab, leases };
         replicas.until_leader("first", SOON).await;
@@ -279,8 +276,6 @@ async fn a_leader_that_is_cut_off_stops_before_its_lease_ends() {
 #[tokio::test]
 async fn a_list_of_namespaces_is_looked_after_and_no_other() {
     let control_plane = shared().await;
-    let cloud = SimulatedCloud::start().await.unwrap();
-    let client = control_plane.client().await.unwrap();
     let mut namespaces = Vec::new();
     for name in ["one", "two", "three"] {
         namespaces.push(control_plane.namespace(name).await.unwrap());
@@ -298,7 +293,7 @@ async fn a_list_of_namespaces_is_looked_after_and_no_other() {
     let kubeconfig = control_plane.kubeconfig_for_service_account(account.namespace, account.name).await.unwrap();
     let operator = replica(&kubeconfig, &format!("{one},{two}"), "only").await;
     operator.until_ready().await.unwrap();
-    let mut lab = Lab { control_plane, namespace: three.clone(), client, cloud, operator };
+    let mut lab = Lab::around(control_plane, three.clone(), operator).await;
     for namespace in [three, one, two] {
         lab.namespace.clone_from(namespace);
         lab.apply_secret(&lab.cloud.clouds_yaml("openstack")).await;

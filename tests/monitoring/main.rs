@@ -13,3 +13,8 @@ mod live;
 mod picture;
 mod prometheus;
 mod svg;
+#[allow(dead_code)]
+#[path = "../gitops/verdict.rs"]
+mod verdict;
+#[path = "../cluster/witness.rs"]
+mod witness;
