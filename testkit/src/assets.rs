@@ -126,12 +126,7 @@ fn build_once(store: &Path, directory: &Path) -> Result<Assets> {
 fn build(staging: &Path) -> Result<()> {
     let log = staging.join("go-install.log");
     let output = File::create(&log)?;
-    let version = "k8s.io/component-base/version";
-    // Without a version the API server would call itself v0.0.0-master.
-    let (major, minor) = major_minor();
-    let ldflags = format!(
-        "-s -w -X {version}.gitVersion=v{KUBERNETES_VERSION} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
-    );
+    let ldflags = format!("-s -w {}", version_flags());
     let mut go = Command::new("go")
         .args(["install", "-trimpath", "-ldflags", &ldflags, "tool"])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes"))
@@ -166,9 +161,12 @@ fn build(staging: &Path) -> Result<()> {
     Ok(())
 }
 
-fn major_minor() -> (&'static str, &'static str) {
+/// Without a version, Kubernetes' programs would call themselves v0.0.0-master.
+pub(crate) fn version_flags() -> String {
+    let version = "k8s.io/component-base/version";
     let mut parts = KUBERNETES_VERSION.split('.');
-    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    format!("-X {version}.gitVersion=v{KUBERNETES_VERSION} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}")
 }
 
 pub(crate) fn wait_with_progress(child: &mut Child, started: Instant) -> Result<ExitStatus> {

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 
 pub use gitops::{Health, Judge, Verdicts, gitops};
 
-use crate::assets::{remove_if_present, say, wait_with_progress};
+use crate::assets::{remove_if_present, say, version_flags, wait_with_progress};
 
 /// Helm.
 ///
@@ -24,6 +24,32 @@ use crate::assets::{remove_if_present, say, wait_with_progress};
 /// It cannot be built.
 pub fn helm() -> Result<PathBuf> {
     go_tool("helm", &["tool"], "helm")
+}
+
+/// What makes a node of a machine, beside what [`crate::assets::Assets`] has: the directory of `kubelet`, `kube-proxy`,
+/// `kube-controller-manager` and `kube-scheduler`, of the same version.
+///
+/// # Errors
+/// They cannot be built.
+pub fn node() -> Result<PathBuf> {
+    let kubelet = go_tool_linked("node", &["tool"], "kubelet", &version_flags())?;
+    Ok(kubelet.parent().context("kubelet is in no directory")?.to_owned())
+}
+
+/// CoreDNS, with the plugins that a node needs.
+///
+/// # Errors
+/// It cannot be built.
+pub fn coredns() -> Result<PathBuf> {
+    go_tool("coredns", &["."], "coredns")
+}
+
+/// What checks workflows of the code host.
+///
+/// # Errors
+/// It cannot be built.
+pub fn actionlint() -> Result<PathBuf> {
+    go_tool("actionlint", &["tool"], "actionlint")
 }
 
 /// helm-unittest, which runs the tests that are part of a chart.
@@ -77,9 +103,17 @@ fn on_path(program: &str) -> Option<PathBuf> {
 /// # Errors
 /// There is no Go, or the module does not build: the error has the compiler's output.
 pub fn go_tool(module: &str, packages: &[&str], program: &str) -> Result<PathBuf> {
+    go_tool_linked(module, packages, program, "")
+}
+
+/// As [`go_tool`], with flags for the linker.
+///
+/// # Errors
+/// As [`go_tool`].
+pub fn go_tool_linked(module: &str, packages: &[&str], program: &str, ldflags: &str) -> Result<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(module);
     let cache = cache()?;
-    let directory = cache.join(format!("{module}-{:016x}", digest(&sources)?));
+    let directory = cache.join(format!("{module}-{:016x}", digest(&sources, ldflags)?));
     let built = directory.join(program);
     if built.is_file() {
         return Ok(built);
@@ -97,7 +131,7 @@ pub fn go_tool(module: &str, packages: &[&str], program: &str) -> Result<PathBuf
         let staging = cache.join(format!(".{module}"));
         remove_if_present(&staging)?;
         fs::create_dir_all(&staging)?;
-        build(&sources, packages, &staging)?;
+        build(&sources, packages, ldflags, &staging)?;
         remove_if_present(&directory)?;
         fs::rename(&staging, &directory)?;
     }
@@ -105,11 +139,11 @@ pub fn go_tool(module: &str, packages: &[&str], program: &str) -> Result<PathBuf
     Ok(built)
 }
 
-fn build(sources: &Path, packages: &[&str], into: &Path) -> Result<()> {
+fn build(sources: &Path, packages: &[&str], ldflags: &str, into: &Path) -> Result<()> {
     let log = into.join("go-install.log");
     let output = File::create(&log)?;
     let mut go = Command::new("go")
-        .args(["install", "-trimpath", "-ldflags", "-s -w"])
+        .args(["install", "-trimpath", "-ldflags", format!("-s -w {ldflags}").trim_end()])
         .args(packages)
         .current_dir(sources)
         .env("CGO_ENABLED", "0")
@@ -147,14 +181,15 @@ fn cache() -> Result<PathBuf> {
     Ok(caches.join("cloudtenant-operator/tools"))
 }
 
-/// Changes with any file of the module.
-fn digest(module: &Path) -> Result<u64> {
+/// Changes with any file of the module, and with the linker's flags.
+fn digest(module: &Path, ldflags: &str) -> Result<u64> {
     let mut files: Vec<_> = fs::read_dir(module)
         .with_context(|| format!("read {}", module.display()))?
         .map(|entry| Ok(entry?.path()))
         .collect::<io::Result<_>>()?;
     files.sort();
     let mut hasher = DefaultHasher::new();
+    ldflags.hash(&mut hasher);
     for file in files.iter().filter(|file| file.is_file()) {
         (file.file_name(), fs::read(file)?).hash(&mut hasher);
     }

@@ -45,7 +45,7 @@ plugin_dirs =
 environment_dir = $CONF/none
 template_dir = $CONF/none
 [heat_api]
-bind_host = 127.0.0.1
+bind_host = $HOST
 bind_port = $HEAT_PORT
 workers = 1
 [database]
@@ -72,7 +72,7 @@ my_ip = 127.0.0.1
 host = nova.lab
 state_path = $DATA/nova
 enabled_apis = osapi_compute
-osapi_compute_listen = 127.0.0.1
+osapi_compute_listen = $HOST
 osapi_compute_listen_port = $NOVA_PORT
 osapi_compute_workers = 1
 log_file = $LOGS/nova-api.log

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Keystone's people and catalogue.
 
-identity.py seed KEYSTONE_URL HEAT_PORT NOVA_PORT DCS_URL DATA   finds or makes all of it; writes clouds.yaml, projects.json
+identity.py seed KEYSTONE_URL HEAT_URL NOVA_URL DCS_URL DATA   finds or makes all of it; writes clouds.yaml, projects.json
 identity.py password KEYSTONE_URL USER NEW                       changes a password
 identity.py revoke KEYSTONE_URL USER                             ends every token of a user
 identity.py delete-credential KEYSTONE_URL NAME                  deletes an application credential
@@ -42,7 +42,7 @@ def find(manager, name, **where):
     return next((found for found in manager.list(**where) if found.name == name), None)
 
 
-def seed(url, heat_port, nova_port, dcs_url, data):
+def seed(url, heat_url, nova_url, dcs_url, data):
     admin = keystone(url, "admin", ADMIN_PASSWORD, "admin")
     data = pathlib.Path(data)
     projects = {p.name: p for p in admin.projects.list()}
@@ -60,9 +60,10 @@ def seed(url, heat_port, nova_port, dcs_url, data):
     watcher, grants = SYSTEM
     for role in grants:
         admin.roles.grant(roles[role], user=users[watcher], system="all")
-    endpoints(admin, "heat", "orchestration", f"http://127.0.0.1:{heat_port}/v1/$(tenant_id)s")
-    endpoints(admin, "nova", "compute", f"http://127.0.0.1:{nova_port}/v2.1")
-    endpoints(admin, "dcs", "dcs", f"{dcs_url}/v1.0/$(tenant_id)s")
+    endpoints(admin, "heat", "orchestration", f"{heat_url}/v1/$(tenant_id)s")
+    endpoints(admin, "nova", "compute", f"{nova_url}/v2.1")
+    if dcs_url != "none":
+        endpoints(admin, "dcs", "dcs", f"{dcs_url}/v1.0/$(tenant_id)s")
     entries = {name: {"auth_type": "password", "auth": {
         "auth_url": url, "username": name, "password": password, "project_name": next(iter(grants)),
         "user_domain_name": "Default", "project_domain_name": "Default"}}

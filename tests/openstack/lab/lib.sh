@@ -7,11 +7,14 @@ DATA=$(cd "$DATA" && pwd)
 CONF=$DATA/conf LOGS=$DATA/logs PIDS=$DATA/pids
 
 BASE=${LAB_PORT_BASE:-26000}
+# Where the interfaces of OpenStack listen. What stands behind them stays on 127.0.0.1.
+HOST=${LAB_HOST:-127.0.0.1}
 KEYSTONE_PORT=$BASE HEAT_PORT=$((BASE + 4)) NOVA_PORT=$((BASE + 74)) DB_PORT=$((BASE + 306))
 KEYSTONE_DB_PORT=$((BASE + 307)) HEAT_DB_PORT=$((BASE + 308))
 RABBIT_PORT=$((BASE + 672)) RABBIT_DIST_PORT=$((BASE + 673)) EPMD_PORT=$((BASE + 369))
+# `none`: the catalogue has no DCS.
 DCS_URL=${DCS_URL:-http://127.0.0.1:$((BASE + 90))}
-KEYSTONE_URL=http://127.0.0.1:$KEYSTONE_PORT/v3
+KEYSTONE_URL=http://$HOST:$KEYSTONE_PORT/v3
 # Heat's own defaults are 60 seconds each: an hour for what takes ten minutes.
 REPORT_INTERVAL=10 RPC_TIMEOUT=10
 
@@ -62,5 +65,5 @@ until_true() { # SECONDS WHAT COMMAND...
 }
 sql() { mariadb --no-defaults -uroot -S "$DATA/mysql.sock" -N "$@"; }
 answers() { # PORT [PATH]: any answer of HTTP will do
-  curl -s -m 5 -o "$DATA/tmp/answer" "http://127.0.0.1:$1${2:-/}"
+  curl -s -m 5 -o "$DATA/tmp/answer" "http://$HOST:$1${2:-/}"
 }

@@ -32,7 +32,7 @@ start() {
     ;;
   keystone)
     run keystone env OS_KEYSTONE_CONFIG_FILES="$CONF/keystone.conf" uwsgi_python3 \
-      --http-socket "127.0.0.1:$KEYSTONE_PORT" --wsgi-file /usr/bin/keystone-wsgi-public --need-app --master \
+      --http-socket "$HOST:$KEYSTONE_PORT" --wsgi-file /usr/bin/keystone-wsgi-public --need-app --master \
       --processes 1 --threads 4 --enable-threads --lazy-apps --die-on-term --buffer-size 65535 \
       --post-buffering 65536 --disable-logging --add-header 'Connection: close' \
       --pyargv "--config-file $CONF/keystone.conf"
