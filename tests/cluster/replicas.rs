@@ -173,6 +173,12 @@ async fn a_leader_that_was_frozen_writes_nothing_when_it_goes_on() {
     };
     let written =
         |operator: &Operator| operator.metric("cloudtenant_status_writes_total", &["outcome=\"ok\""]).unwrap();
+    // It counts a write a moment after we have seen it.
+    let began = Instant::now();
+    while written(&lab.operator) < 1.0 {
+        assert!(began.elapsed() < SOON, "it has written nothing");
+        sleep(Duration::from_millis(20)).await;
+    }
     let before = written(&lab.operator);
     signal("-STOP", &lab.operator);
     lab.cloud.kill_engine("engine-1.lab");
