@@ -144,6 +144,13 @@ async fn until_metric(lab: &Lab<'_>, name: &str, labels: &[&str], value: f64) {
     }
 }
 
+#[test]
+fn who_would_share_a_lease_has_to_have_a_name() {
+    let output = Command::new(PROGRAM).arg("run").env_clear().env("LEADER_ELECTION", "true").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(64) && said.contains("--instance"), "{said}");
+}
+
 #[tokio::test]
 async fn verify_tells_a_right_that_is_missing_and_one_too_many() {
     let control_plane = shared().await;

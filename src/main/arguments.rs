@@ -1,0 +1,162 @@
+//! What the command line and the environment say.
+
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
+
+use anyhow::Context as _;
+use clap::{ArgAction, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
+use cloudtenant_operator::{
+    cloud::{Network, ProxyRule},
+    rights::Duties,
+};
+use kube::Client;
+
+/// Reports the health and the usage of OpenStack tenants as Kubernetes resources.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Runs the operator until SIGTERM.
+    Run(Run),
+    /// Looks once at what a CloudTenant describes, tells each step, and writes nothing.
+    ///
+    /// Exit status: 0 well, 1 not well, 2 could not see, 64 wrong usage.
+    Check(Check),
+    /// Prints the CustomResourceDefinition as YAML.
+    Crd,
+    /// Tells whether an installed operator is ready and its account has the rights that it needs, and no others.
+    ///
+    /// Run it as the operator's account, with the operator's environment, as `helm test` does. Exit status: 0 or 1.
+    Verify(Verify),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Verify {
+    /// Where the operator serves /readyz, such as http://cloudtenant-operator:8080.
+    #[arg(long)]
+    pub(super) url: String,
+    #[command(flatten)]
+    pub(super) duties: DutyArguments,
+}
+
+/// What the rights of the operator's account depend on.
+#[derive(Debug, clap::Args)]
+pub(super) struct DutyArguments {
+    /// A namespace whose CloudTenants are looked at; may be repeated. All namespaces if not given.
+    #[arg(long = "namespace", env = "WATCH_NAMESPACE", value_delimiter = ',')]
+    pub(super) namespaces: Vec<String>,
+    /// Watch Secrets, so that a changed one acts within seconds. Needs the right to list all Secrets there.
+    #[arg(long, env = "WATCH_SECRETS", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) watch_secrets: bool,
+    /// Work only while holding a Lease, so that several replicas may run.
+    #[arg(long, env = "LEADER_ELECTION", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) leader_election: bool,
+    /// The Lease's name.
+    #[arg(long, env = "LEASE_NAME", default_value = "cloudtenant-operator")]
+    pub(super) lease_name: String,
+    /// The Lease's namespace; that of the account or the kubeconfig if not given.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub(super) lease_namespace: Option<String>,
+}
+
+impl DutyArguments {
+    pub(super) fn namespaces(&self) -> Vec<String> {
+        let names = self.namespaces.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+        names.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// Namespace and name.
+    pub(super) fn lease(&self, client: &Client) -> Option<(String, String)> {
+        let namespace = || self.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+        self.leader_election.then(|| (namespace(), self.lease_name.clone()))
+    }
+
+    pub(super) fn read(&self, client: &Client) -> Duties {
+        Duties { namespaces: self.namespaces(), watches_secrets: self.watch_secrets, lease: self.lease(client) }
+    }
+}
+
+/// How clouds are reached. The Kubernetes API is not.
+#[derive(Debug, clap::Args)]
+pub(super) struct NetworkArguments {
+    /// A file of certificate authorities (PEM) that are trusted for clouds, besides the system's.
+    #[arg(long, env = "CLOUD_CA_FILE")]
+    pub(super) cloud_ca_file: Option<PathBuf>,
+    /// Proxies by host of the cloud: HOST=URL, where HOST is a name, *.suffix, or *. The first that fits counts.
+    /// If none is given, those of HTTPS_PROXY, HTTP_PROXY and NO_PROXY count.
+    #[arg(long, env = "CLOUD_PROXIES", value_delimiter = ',', hide_env_values = true)]
+    pub(super) cloud_proxies: Vec<String>,
+}
+
+impl NetworkArguments {
+    pub(super) fn read(&self) -> anyhow::Result<Network> {
+        let read = |path: &PathBuf| {
+            std::fs::read_to_string(path).with_context(|| format!("--cloud-ca-file {}", path.display()))
+        };
+        let authorities = self.cloud_ca_file.as_ref().map(read).transpose()?;
+        // Not by clap, which would repeat a wrong value, and with it a password.
+        let rules = self.cloud_proxies.iter().filter(|rule| !rule.trim().is_empty()).map(|rule| rule.parse());
+        let rules = rules.collect::<Result<Vec<ProxyRule>, _>>().context("--cloud-proxies")?;
+        Network::new(authorities.as_deref(), rules).context("--cloud-ca-file")
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Check {
+    /// The name of a CloudTenant in the cluster.
+    #[arg(required_unless_present = "file")]
+    pub(super) name: Option<String>,
+    /// Its namespace; the kubeconfig's if not given.
+    #[arg(short, long, requires = "name")]
+    pub(super) namespace: Option<String>,
+    /// A file with a CloudTenant, instead of one in a cluster.
+    #[arg(short, long, conflicts_with = "name", requires = "clouds")]
+    pub(super) file: Option<PathBuf>,
+    /// The clouds.yaml that goes with it.
+    #[arg(long, requires = "file")]
+    pub(super) clouds: Option<PathBuf>,
+    /// The certificate authority (PEM) that goes with it.
+    #[arg(long, requires = "file")]
+    pub(super) cacert: Option<PathBuf>,
+    /// How it is told.
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub(super) output: Output,
+    #[command(flatten)]
+    pub(super) network: NetworkArguments,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) duties: DutyArguments,
+    #[command(flatten)]
+    pub(super) network: NetworkArguments,
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, env = "LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
+    pub(super) listen: SocketAddr,
+    /// What is logged, as the crate tracing-subscriber reads it, such as `debug` or `cloudtenant_operator=debug`.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    pub(super) log: String,
+    /// How it is logged.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(super) log_format: LogFormat,
+    /// The name of this process, in events and in the Lease: no other process may have it.
+    #[arg(long, env = "POD_NAME", required_if_eq("leader_election", "true"))]
+    pub(super) instance: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum LogFormat {
+    Text,
+    Json,
+}
