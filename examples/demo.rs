@@ -19,6 +19,7 @@ use cloudtenant_operator::{
     leader::Mandate,
     metrics::Metrics,
     roster::Roster,
+    server::Readiness,
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -82,7 +83,7 @@ async fn tour(screen: &Screen, keep: bool, shutdown: &CancellationToken) -> Resu
     let settings = Settings { instance: "demo".to_owned(), ..Settings::default() };
     let operator = Operator::new(Client::try_from(config)?, settings, Arc::new(Metrics::new()), Roster::default());
     let stop = shutdown.clone();
-    let operator = tokio::spawn(async move { operator.run(Mandate::unlimited(), || {}, stop).await });
+    let operator = tokio::spawn(async move { operator.run(Mandate::unlimited(), Readiness::default(), stop).await });
     demo.kubectl(&format!("wait --for=condition=Ready ct/{TENANT} ct/payments ct/sessions --timeout=60s")).await?;
     demo.kubectl("get cloudtenants").await?;
     screen.say("The engines are the cloud's: every tenant sees the same two. caches-only.yaml does not ask for them,");

@@ -7,6 +7,7 @@ use std::{
 };
 
 use kube::Client;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
     tenant::Tenant,
     writer::Writer,
 };
+
+/// Passes at the same time.
+pub const PASSES: u16 = 64;
 
 /// What an operator is told by whoever installs it.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +36,13 @@ pub struct Settings {
     pub network: Network,
 }
 
+impl Settings {
+    /// How many watches on Secrets there are: as many as on CloudTenants, or none.
+    fn secret_watches(&self) -> usize {
+        if self.watch_secrets { self.namespaces.len().max(1) } else { 0 }
+    }
+}
+
 /// What every pass needs.
 pub struct Context {
     /// The clouds in use.
@@ -44,7 +55,9 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Who is looked at again.
     pub wake: Wake,
-    /// The process ends.
+    /// Passes at the same time.
+    pub passes: Semaphore,
+    /// The work ends: with the process, or because another one leads.
     pub shutdown: CancellationToken,
     tenants: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Tenant>>>>>,
 }
@@ -62,10 +75,11 @@ impl Context {
     ) -> Self {
         Self {
             clouds: Clouds::new(settings.network.clone(), metrics.clone(), wake.clone()),
-            secrets: Secrets::new(client.clone(), settings.watch_secrets),
+            secrets: Secrets::new(client.clone(), settings.secret_watches()),
             writer: Writer::new(client.clone(), &settings.instance, metrics.clone(), mandate),
             metrics,
             wake,
+            passes: Semaphore::new(PASSES.into()),
             shutdown,
             tenants: Mutex::default(),
         }

@@ -1,44 +1,46 @@
 //! The watch on CloudTenants, and what runs over it.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
-use futures::{StreamExt as _, TryStreamExt as _, future::join_all};
+use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream::FuturesUnordered};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
     runtime::{
         Config, Controller, Predicate as _, PredicateConfig, WatchStreamExt as _,
-        controller::Action,
+        controller::{self, Action},
         predicates,
-        reflector::{ObjectRef, store::Writer},
+        reflector::{ObjectRef, Store, store::Writer},
         watcher,
     },
 };
 use tokio::{
     sync::{SetOnce, mpsc},
     task::JoinSet,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::{
-    context::{Context, Settings},
+    context::{Context, PASSES, Settings},
     identity::TenantName,
     leader::Mandate,
     metrics::Metrics,
     reconcile::reconcile,
     roster::{Roster, Watched},
     secret_watch,
+    server::Readiness,
 };
 
 type Routes = HashMap<Option<String>, mpsc::Sender<TenantName>>;
 
-/// Passes at the same time.
-const CONCURRENCY: u16 = 64;
+/// Passes at the same time, for each watch. For all of them together it is the same.
+const CONCURRENCY: u16 = PASSES;
 
 /// Who is to look again and has not been told yet.
 const WAKES: usize = 1024;
@@ -58,9 +60,28 @@ pub struct Operator {
 struct Watch {
     api: Api<Watched>,
     writer: Writer<Watched>,
-    /// Not the store's own `wait_until_ready`: it wakes only one of those who wait, and the controller does.
+    namespace: Option<String>,
     listed: Arc<SetOnce<()>>,
     woken: mpsc::Receiver<TenantName>,
+}
+
+/// A watch's first list.
+struct Listing {
+    namespace: Option<String>,
+    store: Store<Watched>,
+    /// Not the store's own `wait_until_ready`: it wakes only one of those who wait, and the controller does.
+    listed: Arc<SetOnce<()>>,
+}
+
+impl Listing {
+    fn name(&self) -> String {
+        self.namespace.as_ref().map_or_else(|| "all namespaces".to_owned(), |name| format!("namespace {name}"))
+    }
+
+    async fn done(self) -> Self {
+        self.listed.wait().await;
+        self
+    }
 }
 
 impl Operator {
@@ -70,35 +91,52 @@ impl Operator {
         Self { client, settings, metrics, roster }
     }
 
-    /// Runs until the shutdown. Nothing is written outside of the mandate. `ready` is called once the tenants are
-    /// known.
-    pub async fn run(&self, mandate: Mandate, ready: impl FnOnce() + Send + 'static, shutdown: CancellationToken) {
+    /// Runs until the shutdown. Nothing is written outside of the mandate. It is ready once all tenants are known.
+    pub async fn run(&self, mandate: Mandate, readiness: Readiness, shutdown: CancellationToken) {
         let (wake, woken) = mpsc::channel(WAKES);
         let context = Context::new(&self.client, &self.settings, mandate, self.metrics.clone(), wake, shutdown.clone());
         let context = Arc::new(context);
         let (routes, watches) = self.watches();
-        let stores: Vec<_> = watches.iter().map(|watch| watch.writer.as_reader()).collect();
-        let listed: Vec<_> = watches.iter().map(|watch| watch.listed.clone()).collect();
-        let (context_of_sweep, roster) = (context.clone(), self.roster.clone());
+        let listings = watches.iter().map(Watch::listing).collect();
         let mut beside = JoinSet::new();
         beside.spawn(route(woken, routes));
-        beside.spawn(async move {
-            for listed in listed {
-                listed.wait().await;
-            }
-            roster.set(stores);
-            ready();
-            sweep(context_of_sweep, roster).await;
-        });
         if self.settings.watch_secrets {
             for secrets in scoped(&self.client, &self.settings.namespaces) {
                 beside.spawn(secret_watch::follow(secrets, context.clone(), self.roster.clone()));
             }
         }
-        // With a watch for each namespace they share the passes among them.
-        let concurrency = CONCURRENCY.div_ceil(u16::try_from(watches.len()).unwrap_or(CONCURRENCY)).max(1);
-        let _roster = Emptied(&self.roster);
-        join_all(watches.into_iter().map(|watch| watch.run(concurrency, context.clone(), shutdown.clone()))).await;
+        let _ended = Ended(self);
+        let watching = join_all(watches.into_iter().map(|watch| watch.run(context.clone(), shutdown.clone())));
+        tokio::select! {
+            _ = watching => {}
+            () = self.keep_roster(listings, &readiness, &context) => {}
+        }
+    }
+
+    /// Takes in whose tenants are known, and forgets what belonged to deleted ones. Never ends.
+    async fn keep_roster(&self, listings: Vec<Listing>, readiness: &Readiness, context: &Context) {
+        let mut missing: BTreeSet<_> = listings.iter().map(Listing::name).collect();
+        let mut listed: FuturesUnordered<_> = listings.into_iter().map(Listing::done).collect();
+        let mut sweep = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
+        loop {
+            if missing.is_empty() {
+                readiness.ready();
+            } else {
+                let names = missing.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                readiness.lacks(&format!("the CloudTenants of {names} have not been listed yet: look at the log"));
+            }
+            self.metrics.synced(missing.is_empty());
+            tokio::select! {
+                Some(listing) = listed.next() => {
+                    missing.remove(&listing.name());
+                    self.roster.add(listing.store);
+                }
+                _ = sweep.tick() => {
+                    let alive: HashSet<_> = self.roster.all().iter().filter_map(|tenant| tenant.uid()).collect();
+                    context.retain(|uid| alive.contains(uid));
+                }
+            }
+        }
     }
 
     /// A watch for each namespace, and who is woken there; the one of all namespaces goes by no name.
@@ -109,14 +147,20 @@ impl Operator {
         let apis = scoped(&self.client, namespaces);
         let watch = |(name, api)| {
             let (wake, woken) = mpsc::channel(WAKES);
-            ((name, wake), Watch { api, writer: Writer::default(), listed: Arc::default(), woken })
+            let watch =
+                Watch { api, writer: Writer::default(), namespace: Clone::clone(&name), listed: Arc::default(), woken };
+            ((name, wake), watch)
         };
         names.into_iter().zip(apis).map(watch).unzip()
     }
 }
 
 impl Watch {
-    async fn run(self, concurrency: u16, context: Arc<Context>, shutdown: CancellationToken) {
+    fn listing(&self) -> Listing {
+        Listing { namespace: self.namespace.clone(), store: self.writer.as_reader(), listed: self.listed.clone() }
+    }
+
+    async fn run(self, context: Arc<Context>, shutdown: CancellationToken) {
         let store = self.writer.as_reader();
         let watch = watcher(self.api, watcher::Config::default().streaming_lists())
             .default_backoff()
@@ -134,25 +178,29 @@ impl Watch {
             .applied_objects()
             .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
         Controller::for_stream(watch, store)
-            .with_config(Config::default().concurrency(concurrency))
+            .with_config(Config::default().concurrency(CONCURRENCY))
             .reconcile_on(wakes(self.woken))
             .graceful_shutdown_on(shutdown.cancelled_owned())
             .run(traced, |_, _, _| Action::requeue(SWEEP), context)
             .for_each(|result| async {
-                if let Err(error) = result {
-                    tracing::debug!(%error, "the controller's queue");
+                match result {
+                    Ok(_) => {}
+                    // It was deleted while it was queued.
+                    Err(error @ controller::Error::ObjectNotFound(_)) => tracing::debug!(%error, "gone"),
+                    Err(error) => tracing::warn!(%error, "the watch on CloudTenants"),
                 }
             })
             .await;
     }
 }
 
-/// Empties the roster when the run ends, however it ends.
-struct Emptied<'a>(&'a Roster);
+/// Nothing is watched any more when the run ends, however it ends.
+struct Ended<'a>(&'a Operator);
 
-impl Drop for Emptied<'_> {
+impl Drop for Ended<'_> {
     fn drop(&mut self) {
-        self.0.set(Vec::new());
+        self.0.roster.clear();
+        self.0.metrics.synced(false);
     }
 }
 
@@ -183,6 +231,9 @@ async fn traced(tenant: Arc<Watched>, context: Arc<Context>) -> Result<Action, s
         namespace = tenant.meta().namespace.as_deref().unwrap_or_default(),
         name = tenant.meta().name.as_deref().unwrap_or_default(),
     );
+    // Several watches share the passes.
+    let passes = context.clone();
+    let _turn = passes.passes.acquire().await;
     let began = Timestamp::now();
     let done = reconcile(tenant, context).instrument(span.clone()).await;
     tracing::debug!(parent: &span, took = ?Timestamp::now().duration_since(began), "pass");
@@ -192,13 +243,4 @@ async fn traced(tenant: Arc<Watched>, context: Arc<Context>) -> Result<Action, s
 fn wakes(mut woken: mpsc::Receiver<TenantName>) -> impl futures::Stream<Item = ObjectRef<Watched>> {
     futures::stream::poll_fn(move |context| woken.poll_recv(context))
         .map(|tenant| ObjectRef::new(&tenant.name).within(&tenant.namespace))
-}
-
-/// Runs once the tenants are known.
-async fn sweep(context: Arc<Context>, roster: Roster) {
-    loop {
-        tokio::time::sleep(SWEEP).await;
-        let alive: HashSet<_> = roster.all().iter().filter_map(|tenant| tenant.uid()).collect();
-        context.retain(|uid| alive.contains(uid));
-    }
 }

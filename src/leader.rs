@@ -33,7 +33,7 @@ const RELEASE: Duration = Duration::from_secs(2);
 /// The right to act, which ends by itself: whoever was frozen or cut off for longer than the deadline finds it ended
 /// before anything else is done.
 #[derive(Debug, Clone, Default)]
-pub struct Mandate(Option<Arc<Mutex<Instant>>>);
+pub struct Mandate(Option<Arc<Mutex<Option<Instant>>>>);
 
 impl Mandate {
     /// For a process that runs alone and asks nobody.
@@ -45,12 +45,29 @@ impl Mandate {
     /// Whether one may act now.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        self.0.as_ref().is_none_or(|renewed| elapsed(renewed) < RENEW_DEADLINE)
+        !self.left().is_zero()
     }
-}
 
-fn elapsed(renewed: &Mutex<Instant>) -> Duration {
-    renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    /// Ends it now, for all who hold a copy.
+    pub fn revoke(&self) {
+        self.set(None);
+    }
+
+    fn since(renewed: Instant) -> Self {
+        Self(Some(Arc::new(Mutex::new(Some(renewed)))))
+    }
+
+    fn set(&self, renewed: Option<Instant>) {
+        if let Some(mandate) = &self.0 {
+            *mandate.lock().unwrap_or_else(PoisonError::into_inner) = renewed;
+        }
+    }
+
+    fn left(&self) -> Duration {
+        let Some(mandate) = &self.0 else { return Duration::MAX };
+        let renewed = *mandate.lock().unwrap_or_else(PoisonError::into_inner);
+        renewed.map_or(Duration::ZERO, |renewed| RENEW_DEADLINE.saturating_sub(renewed.elapsed()))
+    }
 }
 
 /// A candidate for one Lease.
@@ -84,9 +101,10 @@ impl Elector {
         }
     }
 
-    /// Waits until we hold the Lease. `waits` is called each time that somebody else is found to hold it. May be
+    /// Waits until we hold the Lease. `waits` is told each time that somebody else is found to hold it, or why that
+    /// cannot be seen. May be
     /// dropped at any time; a Lease that was taken in that very moment is given back by [`Self::release`].
-    pub async fn acquire(&mut self, waits: impl Fn()) -> Mandate {
+    pub async fn acquire(&mut self, waits: impl Fn(Result<(), String>)) -> Mandate {
         let only = watcher::Config::default().fields(&format!("metadata.name={}", self.name)).streaming_lists();
         let mut changes = std::pin::pin!(watcher(self.api.clone(), only).default_backoff().applied_objects());
         // What the watch does not tell is asked for.
@@ -95,17 +113,21 @@ impl Elector {
             let began = Instant::now();
             let mut until = began
                 + match timeout(RENEW_DEADLINE, self.try_once(began)).await {
-                    Ok(Ok(Try::Held)) => return Mandate(Some(Arc::new(Mutex::new(began)))),
+                    Ok(Ok(Try::Held)) => return Mandate::since(began),
                     Ok(Ok(Try::Taken(left))) => {
-                        waits();
+                        waits(Ok(()));
                         if watching { left } else { left.min(RETRY) }
                     }
                     Ok(Ok(Try::Lost)) => Duration::ZERO,
                     Ok(Err(error)) => {
                         tracing::warn!(%error, "the Lease could not be taken");
+                        waits(Err(error.to_string()));
                         RETRY
                     }
-                    Err(_) => RETRY,
+                    Err(_) => {
+                        waits(Err("the API server does not answer".to_owned()));
+                        RETRY
+                    }
                 };
             loop {
                 tokio::select! {
@@ -129,23 +151,20 @@ impl Elector {
 
     /// Renews the Lease, and returns once it is lost.
     pub async fn hold(&mut self, mandate: &Mandate) {
-        let Some(renewed) = &mandate.0 else { return std::future::pending().await };
         loop {
-            let left = RENEW_DEADLINE.saturating_sub(elapsed(renewed));
-            sleep(RETRY.min(left)).await;
+            sleep(RETRY.min(mandate.left())).await;
             let began = Instant::now();
-            let left = RENEW_DEADLINE.saturating_sub(elapsed(renewed));
-            match timeout(left, self.try_once(began)).await {
-                Ok(Ok(Try::Held)) if elapsed(renewed) < RENEW_DEADLINE => {
-                    *renewed.lock().unwrap_or_else(PoisonError::into_inner) = began;
+            match timeout(mandate.left(), self.try_once(began)).await {
+                // An answer that came too late renews nothing: somebody may have seen it end.
+                Ok(Ok(Try::Held)) if mandate.is_valid() => mandate.set(Some(began)),
+                Ok(Ok(Try::Taken(_))) => {
+                    mandate.revoke();
+                    return tracing::warn!("somebody else has taken the Lease");
                 }
-                Ok(Ok(Try::Held)) => return,
-                Ok(Ok(Try::Taken(_))) => return tracing::warn!("somebody else has taken the Lease"),
-                Ok(Ok(Try::Lost)) => {}
+                Ok(Ok(Try::Held | Try::Lost)) | Err(_) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "the Lease could not be renewed"),
-                Err(_) => {}
             }
-            if elapsed(renewed) >= RENEW_DEADLINE {
+            if !mandate.is_valid() {
                 return tracing::warn!("the Lease could not be renewed in time");
             }
         }
@@ -154,18 +173,19 @@ impl Elector {
     /// Lets somebody else take the Lease now, if we hold it.
     pub async fn release(&self) {
         let release = async {
-            let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(()) };
+            let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(false) };
             let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
             else {
-                return Ok(());
+                return Ok(false);
             };
             spec.holder_identity = Some(String::new());
             spec.lease_duration_seconds = Some(1);
             spec.renew_time = Some(MicroTime(Timestamp::now()));
-            self.api.replace(&self.name, &PostParams::default(), &lease).await.map(drop)
+            self.api.replace(&self.name, &PostParams::default(), &lease).await.map(|_| true)
         };
         match timeout(RELEASE, release).await {
-            Ok(Ok(())) => tracing::info!("released the Lease"),
+            Ok(Ok(true)) => tracing::info!("released the Lease"),
+            Ok(Ok(false)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the Lease was not released"),
             Err(_) => tracing::warn!("the Lease was not released in time"),
         }
@@ -192,7 +212,8 @@ impl Elector {
             let lease = Lease { metadata, spec: Some(self.claim(None)) };
             return self.swapped(self.api.create(&PostParams::default(), &lease).await, now);
         };
-        if let Some(left) = self.left(&found, now) {
+        // Seen when it has come, and not when it was asked for: its holder may have renewed it between the two.
+        if let Some(left) = self.left(&found, Instant::now()) {
             return Ok(Try::Taken(left));
         }
         let lease = Lease { spec: Some(self.claim(found.spec.as_ref())), ..found };
@@ -283,10 +304,30 @@ mod tests {
 
     #[test]
     fn a_mandate_ends_by_itself() {
-        let since = |ago| Instant::now().checked_sub(ago).unwrap();
-        let mandate = |ago| Mandate(Some(Arc::new(Mutex::new(since(ago)))));
+        let mandate = |ago| Mandate::since(Instant::now().checked_sub(ago).unwrap());
         assert!(Mandate::unlimited().is_valid());
         assert!(mandate(Duration::ZERO).is_valid());
         assert!(!mandate(RENEW_DEADLINE).is_valid());
+        let revoked = mandate(Duration::ZERO);
+        let copy = revoked.clone();
+        revoked.revoke();
+        assert!(!copy.is_valid());
+    }
+
+    #[tokio::test]
+    async fn a_slow_answer_is_seen_when_it_comes() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answer = serde_json::to_string(&lease("other", "1")).unwrap();
+        let slow = axum::Router::new().fallback(async move || {
+            sleep(Duration::from_millis(300)).await;
+            answer
+        });
+        tokio::spawn(axum::serve(listener, slow).into_future());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let mut elector = Elector::new(client, "ours", "lease", "me");
+        let tried = elector.try_once(Instant::now()).await.unwrap();
+        assert_eq!(tried, Try::Taken(LEASE));
     }
 }

@@ -113,8 +113,13 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     tokio::spawn(signalled(shutdown.clone())?);
     let network = arguments.network.read()?;
     let client = client().await?;
-    let instance = arguments.instance.clone().unwrap_or_else(|| api::FIELD_MANAGER.to_owned());
     let lease = arguments.duties.lease(&client);
+    let named = arguments.instance.clone().filter(|name| !name.trim().is_empty());
+    anyhow::ensure!(
+        named.is_some() || lease.is_none(),
+        "--leader-election needs --instance (POD_NAME): a name that no other process has, or two would lead"
+    );
+    let instance = named.unwrap_or_else(|| api::FIELD_MANAGER.to_owned());
     let elector = lease.map(|(namespace, name)| Elector::new(client.clone(), &namespace, &name, &instance));
     let listener =
         TcpListener::bind(arguments.listen).await.with_context(|| format!("--listen {}", arguments.listen))?;

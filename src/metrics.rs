@@ -34,6 +34,7 @@ pub struct Metrics {
     writes: Family<Outcome, Counter>,
     events: Family<Event, Counter>,
     leader: Gauge,
+    synced: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -105,10 +106,16 @@ impl Metrics {
         own.register("events", "Events told, by reason and outcome", events.clone());
         let leader = Gauge::default();
         own.register("leader", "Whether this process leads and looks at clouds, 1 or 0", leader.clone());
+        let synced = Gauge::default();
+        own.register(
+            "synced",
+            "Whether this process leads and has listed the CloudTenants of all its namespaces, 1 or 0",
+            synced.clone(),
+        );
         let build = Family::<Build, Gauge>::default();
         build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
         own.register("build_info", "The program's version, always 1", build);
-        Metrics { registry, requests, durations, logins, clock, passes, writes, events, leader }
+        Metrics { registry, requests, durations, logins, clock, passes, writes, events, leader, synced }
     }
 
     /// Counts a request to a service of the cloud; `outcome` is `ok` or the error's kind.
@@ -145,6 +152,11 @@ impl Metrics {
     /// Notes whether this process leads.
     pub fn leads(&self, leads: bool) {
         self.leader.set(leads.into());
+    }
+
+    /// Notes whether this process leads and knows all its tenants.
+    pub fn synced(&self, synced: bool) {
+        self.synced.set(synced.into());
     }
 
     /// All metrics as Prometheus' own text, version 0.0.4.

@@ -31,6 +31,12 @@ const SECRET_GRACE: Duration = Duration::from_secs(120);
 /// How soon a Secret is read again while a person has to act.
 const STALLED_RETRY: Duration = Duration::from_secs(30);
 
+/// How soon an object is looked at again that has changed while its status was made.
+const CONFLICT_RETRY: Duration = Duration::from_secs(1);
+
+/// So many times a status waits for its events.
+const EVENT_RETRIES: u32 = 3;
+
 /// How soon after a refused login the Secret is read again, once: it may just have been corrected.
 const REFUSED_RETRY: Duration = Duration::from_secs(1);
 
@@ -59,8 +65,18 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
             let stored = tenant.status.clone().unwrap_or_default();
             let memory = memory.get_or_insert_with(|| Tenant::new(&id.uid, &target, &stored, now));
             let done = pass(&context, &id, tenant, &target, memory).await;
-            memory.failed_writes = if done.is_ok() { 0 } else { memory.failed_writes.saturating_add(1) };
-            done.map_err(|error| (error, backoff(memory.failed_writes).min(target.interval)))
+            match done {
+                Ok(action) => {
+                    memory.failed_writes = 0;
+                    Ok(action)
+                }
+                // Somebody was faster: nothing is wrong, and the watch brings what they wrote.
+                Err(error) if error.is_conflict() => Ok(Action::requeue(CONFLICT_RETRY)),
+                Err(error) => {
+                    memory.failed_writes = memory.failed_writes.saturating_add(1);
+                    Err((error, backoff(memory.failed_writes).min(target.interval)))
+                }
+            }
         }
         Ok((_, Err(invalid))) => reject(&context, &id, &invalid.to_string()).await,
         Err(invalid) => {
@@ -78,10 +94,10 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
 /// Tells that the spec cannot be read. Its next change is looked at again.
 async fn reject(context: &Context, id: &TenantId, message: &str) -> Result<Action, (WriteError, Duration)> {
     let write = async {
-        let old = context.writer.stored(&id.name).await?;
+        let (old, version) = context.writer.stored(&id.name).await?;
         let new = status::invalid(message, id.generation, &old, Timestamp::now());
         if status::differs(&old, &new) {
-            context.writer.write(&id.name, &new).await?;
+            context.writer.write(&id.name, version, &new).await?;
         }
         Ok(Action::await_change())
     };
@@ -95,7 +111,7 @@ async fn pass(
     target: &Target,
     memory: &mut Tenant,
 ) -> Result<Action, WriteError> {
-    let old = memory.current(tenant);
+    let (old, version) = memory.current(tenant);
     let mut looks = Looks::default();
     let mut opened = Ok(None);
     if target.suspend {
@@ -155,9 +171,13 @@ async fn pass(
     }
     if status::differs(&old, &new) || status::is_heartbeat_due(target, &old, &new) {
         for notice in event::transitions(target, &old, &new) {
-            context.writer.tell(id, tenant, &notice).await;
+            let told = context.writer.tell(id, tenant, &notice).await;
+            // Told late rather than not at all; but a status that nobody may see is worse than an event that is lost.
+            if memory.failed_writes < EVENT_RETRIES {
+                told?;
+            }
         }
-        let version = context.writer.write(&id.name, &new).await?;
+        let version = context.writer.write(&id.name, version, &new).await?;
         memory.remember(version.as_deref(), new.clone());
     }
     memory.wrote(&pass.engines);

@@ -14,9 +14,14 @@ pub type Watched = DeserializeGuard<CloudTenant>;
 pub struct Roster(Arc<RwLock<Vec<Store<Watched>>>>);
 
 impl Roster {
-    /// From now on these are watched, and nothing else.
-    pub fn set(&self, stores: Vec<Store<Watched>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = stores;
+    /// One more watch, whose first list is complete.
+    pub fn add(&self, store: Store<Watched>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(store);
+    }
+
+    /// From now on nothing is watched.
+    pub fn clear(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// All of them.

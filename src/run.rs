@@ -61,13 +61,15 @@ impl Process {
             return Ok(());
         }
         let Some(mut elector) = elector else {
-            self.readiness.lacks("the list of CloudTenants has not been read yet");
             return self.lead(Mandate::unlimited()).until(self.shutdown.cancelled()).await;
         };
-        self.readiness.lacks("nobody is seen to hold the Lease");
+        self.readiness.lacks("the Lease has not been read yet");
         loop {
             // Who waits does its part.
-            let waits = || self.readiness.ready();
+            let waits = |seen: Result<(), String>| match seen {
+                Ok(()) => self.readiness.ready(),
+                Err(error) => self.readiness.lacks(&format!("the Lease cannot be taken: {error}")),
+            };
             let mandate = tokio::select! {
                 mandate = elector.acquire(waits) => mandate,
                 () = self.shutdown.cancelled() => break,
@@ -95,8 +97,9 @@ impl Process {
         let stop = CancellationToken::new();
         let (operator, readiness, stopped) = (self.operator.clone(), self.readiness.clone(), stop.clone());
         self.metrics.leads(true);
-        let work = tokio::spawn(async move { operator.run(mandate, move || readiness.ready(), stopped).await });
-        Term { metrics: &self.metrics, stop, work }
+        let work = mandate.clone();
+        let work = tokio::spawn(async move { operator.run(work, readiness, stopped).await });
+        Term { metrics: &self.metrics, mandate, stop, work }
     }
 
     /// Waits for a CRD that will do. False if the process ends before.
@@ -125,6 +128,7 @@ impl Process {
 /// A time of leading.
 struct Term<'a> {
     metrics: &'a Metrics,
+    mandate: Mandate,
     stop: CancellationToken,
     work: JoinHandle<()>,
 }
@@ -140,9 +144,9 @@ impl Term<'_> {
         if !broke_off && tokio::time::timeout(GRACE, &mut self.work).await.is_err() {
             tracing::warn!("passes were still under way");
             self.work.abort();
-            // It is gone when this returns, and nothing of it acts any more.
-            let _ = (&mut self.work).await;
         }
+        // What is left of it, in tasks that end a moment later, writes nothing any more.
+        self.mandate.revoke();
         self.metrics.leads(false);
         if broke_off { Err(BrokeOff) } else { Ok(()) }
     }

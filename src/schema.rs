@@ -22,14 +22,14 @@ const NAMED: usize = 5;
 pub enum SchemaError {
     /// It is not served at all.
     #[error(
-        "the API server does not serve CloudTenants: install the CRD (kubectl apply --server-side -f crds/, \
-         or crds.enabled=true in the chart)"
+        "the API server does not serve CloudTenants: install the CRD (kubectl apply --server-side -f \
+         crds/cloudtenants.cloudtenant.dev.yaml, or crds.enabled=true in the chart)"
     )]
     NotServed,
     /// An older one is.
     #[error(
         "the CRD on the API server is older than this version and lacks {0}: upgrade it (kubectl apply --server-side \
-         -f crds/, or crds.enabled=true in the chart)"
+         --force-conflicts -f crds/cloudtenants.cloudtenant.dev.yaml, or crds.enabled=true in the chart)"
     )]
     Lacks(String),
     /// The API server did not tell.

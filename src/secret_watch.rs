@@ -13,16 +13,31 @@ use kube::{
 
 use crate::{context::Context, identity::TenantName, roster::Roster};
 
-/// Follows the Secrets for ever. What changes while the watch is broken is seen when it is back.
+/// Follows the Secrets for ever. While the watch is broken they are read again as without one, and after that all are
+/// read once more: what was deleted meanwhile is not in the new list.
 pub async fn follow(api: Api<PartialObjectMeta<Secret>>, context: Arc<Context>, roster: Roster) {
     let mut events = std::pin::pin!(watcher(api, watcher::Config::default().streaming_lists()).default_backoff());
+    let mut listens = false;
     while let Some(event) = events.next().await {
-        match event {
-            Ok(watcher::Event::Apply(secret)) => changed(&secret, true, &context, &roster).await,
-            Ok(watcher::Event::InitApply(secret)) => changed(&secret, false, &context, &roster).await,
-            Ok(watcher::Event::Delete(secret)) => changed(&secret, true, &context, &roster).await,
-            Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
-            Err(error) => tracing::warn!(%error, "the watch on Secrets"),
+        let (telling, secret) = match event {
+            Ok(watcher::Event::Apply(secret) | watcher::Event::Delete(secret)) => (listens, Some((secret, true))),
+            Ok(watcher::Event::InitApply(secret)) => (listens, Some((secret, false))),
+            Ok(watcher::Event::Init) => (false, None),
+            Ok(watcher::Event::InitDone) => {
+                context.secrets.expire_all();
+                (true, None)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the watch on Secrets");
+                (false, None)
+            }
+        };
+        if telling != listens {
+            context.secrets.listens(telling);
+            listens = telling;
+        }
+        if let Some((secret, anew)) = secret {
+            changed(&secret, anew, &context, &roster).await;
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -51,15 +54,36 @@ pub struct Texts {
 /// Secrets as last read, and the entries that were read out of them.
 pub struct Secrets {
     client: Client,
-    fresh: Duration,
+    /// Watches on Secrets that do not tell of changes at the moment; `None` where nobody watches.
+    silent_watches: Option<AtomicUsize>,
+    /// Moves with each change that is told, so that a reading that was under way is not taken for newer.
+    changes: AtomicU64,
     read: Mutex<HashMap<Key, Content>>,
 }
 
 impl Secrets {
-    /// None read yet. `watched`: somebody tells by [`Self::expire`] which ones have changed.
+    /// None read yet. So many watches will tell by [`Self::expire`] which ones have changed, once they
+    /// [are listening](Self::listens).
     #[must_use]
-    pub fn new(client: Client, watched: bool) -> Self {
-        Self { client, fresh: if watched { FRESH_IF_WATCHED } else { FRESH }, read: Mutex::default() }
+    pub fn new(client: Client, watches: usize) -> Self {
+        let silent_watches = (watches > 0).then(|| AtomicUsize::new(watches));
+        Self { client, silent_watches, changes: AtomicU64::new(0), read: Mutex::default() }
+    }
+
+    /// One more watch tells of changes, or one fewer.
+    pub fn listens(&self, listens: bool) {
+        if let Some(silent) = &self.silent_watches {
+            if listens {
+                silent.fetch_sub(1, Ordering::SeqCst);
+            } else {
+                silent.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
+
+    fn fresh(&self) -> Duration {
+        let told = self.silent_watches.as_ref().is_some_and(|silent| silent.load(Ordering::SeqCst) == 0);
+        if told { FRESH_IF_WATCHED } else { FRESH }
     }
 
     /// An entry of the tenant's clouds.yaml, under the tenant's region.
@@ -73,10 +97,12 @@ impl Secrets {
         cloud_name: &str,
     ) -> Result<Arc<CloudConfig>, Failure> {
         let key = (namespace.to_owned(), target.secret_name.clone());
-        let fresh =
-            self.lock().get(&key).is_some_and(|content| content.read_at.elapsed() < self.fresh && !content.expired);
+        let within = self.fresh();
+        let fresh = self.lock().get(&key).is_some_and(|content| content.read_at.elapsed() < within && !content.expired);
         if !fresh {
+            let changes = self.changes.load(Ordering::SeqCst);
             let secret = self.get(&key).await;
+            let changed = || self.changes.load(Ordering::SeqCst) != changes;
             let mut read = self.lock();
             match secret {
                 Ok(secret) => {
@@ -84,9 +110,11 @@ impl Secrets {
                     let same =
                         read.get_mut(&key).filter(|before| version.is_some() && before.resource_version == version);
                     if let Some(before) = same {
-                        (before.read_at, before.expired) = (Instant::now(), false);
+                        (before.read_at, before.expired) = (Instant::now(), changed());
                     } else {
-                        read.insert(key.clone(), content(&key.1, secret).map_err(|error| failure::of_secret(&error))?);
+                        let mut content = content(&key.1, secret).map_err(|error| failure::of_secret(&error))?;
+                        content.expired = changed();
+                        read.insert(key.clone(), content);
                     }
                 }
                 // What was read before still serves while the API server is away.
@@ -114,6 +142,7 @@ impl Secrets {
 
     /// Has the Secret read again at its next use.
     pub fn expire(&self, namespace: &str, name: &str) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
         if let Some(content) = self.lock().get_mut(&(namespace.to_owned(), name.to_owned())) {
             content.expired = true;
         }
@@ -124,6 +153,12 @@ impl Secrets {
     pub fn known(&self, namespace: &str, name: &str) -> Option<Option<String>> {
         let read = self.lock();
         read.get(&(namespace.to_owned(), name.to_owned())).map(|content| content.resource_version.clone())
+    }
+
+    /// Has all Secrets read again at their next use.
+    pub fn expire_all(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.lock().values_mut().for_each(|content| content.expired = true);
     }
 
     /// Forgets what has not been used for a while.
@@ -170,5 +205,66 @@ pub fn of_kube(name: &str, error: &kube::Error) -> SecretError {
             tracing::warn!(%error, secret, "Secret could not be read");
             SecretError::Unavailable
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use axum::{Router, extract::State, routing::get};
+    use k8s_openapi::ByteString;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::api::CloudTenantSpec;
+
+    /// An API server that gives out one version of a Secret after the other, each when it is let.
+    #[derive(Clone)]
+    struct Server {
+        asked: Arc<Semaphore>,
+        let_through: Arc<Semaphore>,
+    }
+
+    async fn answer(State(server): State<Server>) -> String {
+        server.asked.add_permits(1);
+        server.let_through.acquire().await.unwrap().forget();
+        let mut secret = Secret::default();
+        secret.metadata.resource_version = Some("same".to_owned());
+        let yaml = b"clouds: {openstack: {auth: {auth_url: 'http://k', username: u, password: p, user_domain_id: d}}}";
+        secret.data = Some(BTreeMap::from([("clouds.yaml".to_owned(), ByteString(yaml.to_vec()))]));
+        serde_json::to_string(&secret).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_change_that_is_told_during_a_reading_is_not_lost() {
+        let server = Server { asked: Arc::new(Semaphore::new(0)), let_through: Arc::new(Semaphore::new(0)) };
+        let app = Router::new().route("/api/v1/namespaces/n/secrets/s", get(answer)).with_state(server.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(axum::serve(listener, app).into_future());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let spec = r#"{"projectID": "p", "cloudCredentialsRef": {"secretName": "s"}}"#;
+        let target = Target::new(&serde_json::from_str::<CloudTenantSpec>(spec).unwrap()).unwrap();
+        let secrets = Secrets::new(client, 1);
+        secrets.listens(true);
+        for name in ["the first reading", "one of what was known"] {
+            let change = async {
+                server.asked.acquire().await.unwrap().forget();
+                secrets.expire("n", "s");
+                server.let_through.add_permits(1);
+            };
+            let (read, ()) = tokio::join!(secrets.config("n", &target, "openstack"), change);
+            assert!(read.is_ok(), "{name}: {read:?}");
+        }
+        let answer = async {
+            server.asked.acquire().await.unwrap().forget();
+            server.let_through.add_permits(1);
+        };
+        let (read, ()) = tokio::join!(secrets.config("n", &target, "openstack"), answer);
+        assert!(read.is_ok(), "{read:?}");
+        // Nobody has told of another change, so nobody is asked: it would wait for ever.
+        assert!(secrets.config("n", &target, "openstack").await.is_ok());
     }
 }

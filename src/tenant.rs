@@ -323,13 +323,16 @@ impl Tenant {
         self.written = resource_version.and_then(|version| version.parse().ok()).map(|version| (version, status));
     }
 
-    /// The status as it is now: the watch may not have brought our own last write yet.
+    /// The status as it is now, with its resource version: the watch may not have brought our own last write yet.
     #[must_use]
-    pub fn current(&self, tenant: &CloudTenant) -> CloudTenantStatus {
-        let brought: Option<u64> = tenant.metadata.resource_version.as_ref().and_then(|version| version.parse().ok());
+    pub fn current(&self, tenant: &CloudTenant) -> (CloudTenantStatus, Option<String>) {
+        let brought = tenant.metadata.resource_version.clone();
+        let number: Option<u64> = brought.as_ref().and_then(|version| version.parse().ok());
         match &self.written {
-            Some((version, status)) if brought.is_some_and(|brought| brought < *version) => status.clone(),
-            _ => tenant.status.clone().unwrap_or_default(),
+            Some((version, status)) if number.is_some_and(|brought| brought < *version) => {
+                (status.clone(), Some(version.to_string()))
+            }
+            _ => (tenant.status.clone().unwrap_or_default(), brought),
         }
     }
 }

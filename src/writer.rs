@@ -24,6 +24,9 @@ use crate::{
 /// How long the API server may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// An event that is answered so will never be created: malformed, not allowed, no namespace, no longer valid.
+const REFUSED: [u16; 4] = [400, 403, 404, 422];
+
 /// Who reports, in events.
 const CONTROLLER: &str = "cloudtenant.dev/cloudtenant-operator";
 
@@ -39,6 +42,19 @@ pub enum WriteError {
     /// It refused, or was not reached.
     #[error(transparent)]
     Kube(#[from] Box<kube::Error>),
+}
+
+impl WriteError {
+    /// Whether the API server answered with one of these codes.
+    fn is_status(&self, codes: &[u16]) -> bool {
+        matches!(self, Self::Kube(error) if matches!(&**error, kube::Error::Api(status) if codes.contains(&status.code)))
+    }
+
+    /// Whether the object has changed since it was read, so that it has to be looked at again.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.is_status(&[409])
+    }
 }
 
 /// Writes statuses and events.
@@ -61,40 +77,56 @@ impl Writer {
         Api::namespaced_with(self.client.clone(), namespace, &ApiResource::erase::<CloudTenant>(&()))
     }
 
-    /// The status as the API server has it; an empty one where it cannot be read or the tenant is gone.
+    /// The status as the API server has it, with its resource version; an empty one where it cannot be read or the
+    /// tenant is gone.
     ///
     /// # Errors
     /// The API server did not answer.
-    pub async fn stored(&self, tenant: &TenantName) -> Result<CloudTenantStatus, WriteError> {
-        let found = self.within(self.objects(&tenant.namespace).get_opt(&tenant.name)).await?;
-        let status = found.and_then(|object| serde_json::from_value(object.data.get("status")?.clone()).ok());
-        Ok(status.unwrap_or_default())
+    pub async fn stored(&self, tenant: &TenantName) -> Result<(CloudTenantStatus, Option<String>), WriteError> {
+        let Some(found) = self.within(self.objects(&tenant.namespace).get_opt(&tenant.name)).await? else {
+            return Ok(Default::default());
+        };
+        let status = found.data.get("status").and_then(|status| serde_json::from_value(status.clone()).ok());
+        Ok((status.unwrap_or_default(), found.metadata.resource_version))
     }
 
-    /// Writes the status and returns the resource version that it got; none where the tenant is gone.
+    /// Writes the status and returns the resource version that it got; none where the tenant is gone. `base` is the
+    /// resource version of what the status was made from: what has been held back on its way while another process
+    /// went on does not count any more.
     ///
     /// # Errors
-    /// The API server did not take it.
-    pub async fn write(&self, tenant: &TenantName, status: &CloudTenantStatus) -> Result<Option<String>, WriteError> {
+    /// The API server did not take it, or has another version by now ([`WriteError::is_conflict`]).
+    pub async fn write(
+        &self,
+        tenant: &TenantName,
+        base: Option<String>,
+        status: &CloudTenantStatus,
+    ) -> Result<Option<String>, WriteError> {
         let patch = json!({
             "apiVersion": CloudTenant::api_version(&()),
             "kind": CloudTenant::kind(&()),
+            "metadata": { "resourceVersion": base },
             "status": status,
         });
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let objects = self.objects(&tenant.namespace);
         let written = self.within(objects.patch_status(&tenant.name, &parameters, &Patch::Apply(&patch))).await;
-        self.metrics.status_written(written.is_ok());
+        if !written.as_ref().is_err_and(WriteError::is_conflict) {
+            self.metrics.status_written(written.is_ok());
+        }
         match written {
             Ok(object) => Ok(object.metadata.resource_version),
-            Err(WriteError::Kube(error)) if is_status(&error, 404) => Ok(None),
+            Err(error) if error.is_status(&[404]) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// Creates the notice's event. The same transition always has the same name, so "it exists" is success. An
-    /// event that is refused is logged and counted; the status is written all the same.
-    pub async fn tell(&self, id: &TenantId, tenant: &CloudTenant, notice: &Notice) {
+    /// event that is refused for good is logged and counted; the status is written all the same.
+    ///
+    /// # Errors
+    /// It may be created yet: the status has to wait, or the transition would be over before it was told.
+    pub async fn tell(&self, id: &TenantId, tenant: &CloudTenant, notice: &Notice) -> Result<(), WriteError> {
         let name = notice.name(&id.name.name, &id.uid);
         let reason = notice.reason.to_string();
         let event = Event {
@@ -115,17 +147,19 @@ impl Writer {
         };
         let events: Api<Event> = Api::namespaced(self.client.clone(), &id.name.namespace);
         let created = self.within(events.create(&PostParams::default(), &event)).await;
-        let told = match &created {
-            Ok(_) => true,
-            Err(WriteError::Kube(error)) => is_status(error, 409),
-            Err(WriteError::Timeout | WriteError::NotLeading) => false,
-        };
-        match created {
-            Err(error) if !told => tracing::warn!(%error, reason, note = notice.note, "an event was not created"),
-            Err(_) => {}
-            Ok(_) => tracing::info!(reason, note = notice.note, "event"),
-        }
+        let told = created.is_ok() || created.as_ref().is_err_and(|error| error.is_status(&[409]));
         self.metrics.event(notice.reason, told);
+        match created {
+            Ok(_) => tracing::info!(reason, note = notice.note, "event"),
+            Err(_) if told => {}
+            Err(error) => {
+                tracing::warn!(%error, reason, note = notice.note, "an event was not created");
+                if !error.is_status(&REFUSED) {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn within<T>(&self, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
@@ -137,6 +171,54 @@ impl Writer {
     }
 }
 
-fn is_status(error: &kube::Error, code: u16) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == code)
+#[cfg(test)]
+mod tests {
+    use axum::{Router, extract::Path, http::StatusCode, routing::post};
+
+    use super::*;
+    use crate::event::EventReason;
+
+    /// An API server that answers an event with the code that its namespace says.
+    async fn writer() -> Writer {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answer = async |Path(code): Path<u16>| {
+            let body = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code });
+            let body = if code < 300 { "{}".to_owned() } else { body.to_string() };
+            (StatusCode::from_u16(code).unwrap(), body)
+        };
+        let server = Router::new().route("/apis/events.k8s.io/v1/namespaces/{code}/events", post(answer));
+        tokio::spawn(axum::serve(listener, server).into_future());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut config = kube::Config::new(url.parse().unwrap());
+        config.default_retry = false;
+        Writer::new(Client::try_from(config).unwrap(), "me", Arc::new(Metrics::new()), Mandate::unlimited())
+    }
+
+    #[tokio::test]
+    async fn an_event_that_may_still_be_created_holds_back_the_status() {
+        let writer = writer().await;
+        let tenant = json!({
+            "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": "shop" },
+            "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
+        });
+        let tenant: CloudTenant = serde_json::from_value(tenant).unwrap();
+        for (code, goes_on) in [
+            (201, true),
+            (409, true),
+            (400, true),
+            (403, true),
+            (404, true),
+            (422, true),
+            (429, false),
+            (500, false),
+            (503, false),
+        ] {
+            let name = TenantName { namespace: code.to_string(), name: "shop".to_owned() };
+            let id = TenantId { uid: "u".to_owned(), generation: 1, name };
+            let [about, note, left] = ["engine-1", "It stopped.", ""].map(str::to_owned);
+            let notice = Notice { reason: EventReason::EngineDown, about, note, left };
+            assert_eq!(writer.tell(&id, &tenant, &notice).await.is_ok(), goes_on, "{code}");
+        }
+    }
 }

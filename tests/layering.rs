@@ -87,7 +87,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "target",
         ],
     ),
-    ("controller", &["context", "identity", "leader", "metrics", "reconcile", "roster", "secret_watch"]),
+    ("controller", &["context", "identity", "leader", "metrics", "reconcile", "roster", "secret_watch", "server"]),
     ("run", &["context", "controller", "leader", "metrics", "roster", "schema", "server"]),
 ];
 

@@ -37,7 +37,7 @@ pub enum NetworkError {
     #[error("a proxy is written HOST=URL, as in *.example.com=http://proxy.example.net:3128")]
     Form,
     /// Not a host name.
-    #[error("{0:?} is no host: give a name, *.suffix, or * for all")]
+    #[error("{0:?} is no host: give a name without a port, [IPv6], *.suffix, or * for all")]
     Host(String),
     /// Not the address of a proxy.
     #[error("the proxy for {0:?} is no address: give http://host:port or http://user:password@host:port")]
@@ -95,8 +95,10 @@ impl FromStr for ProxyRule {
         let (host, address) = text.trim().split_once('=').ok_or(NetworkError::Form)?;
         let host = host.trim().to_ascii_lowercase();
         let name = |name: &str| {
-            let fine = |character: char| character.is_ascii_alphanumeric() || ".-:[]_".contains(character);
-            !name.is_empty() && name.chars().all(fine)
+            let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+            let fine = |character: char| character.is_ascii_alphanumeric() || "-._".contains(character);
+            let named = !name.is_empty() && name.chars().all(fine);
+            named || address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
         };
         let hosts = match host.strip_prefix('*') {
             Some("") => Hosts::All,
@@ -128,15 +130,20 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_names_a_host_leads_to_it() {
-        let rules: Vec<ProxyRule> =
-            ["keystone.one.example=http://a:1", "*.one.example=http://u:secret@b:2", "*=http://c:3"]
-                .iter()
-                .map(|rule| rule.parse().unwrap())
-                .collect();
+        let rules: Vec<ProxyRule> = [
+            "keystone.one.example=http://a:1",
+            "*.one.example=http://u:secret@b:2",
+            "[2001:db8::1]=http://d:4",
+            "*=http://c:3",
+        ]
+        .iter()
+        .map(|rule| rule.parse().unwrap())
+        .collect();
         for (host, proxy) in [
             ("keystone.one.example", "http://a:1/"),
             ("heat.one.example", "http://u:secret@b:2/"),
             ("one.example", "http://c:3/"),
+            ("[2001:db8::1]", "http://d:4/"),
             ("notone.example", "http://c:3/"),
         ] {
             assert_eq!(proxy_for(&rules, host).map(Url::as_str), Some(proxy), "{host}");
@@ -151,6 +158,9 @@ mod tests {
             ("http://proxy:3128", NetworkError::Form),
             ("*suffix=http://proxy", NetworkError::Host("*suffix".to_owned())),
             ("*.=http://proxy", NetworkError::Host("*.".to_owned())),
+            ("keystone.example:5000=http://proxy", NetworkError::Host("keystone.example:5000".to_owned())),
+            ("::1=http://proxy", NetworkError::Host("::1".to_owned())),
+            ("[host]=http://proxy", NetworkError::Host("[host]".to_owned())),
             ("a b=http://proxy", NetworkError::Host("a b".to_owned())),
             ("host=proxy:3128", NetworkError::Address("host".to_owned())),
             ("host=ftp://u:secret@proxy", NetworkError::Address("host".to_owned())),

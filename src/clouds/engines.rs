@@ -180,7 +180,7 @@ async fn run(cloud: Arc<Cloud>) {
         if hurried || answers.is_news_after(&before) {
             let tenants: Vec<_> = inner.lock().wishes.values().map(|wish| wish.tenant.clone()).collect();
             for tenant in tenants {
-                // Nobody listens any more only while the process ends.
+                // Nobody listens any more only while the work ends.
                 let _ = inner.wake.send(tenant).await;
             }
         }

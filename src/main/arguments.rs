@@ -28,7 +28,8 @@ pub(super) enum Command {
     Check(Check),
     /// Prints the CustomResourceDefinition as YAML.
     Crd,
-    /// Tells whether an installed operator is ready and its account has the rights that it needs, and no others.
+    /// Tells whether an installed operator is ready, and its account has the rights that it needs and cannot list
+    /// Secrets without need.
     ///
     /// Run it as the operator's account, with the operator's environment, as `helm test` does. Exit status: 0 or 1.
     Verify(Verify),
@@ -151,7 +152,7 @@ pub(super) struct Run {
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(super) log_format: LogFormat,
     /// The name of this process, in events and in the Lease: no other process may have it.
-    #[arg(long, env = "POD_NAME", required_if_eq("leader_election", "true"))]
+    #[arg(long, env = "POD_NAME")]
     pub(super) instance: Option<String>,
 }
 

@@ -197,7 +197,10 @@ fn unreadable(family: &Family) -> Vec<Sample<'static>> {
     let of = |type_, status| (vec![("type", type_), ("status", status), ("reason", invalid)], 1.0);
     match family.name {
         "info" => vec![(vec![("cloud", ""), ("region", "")], 1.0)],
-        "status_condition" => vec![of(ty::READY, "Unknown"), of(ty::STALLED, "True")],
+        "status_condition" => {
+            let unknown = [ty::READY, ty::ENGINES_HEALTHY, ty::CACHES_HEALTHY, ty::USAGE_REPORTED];
+            unknown.map(|type_| of(type_, "Unknown")).into_iter().chain([of(ty::STALLED, "True")]).collect()
+        }
         _ => Vec::new(),
     }
 }

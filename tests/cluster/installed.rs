@@ -24,7 +24,7 @@ async fn it_does_not_work_with_a_crd_that_lacks_a_field() {
     control_plane.install(&older.to_string(), rbac, ACCOUNT, crate::lab::LAST_RIGHT).await.unwrap();
     let operator = Operator::start(&control_plane, Path::new(PROGRAM), ACCOUNT, &[]).await.unwrap();
     let lacks = until_page(&operator, 503, "lacks spec.suspend, status.usage").await;
-    assert!(lacks.contains("upgrade it (kubectl apply --server-side"), "{lacks}");
+    assert!(lacks.contains("--force-conflicts -f crds/cloudtenants.cloudtenant.dev.yaml"), "{lacks}");
     assert_eq!(operator.get("/healthz").unwrap().0, 200, "a restart would not help");
     assert_eq!(operator.metric("cloudtenant_leader", &[]).unwrap(), 0.0);
     control_plane.apply_crds(&crd_yaml().unwrap()).await.unwrap();
@@ -146,9 +146,25 @@ async fn until_metric(lab: &Lab<'_>, name: &str, labels: &[&str], value: f64) {
 
 #[test]
 fn who_would_share_a_lease_has_to_have_a_name() {
-    let output = Command::new(PROGRAM).arg("run").env_clear().env("LEADER_ELECTION", "true").output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(64) && said.contains("--instance"), "{said}");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kubeconfig");
+    let nowhere = "{current-context: c, clusters: [{name: c, cluster: {server: 'http://127.0.0.1:9'}}], \
+                   contexts: [{name: c, context: {cluster: c, user: u}}], users: [{name: u, user: {}}]}";
+    std::fs::write(&file, nowhere).unwrap();
+    for environment in [
+        &[("LEADER_ELECTION", "true")][..],
+        &[("LEADER_ELECTION", "1")],
+        &[("LEADER_ELECTION", "yes"), ("POD_NAME", "")],
+    ] {
+        let mut command = Command::new(PROGRAM);
+        let output = command.arg("run").env_clear().env("KUBECONFIG", &file).envs(environment.iter().copied()).output();
+        let output = output.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.code() == Some(1) && said.contains("needs --instance (POD_NAME)"),
+            "{environment:?}: {said}"
+        );
+    }
 }
 
 #[tokio::test]
