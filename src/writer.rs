@@ -147,6 +147,10 @@ impl Writer {
         };
         let events: Api<Event> = Api::namespaced(self.client.clone(), &id.name.namespace);
         let created = self.within(events.create(&PostParams::default(), &event)).await;
+        // The next leader tells it.
+        if matches!(created, Err(WriteError::NotLeading)) {
+            return Err(WriteError::NotLeading);
+        }
         let told = created.is_ok() || created.as_ref().is_err_and(|error| error.is_status(&[409]));
         self.metrics.event(notice.reason, told);
         match created {
