@@ -1,18 +1,21 @@
 //! Flux: the examples are what its CRD takes. Their expressions are judged with every status, by Flux' own library.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
+use serde_json::Value;
 use testkit::control_plane::{ControlPlane, Output};
 use tokio::sync::OnceCell;
 
 use crate::verdict::{EXPRESSIONS, path, read};
 
-/// The API server with Flux' CRD of Kustomizations.
+/// The API server with Flux' CRDs of Kustomizations and of what they are read from.
 async fn control_plane() -> &'static ControlPlane {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     let control_plane = ControlPlane::shared().await.unwrap();
     let install = async || {
-        control_plane.apply_crds(&read("testkit/fixtures/flux/kustomizations.yaml")).await.unwrap();
+        for crd in ["kustomizations", "gitrepositories"] {
+            control_plane.apply_crds(&read(&format!("testkit/fixtures/flux/{crd}.yaml"))).await.unwrap();
+        }
         let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: flux-system}}";
         control_plane.apply_yaml(None, namespace).await.unwrap();
     };
@@ -40,6 +43,52 @@ async fn the_examples_are_accepted() {
         assert!(page.contains(&format!("(../integrations/flux/{name})")), "docs/gitops.md does not name {name}");
     }
     assert!(seen.iter().any(|file| file == &path(EXPRESSIONS)) && Path::new(&seen[0]).exists());
+}
+
+/// The Kustomizations of the examples, by file.
+fn kustomizations() -> BTreeMap<String, Value> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(path("integrations/flux")).unwrap() {
+        let file = entry.unwrap().path();
+        let objects: Vec<Value> = serde_saphyr::from_multiple(&fs::read_to_string(&file).unwrap()).unwrap();
+        let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+        found.extend(objects.into_iter().find(|object| object["kind"] == "Kustomization").map(|one| (name, one)));
+    }
+    found
+}
+
+#[test]
+fn the_examples_depend_on_each_other_and_on_nothing_else() {
+    let all = kustomizations();
+    let names: Vec<_> = all.values().map(|one| &one["metadata"]["name"]).collect();
+    for (file, one) in &all {
+        for needed in one["spec"]["dependsOn"].as_array().into_iter().flatten() {
+            assert!(names.contains(&&needed["name"]), "{file}: no file makes {needed}");
+        }
+    }
+}
+
+/// One of them is chosen, in the others' place.
+#[test]
+fn who_owns_the_same_folder_differs_only_in_what_it_waits_for() {
+    let all = kustomizations();
+    let owners: Vec<_> = all.iter().filter(|(_, one)| one["spec"]["path"] == "./tenants").collect();
+    assert_eq!(
+        owners.iter().map(|(file, _)| file.as_str()).collect::<Vec<_>>(),
+        ["health-check-expressions", "health-checks", "wait"]
+    );
+    let rest = |one: &Value| {
+        let mut one = one.clone();
+        for key in ["wait", "healthChecks", "healthCheckExprs"] {
+            one["spec"].as_object_mut().unwrap().remove(key);
+        }
+        one
+    };
+    for (file, one) in &owners {
+        assert_eq!(rest(one), rest(owners[0].1), "{file}");
+        let text = read(&format!("integrations/flux/{file}.yaml"));
+        assert!(text.contains("# Choose one of wait.yaml,"), "{file} does not say that one is chosen");
+    }
 }
 
 #[tokio::test]

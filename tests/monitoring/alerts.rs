@@ -7,21 +7,24 @@ use testkit::tools;
 use crate::prometheus::{file, promtool};
 
 const RULES: &str = "charts/cloudtenant-operator/files/alerts.yaml";
-const TESTS: &str = "tests/monitoring/alerts_test.yaml";
+const TESTS: [&str; 2] = ["tests/monitoring/alerts_test.yaml", "tests/monitoring/alerts_day_test.yaml"];
 
 /// promtool's words on a rule file with this in place of that: on the rules themselves, and on their tests.
 fn judged(that: &str, this: &str) -> Option<[(bool, String); 2]> {
     let programs = tools::prometheus().unwrap()?;
     let rules = fs::read_to_string(file(RULES)).unwrap();
-    let tests = fs::read_to_string(file(TESTS)).unwrap();
     assert!(rules.contains(that), "no {that} in {RULES}");
     let directory = tempfile::tempdir().unwrap();
     let changed = directory.path().join("alerts.yaml");
-    let tests_of_it = directory.path().join("alerts_test.yaml");
     fs::write(&changed, rules.replace(that, this)).unwrap();
-    fs::write(&tests_of_it, tests.replace(&format!("../../{RULES}"), "alerts.yaml")).unwrap();
+    let tests_of_it = TESTS.map(|path| {
+        let tests = fs::read_to_string(file(path)).unwrap();
+        let copy = directory.path().join(path.rsplit_once('/').unwrap().1);
+        fs::write(&copy, tests.replace(&format!("../../{RULES}"), "alerts.yaml")).unwrap();
+        copy.display().to_string()
+    });
     let check = promtool(&programs, &["check", "rules", &changed.display().to_string()], "");
-    let test = promtool(&programs, &["test", "rules", &tests_of_it.display().to_string()], "");
+    let test = promtool(&programs, &["test", "rules", &tests_of_it[0], &tests_of_it[1]], "");
     Some([check, test])
 }
 
@@ -58,8 +61,36 @@ fn the_tests_refuse_rules_that_do_something_else() {
         ),
         ("what is meant so cannot be seen", "|ProbeDisabled|ServiceNotOffered", ""),
         ("old data are as good as new", "1800 + 3 *", "180000 + 3 *"),
-        ("any instance is a leader", "cloudtenant_leader == 1", "cloudtenant_leader"),
-        ("who has never been is not missed", "absent(cloudtenant_leader)", "vector(0) > 1"),
+        (
+            "what Ready alone says is not read",
+            "{status=\"Unknown\", reason!~",
+            "{type!=\"Ready\", status=\"Unknown\", reason!~",
+        ),
+        ("any instance looks at the clouds", "cloudtenant_synced == 1", "cloudtenant_synced"),
+        ("who leads has its list", "cloudtenant_synced", "cloudtenant_leader"),
+        ("who has never been is not missed", "absent(cloudtenant_synced)", "vector(0) > 1"),
+        ("who has been away for an hour is not missed", "[1d]", "[1h]"),
+        ("who was away is missed for ever", "[1d]", "[1w]"),
+        ("who crashes again and again is well", "[30m:1m]\n          ) > 6", "[30m:1m]\n          ) > 60"),
+        ("an update is a crash", "[30m:1m]\n          ) > 6", "[30m:1m]\n          ) > 5"),
+        ("a long absence is told twice", "alertstate=\"firing\"", "alertstate=\"none\""),
+        (
+            "a first event does not count",
+            "last_over_time(cloudtenant_events_total{outcome=\"error\"}[1h])",
+            "increase(cloudtenant_events_total{outcome=\"error\"}[1h])",
+        ),
+        (
+            "a further event does not count",
+            "    increase(cloudtenant_events_total",
+            "    0 * increase(cloudtenant_events_total",
+        ),
+        ("a failed scrape makes old events new", "[10m] offset 1h", "[30s] offset 1h"),
+        ("a first event counts for ever", "[10m] offset 1h", "[10m] offset 1w"),
+        (
+            "events that were taken are errors",
+            "cloudtenant_events_total{outcome=\"error\"}",
+            "cloudtenant_events_total",
+        ),
         ("errors are as good as none", "> 0.05", "> 2"),
         ("any error is one too many", "> 0.05", "> 0"),
         (
