@@ -67,15 +67,21 @@ fn readme() -> String {
 
 Reports the health and the usage of OpenStack tenants as Kubernetes resources.
 
+There is no published image yet, so put it together, and bring it into a registry of yours:
+
 ```console
-helm install cloudtenant-operator charts/cloudtenant-operator --namespace cloudtenant-system --create-namespace --wait
+cargo run -p image -- build --out target/image.tar
+skopeo copy oci-archive:target/image.tar docker://registry.example.com/cloudtenant-operator:0.1.0
+helm install cloudtenant-operator charts/cloudtenant-operator --namespace cloudtenant-system --create-namespace \\
+  --set image.repository=registry.example.com/cloudtenant-operator --wait
 helm test cloudtenant-operator --namespace cloudtenant-system
 ```
 
 [docs/installation.md](../../docs/installation.md) says how to install, upgrade and remove it, and what the values are \
 good for. Whoever passes a value that is wrong, or that contradicts another, is told so, and nothing is installed.
 
-Kubernetes 1.34 or newer; Helm 3 or 4.
+Kubernetes 1.34 or newer. Tested with Helm 4.3; with Helm 3, only the templates are tested, which its library renders \
+too.
 
 ## Values
 

@@ -79,9 +79,10 @@ pub fn render_case(path: &Path) -> String {
     render(&fs::read_to_string(path).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The objects of a stream of YAML documents.
+/// The objects of a stream of YAML documents. A key that is there twice is a defect: readers differ in which one counts.
 pub fn objects(yaml: &str) -> Vec<Value> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap();
+    let strict = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error };
+    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(yaml, strict).unwrap();
     documents.into_iter().filter(|document| !document.is_null()).collect()
 }
 

@@ -1,10 +1,11 @@
 //! Helm installs, upgrades and uninstalls the chart, as docs/installation.md says.
 
+use cloudtenant_operator::api::crd_yaml;
 use testkit::control_plane::ControlPlane;
 use tokio::task;
 
 use crate::{
-    helm::{chart, helm, read},
+    helm::{chart, helm, objects, read},
     server::prepared,
 };
 
@@ -63,4 +64,37 @@ async fn the_definition_and_its_objects_outlive_the_release() {
     assert!(exists(control_plane, "cloudtenant/web-shop").await);
     // The same release takes it up again.
     run(control_plane, "install", &[chart]).await.unwrap();
+}
+
+/// What an operator says that finds an older definition. Tests run where Cargo.toml is, as people do in a clone.
+const UPGRADE: &str = "kubectl apply --server-side --force-conflicts -f crds/cloudtenants.cloudtenant.dev.yaml";
+
+#[tokio::test]
+async fn an_older_definition_is_upgraded_by_the_command_that_the_pages_name() {
+    assert!(read("docs/installation.md").contains(&format!("`{UPGRADE}`")));
+    let control_plane = ControlPlane::start().await.unwrap();
+    let mut older = objects(&crd_yaml().unwrap()).remove(0);
+    let version = &mut older["spec"]["versions"][0];
+    let spec = &mut version["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    spec["properties"].as_object_mut().unwrap().remove("suspend").unwrap();
+    spec["description"] = "As it was.".into();
+    // Helm made it, and still has its fields.
+    let args = ["apply", "--server-side", "--field-manager=helm", "--filename=-"];
+    let output = control_plane.kubectl_stdin(&args, &older.to_string()).await.unwrap();
+    assert!(output.status.success(), "{}", output.stderr);
+
+    let words: Vec<_> = UPGRADE.split(' ').skip(1).collect();
+    let without: Vec<_> = words.iter().copied().filter(|word| *word != "--force-conflicts").collect();
+    let output = control_plane.kubectl(&without).await.unwrap();
+    assert!(!output.status.success() && output.stderr.contains("conflict"), "{}", output.stderr);
+    let output = control_plane.kubectl(&words).await.unwrap();
+    assert!(output.status.success(), "{}", output.stderr);
+    let args = ["get", "customresourcedefinition", "cloudtenants.cloudtenant.dev", "--output=json"];
+    let served = objects(&control_plane.kubectl(&args).await.unwrap().stdout).remove(0);
+    let wanted = objects(&crd_yaml().unwrap()).remove(0);
+    for part in ["description", "properties/suspend"] {
+        let part = format!("/spec/versions/0/schema/openAPIV3Schema/properties/spec/{part}");
+        let field = served.pointer(&part);
+        assert!(field.is_some() && field == wanted.pointer(&part), "{part}: {field:?}");
+    }
 }

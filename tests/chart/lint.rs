@@ -106,6 +106,41 @@ fn every_object_has_the_labels_of_the_chart() {
 }
 
 #[test]
+#[should_panic(expected = "duplicate mapping key: release")]
+fn a_key_that_is_there_twice_is_found() {
+    objects("metadata:\n  labels:\n    release: one\n    release: one\n");
+}
+
+/// Prometheus selects by a label that all objects may have, too.
+#[test]
+fn a_label_for_all_objects_may_be_one_for_some() {
+    const VALUES: &str = "{
+        commonLabels: { release: all, team: cloud },
+        podLabels: { release: pods },
+        monitoring: {
+            MONITOR: { enabled: true, labels: { release: prometheus, team: '' } },
+            prometheusRule: { enabled: true, labels: { release: prometheus, team: '' } },
+            dashboard: { enabled: true, labels: { release: prometheus, team: '' } },
+        },
+    }";
+    let mut seen = 0;
+    for monitor in ["serviceMonitor", "podMonitor"] {
+        for (identity, object) in by_identity(objects(&render(&VALUES.replace("MONITOR", monitor)).unwrap())) {
+            let alone = ["Monitor", "PrometheusRule", "-dashboard"].iter().any(|part| identity.contains(part));
+            let wanted = if alone { ("prometheus", "") } else { ("all", "cloud") };
+            let labels = &object["metadata"]["labels"];
+            assert_eq!(
+                (labels["release"].as_str(), labels["team"].as_str()),
+                (Some(wanted.0), Some(wanted.1)),
+                "{identity}"
+            );
+            seen += usize::from(alone);
+        }
+    }
+    assert_eq!(seen, 6);
+}
+
+#[test]
 fn every_version_is_the_same() {
     let chart: Value = serde_saphyr::from_str(&read("charts/cloudtenant-operator/Chart.yaml")).unwrap();
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));

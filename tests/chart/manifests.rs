@@ -1,15 +1,15 @@
 //! `deploy/` is what the chart makes by default.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::Path};
 
 use serde_json::Value;
 use testkit::assets::Assets;
 
-use crate::helm::{by_identity, objects, render, root, run};
+use crate::helm::{by_identity, objects, read, render, root, run};
 
-fn kustomized() -> BTreeMap<String, Value> {
+fn kustomized(directory: &Path) -> BTreeMap<String, Value> {
     let kubectl = Assets::find_or_build().unwrap().kubectl;
-    let yaml = run(&kubectl, &["kustomize", root().join("deploy").to_str().unwrap()], "").unwrap();
+    let yaml = run(&kubectl, &["kustomize", directory.to_str().unwrap()], "").unwrap();
     by_identity(objects(&yaml).into_iter().map(without_fractions).collect())
 }
 
@@ -45,7 +45,7 @@ fn rendered(values: &str) -> BTreeMap<String, Value> {
 
 #[test]
 fn kustomize_and_the_chart_make_the_same() {
-    let mut ours = kustomized();
+    let mut ours = kustomized(&root().join("deploy"));
     let namespace = ours.remove("Namespace /cloudtenant-system").unwrap();
     assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
     let helms = rendered("");
@@ -56,4 +56,42 @@ fn kustomize_and_the_chart_make_the_same() {
     // The comparison sees a difference.
     assert_ne!(ours, rendered("{ log: { level: debug } }"));
     assert_ne!(ours, rendered("{ secrets: { watch: true } }"));
+}
+
+/// There is no published image yet: what the pages say has to name another.
+const REPOSITORY: &str = "registry.example.com/cloudtenant-operator";
+
+#[test]
+fn the_kustomization_on_the_page_changes_the_image_alone() {
+    let page = read("docs/installation.md");
+    let blocks = page.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let [overlay] = blocks.filter(|block| block.contains("kind: Kustomization")).collect::<Vec<_>>()[..] else {
+        panic!("docs/installation.md has one kustomization")
+    };
+    assert!(page.contains("kubectl apply --server-side --kustomize overlay"));
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["deploy", "crds"] {
+        symlink(root().join(name), directory.path().join(name)).unwrap();
+    }
+    let beside = directory.path().join("overlay");
+    fs::create_dir(&beside).unwrap();
+    fs::write(beside.join("kustomization.yaml"), overlay).unwrap();
+    let mut ours = kustomized(&beside);
+    ours.remove("Namespace /cloudtenant-system").unwrap();
+    assert_eq!(ours, rendered(&format!("image: {{ repository: {REPOSITORY} }}")));
+}
+
+#[test]
+fn every_command_that_installs_names_an_image_that_was_pushed() {
+    const PUSH: &str = "skopeo copy oci-archive:target/image.tar docker://registry.example.com/cloudtenant-operator:";
+    for page in ["README.md", "docs/installation.md", "charts/cloudtenant-operator/README.md"] {
+        let text = read(page).replace("\\\n", "");
+        let mut installs = text.lines().filter(|line| line.starts_with("helm install ")).peekable();
+        assert!(installs.peek().is_some(), "{page}");
+        for command in installs {
+            assert!(command.contains(&format!("--set image.repository={REPOSITORY} ")), "{page}: {command}");
+        }
+        let pushed = format!("{PUSH}{}", env!("CARGO_PKG_VERSION"));
+        assert!(text.lines().any(|line| line == pushed), "{page}: {pushed}");
+    }
 }

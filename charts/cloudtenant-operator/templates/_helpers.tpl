@@ -25,12 +25,24 @@ app.kubernetes.io/part-of: {{ .Chart.Name }}
 
 {{/* The labels of all objects. */}}
 {{- define "cloudtenant-operator.labels" -}}
-{{ include "cloudtenant-operator.podLabels" . }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- include "cloudtenant-operator.labelsWith" (dict "root" . "more" dict) -}}
+{{- end -}}
+
+{{/*
+The same with some more, of `more`, for the context `root`. They are put into one dict, since a label that came twice
+would be a key that is there twice: the chart's own, then commonLabels, then what is for this object alone.
+*/}}
+{{- define "cloudtenant-operator.labelsWith" -}}
+{{- $labels := include "cloudtenant-operator.podLabels" .root | fromYaml -}}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") -}}
+{{- /* Not by merge, to which an empty label is none. */ -}}
+{{- range list .root.Values.commonLabels .more -}}
+{{- range $name, $value := . -}}
+{{- $_ := set $labels $name $value -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $labels -}}
 {{- end -}}
 
 {{- define "cloudtenant-operator.serviceAccountName" -}}

@@ -1,3 +1,20 @@
+{{/* Whether this is an address, of IPv4 or IPv6: empty if not. */}}
+{{- define "cloudtenant-operator.isAddress" -}}
+{{- $byte := "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])" -}}
+{{- $v4 := printf "%s(\\.%s){3}" $byte $byte -}}
+{{- if regexMatch (printf "^%s$" $v4) . -}}
+true
+{{- else if contains "::" . -}}
+{{- /* Zeros are left out, once. */ -}}
+{{- $group := "[0-9a-fA-F]{1,4}" -}}
+{{- if and (regexMatch (printf "^((%s:){0,6}%s)?::((%s:){0,6}%s|(%s:){0,5}%s)?$" $group $group $group $group $group $v4) .) (lt (len (splitList ":" . | compact)) 8) -}}
+true
+{{- end -}}
+{{- else if regexMatch (printf "^([0-9a-fA-F]{1,4}:){6}([0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}|%s)$" $v4) . -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{/* What values.schema.json cannot say, or not clearly: values that contradict each other, and texts of some form. */}}
 {{- define "cloudtenant-operator.validate" -}}
 {{- $v := .Values -}}
@@ -9,7 +26,26 @@
 {{- fail "rbac.namespaces is only for rbac.scope: namespaces: set that, or leave the list empty" -}}
 {{- end -}}
 
-{{- if not (regexMatch "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$" $v.listen.address) -}}
+{{- /* With a tag in it, it would get another one behind that. */ -}}
+{{- if not (regexMatch "^([^:/]+(:[0-9]+)?/)?[^:]+$" $v.image.repository) -}}
+{{- fail (printf "image.repository: %q has a tag, which belongs into image.tag: a colon may only stand before the registry's port" $v.image.repository) -}}
+{{- end -}}
+
+{{- /* What is no level would be read as a module's name, and nothing else be logged. */ -}}
+{{- $level := "(error|warn|info|debug|trace|off)" -}}
+{{- $directive := printf "([A-Za-z_][A-Za-z0-9_]*(::[A-Za-z_][A-Za-z0-9_]*)*=)?%s" $level -}}
+{{- if not (regexMatch (printf "^%s(,%s)*$" $directive $directive) $v.log.level) -}}
+{{- fail (printf "log.level: %q is not understood: name error, warn, info, debug, trace or off, or MODULE=LEVEL, separated by commas" $v.log.level) -}}
+{{- end -}}
+
+{{- with $v.updateStrategy -}}
+{{- $none := list "0" "0%" -}}
+{{- if and (eq .type "RollingUpdate") (has (toString .rollingUpdate.maxSurge) $none) (has (toString .rollingUpdate.maxUnavailable) $none) -}}
+{{- fail "updateStrategy.rollingUpdate: maxSurge and maxUnavailable are both 0, so no Pod could ever be replaced: set one" -}}
+{{- end -}}
+{{- end -}}
+
+{{- if not (include "cloudtenant-operator.isAddress" $v.listen.address) -}}
 {{- fail (printf "listen.address: %q is no address, such as 0.0.0.0 or ::" $v.listen.address) -}}
 {{- end -}}
 
@@ -47,12 +83,23 @@
 {{- end -}}
 {{- end -}}
 
-{{- range $value, $labels := dict "commonLabels" $v.commonLabels "podLabels" $v.podLabels -}}
-{{- range $name, $ignored := $labels -}}
-{{- if or (has $name (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/part-of" "app.kubernetes.io/managed-by" "helm.sh/chart")) -}}
+{{- $labels := dict "commonLabels" $v.commonLabels "podLabels" $v.podLabels -}}
+{{- range $name := list "serviceMonitor" "podMonitor" "prometheusRule" "dashboard" -}}
+{{- $_ := set $labels (printf "monitoring.%s.labels" $name) (index $v.monitoring $name).labels -}}
+{{- end -}}
+{{- range $value, $given := $labels -}}
+{{- range $name, $ignored := $given -}}
+{{- if has $name (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/part-of" "app.kubernetes.io/managed-by" "helm.sh/chart") -}}
 {{- fail (printf "%s: the label %s is the chart's own" $value $name) -}}
 {{- end -}}
+{{- /* They would be on the operator's own ClusterRole too, and give its rights to people. */ -}}
+{{- if hasPrefix "rbac.authorization.k8s.io/" $name -}}
+{{- fail (printf "%s: the label %s is the chart's own: rbac.aggregatedRoles sets it where it belongs" $value $name) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if hasKey ($v.podAnnotations | default dict) "checksum/cloud-ca" -}}
+{{- fail "podAnnotations: checksum/cloud-ca is the chart's own" -}}
 {{- end -}}
 
 {{- if and $v.monitoring.serviceMonitor.enabled $v.monitoring.podMonitor.enabled -}}
@@ -71,7 +118,8 @@
 {{- with $v.networkPolicy -}}
 {{- range $name, $cidrs := dict "apiServer" .apiServer.cidrs "clouds" .clouds.cidrs -}}
 {{- range $cidrs -}}
-{{- if not (regexMatch "^([0-9]{1,3}(\\.[0-9]{1,3}){3}/([12]?[0-9]|3[0-2])|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*/([1-9]?[0-9]|1[01][0-9]|12[0-8]))$" .) -}}
+{{- $length := ternary "([1-9]?[0-9]|1[01][0-9]|12[0-8])" "([12]?[0-9]|3[0-2])" (contains ":" .) -}}
+{{- if not (and (regexMatch (printf "^[^/]+/%s$" $length) .) (include "cloudtenant-operator.isAddress" (splitList "/" . | first))) -}}
 {{- fail (printf "networkPolicy.%s.cidrs: %q is no CIDR, such as 198.51.100.0/24" $name .) -}}
 {{- end -}}
 {{- end -}}
