@@ -102,8 +102,8 @@ impl Elector {
     }
 
     /// Waits until we hold the Lease. `waits` is told each time that somebody else is found to hold it, or why that
-    /// cannot be seen. May be
-    /// dropped at any time; a Lease that was taken in that very moment is given back by [`Self::release`].
+    /// cannot be seen. May be dropped at any time; a Lease that was taken in that very moment is given back by
+    /// [`Self::release`].
     pub async fn acquire(&mut self, waits: impl Fn(Result<(), String>)) -> Mandate {
         let only = watcher::Config::default().fields(&format!("metadata.name={}", self.name)).streaming_lists();
         let mut changes = std::pin::pin!(watcher(self.api.clone(), only).default_backoff().applied_objects());
@@ -136,6 +136,7 @@ impl Elector {
                         Ok(lease) => {
                             watching = true;
                             let Some(left) = self.left(&lease, Instant::now()) else { break };
+                            waits(Ok(()));
                             until = Instant::now() + left;
                         }
                         Err(error) => {

@@ -13,14 +13,15 @@ use kube::{
 
 use crate::{context::Context, identity::TenantName, roster::Roster};
 
-/// Follows the Secrets for ever. While the watch is broken they are read again as without one, and after that all are
-/// read once more: what was deleted meanwhile is not in the new list.
+/// Follows the Secrets for ever. While the watch is broken they are read again as without one, and after a new list all
+/// are read once more: what was deleted meanwhile is not in it.
 pub async fn follow(api: Api<PartialObjectMeta<Secret>>, context: Arc<Context>, roster: Roster) {
     let mut events = std::pin::pin!(watcher(api, watcher::Config::default().streaming_lists()).default_backoff());
     let mut listens = false;
     while let Some(event) = events.next().await {
         let (telling, secret) = match event {
-            Ok(watcher::Event::Apply(secret) | watcher::Event::Delete(secret)) => (listens, Some((secret, true))),
+            // After an error too: a watch that goes on where it was lists nothing anew, and has missed nothing.
+            Ok(watcher::Event::Apply(secret) | watcher::Event::Delete(secret)) => (true, Some((secret, true))),
             Ok(watcher::Event::InitApply(secret)) => (listens, Some((secret, false))),
             Ok(watcher::Event::Init) => (false, None),
             Ok(watcher::Event::InitDone) => {
