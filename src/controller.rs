@@ -1,5 +1,7 @@
 //! The watch on CloudTenants, and what runs over it.
 
+mod changes;
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
@@ -174,8 +176,8 @@ impl Watch {
                     // Only the first time counts.
                     let _ = self.listed.set(());
                 }
-            })
-            .applied_objects()
+            });
+        let watch = changes::changes(watch, store.clone())
             .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
         Controller::for_stream(watch, store)
             .with_config(Config::default().concurrency(CONCURRENCY))
