@@ -8,16 +8,13 @@
 //! 3. the same store, filled by `go install` from the pinned modules in `testkit/kubernetes`.
 
 use std::{
-    env,
-    fs::{self, File, TryLockError},
-    io::{self, Write},
+    env, fs,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus},
-    thread,
-    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, ensure};
+
+use crate::go;
 
 /// The version of Kubernetes that `testkit/kubernetes/go.mod` pins.
 pub const KUBERNETES_VERSION: &str = "1.36.3";
@@ -101,64 +98,30 @@ fn go_arch() -> &'static str {
 /// Builds under a lock: cargo may run several test binaries that all find the store empty.
 fn build_once(store: &Path, directory: &Path) -> Result<Assets> {
     fs::create_dir_all(store).with_context(|| format!("create {}", store.display()))?;
-    let lock = File::create(store.join(".testkit.lock"))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            say("waiting for another process that is building Kubernetes' binaries");
-            lock.lock()?;
-        }
-        Err(TryLockError::Error(error)) => return Err(error.into()),
-    }
+    let _lock = go::lock(&store.join(".testkit.lock"), "Kubernetes' binaries")?;
     if let Ok(assets) = Assets::in_directory(directory) {
         return Ok(assets);
     }
-    // Under the lock nobody else builds: whatever is here was left behind by a process that was killed.
     let staging = store.join(".testkit-staging");
-    remove_if_present(&staging)?;
-    fs::create_dir_all(&staging)?;
+    go::emptied(&staging)?;
     let built = build(&staging).and_then(|()| install(&staging, directory));
-    remove_if_present(&staging)?;
+    go::remove_if_present(&staging)?;
     built?;
     Assets::in_directory(directory)
 }
 
 fn build(staging: &Path) -> Result<()> {
-    let log = staging.join("go-install.log");
-    let output = File::create(&log)?;
-    let ldflags = format!("-s -w {}", version_flags());
-    let mut go = Command::new("go")
-        .args(["install", "-trimpath", "-ldflags", &ldflags, "tool"])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes"))
-        .env("CGO_ENABLED", "0")
-        .env("GOFLAGS", "-buildvcs=false")
-        .env("GOWORK", "off")
-        .env("GOBIN", staging)
-        // go install refuses GOBIN when it cross-compiles.
-        .env_remove("GOOS")
-        .env_remove("GOARCH")
-        .stdout(output.try_clone()?)
-        .stderr(output)
-        .spawn()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => anyhow!(
-                "there are no Kubernetes binaries, and no go to build them with: install Go 1.26 or newer, \
-                 or set {ASSETS_VARIABLE} to a directory with etcd, kube-apiserver and kubectl"
-            ),
-            _ => anyhow!(error).context("run go"),
-        })?;
-    say(&format!(
-        "building etcd, kube-apiserver and kubectl {KUBERNETES_VERSION} from Go modules; \
-         this takes about three minutes, once"
-    ));
-    let started = Instant::now();
-    let status = wait_with_progress(&mut go, started)?;
-    if !status.success() {
-        let log = fs::read_to_string(&log).unwrap_or_default();
-        bail!("go install of Kubernetes' binaries failed, {status}:\n{log}");
-    }
-    say(&format!("built in {} s", started.elapsed().as_secs()));
-    Ok(())
+    let build = go::Build {
+        what: &format!("etcd, kube-apiserver and kubectl {KUBERNETES_VERSION} (this takes about three minutes)"),
+        without_go: &format!(
+            "there are no Kubernetes binaries, and no go to build them with: install Go 1.26 or newer, \
+             or set {ASSETS_VARIABLE} to a directory with etcd, kube-apiserver and kubectl"
+        ),
+        module: &Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes"),
+        packages: &["tool"],
+        ldflags: &version_flags(),
+    };
+    build.install(staging)
 }
 
 /// Without a version, Kubernetes' programs would call themselves v0.0.0-master.
@@ -167,21 +130,6 @@ pub(crate) fn version_flags() -> String {
     let mut parts = KUBERNETES_VERSION.split('.');
     let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     format!("-X {version}.gitVersion=v{KUBERNETES_VERSION} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}")
-}
-
-pub(crate) fn wait_with_progress(child: &mut Child, started: Instant) -> Result<ExitStatus> {
-    const EVERY: Duration = Duration::from_secs(10);
-    let mut next = EVERY;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        if started.elapsed() >= next {
-            say(&format!("still building, {} s", next.as_secs()));
-            next += EVERY;
-        }
-        thread::sleep(Duration::from_millis(200));
-    }
 }
 
 /// One rename for each binary, so that a file that is there is complete, even in a directory that
@@ -193,20 +141,4 @@ fn install(staging: &Path, directory: &Path) -> Result<()> {
             .with_context(|| format!("install {name} into {}", directory.display()))?;
     }
     Ok(())
-}
-
-pub(crate) fn remove_if_present(directory: &Path) -> Result<()> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove {}", directory.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Writes to the real standard error: what goes through `eprintln!` is captured by the test harness,
-/// and three silent minutes look like a hang.
-pub(crate) fn say(message: &str) {
-    // Nobody to tell if standard error is closed.
-    let _ = writeln!(io::stderr(), "testkit: {message}");
 }

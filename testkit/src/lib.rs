@@ -3,6 +3,7 @@
 pub mod assets;
 pub mod cloud;
 pub mod control_plane;
+mod go;
 pub mod operator;
 pub mod recorded;
 pub mod tools;

@@ -3,20 +3,20 @@
 mod gitops;
 
 use std::{
-    env,
-    fs::{self, File, TryLockError},
+    env, fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     io,
     path::{Path, PathBuf},
-    process::Command,
-    time::Instant,
 };
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 pub use gitops::{Health, Judge, Verdicts, gitops};
 
-use crate::assets::{remove_if_present, say, version_flags, wait_with_progress};
+use crate::{
+    assets::version_flags,
+    go::{self, say},
+};
 
 /// Helm.
 ///
@@ -119,57 +119,18 @@ pub fn go_tool_linked(module: &str, packages: &[&str], program: &str, ldflags: &
         return Ok(built);
     }
     fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
-    // Several test binaries may want the same program.
-    let lock = File::create(cache.join(format!(".{module}.lock")))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => lock.lock()?,
-        Err(TryLockError::Error(error)) => return Err(error.into()),
-    }
+    let _lock = go::lock(&cache.join(format!(".{module}.lock")), module)?;
     if !built.is_file() {
-        // Under the lock nobody else builds: whatever is here was left behind by a process that was killed.
         let staging = cache.join(format!(".{module}"));
-        remove_if_present(&staging)?;
-        fs::create_dir_all(&staging)?;
-        build(&sources, packages, ldflags, &staging)?;
-        remove_if_present(&directory)?;
+        go::emptied(&staging)?;
+        let what = sources.display().to_string();
+        let without_go = &format!("no go to build {what} with: install Go 1.26 or newer");
+        go::Build { what: &what, without_go, module: &sources, packages, ldflags }.install(&staging)?;
+        go::remove_if_present(&directory)?;
         fs::rename(&staging, &directory)?;
     }
     ensure!(built.is_file(), "{} makes no {program}", sources.display());
     Ok(built)
-}
-
-fn build(sources: &Path, packages: &[&str], ldflags: &str, into: &Path) -> Result<()> {
-    let log = into.join("go-install.log");
-    let output = File::create(&log)?;
-    let mut go = Command::new("go")
-        .args(["install", "-trimpath", "-ldflags", format!("-s -w {ldflags}").trim_end()])
-        .args(packages)
-        .current_dir(sources)
-        .env("CGO_ENABLED", "0")
-        .env("GOFLAGS", "-buildvcs=false")
-        .env("GOWORK", "off")
-        .env("GOBIN", into)
-        // go install refuses GOBIN when it cross-compiles.
-        .env_remove("GOOS")
-        .env_remove("GOARCH")
-        .stdout(output.try_clone()?)
-        .stderr(output)
-        .spawn()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => anyhow!("no go to build {} with: install Go 1.26 or newer", sources.display()),
-            _ => anyhow!(error).context("run go"),
-        })?;
-    say(&format!("building {} from Go modules, once", sources.display()));
-    let status = wait_with_progress(&mut go, Instant::now())?;
-    if !status.success() {
-        bail!(
-            "go install in {} failed, {status}:\n{}",
-            sources.display(),
-            fs::read_to_string(&log).unwrap_or_default()
-        );
-    }
-    Ok(())
 }
 
 /// The user's cache directory, `XDG_CACHE_HOME` or `~/.cache`, and ours in it.

@@ -87,7 +87,7 @@ impl World {
     pub fn install_words<'a>(&self, chart: &'a Path, timeout: &'a str) -> Vec<&'a str> {
         let chart = chart.to_str().unwrap_or_default();
         let mut words = vec!["upgrade", "--install", RELEASE, chart, "--namespace", SYSTEM, "--create-namespace"];
-        // Ready within a second rather than within ten: nothing else is changed by it.
+        // Ready within a second rather than within five: nothing else is changed by it.
         words.extend(["--set", "readinessProbe.periodSeconds=1", "--wait", "--timeout", timeout]);
         words
     }
