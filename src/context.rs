@@ -20,7 +20,7 @@ use crate::{
     writer::Writer,
 };
 
-/// Passes at the same time.
+/// Passes at the same time, over all watches together.
 pub const PASSES: u16 = 64;
 
 /// What an operator is told by whoever installs it.
@@ -55,8 +55,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Who is looked at again.
     pub wake: Wake,
-    /// Passes at the same time.
-    pub passes: Semaphore,
+    /// Turns for [`PASSES`].
+    pub passes: Arc<Semaphore>,
     /// The work ends: with the process, or because another one leads.
     pub shutdown: CancellationToken,
     tenants: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Tenant>>>>>,
@@ -79,7 +79,7 @@ impl Context {
             writer: Writer::new(client.clone(), &settings.instance, metrics.clone(), mandate),
             metrics,
             wake,
-            passes: Semaphore::new(PASSES.into()),
+            passes: Arc::new(Semaphore::new(PASSES.into())),
             shutdown,
             tenants: Mutex::default(),
         }

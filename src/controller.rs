@@ -41,9 +41,6 @@ use crate::{
 
 type Routes = HashMap<Option<String>, mpsc::Sender<TenantName>>;
 
-/// Passes at the same time, for each watch. For all of them together it is the same.
-const CONCURRENCY: u16 = PASSES;
-
 /// Who is to look again and has not been told yet.
 const WAKES: usize = 1024;
 
@@ -180,7 +177,7 @@ impl Watch {
         let watch = changes::changes(watch, store.clone())
             .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
         Controller::for_stream(watch, store)
-            .with_config(Config::default().concurrency(CONCURRENCY))
+            .with_config(Config::default().concurrency(PASSES))
             .reconcile_on(wakes(self.woken))
             .graceful_shutdown_on(shutdown.cancelled_owned())
             .run(traced, |_, _, _| Action::requeue(SWEEP), context)
@@ -234,8 +231,7 @@ async fn traced(tenant: Arc<Watched>, context: Arc<Context>) -> Result<Action, s
         name = tenant.meta().name.as_deref().unwrap_or_default(),
     );
     // Several watches share the passes.
-    let passes = context.clone();
-    let _turn = passes.passes.acquire().await;
+    let _turn = context.passes.clone().acquire_owned().await;
     let began = Timestamp::now();
     let done = reconcile(tenant, context).instrument(span.clone()).await;
     tracing::debug!(parent: &span, took = ?Timestamp::now().duration_since(began), "pass");

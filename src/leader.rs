@@ -112,7 +112,7 @@ impl Elector {
         loop {
             let began = Instant::now();
             let mut until = began
-                + match timeout(RENEW_DEADLINE, self.try_once(began)).await {
+                + match timeout(RENEW_DEADLINE, self.try_once()).await {
                     Ok(Ok(Try::Held)) => return Mandate::since(began),
                     Ok(Ok(Try::Taken(left))) => {
                         waits(Ok(()));
@@ -155,7 +155,7 @@ impl Elector {
         loop {
             sleep(RETRY.min(mandate.left())).await;
             let began = Instant::now();
-            match timeout(mandate.left(), self.try_once(began)).await {
+            match timeout(mandate.left(), self.try_once()).await {
                 // An answer that came too late renews nothing: somebody may have seen it end.
                 Ok(Ok(Try::Held)) if mandate.is_valid() => mandate.set(Some(began)),
                 Ok(Ok(Try::Taken(_))) => {
@@ -207,30 +207,18 @@ impl Elector {
         Some(left).filter(|left| !left.is_zero())
     }
 
-    async fn try_once(&mut self, now: Instant) -> Result<Try, kube::Error> {
+    async fn try_once(&mut self) -> Result<Try, kube::Error> {
         let Some(found) = self.api.get_opt(&self.name).await? else {
             let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
             let lease = Lease { metadata, spec: Some(self.claim(None)) };
-            return self.swapped(self.api.create(&PostParams::default(), &lease).await, now);
+            return swapped(self.api.create(&PostParams::default(), &lease).await);
         };
         // Seen when it has come, and not when it was asked for: its holder may have renewed it between the two.
         if let Some(left) = self.left(&found, Instant::now()) {
             return Ok(Try::Taken(left));
         }
         let lease = Lease { spec: Some(self.claim(found.spec.as_ref())), ..found };
-        self.swapped(self.api.replace(&self.name, &PostParams::default(), &lease).await, now)
-    }
-
-    /// The resource version inside makes it a compare-and-swap.
-    fn swapped(&mut self, answer: Result<Lease, kube::Error>, now: Instant) -> Result<Try, kube::Error> {
-        match answer {
-            Ok(lease) => {
-                self.seen = Some((lease.metadata.resource_version.unwrap_or_default(), now));
-                Ok(Try::Held)
-            }
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Try::Lost),
-            Err(error) => Err(error),
-        }
+        swapped(self.api.replace(&self.name, &PostParams::default(), &lease).await)
     }
 
     fn claim(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
@@ -246,6 +234,15 @@ impl Elector {
             lease_transitions: Some(if ours { transitions } else { transitions.saturating_add(1) }),
             ..LeaseSpec::default()
         }
+    }
+}
+
+/// The resource version inside makes it a compare-and-swap.
+fn swapped(answer: Result<Lease, kube::Error>) -> Result<Try, kube::Error> {
+    match answer {
+        Ok(_) => Ok(Try::Held),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Try::Lost),
+        Err(error) => Err(error),
     }
 }
 
@@ -328,7 +325,7 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
         let mut elector = Elector::new(client, "ours", "lease", "me");
-        let tried = elector.try_once(Instant::now()).await.unwrap();
+        let tried = elector.try_once().await.unwrap();
         assert_eq!(tried, Try::Taken(LEASE));
     }
 }

@@ -133,15 +133,12 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
         instance,
         network,
     };
-    let stopped = CancellationToken::new();
-    let served = server::serve(listener, metrics.clone(), readiness.clone(), stopped.clone());
-    let mut server = tokio::spawn(served);
+    let server = tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone()));
     let process = Process::new(client, settings, metrics, roster, readiness, shutdown);
     tokio::select! {
         ended = tokio::spawn(process.run(elector)) => ended.context("the process broke off")??,
-        ended = &mut server => ended?.context("the server for /metrics broke off")?,
+        ended = server => ended?.context("the server for /metrics broke off")?,
     }
-    stopped.cancel();
     tracing::info!("stopped");
     Ok(())
 }

@@ -24,15 +24,21 @@ pub enum ProbeKind {
 impl ProbeKind {
     /// All probes.
     pub const ALL: [Self; 3] = [Self::Engines, Self::Caches, Self::Usage];
+
+    /// As the spec and metrics name it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Engines => "engines",
+            Self::Caches => "caches",
+            Self::Usage => "usage",
+        }
+    }
 }
 
 impl fmt::Display for ProbeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Engines => "engines",
-            Self::Caches => "caches",
-            Self::Usage => "usage",
-        })
+        f.write_str(self.as_str())
     }
 }
 

@@ -57,39 +57,32 @@ impl Process {
     /// # Errors
     /// The operator ended by itself.
     pub async fn run(self, elector: Option<Elector>) -> Result<(), BrokeOff> {
-        if !self.has_schema().await {
+        if self.shutdown.run_until_cancelled(self.until_schema()).await.is_none() {
             return Ok(());
         }
         let Some(mut elector) = elector else {
             return self.lead(Mandate::unlimited()).until(self.shutdown.cancelled()).await;
         };
         self.readiness.lacks("the Lease has not been read yet");
-        loop {
+        let ended = loop {
             // Who waits does its part.
             let waits = |seen: Result<(), String>| match seen {
                 Ok(()) => self.readiness.ready(),
                 Err(error) => self.readiness.lacks(&format!("the Lease cannot be taken: {error}")),
             };
-            let mandate = tokio::select! {
-                mandate = elector.acquire(waits) => mandate,
-                () = self.shutdown.cancelled() => break,
-            };
+            let Some(mandate) = self.shutdown.run_until_cancelled(elector.acquire(waits)).await else { break Ok(()) };
             tracing::info!("leading");
             let over = async {
-                tokio::select! {
-                    () = elector.hold(&mandate) => {}
-                    () = self.shutdown.cancelled() => {}
-                }
+                self.shutdown.run_until_cancelled(elector.hold(&mandate)).await;
             };
             let ended = self.lead(mandate.clone()).until(over).await;
             if ended.is_err() || self.shutdown.is_cancelled() {
-                elector.release().await;
-                return ended;
+                break ended;
             }
             tracing::info!("leading no more");
-        }
+        };
         elector.release().await;
-        Ok(())
+        ended
     }
 
     fn lead(&self, mandate: Mandate) -> Term<'_> {
@@ -102,25 +95,17 @@ impl Process {
         Term { metrics: &self.metrics, mandate, stop, work }
     }
 
-    /// Waits for a CRD that will do. False if the process ends before.
-    async fn has_schema(&self) -> bool {
+    /// Waits for a CRD that will do.
+    async fn until_schema(&self) {
         let mut told = String::new();
-        loop {
-            let checked = tokio::select! {
-                checked = schema::check(&self.client) => checked,
-                () = self.shutdown.cancelled() => return false,
-            };
-            let Err(error) = checked else { return true };
+        while let Err(error) = schema::check(&self.client).await {
             let lacks = error.to_string();
             if lacks != told {
                 tracing::error!("{lacks}");
             }
             self.readiness.lacks(&lacks);
             told = lacks;
-            tokio::select! {
-                () = tokio::time::sleep(SCHEMA_RETRY) => {}
-                () = self.shutdown.cancelled() => return false,
-            }
+            tokio::time::sleep(SCHEMA_RETRY).await;
         }
     }
 }

@@ -76,8 +76,8 @@ pub fn missing(served: &Value) -> Vec<String> {
     let mut missing = Vec::new();
     let crd = api::crd();
     let ours = crd.spec.versions.iter().filter_map(|version| version.schema.as_ref()?.open_api_v3_schema.as_ref());
-    for field in ["spec", "status"] {
-        for schema in ours.clone() {
+    for schema in ours {
+        for field in ["spec", "status"] {
             if let Some(wanted) = schema.properties.as_ref().and_then(|fields| fields.get(field)) {
                 compare(field, wanted, &served["properties"][field], &mut missing);
             }

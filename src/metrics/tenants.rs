@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -11,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use crate::api::{CloudTenant, CloudTenantStatus, Reason, condition_type as ty};
 use crate::observation::ProbeKind;
 use crate::roster::{Roster, Watched};
-use crate::status::{interval_of, is_enabled};
+use crate::status::{condition_of, interval_of, is_enabled, observed_at};
 use crate::target::Target;
 
 /// Labels besides namespace and name, and the value.
@@ -49,8 +50,7 @@ const FAMILIES: [Family; 13] = [
         name: "status_condition",
         help: "The conditions with their status and reason, always 1",
         samples: |_, status| {
-            let own = status.conditions.iter().filter(|condition| ty::ALL.contains(&condition.type_.as_str()));
-            let labels = own.map(|condition| {
+            let labels = own_conditions(status).map(|condition| {
                 vec![("type", &*condition.type_), ("status", &*condition.status), ("reason", &*condition.reason)]
             });
             labels.map(|labels| (labels, 1.0)).collect()
@@ -60,20 +60,16 @@ const FAMILIES: [Family; 13] = [
         name: "status_condition_last_transition_timestamp_seconds",
         help: "When a condition's status last changed",
         samples: |_, status| {
-            let own = status.conditions.iter().filter(|condition| ty::ALL.contains(&condition.type_.as_str()));
-            own.map(|condition| (vec![("type", &*condition.type_)], seconds(&condition.last_transition_time))).collect()
+            let since = |at: &Condition| at.last_transition_time.0.as_second() as f64;
+            own_conditions(status).map(|condition| (vec![("type", &*condition.type_)], since(condition))).collect()
         },
     },
     Family {
         name: "observed_timestamp_seconds",
         help: "When a probe's verdict was last reached, to within ten minutes or the probe's interval",
         samples: |_, status| {
-            let at = [
-                ("engines", status.engines.as_ref().and_then(|block| block.observed_at.as_ref())),
-                ("caches", status.caches.as_ref().and_then(|block| block.observed_at.as_ref())),
-                ("usage", status.usage.as_ref().and_then(|block| block.observed_at.as_ref())),
-            ];
-            at.into_iter().filter_map(|(probe, at)| Some((vec![("probe", probe)], seconds(at?)))).collect()
+            let seen = ProbeKind::ALL.into_iter().filter_map(|kind| Some((kind, observed_at(status, kind)?)));
+            seen.map(|(kind, at)| (vec![("probe", kind.as_str())], at.as_second() as f64)).collect()
         },
     },
     Family {
@@ -83,7 +79,7 @@ const FAMILIES: [Family; 13] = [
             Ok(target) => ProbeKind::ALL
                 .into_iter()
                 .filter(|kind| is_enabled(&target, *kind))
-                .map(|kind| (vec![("probe", probe(kind))], interval_of(&target, kind).as_secs_f64()))
+                .map(|kind| (vec![("probe", kind.as_str())], interval_of(&target, kind).as_secs_f64()))
                 .collect(),
             Err(_) => Vec::new(),
         },
@@ -137,16 +133,8 @@ const FAMILIES: [Family; 13] = [
     },
 ];
 
-const fn probe(kind: ProbeKind) -> &'static str {
-    match kind {
-        ProbeKind::Engines => "engines",
-        ProbeKind::Caches => "caches",
-        ProbeKind::Usage => "usage",
-    }
-}
-
-fn seconds(at: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Time) -> f64 {
-    at.0.as_second() as f64
+fn own_conditions(status: &CloudTenantStatus) -> impl Iterator<Item = &Condition> {
+    status.conditions.iter().filter(|condition| ty::ALL.contains(&condition.type_.as_str()))
 }
 
 fn usage(
@@ -198,8 +186,8 @@ fn unreadable(family: &Family) -> Vec<Sample<'static>> {
     match family.name {
         "info" => vec![(vec![("cloud", ""), ("region", "")], 1.0)],
         "status_condition" => {
-            let unknown = [ty::READY, ty::ENGINES_HEALTHY, ty::CACHES_HEALTHY, ty::USAGE_REPORTED];
-            unknown.map(|type_| of(type_, "Unknown")).into_iter().chain([of(ty::STALLED, "True")]).collect()
+            let unknown = [ty::READY].into_iter().chain(ProbeKind::ALL.map(condition_of));
+            unknown.map(|type_| of(type_, "Unknown")).chain([of(ty::STALLED, "True")]).collect()
         }
         _ => Vec::new(),
     }
