@@ -3,7 +3,7 @@
 //! Heat's list is the same for every tenant of a cloud, so these answers are shared by all that use one
 //! credential. What a tenant makes of them is decided in [`crate::status`].
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -41,12 +41,6 @@ impl EngineRow {
     pub fn is_down(&self, cloud_now: Timestamp) -> bool {
         self.says_down
             && self.heartbeat.is_none_or(|beat| age(beat, cloud_now) > self.report_interval.saturating_mul(2))
-    }
-
-    /// Whether both rows are of the same kind of engine on the same host.
-    #[must_use]
-    pub fn is_beside(&self, other: &Self) -> bool {
-        self.host == other.host && self.binary == other.binary && self.topic == other.topic
     }
 }
 
@@ -92,7 +86,7 @@ impl EngineList {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EngineAnswer {
     /// 200: an engine answered with the list.
-    Listed(EngineList),
+    Listed(Arc<EngineList>),
     /// Heat's own 503: an engine took the request and did not answer, or there is none.
     Unanswered,
 }
@@ -122,7 +116,7 @@ pub struct EngineAnswers {
     /// When Heat first answered.
     pub first_at: Option<Timestamp>,
     /// The latest list.
-    pub list: Option<EngineList>,
+    pub list: Option<Arc<EngineList>>,
     /// The newest report of each of its hosts in any list: the status has them only as of its last write.
     pub beats: BTreeMap<String, Timestamp>,
     /// 200s since the last 503.
@@ -190,7 +184,7 @@ impl EngineAnswers {
     /// How often engines report, as far as was ever seen.
     #[must_use]
     pub fn report_interval(&self) -> Duration {
-        self.list.as_ref().and_then(EngineList::report_interval).unwrap_or(DEFAULT_REPORT_INTERVAL)
+        self.list.as_deref().and_then(EngineList::report_interval).unwrap_or(DEFAULT_REPORT_INTERVAL)
     }
 
     /// Whether the latest list can be judged. Without its database Heat fails, and when that is back, no engine has
@@ -202,7 +196,7 @@ impl EngineAnswers {
         let since = self.seen_again_at.or(self.first_at.filter(|_| told));
         let young = since.is_some_and(|since| age(since, self.at) < self.report_interval().saturating_mul(2));
         let down = |list: &EngineList| list.rows.iter().any(|row| row.is_down(list.cloud_now));
-        !(young && self.list.as_ref().is_some_and(down))
+        !(young && self.list.as_deref().is_some_and(down))
     }
 
     /// How long Heat has been answering without a 503.
@@ -216,7 +210,7 @@ impl EngineAnswers {
     /// in quiet times.
     #[must_use]
     pub fn is_news_after(&self, before: &Self) -> bool {
-        let same_rows = self.list.as_ref().map(EngineList::downs) == before.list.as_ref().map(EngineList::downs);
+        let same_rows = self.list.as_deref().map(EngineList::downs) == before.list.as_deref().map(EngineList::downs);
         let restless = |answers: &Self| answers.silence.is_some() && answers.listed_in_row <= 65;
         !same_rows
             || restless(self)

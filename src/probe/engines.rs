@@ -1,6 +1,6 @@
 //! Heat: `GET {endpoint}/services`, the list of orchestration engines. It is the same for every tenant.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -13,6 +13,10 @@ use crate::{
         engines::{DEFAULT_REPORT_INTERVAL, EngineAnswer},
     },
 };
+
+/// A longer list is not read: every tenant of the credential counts it. Engines in pods leave a row behind with each
+/// restart, until someone runs `heat-manage service clean`.
+const MOST_ROWS: usize = 10_000;
 
 /// Asks Heat. `now` is our clock, for answers without a `Date`.
 ///
@@ -66,15 +70,20 @@ struct RefusalError {
 #[must_use]
 pub fn parse(status: u16, body: &[u8], cloud_now: Timestamp) -> Option<Result<EngineAnswer, Error>> {
     match status {
-        200 => {
-            let services = read::<Services>(body, "Heat's list of engines cannot be read");
-            Some(services.map(|list| {
-                EngineAnswer::Listed(EngineList { rows: list.services.into_iter().map(row).collect(), cloud_now })
-            }))
-        }
+        200 => Some(
+            read::<Services>(body, "Heat's list of engines cannot be read").and_then(|list| listed(list, cloud_now)),
+        ),
         503 if says_engines_are_down(body) => Some(Ok(EngineAnswer::Unanswered)),
         _ => None,
     }
+}
+
+fn listed(list: Services, cloud_now: Timestamp) -> Result<EngineAnswer, Error> {
+    if list.services.len() > MOST_ROWS {
+        return Err(Error::Unexpected("it lists more than 10,000 engines, which \"heat-manage service clean\" mends"));
+    }
+    let rows = list.services.into_iter().map(row).collect();
+    Ok(EngineAnswer::Listed(Arc::new(EngineList { rows, cloud_now })))
 }
 
 fn row(row: Row) -> EngineRow {

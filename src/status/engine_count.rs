@@ -3,7 +3,7 @@
 //! A killed and restarted engine leaves a row behind that stays down for hours. So "a row is down" does not
 //! mean that an engine is down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 
@@ -16,22 +16,28 @@ use crate::{
 /// Hosts in the status.
 const MOST_HOSTS: usize = 50;
 
-/// Counts engines by host. `remembered` are the hosts as the status has them.
+/// The newest report of each host that has been recorded, by the cloud's clock.
+pub type Recorded<'a> = HashMap<&'a str, Timestamp>;
+
+/// Counts engines by host.
 #[must_use]
-pub fn count(list: &EngineList, remembered: &[EngineHost], rules: &EnginesTarget) -> EnginesStatus {
+pub fn count(list: &EngineList, recorded: &Recorded<'_>, rules: &EnginesTarget) -> EnginesStatus {
+    let kinds = kinds(list);
     let mut block = EnginesStatus::default();
     let mut hosts: BTreeMap<&str, EngineHost> = BTreeMap::new();
     for row in list.rows.iter().filter(|row| !rules.ignore_hosts.contains(&row.host)) {
-        let before = remembered.iter().find(|host| host.host == row.host);
-        let ghost = row.is_down(list.cloud_now) && (is_superseded(row, list) || has_come_back(row, list, before));
-        let down = row.is_down(list.cloud_now) && !ghost;
+        // One in the cloud's future is no memory: its clock was put back.
+        let recorded = recorded.get(&*row.host).copied().filter(|beat| *beat <= list.cloud_now);
+        let says_down = row.is_down(list.cloud_now);
+        let ghost = says_down && kinds.get(&key(row)).is_some_and(|kind| kind.makes_ghost(row, recorded));
+        let down = says_down && !ghost;
         if down && row.heartbeat.is_some_and(|beat| age(beat, list.cloud_now) > rules.forget_after) {
             block.forgotten += 1;
             continue;
         }
         let host = hosts.entry(&row.host).or_insert_with(|| EngineHost {
             host: row.host.clone(),
-            last_heartbeat: before.and_then(|before| recorded(before, list)).map(time),
+            last_heartbeat: recorded.map(time),
             ..EngineHost::default()
         });
         host.last_heartbeat = host.last_heartbeat.take().max(row.heartbeat.map(time));
@@ -49,22 +55,54 @@ pub fn count(list: &EngineList, remembered: &[EngineHost], rules: &EnginesTarget
     block
 }
 
-/// A row of the same engine came to be after this one's last report: the engine was restarted. The workers of
-/// one process, all created together, are not superseded by each other.
-fn is_superseded(row: &EngineRow, list: &EngineList) -> bool {
-    let Some(beat) = row.heartbeat else { return false };
-    list.rows.iter().any(|other| other.is_beside(row) && other.created.is_some_and(|created| created > beat))
+/// All rows of one kind of engine on one host.
+struct Kind {
+    /// When the youngest row came to be.
+    newest_birth: Option<Timestamp>,
+    /// All of them are down.
+    down: bool,
+    /// The last report of all of them; `None` if one of them cannot be read.
+    last_beat: Option<Timestamp>,
 }
 
-/// The row that superseded this one left gracefully, and what is left of the host is older than what we had
-/// recorded for it.
-fn has_come_back(row: &EngineRow, list: &EngineList, before: Option<&EngineHost>) -> bool {
-    let Some(recorded) = before.and_then(|before| recorded(before, list)) else { return false };
-    let older = |row: &EngineRow| row.heartbeat.is_some_and(|beat: Timestamp| beat < recorded);
-    list.rows.iter().filter(|other| other.is_beside(row)).all(|other| other.is_down(list.cloud_now) && older(other))
+/// Host, binary, topic.
+type Key<'a> = (&'a str, &'a str, &'a str);
+
+fn key(row: &EngineRow) -> Key<'_> {
+    (&row.host, &row.binary, &row.topic)
 }
 
-/// The host's newest report as the status has it. One in the cloud's future is no memory: its clock was put back.
-fn recorded(before: &EngineHost, list: &EngineList) -> Option<Timestamp> {
-    before.last_heartbeat.as_ref().map(|beat| beat.0).filter(|beat| *beat <= list.cloud_now)
+fn kinds(list: &EngineList) -> HashMap<Key<'_>, Kind> {
+    let mut kinds: HashMap<_, Kind> = HashMap::with_capacity(list.rows.len());
+    for row in &list.rows {
+        let of_row = Kind { newest_birth: row.created, down: row.is_down(list.cloud_now), last_beat: row.heartbeat };
+        kinds
+            .entry(key(row))
+            .and_modify(|kind| {
+                kind.newest_birth = kind.newest_birth.max(of_row.newest_birth);
+                kind.down &= of_row.down;
+                kind.last_beat = kind.last_beat.zip(of_row.last_beat).map(|(one, other)| one.max(other));
+            })
+            .or_insert(of_row);
+    }
+    kinds
+}
+
+impl Kind {
+    /// Whether a row of this kind that is down is only what an engine left behind.
+    fn makes_ghost(&self, row: &EngineRow, recorded: Option<Timestamp>) -> bool {
+        self.supersedes(row) || recorded.is_some_and(|recorded| self.has_come_back(recorded))
+    }
+
+    /// A row of the same engine came to be after this one's last report: the engine was restarted. The workers of
+    /// one process, all created together, are not superseded by each other.
+    fn supersedes(&self, row: &EngineRow) -> bool {
+        row.heartbeat.zip(self.newest_birth).is_some_and(|(beat, birth)| birth > beat)
+    }
+
+    /// The row that superseded the others left gracefully, and what is left of the host is older than what we had
+    /// recorded for it.
+    fn has_come_back(&self, recorded: Timestamp) -> bool {
+        self.down && self.last_beat.is_some_and(|beat| beat < recorded)
+    }
 }

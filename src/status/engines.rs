@@ -3,9 +3,12 @@
 use std::{fmt::Write as _, time::Duration};
 
 use crate::{
-    api::{EngineHost, EnginesStatus, Reason, time},
+    api::{EnginesStatus, Reason, time},
     observation::{EngineAnswers, engines::Silence},
-    status::{Judged, engine_count::count},
+    status::{
+        Judged,
+        engine_count::{Recorded, count},
+    },
     target::EnginesTarget,
 };
 
@@ -100,8 +103,8 @@ fn judge_list(
     seen: u64,
     rules: &EnginesTarget,
 ) -> Judged<EnginesStatus> {
-    let remembered = remembered(old, answers);
-    let mut block = answers.list.as_ref().map_or_else(EnginesStatus::default, |list| count(list, &remembered, rules));
+    let recorded = recorded(old, answers);
+    let mut block = answers.list.as_ref().map_or_else(EnginesStatus::default, |list| count(list, &recorded, rules));
     if block.down > 0 {
         return verdict(Reason::EnginesDown, block);
     }
@@ -129,17 +132,16 @@ fn judge_list(
     verdict(Reason::AllEnginesUp, block)
 }
 
-/// The hosts as the status has them, with what they have reported since.
-fn remembered(old: Option<&EnginesStatus>, answers: &EngineAnswers) -> Vec<EngineHost> {
-    let mut hosts = old.map_or_else(Vec::new, |block| block.hosts.clone());
-    for (name, beat) in &answers.beats {
-        let beat = Some(time(*beat));
-        match hosts.iter_mut().find(|host| host.host == *name) {
-            Some(host) => host.last_heartbeat = host.last_heartbeat.take().max(beat),
-            None => hosts.push(EngineHost { host: name.clone(), last_heartbeat: beat, ..EngineHost::default() }),
+/// What the status has of each host, with what it has reported since.
+fn recorded<'a>(old: Option<&'a EnginesStatus>, answers: &'a EngineAnswers) -> Recorded<'a> {
+    let mut recorded: Recorded<'_> = answers.beats.iter().map(|(host, beat)| (host.as_str(), *beat)).collect();
+    for host in old.into_iter().flat_map(|block| &block.hosts) {
+        if let Some(stored) = &host.last_heartbeat {
+            let newest = recorded.entry(&host.host).or_insert(stored.0);
+            *newest = stored.0.max(*newest);
         }
     }
-    hosts
+    recorded
 }
 
 /// Requests are handed round to the engines, so a hung one shows only in its turn: every engine must have had

@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use cloudtenant_operator::{
-    api::{EngineHost, Policy, time},
+    api::Policy,
     observation::engines::EngineAnswer,
     probe,
-    status::engine_count::count,
+    status::engine_count::{Recorded, count},
     target::EnginesTarget,
 };
 use jiff::Timestamp;
@@ -103,16 +103,12 @@ fn check_by(rules: &EnginesTarget, name: &str, table: &str) {
 }
 
 fn counted(rules: &EnginesTarget, cells: &[String], cloud_now: Timestamp) -> Vec<String> {
-    let host = |text: &str| {
-        let (host, ago) = text.split_once('@').unwrap();
-        let beat = later(cloud_now, -ago.parse::<i64>().unwrap());
-        EngineHost { host: host.to_owned(), up: 1, down: 0, last_heartbeat: Some(time(beat)) }
-    };
-    let remembered: Vec<_> = cells[1].split_whitespace().map(host).collect();
+    let recorded = cells[1].split_whitespace().map(|text| text.split_once('@').unwrap());
+    let recorded = recorded.map(|(host, ago)| (host, later(cloud_now, -ago.parse::<i64>().unwrap()))).collect();
     let mut list = list(&cells[2], cloud_now, &mut BTreeMap::new());
-    let block = count(&list, &remembered, rules);
+    let block = count(&list, &recorded, rules);
     list.rows.reverse();
-    assert_eq!(count(&list, &remembered, rules), block, "the rows' order is arbitrary");
+    assert_eq!(count(&list, &recorded, rules), block, "the rows' order is arbitrary");
     assert_eq!(block.total, block.up + block.down);
     let hosts = block.hosts.iter().map(|host| {
         let ago = host.last_heartbeat.as_ref().map(|beat| cloud_now.duration_since(beat.0).as_secs());
@@ -126,7 +122,7 @@ fn counted(rules: &EnginesTarget, cells: &[String], cloud_now: Timestamp) -> Vec
 #[test]
 fn at_most_fifty_hosts_the_down_ones_first() {
     let list = list("h01..60; h55..58 down beat=99 topic=x", START, &mut BTreeMap::new());
-    let block = count(&list, &[], &RULES);
+    let block = count(&list, &Recorded::new(), &RULES);
     let hosts: Vec<_> = block.hosts.iter().map(|host| host.host.as_str()).collect();
     assert_eq!(hosts[..6], ["h55", "h56", "h57", "h58", "h01", "h02"]);
     assert_eq!((hosts.len(), block.hosts_omitted, block.up, block.down), (50, 10, 60, 4));
@@ -177,5 +173,16 @@ fn the_503s_that_say_that_engines_are_down() {
     ] {
         let answer = probe::engines::parse(status, body.as_bytes(), START);
         assert_eq!(answer, own_word.then_some(Ok(EngineAnswer::Unanswered)), "{name}");
+    }
+}
+
+/// A list that is too long to be counted by every tenant, and the longest that is counted.
+#[test]
+fn at_most_ten_thousand_rows() {
+    let row = r#"{"host": "h", "status": "up"}"#;
+    for (rows, read) in [(10_000, true), (10_001, false)] {
+        let body = format!(r#"{{"services": [{}]}}"#, vec![row; rows].join(","));
+        let answer = probe::engines::parse(200, body.as_bytes(), START).unwrap();
+        assert_eq!(answer.is_ok(), read, "{rows}");
     }
 }

@@ -8,7 +8,7 @@ use cloudtenant_operator::{
     cloud::{CloudConfig, Failure, Network, Session},
     failure,
     metrics::Metrics,
-    observation::{EngineAnswers, Outcome, engines::EngineAnswer},
+    observation::{EngineAnswers, EngineList, Outcome, engines::EngineAnswer},
     probe,
     status::{caches, engines, usage},
 };
@@ -140,7 +140,8 @@ fn of_engines(answer: EngineAnswer, date: Timestamp) -> String {
     let answer = match answer {
         // The simulated cloud has a clock of its own.
         EngineAnswer::Listed(list) => {
-            EngineAnswer::Listed(cloudtenant_operator::observation::EngineList { cloud_now: date, ..list })
+            let rows = list.rows.clone();
+            EngineAnswer::Listed(Arc::new(EngineList { rows, cloud_now: date }))
         }
         EngineAnswer::Unanswered => EngineAnswer::Unanswered,
     };

@@ -86,7 +86,7 @@ impl World {
     pub fn hear(&mut self, words: &str) {
         let cloud_now = later(self.now, self.ahead);
         let outcome = if let Some(rows) = words.strip_prefix("200") {
-            Outcome::Seen(EngineAnswer::Listed(list(rows, cloud_now, &mut self.beats)))
+            Outcome::Seen(EngineAnswer::Listed(Arc::new(list(rows, cloud_now, &mut self.beats))))
         } else {
             match words {
                 "503" => Outcome::Seen(EngineAnswer::Unanswered),
