@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Failure, Outcome};
 use crate::api::Reason;
@@ -127,7 +127,7 @@ pub struct EngineAnswers {
     pub failed: Option<(Failure, u32)>,
     /// Heat has failed by itself since the last list, as it does without its database.
     pub erred: bool,
-    /// When the first list came after that.
+    /// When the first list came after that, until one has been settled.
     pub seen_again_at: Option<Timestamp>,
     /// The catalogue has no orchestration.
     pub not_offered: bool,
@@ -137,6 +137,9 @@ impl EngineAnswers {
     /// These answers and one more. Failures neither lengthen nor end a row of answers.
     #[must_use]
     pub fn and(mut self, outcome: Outcome<EngineAnswer>, now: Timestamp) -> Self {
+        if now < self.at {
+            self.shift(now.duration_since(self.at));
+        }
         self.number += 1;
         self.at = now;
         self.not_offered = matches!(outcome, Outcome::NotOffered);
@@ -148,16 +151,20 @@ impl EngineAnswers {
                 self.failed = Some((failure, before.map_or(0, |(_, times)| times).saturating_add(1)));
             }
             Outcome::Seen(answer) => {
+                // A shorter one kept no engine from a report, and a single failure may be one engine's alone.
+                let outage = before.is_some_and(|(_, times)| times > 1)
+                    && self.answered_at.is_none_or(|at| age(at, now) > self.report_interval());
                 self.answered_at = Some(now);
                 self.first_at.get_or_insert(now);
                 match answer {
                     EngineAnswer::Listed(list) => {
-                        if std::mem::take(&mut self.erred) {
+                        if std::mem::take(&mut self.erred) && (outage || self.seen_again_at.is_none()) {
                             self.seen_again_at = Some(now);
                         }
                         self.beats = list.beats(&self.beats);
                         self.list = Some(list);
                         self.listed_in_row = self.listed_in_row.saturating_add(1);
+                        self.seen_again_at = self.seen_again_at.filter(|_| !self.is_settled(false));
                     }
                     EngineAnswer::Unanswered => {
                         let silence = self.silence.filter(|_| self.listed_in_row == 0);
@@ -173,6 +180,21 @@ impl EngineAnswers {
             }
         }
         self
+    }
+
+    /// Our clock was put back by so much: what was some time ago still is.
+    fn shift(&mut self, by: SignedDuration) {
+        let silence = self.silence.iter_mut().flat_map(|silence| [&mut silence.since, &mut silence.last]);
+        let others = [&mut self.answered_at, &mut self.first_at, &mut self.seen_again_at].into_iter().flatten();
+        silence.chain(others).for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+    }
+
+    /// What is still worth knowing when nobody has asked for a while: which engines have reported, and why Heat could
+    /// not be asked. Lists and rows of answers from before say nothing about now.
+    #[must_use]
+    pub fn resumed(self) -> Self {
+        let Self { number, at, beats, failed, .. } = self;
+        Self { number, at, beats, failed, ..Self::default() }
     }
 
     /// The row of 503s that is going on.

@@ -415,6 +415,33 @@ fn could_not_see() {
     ",
     );
     story(
+        "one of two engines has lost the database and the other one is dead: two intervals, and no more",
+        "
+          0 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         |
+         60 | ?ServerError                      | AllEnginesUp 2/2 2 0 0 0         |
+         75 | ~200 h1; h2 down                  |                                  |
+         85 | ?ServerError                      | AllEnginesUp 2/2 2 0 0 0         |
+         90 | ~200 h1; h2 down                  |                                  |
+        100 | ?ServerError                      | AllEnginesUp 2/2 2 0 0 0         |
+        105 | 200 h1; h2 down                   | EnginesDown 1/2 1 1 0 0          | EngineDown h2
+        110 | ?ServerError                      | EnginesDown 1/2 1 1 0 0          |
+        120 | 200 h1; h2 down                   | EnginesDown 1/2 1 1 0 0          |
+    ",
+    );
+    story(
+        "the database is away for long again, before the engines have reported",
+        "
+          0 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         |
+         10 | ?ServerError                      | AllEnginesUp 2/2 2 0 0 0         |
+         20 | ?ServerError                      | ServerError ?/2 2 0 0 0          | ObservationFailed engines
+         50 | 200 h1 down; h2 down              | ServerError ?/2 2 0 0 0          |
+         55 | ?ServerError                      | ServerError ?/2 2 0 0 0          |
+         65 | ?ServerError                      | ServerError ?/2 2 0 0 0          |
+         90 | 200 h1 down; h2 down              | ServerError ?/2 2 0 0 0          |
+        100 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         | ObservationRecovered engines
+    ",
+    );
+    story(
         "before the first answer there is nothing that could stay",
         "
           0 | ?ConnectionFailed                 | Progressing                      |
@@ -506,6 +533,42 @@ fn the_operator_starts_anew() {
          30 | 200 h1; h2 down                   | EnginesDown 1/2 1 1 0 0          | ObservationRecovered engines
     ",
     );
+}
+
+/// An hour back. The cloud's clock goes on, so it is an hour more ahead.
+#[test]
+fn the_operators_clock_is_put_back() {
+    story(
+        "a row of 503s",
+        "
+       3600 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         |
+       3610 | 503                               | EngineUnresponsive ?/2 2 0 0 1   | EngineUnresponsive
+       3620 | 503                               | EngineUnresponsive ?/2 2 0 0 2   |
+       3620 | clock +3600                       |                                  |
+         25 | 503                               | EngineUnresponsive ?/2 2 0 0 3   |
+         55 | 503                               | AllEnginesDown 0/2 0 2 0 4       | AllEnginesDown
+    ",
+    );
+    story(
+        "a recovery",
+        "
+       3600 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         |
+       3610 | 503                               | EngineUnresponsive ?/2 2 0 0 1   | EngineUnresponsive
+       3610 | clock +3600                       |                                  |
+         15 | 200 h1; h2                        | EngineUnresponsive ?/2 2 0 0 1   |
+         25 | 200 h1; h2                        | EngineUnresponsive ?/2 2 0 0 1   |
+         45 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         | EngineRecovered
+    ",
+    );
+    story("engines that get time to report", "
+       3600 | 200 h1; h2                        | AllEnginesUp 2/2 2 0 0 0         |
+       3610 | ?ServerError                      | AllEnginesUp 2/2 2 0 0 0         |
+       3620 | ?ServerError                      | ServerError ?/2 2 0 0 0          | ObservationFailed engines
+       3650 | 200 h1; h2 down                   | ServerError ?/2 2 0 0 0          |
+       3650 | clock +3600                       |                                  |
+         60 | 200 h1; h2 down                   | ServerError ?/2 2 0 0 0          |
+         80 | 200 h1; h2 down                   | EnginesDown 1/2 1 1 0 0          | EngineDown h2, ObservationRecovered engines
+    ");
 }
 
 /// A cloud of a hundred engines does not wait for a hundred and one answers.
