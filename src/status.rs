@@ -1,5 +1,6 @@
 //! Pure: from the old status, what the probes saw, and the time, to the new status.
 
+mod block;
 pub mod caches;
 pub mod engine_count;
 pub mod engines;
@@ -11,8 +12,10 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-pub(crate) use write::observed_at;
+pub(crate) use block::observed_at;
 pub use write::{differs, is_heartbeat_due};
+
+use block::Block;
 
 use crate::{
     api::{CloudTenantStatus, Policy, Reason, Source, condition_type as ty, reason::Class},
@@ -210,7 +213,7 @@ pub fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, now: Tim
 }
 
 /// One probe's verdict and block.
-fn settle<T, B: Clone>(
+fn settle<T, B: Block>(
     pass: &Pass<'_>,
     old: &CloudTenantStatus,
     kind: ProbeKind,
@@ -226,15 +229,19 @@ fn settle<T, B: Clone>(
     }
     let stale = age(pass.verdict_at[kind as usize], pass.now) > staleness(pass.target, kind);
     match look {
+        // Heat's last answer stays to be read while the next one does not come.
+        Look::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block.cloned()),
         Look::Seen(seen) => {
             let (judged, believed) = judge(seen);
             if is_bad(judged.reason) && !believed {
+                // The data stay, and somebody has looked.
+                let block = block.cloned().map(|block| block.observed(judged.block.observed_at()));
                 let kept = kept(old, kind, stale);
                 if matches!(kept.reason.class(), Class::Passing | Class::Stalled) {
                     let message = "Seen, and bad, but not for failureThreshold times in a row yet.".to_owned();
-                    return (verdict(Reason::Progressing, message), block.cloned());
+                    return (verdict(Reason::Progressing, message), block);
                 }
-                return (kept, block.cloned());
+                return (kept, block);
             }
             (verdict(judged.reason, judged.message), Some(judged.block))
         }

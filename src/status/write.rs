@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::interval_of;
+use super::{interval_of, observed_at};
 use crate::{
     api::{self, CloudTenantStatus, condition_type},
     observation::{ProbeKind, engines::age},
@@ -25,19 +25,10 @@ pub fn differs(old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
 #[must_use]
 pub fn is_heartbeat_due(target: &Target, old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
     ProbeKind::ALL.into_iter().any(|kind| match (observed_at(old, kind), observed_at(new, kind)) {
-        (Some(old), Some(new)) => age(old, new) >= HEARTBEAT.max(interval_of(target, kind)),
+        // Older or, by a clock that has been put right, newer.
+        (Some(old), Some(new)) => age(old, new).max(age(new, old)) >= HEARTBEAT.max(interval_of(target, kind)),
         _ => false,
     })
-}
-
-/// When the block of this probe was observed.
-pub(crate) fn observed_at(status: &CloudTenantStatus, kind: ProbeKind) -> Option<Timestamp> {
-    let at = match kind {
-        ProbeKind::Engines => status.engines.as_ref()?.observed_at.as_ref(),
-        ProbeKind::Caches => status.caches.as_ref()?.observed_at.as_ref(),
-        ProbeKind::Usage => status.usage.as_ref()?.observed_at.as_ref(),
-    };
-    at.map(|at| at.0)
 }
 
 fn timeless(status: &CloudTenantStatus) -> CloudTenantStatus {

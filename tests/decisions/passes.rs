@@ -173,6 +173,13 @@ fn what_could_not_be_seen() {
        8160 | up ok -                 | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
        8161 | - - -                   | AllEnginesUp AllCachesHealthy ObservationStale | Unknown ObservationStale | | InProgress | ObservationFailed usage
     ");
+    passes("Heat's last answer is believed as long, though it can be read until the next one comes", "
+          0 | new down ok full        | EnginesDown AllCachesHealthy Reported        | False EnginesDown | | InProgress | EngineDown h2
+        300 | up ok -                 | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | EngineRecovered h2
+       1080 | same ok -               | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       1081 | same ok -               | ObservationStale AllCachesHealthy Reported   | Unknown ObservationStale | | InProgress | ObservationFailed engines
+       1090 | up ok -                 | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | ObservationRecovered engines
+    ");
     passes("once the last verdict is that old, one failure is enough", "
           0 | new up ok full          | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
         781 | up ?ServerError -       | AllEnginesUp ServerError Reported            | Unknown ServerError | | InProgress | ObservationFailed caches
@@ -384,8 +391,28 @@ fn what_is_worth_a_write() {
         assert!(!status::differs(&old, &later_), "{name}");
         assert_eq!(status::is_heartbeat_due(&world.target, &old, &later_), due, "{name}");
     }
+    let mut ahead = old.clone();
+    for (name, seconds, due) in [("clocks differ a little", -599, false), ("a clock has been put right", -600, true)] {
+        ahead.engines.as_mut().unwrap().observed_at = Some(time(later(START, seconds)));
+        assert_eq!(status::is_heartbeat_due(&world.target, &old, &ahead), due, "{name}");
+    }
     later_.usage.as_mut().unwrap().vcpu_hours = "3.001".to_owned();
     assert!(status::differs(&old, &later_));
+}
+
+/// What is seen and not believed yet keeps the data, but not the time: somebody has looked.
+#[test]
+fn a_verdict_below_the_threshold_is_a_look() {
+    let mut world = World::new();
+    (world.target.engines.failure_threshold, world.target.caches.failure_threshold) = (3, 3);
+    let (well, _) = world.pass_in_words("up", "ok", "full");
+    world.now = later(START, 600);
+    let (bad, _) = world.pass_in_words("down", "err", "full");
+    assert!(!status::differs(&well, &bad));
+    let at = |at| Some(time(later(START, at)));
+    assert_eq!(well.engines.unwrap().observed_at, at(0));
+    assert_eq!(bad.engines.unwrap().observed_at, at(600));
+    assert_eq!(bad.caches.unwrap().observed_at, at(600));
 }
 
 /// One write: the generation, and Ready's message.

@@ -123,6 +123,8 @@ impl World {
         let engines = match engines {
             "-" => Look::NotDue,
             "..." => Look::UnderWay,
+            // The last answer, once more.
+            "same" => self.engines(),
             words => {
                 let words = match words {
                     "up" => "200 h1; h2",
