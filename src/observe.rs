@@ -65,7 +65,8 @@ pub async fn ask_engines(
     match engines {
         Ok(engines) => {
             let (interval, deadline) = (target.interval, target.engines_deadline());
-            memory.wish_engines(&id.uid, &engines, Wish { tenant: id.name.clone(), interval, deadline });
+            let wish = Wish { tenant: id.name.clone(), interval, deadline };
+            memory.wish_engines(&id.uid, &engines, wish, Timestamp::now());
             None
         }
         Err(Some(failure)) => memory.miss_engines(failure, Timestamp::now()),

@@ -111,6 +111,7 @@ async fn pass(
     target: &Target,
     memory: &mut Tenant,
 ) -> Result<Action, WriteError> {
+    memory.keep_time(target, Timestamp::now());
     let (old, version) = memory.current(tenant);
     let mut looks = Looks::default();
     let mut opened = Ok(None);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::observation::Failure;
 
@@ -55,6 +55,12 @@ impl Turn {
     /// Somebody wants it now. A wait that the cloud asked for is kept.
     pub fn hurry(&mut self, now: Timestamp) {
         self.next = self.not_before.unwrap_or(now).max(now);
+    }
+
+    /// Our clock was put back by so much (negative): what was some time off, or ago, still is.
+    pub fn shift(&mut self, by: SignedDuration) {
+        let others = [&mut self.next, &mut self.verdict_at].into_iter();
+        others.chain(&mut self.not_before).for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
     }
 
     /// Whether its turn has come.
@@ -136,5 +142,13 @@ mod tests {
         turn.failed(&failure(None), Duration::from_secs(10), 0.0, at(130));
         turn.hurry(at(131));
         assert_eq!(turn.next, at(131));
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_moves_all_times() {
+        let mut turn = Turn::first(None, Duration::from_secs(300), 0.0, at(7200));
+        turn.failed(&failure(Some(60)), Duration::from_secs(300), 0.0, at(7210));
+        turn.shift(SignedDuration::from_hours(-1));
+        assert_eq!((turn.next, turn.not_before, turn.verdict_at), (at(3670), Some(at(3670)), at(3600)));
     }
 }

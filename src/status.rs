@@ -70,7 +70,7 @@ impl Look<Engines> {
             Self::NotOffered
         } else if let Some((failure, times)) = answers.failed.clone() {
             Self::Failed(failure, times)
-        } else if answers.unanswered().is_none() && !answers.is_settled(told) {
+        } else if answers.answered_at.is_none() || answers.unanswered().is_none() && !answers.is_settled(told) {
             Self::UnderWay
         } else {
             Self::Seen(Engines { answers, seen })

@@ -1,132 +1,33 @@
 //! What the operator remembers of a tenant between two passes. All of it may be lost: the status is the memory.
 
+mod probing;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio_util::task::AbortOnDropHandle;
+
+pub use probing::Probing;
 
 use crate::{
-    api::{CloudTenant, CloudTenantStatus, REQUESTED_AT, Reason},
+    api::{CloudTenant, CloudTenantStatus, REQUESTED_AT},
     clouds::{
-        Cloud, Wake,
+        Cloud,
         engines::{Subscription, Wish},
     },
     event::fnv1a,
-    identity::TenantName,
-    observation::{Caches, Failure, Outcome, Periods, ProbeKind},
+    observation::{Caches, Failure, Periods, ProbeKind, engines::age},
     schedule::Turn,
-    status::{Engines, Look, interval_of, observed_at},
+    status::{Engines, Look, interval_of, is_enabled, observed_at},
     target::Target,
 };
-
-/// A probe that is the tenant's own.
-#[derive(Debug)]
-pub struct Probing<T> {
-    /// When it is asked.
-    pub turn: Turn,
-    running: Option<AbortOnDropHandle<Outcome<T>>>,
-    /// Somebody is told when `running` ends.
-    watched: bool,
-    answer: Option<Outcome<T>>,
-    /// What was found and is not in the status yet.
-    found: Look<T>,
-    /// It is among the verdicts in a row.
-    counted: bool,
-}
-
-impl<T: Clone + Send + 'static> Probing<T> {
-    const fn new(turn: Turn) -> Self {
-        Self { turn, running: None, watched: false, answer: None, found: Look::NotDue, counted: true }
-    }
-
-    /// Whether it is to be asked now.
-    #[must_use]
-    pub fn is_due(&self, now: Timestamp) -> bool {
-        self.running.is_none() && self.turn.is_due(now)
-    }
-
-    /// Whether it is being asked.
-    #[must_use]
-    pub const fn is_running(&self) -> bool {
-        self.running.is_some()
-    }
-
-    /// Asks, in the background.
-    pub fn start(&mut self, question: impl Future<Output = Outcome<T>> + Send + 'static) {
-        let question = tracing::Instrument::in_current_span(question);
-        self.running = Some(AbortOnDropHandle::new(tokio::spawn(question)));
-        self.watched = false;
-    }
-
-    /// Waits for the answer; at once where nothing is asked. May be dropped half-way.
-    pub async fn finish(&mut self) {
-        if let Some(running) = &mut self.running {
-            let outcome = running.await.unwrap_or_else(|error| {
-                tracing::error!(%error, "a probe broke off");
-                Outcome::Failed(Failure {
-                    reason: Reason::UnexpectedAnswer,
-                    message: "The operator broke off while it read the answer: look at its log.".to_owned(),
-                    retry_after: None,
-                    transient: false,
-                })
-            });
-            self.answer = Some(outcome);
-            self.running = None;
-        }
-    }
-
-    /// Has the tenant looked at again when the answer comes.
-    pub fn wake_later(&mut self, wake: &Wake, tenant: &TenantName) {
-        if self.watched {
-            return;
-        }
-        if let Some(running) = self.running.take() {
-            let (wake, tenant) = (wake.clone(), tenant.clone());
-            self.running = Some(AbortOnDropHandle::new(tokio::spawn(async move {
-                let outcome = running.await;
-                let _ = wake.send(tenant).await;
-                outcome.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-            })));
-            self.watched = true;
-        }
-    }
-
-    /// Takes the answer into account, once, and says what is known.
-    pub fn look(&mut self, target: &Target, kind: ProbeKind, share: f64, now: Timestamp) -> Look<T> {
-        let interval = interval_of(target, kind);
-        match self.answer.take() {
-            Some(Outcome::Seen(seen)) => {
-                self.counted = false;
-                self.turn.seen(interval, share, now);
-                self.found = Look::Seen(seen);
-            }
-            Some(Outcome::NotOffered) => {
-                self.turn.seen(interval, share, now);
-                self.found = Look::NotOffered;
-            }
-            Some(Outcome::Failed(failure)) => {
-                self.turn.failed(&failure, interval, share, now);
-                self.found = Look::Failed(failure, self.turn.failures);
-            }
-            None if self.running.is_some() => return Look::UnderWay,
-            None => {}
-        }
-        self.found.clone()
-    }
-
-    fn reset(&mut self, now: Timestamp) {
-        (self.running, self.answer, self.found) = (None, None, Look::NotDue);
-        self.turn = Turn { next: now, failures: 0, not_before: None, ..self.turn.clone() };
-    }
-}
 
 /// One tenant between two passes.
 #[derive(Debug)]
 pub struct Tenant {
     /// A stable share of one, which spreads tenants over their intervals.
     pub share: f64,
-    /// When the process met it.
-    pub met_at: Timestamp,
+    /// When it was last looked at.
+    looked_at: Timestamp,
     /// DCS.
     pub caches: Probing<Caches>,
     /// Nova.
@@ -142,6 +43,10 @@ pub struct Tenant {
     engines_seen: u64,
     engines_counted: u64,
     engines_too_old: u64,
+    /// A newer one than this has been waited for.
+    engines_awaited: Option<u64>,
+    /// When the engines last had a verdict, or were first asked for.
+    engines_verdict_at: Timestamp,
     generation: Option<i64>,
     /// The value of requestedAt that is being dealt with.
     pub requested: Option<String>,
@@ -163,7 +68,7 @@ impl Tenant {
         let turn = |kind| Turn::first(observed_at(old, kind), interval_of(target, kind), share, now);
         Self {
             share,
-            met_at: now,
+            looked_at: now,
             caches: Probing::new(turn(ProbeKind::Caches)),
             usage: Probing::new(turn(ProbeKind::Usage)),
             cloud: None,
@@ -172,6 +77,8 @@ impl Tenant {
             engines_seen: 0,
             engines_counted: 0,
             engines_too_old: 0,
+            engines_awaited: None,
+            engines_verdict_at: now,
             generation: old.observed_generation,
             requested: None,
             missing: None,
@@ -181,21 +88,50 @@ impl Tenant {
         }
     }
 
+    /// A pass begins. What is not asked is not stale either, and a clock that was put back delays nothing.
+    pub fn keep_time(&mut self, target: &Target, now: Timestamp) {
+        if now < self.looked_at {
+            let by = now.duration_since(self.looked_at);
+            self.caches.turn.shift(by);
+            self.usage.turn.shift(by);
+            let missing = [&mut self.missing, &mut self.engines_missing].into_iter().flatten().map(|(since, _)| since);
+            let times = missing.chain([&mut self.engines_verdict_at]);
+            times.for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+        }
+        self.looked_at = now;
+        for kind in ProbeKind::ALL.into_iter().filter(|kind| !is_enabled(target, *kind)) {
+            *self.verdict_time(kind) = now;
+        }
+    }
+
+    const fn verdict_time(&mut self, kind: ProbeKind) -> &mut Timestamp {
+        match kind {
+            ProbeKind::Engines => &mut self.engines_verdict_at,
+            ProbeKind::Caches => &mut self.caches.turn.verdict_at,
+            ProbeKind::Usage => &mut self.usage.turn.verdict_at,
+        }
+    }
+
     /// Asks for all probes now where the spec has changed or somebody has asked for it.
     pub fn heed(&mut self, tenant: &CloudTenant, old: &CloudTenantStatus, now: Timestamp) {
         let requested = tenant.metadata.annotations.as_ref().and_then(|notes| notes.get(REQUESTED_AT));
         let requested = requested.filter(|value| old.last_handled_reconcile_at.as_ref() != Some(value));
         if requested.is_some() && requested != self.requested.as_ref() || self.generation != tenant.metadata.generation
         {
-            self.caches.turn.hurry(now);
-            self.usage.turn.hurry(now);
-            if let Some((_, engines)) = &self.engines {
-                let number = engines.answers().number;
-                self.engines_too_old = if engines.hurry(now) { number } else { self.engines_too_old };
-            }
+            self.caches.ask_anew(now);
+            self.usage.ask_anew(now);
+            self.hurry_engines(now);
         }
         self.requested = requested.cloned();
         self.generation = tenant.metadata.generation;
+    }
+
+    /// Heat's answers up to now do not count any more, if it can be asked for another one now.
+    fn hurry_engines(&mut self, now: Timestamp) {
+        if let Some((_, engines)) = &self.engines {
+            let number = engines.answers().number;
+            self.engines_too_old = if engines.hurry(now) { number } else { self.engines_too_old };
+        }
     }
 
     /// Turns to this cloud. Another one than before is asked everything now.
@@ -203,11 +139,13 @@ impl Tenant {
         let before = self.cloud.replace(cloud.clone());
         if !before.as_ref().is_some_and(|before| Arc::ptr_eq(before, cloud)) {
             self.bad_in_row = [0; 2];
-            // Nothing is under way for a tenant that had no cloud.
+            // Nothing is under way for a tenant that had no cloud, and nothing was looked at.
             if before.is_some() {
                 self.leave_engines();
                 self.caches.reset(now);
                 self.usage.reset(now);
+            } else {
+                ProbeKind::ALL.into_iter().for_each(|kind| *self.verdict_time(kind) = now);
             }
         }
         self.missing = None;
@@ -221,15 +159,21 @@ impl Tenant {
         self.cloud = None;
     }
 
-    /// Wishes to know the cloud's engines.
-    pub fn wish_engines(&mut self, uid: &str, cloud: &Arc<Cloud>, wish: Wish) {
+    /// Wishes to know the cloud's engines. What others were told longer ago than this tenant's interval is not news.
+    pub fn wish_engines(&mut self, uid: &str, cloud: &Arc<Cloud>, wish: Wish, now: Timestamp) {
         if let Some((before, engines)) = &self.engines
             && Arc::ptr_eq(before, cloud)
         {
             engines.change(wish);
         } else {
             self.leave_engines();
-            self.engines = Some((cloud.clone(), cloud.subscribe(uid, wish)));
+            let interval = wish.interval;
+            let engines = cloud.subscribe(uid, wish, now);
+            let told_at = engines.answers().at;
+            self.engines = Some((cloud.clone(), engines));
+            if age(told_at, now) > interval {
+                self.hurry_engines(now);
+            }
         }
         self.engines_missing = None;
     }
@@ -260,7 +204,7 @@ impl Tenant {
 
     /// No longer wishes to know any engines.
     pub fn leave_engines(&mut self) {
-        (self.engines, self.engines_missing) = (None, None);
+        (self.engines, self.engines_missing, self.engines_awaited) = (None, None, None);
         (self.engines_seen, self.engines_counted, self.engines_too_old) = (0, 0, 0);
     }
 
@@ -270,10 +214,11 @@ impl Tenant {
         clouds.for_each(|cloud| cloud.session.doubt_token());
     }
 
-    /// Waits for what is under way; at once where nothing is.
+    /// Waits for what is under way, once; at once where nothing is.
     pub async fn finish(&mut self) {
+        let awaited = self.engines_awaited.replace(self.engines_too_old) == Some(self.engines_too_old);
         let engines = async {
-            if let Some((_, engines)) = &self.engines {
+            if let Some((_, engines)) = self.engines.as_ref().filter(|_| !awaited) {
                 engines.answer_after(self.engines_too_old).await;
             }
         };
@@ -282,22 +227,26 @@ impl Tenant {
 
     /// What Heat has said.
     #[must_use]
-    pub fn look_at_engines(&self, old: &CloudTenantStatus) -> Look<Engines> {
+    pub fn look_at_engines(&mut self, old: &CloudTenantStatus) -> Look<Engines> {
         let Some((_, engines)) = &self.engines else { return Look::NotDue };
-        Look::at(engines.answers(), self.engines_seen, self.engines_too_old, old)
+        let answers = engines.answers();
+        if answers.number > self.engines_too_old {
+            let told_at = if answers.not_offered { Some(answers.at) } else { answers.answered_at };
+            self.engines_verdict_at = told_at.map_or(self.engines_verdict_at, |at| at.max(self.engines_verdict_at));
+        }
+        Look::at(answers, self.engines_seen, self.engines_too_old, old)
     }
 
-    /// When each probe last had a verdict, or the process met the tenant.
+    /// When each probe last had a verdict, or looking began.
     #[must_use]
-    pub fn verdict_at(&self) -> [Timestamp; 3] {
-        let answered = self.engines.as_ref().and_then(|(_, engines)| engines.answers().answered_at);
-        [answered.unwrap_or(self.met_at).max(self.met_at), self.caches.turn.verdict_at, self.usage.turn.verdict_at]
+    pub const fn verdict_at(&self) -> [Timestamp; 3] {
+        [self.engines_verdict_at, self.caches.turn.verdict_at, self.usage.turn.verdict_at]
     }
 
     /// Counts the bad verdicts in a row, each answer once: a pass whose write failed is repeated.
     pub fn count_bad(&mut self, engines: &Look<Engines>, verdicts: [Option<bool>; 2]) -> [u32; 2] {
         let number = if let Look::Seen(seen) = engines { seen.answers.number } else { 0 };
-        let news = [number > self.engines_counted, !std::mem::replace(&mut self.caches.counted, true)];
+        let news = [number > self.engines_counted, self.caches.is_new()];
         self.engines_counted = self.engines_counted.max(number);
         for ((count, bad), new) in self.bad_in_row.iter_mut().zip(verdicts).zip(news) {
             match bad {
@@ -314,8 +263,8 @@ impl Tenant {
         if let Look::Seen(seen) = engines {
             self.engines_seen = seen.answers.number;
         }
-        self.caches.found = Look::NotDue;
-        self.usage.found = Look::NotDue;
+        self.caches.wrote();
+        self.usage.wrote();
     }
 
     /// Remembers a write until the watch brings it.

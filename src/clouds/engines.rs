@@ -14,7 +14,10 @@ use super::{Cloud, Wake};
 use crate::{
     api::Reason,
     identity::TenantName,
-    observation::{EngineAnswers, Outcome, engines::EngineAnswer},
+    observation::{
+        EngineAnswers, Outcome,
+        engines::{EngineAnswer, age},
+    },
     probe,
     schedule::{Turn, after},
 };
@@ -51,6 +54,24 @@ struct State {
     hurried: bool,
     turn: Option<Turn>,
     asked_at: Timestamp,
+    /// The last request was given up, so Heat may still be busy with it: such requests pile up in heat-api, and the
+    /// next one comes no sooner than the interval.
+    gave_up: bool,
+}
+
+impl State {
+    fn interval(&self) -> Option<Duration> {
+        self.wishes.values().map(|wish| wish.interval).min()
+    }
+
+    /// A clock that was put back must not put off the next question.
+    fn keep_time(&mut self, now: Timestamp) {
+        if now < self.asked_at {
+            let by = now.duration_since(self.asked_at);
+            self.asked_at = now;
+            self.turn.iter_mut().for_each(|turn| turn.shift(by));
+        }
+    }
 }
 
 /// Heat's answers for one cloud, and the task that asks while somebody wants to know.
@@ -74,12 +95,17 @@ impl EnginesTask {
 impl Cloud {
     /// Wishes to know Heat's answers. Starts the task where it is not running.
     #[must_use]
-    pub fn subscribe(self: &Arc<Self>, uid: &str, wish: Wish) -> Subscription {
+    pub fn subscribe(self: &Arc<Self>, uid: &str, wish: Wish, now: Timestamp) -> Subscription {
         let inner = &self.engines.0;
         let mut state = inner.lock();
+        let interval = wish.interval;
         state.wishes.insert(uid.to_owned(), wish);
         if !state.running {
             state.running = true;
+            let answers = inner.answers.borrow().clone();
+            if age(answers.at, now) > interval {
+                inner.answers.send_replace(Arc::new(answers.as_ref().clone().resumed()));
+            }
             let host = self.config.host();
             tokio::spawn(run(self.clone()).instrument(tracing::info_span!("engines", %host)));
         }
@@ -115,8 +141,10 @@ impl Subscription {
     #[must_use]
     pub fn hurry(&self, now: Timestamp) -> bool {
         let mut state = self.inner.lock();
+        state.keep_time(now);
+        let busy = state.gave_up && state.interval().is_some_and(|interval| after(state.asked_at, interval) > now);
         let Some(turn) = &mut state.turn else { return true };
-        if turn.not_before.is_some_and(|until| until > now) {
+        if busy || turn.not_before.is_some_and(|until| until > now) {
             return false;
         }
         turn.hurry(now);
@@ -142,7 +170,7 @@ impl Inner {
     /// The shortest interval and the longest deadline; `None` ends the task.
     fn wish(&self) -> Option<(Duration, Duration)> {
         let mut state = self.lock();
-        let interval = state.wishes.values().map(|wish| wish.interval).min();
+        let interval = state.interval();
         let deadline = state.wishes.values().map(|wish| wish.deadline).max();
         state.running = interval.is_some();
         interval.zip(deadline)
@@ -150,7 +178,8 @@ impl Inner {
 
     /// How long to wait until Heat is asked again, under a wish that may have become more urgent.
     fn wait(&self, interval: Duration, now: Timestamp) -> Duration {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.keep_time(now);
         let Some(turn) = &state.turn else { return Duration::ZERO };
         let next = turn.next.min(after(state.asked_at, interval)).max(turn.not_before.unwrap_or(now));
         Duration::try_from(next.duration_since(now)).unwrap_or_default()
@@ -172,8 +201,8 @@ async fn run(cloud: Arc<Cloud>) {
         let now = Timestamp::now();
         let before = inner.answers.borrow().clone();
         let answers = Arc::new(before.as_ref().clone().and(outcome.clone(), now));
-        // A list that cannot be judged yet is asked for again when the engines have had time to report.
-        let soon = if answers.is_settled(false) { interval } else { interval.min(answers.report_interval()) };
+        // The engines have had time to report then.
+        let soon = if answers.is_undecided() { interval.min(answers.report_interval()) } else { interval };
         take_turn(&mut inner.lock(), &outcome, soon, now);
         inner.answers.send_replace(answers.clone());
         let hurried = std::mem::take(&mut inner.lock().hurried);
@@ -193,18 +222,18 @@ async fn ask(cloud: &Cloud, deadline: Duration) -> Outcome<EngineAnswer> {
 
 fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Duration, now: Timestamp) {
     let mut turn = state.turn.take().unwrap_or_else(|| Turn::first(None, interval, 0.0, now));
+    let mut gave_up = false;
     match outcome {
         Outcome::Seen(EngineAnswer::Listed(_)) | Outcome::NotOffered => turn.seen(interval, 0.0, now),
         Outcome::Seen(EngineAnswer::Unanswered) => turn.seen(ASK_AGAIN.min(interval), 0.0, now),
         Outcome::Failed(failure) => {
             turn.failed(failure, interval, 0.0, now);
-            // Requests that were given up pile up in heat-api.
-            if failure.reason == Reason::Timeout && !failure.transient {
+            gave_up = failure.reason == Reason::Timeout && !failure.transient;
+            if gave_up {
                 turn.next = after(now, interval);
-                turn.not_before = Some(turn.next);
             }
         }
     }
-    state.asked_at = now;
+    (state.asked_at, state.gave_up) = (now, gave_up);
     state.turn = Some(turn);
 }

@@ -228,6 +228,21 @@ impl EngineAnswers {
         since.map_or(Duration::ZERO, |since| age(since, now))
     }
 
+    /// Whether so many engines may be said to answer every request again. Requests are handed round to them, so a hung
+    /// one shows only in its turn: each must have had one, and then some time must have passed.
+    #[must_use]
+    pub fn has_recovered(&self, engines: u32) -> bool {
+        let needed = engines.saturating_add(1).clamp(3, 64);
+        self.listed_in_row >= needed && self.quiet_for(self.at) >= self.report_interval().saturating_mul(3)
+    }
+
+    /// Whether Heat is to be asked more often than its tenants wish: something is not decided, and needs more answers.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        let rows = self.list.as_ref().map_or(0, |list| u32::try_from(list.rows.len()).unwrap_or(u32::MAX));
+        !self.is_settled(false) || self.silence.is_some() && !self.has_recovered(rows)
+    }
+
     /// Whether those who read `before` have to look again at once: anything but one more list like the last one,
     /// in quiet times.
     #[must_use]

@@ -121,7 +121,7 @@ fn judge_list(
         Said::Nothing | Said::Well => missed.is_some(),
         Said::Down | Said::AllDown => false,
     };
-    if doubtful && !has_recovered(answers, block.total) {
+    if doubtful && !answers.has_recovered(block.total) {
         block.unanswered = old.map_or(0, |block| block.unanswered);
         if let Some(silence) = missed {
             block.unanswered = unanswered(&block, silence);
@@ -142,13 +142,6 @@ fn recorded<'a>(old: Option<&'a EnginesStatus>, answers: &'a EngineAnswers) -> R
         }
     }
     recorded
-}
-
-/// Requests are handed round to the engines, so a hung one shows only in its turn: every engine must have had
-/// one, and then some time must have passed.
-fn has_recovered(answers: &EngineAnswers, total: u32) -> bool {
-    let needed = total.saturating_add(1).clamp(3, 64);
-    answers.listed_in_row >= needed && answers.quiet_for(answers.at) >= answers.report_interval().saturating_mul(3)
 }
 
 fn verdict(reason: Reason, mut block: EnginesStatus) -> Judged<EnginesStatus> {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cloudtenant_operator::{
-    api::CloudTenantStatus,
+    api::{CloudTenantStatus, Policy, REQUESTED_AT},
     cloud::Network,
     clouds::{Clouds, engines::Wish},
     identity::TenantName,
@@ -12,16 +12,32 @@ use cloudtenant_operator::{
     status::{Engines, Look},
     tenant::Tenant,
 };
+use jiff::Timestamp;
+use serde_json::json;
 use testkit::cloud::SimulatedCloud;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use crate::{
-    services::{config, session},
+    services::config,
     words::{START, caches, failure, later},
     world::World,
 };
 
+fn name(name: &str) -> TenantName {
+    TenantName { namespace: "n".to_owned(), name: name.to_owned() }
+}
+
 fn tenant() -> Tenant {
     Tenant::new("uid", &World::new().target, &CloudTenantStatus::default(), START)
+}
+
+/// No clouds yet, and nobody who is woken.
+fn clouds() -> Clouds {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Clouds::new(Network::default(), Arc::new(Metrics::new()), mpsc::channel(1).0)
 }
 
 fn heard(number: usize) -> Look<Engines> {
@@ -69,15 +85,136 @@ async fn an_answer_of_dcs_counts_once() {
     }
 }
 
+/// An answer that takes long is waited for once, and then wakes the tenant.
+#[tokio::test]
+async fn what_takes_long_holds_up_one_pass() {
+    let target = World::new().target;
+    let (wake, mut woken) = mpsc::channel(1);
+    let (answer, answered) = oneshot::channel();
+    let mut tenant = tenant();
+    tenant.caches.start(async { Outcome::Seen(caches(answered.await.unwrap()).unwrap()) });
+    assert!(timeout(Duration::from_millis(1), tenant.finish()).await.is_err(), "waited for");
+    tenant.caches.wake_later(&wake, &name("t"));
+    assert_eq!(tenant.caches.look(&target, ProbeKind::Caches, 0.0, START), Look::UnderWay);
+    tenant.finish().await;
+    assert_eq!(tenant.caches.look(&target, ProbeKind::Caches, 0.0, START), Look::UnderWay);
+    answer.send("ok").unwrap();
+    assert_eq!(woken.recv().await, Some(name("t")));
+    tenant.finish().await;
+    assert!(matches!(tenant.caches.look(&target, ProbeKind::Caches, 0.0, START), Look::Seen(_)));
+}
+
+/// A probe that panics is told, and asked again like any other.
+#[tokio::test]
+async fn a_probe_that_breaks_off() {
+    let mut tenant = tenant();
+    tenant.caches.start(async { panic!("on purpose") });
+    tenant.finish().await;
+    let look = tenant.caches.look(&World::new().target, ProbeKind::Caches, 0.0, START);
+    assert!(matches!(look, Look::Failed(failure, 1) if failure.reason.as_str() == "UnexpectedAnswer"));
+}
+
+/// What is under way was asked for the spec as it was.
+#[tokio::test]
+async fn a_new_wish_is_asked_anew() {
+    let target = World::new().target;
+    let mut stored = CloudTenantStatus { observed_generation: Some(1), ..CloudTenantStatus::default() };
+    let mut tenant = Tenant::new("uid", &target, &stored, START);
+    for (name, generation, requested, anew) in [
+        ("nothing new", 1, None, false),
+        ("another spec", 2, None, true),
+        ("the same once more", 2, None, false),
+        ("somebody asks for it", 2, Some("a"), true),
+        ("the same once more", 2, Some("a"), false),
+    ] {
+        let object = json!({
+            "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant",
+            "metadata": { "name": "t", "generation": generation, "annotations": requested.map(|at| json!({ REQUESTED_AT: at })) },
+            "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
+        });
+        tenant.caches.start(std::future::pending());
+        tenant.heed(&serde_json::from_value(object).unwrap(), &stored, START);
+        assert_eq!((!tenant.caches.is_running(), tenant.caches.is_due(START)), (anew, anew), "{name}");
+        stored.observed_generation = Some(generation);
+    }
+}
+
+/// Nothing waits until a clock that was put back has caught up, and nothing is stale that was not looked at.
+#[test]
+fn time_goes_on() {
+    let mut target = World::new().target;
+    let met = later(START, 7200);
+    let mut tenant = Tenant::new("uid", &target, &CloudTenantStatus::default(), met);
+    tenant.caches.turn.seen(target.interval, 0.0, met);
+    tenant.miss(&failure("SecretNotFound", false), met);
+    tenant.caches.turn.seen(target.interval, 0.0, met);
+    tenant.keep_time(&target, later(START, 3600));
+    assert_eq!(tenant.caches.turn.next, later(START, 3900), "an hour back");
+    assert_eq!(tenant.missing, Some((later(START, 3600), 1)));
+    assert_eq!(tenant.verdict_at(), [later(START, 3600); 3]);
+    tenant.keep_time(&target, later(START, 3900));
+    assert_eq!(tenant.verdict_at(), [later(START, 3600); 3], "the usual way of time");
+    (target.engines.policy, target.usage.policy) = (Policy::Disabled, Policy::Disabled);
+    tenant.keep_time(&target, later(START, 9000));
+    assert_eq!(tenant.verdict_at(), [9000, 3600, 9000].map(|at| later(START, at)), "what is disabled");
+}
+
+/// What another tenant was told is news as long as this one's interval.
+#[tokio::test]
+async fn heats_answers_to_others() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    let clouds = clouds();
+    let open = clouds.open(&config(&cloud.clouds_yaml("c"))).unwrap();
+    let wish = |name_, interval| Wish { tenant: name(name_), interval, deadline: Duration::from_secs(60) };
+    let number = |look: Look<Engines>| match look {
+        Look::Seen(seen) => seen.answers.number,
+        Look::UnderWay => 0,
+        other => panic!("{other:?}"),
+    };
+    let hour = Duration::from_secs(3600);
+    let old = CloudTenantStatus::default();
+    let mut first = tenant();
+    first.wish_engines("1", &open, wish("first", hour), Timestamp::now());
+    first.finish().await;
+    assert_eq!(number(first.look_at_engines(&old)), 1);
+    for (name, leaves) in [("while others go on", false), ("after all had left", true)] {
+        let (mut slow, mut quick) = (tenant(), tenant());
+        slow.wish_engines("2", &open, wish("slow", hour), Timestamp::now());
+        let known = number(slow.look_at_engines(&old));
+        assert!(known > 0, "{name}: within its interval");
+        if leaves {
+            first.leave_engines();
+            slow.leave_engines();
+        }
+        quick.wish_engines("3", &open, wish("quick", Duration::from_nanos(1)), Timestamp::now());
+        let seen = number(quick.look_at_engines(&old));
+        assert!(seen == 0 || seen > known, "{name}: {seen} after {known}");
+        quick.finish().await;
+        assert!(number(quick.look_at_engines(&old)) > known, "{name}");
+    }
+}
+
+/// Nobody asked for a while: what was answered before is no verdict, and a 503 from then begins no row.
+#[test]
+fn answers_from_before_a_pause() {
+    let unanswered = || Outcome::Seen(EngineAnswer::Unanswered);
+    let row = |answers: EngineAnswers, seconds| answers.and(unanswered(), later(START, seconds));
+    let before = [0, 60, 120].into_iter().fold(EngineAnswers::default(), row);
+    let resumed = before.clone().resumed();
+    let look = |answers: &EngineAnswers| Look::at(Arc::new(answers.clone()), 0, 0, &CloudTenantStatus::default());
+    assert!(matches!(look(&before), Look::Seen(_)));
+    assert_eq!(look(&resumed), Look::UnderWay);
+    assert_eq!(row(resumed, 9000).unanswered().unwrap().count, 1);
+    let failed = before.and(Outcome::Failed(failure("RateLimited", true)), later(START, 180)).resumed();
+    assert!(matches!(look(&failed), Look::Failed(_, 1)), "why Heat is left alone");
+}
+
 /// The entry for the engines alone has a way of its own, which may be missing.
 #[tokio::test]
 async fn the_engines_own_way() {
     let cloud = SimulatedCloud::start().await.unwrap();
-    let (wake, _woken) = tokio::sync::mpsc::channel(16);
-    let clouds = Clouds::new(Network::default(), Arc::new(Metrics::new()), wake);
-    let config = config(&cloud.clouds_yaml("c"));
-    drop(session(&config));
-    let open = clouds.open(&config).unwrap();
+    let clouds = clouds();
+    let open = clouds.open(&config(&cloud.clouds_yaml("c"))).unwrap();
     let mut tenant = tenant();
     let passing = || failure("ConnectionFailed", true);
     let missing = || failure("CloudNotFound", false);
@@ -90,9 +227,8 @@ async fn the_engines_own_way() {
     assert_eq!(tenant.engines_missing, Some((START, 2)), "since the first");
 
     let interval = Duration::from_secs(60);
-    let name = TenantName { namespace: "n".to_owned(), name: "t".to_owned() };
-    let wish = || Wish { tenant: name.clone(), interval, deadline: interval };
-    tenant.wish_engines("uid", &open, wish());
+    let wish = || Wish { tenant: name("t"), interval, deadline: interval };
+    tenant.wish_engines("uid", &open, wish(), START);
     assert_eq!(tenant.engines_missing, None);
     assert_eq!(failed(tenant.miss_engines(passing(), later(START, 30))), "None", "what is known stays in use");
     assert_eq!(failed(tenant.miss_engines(missing(), later(START, 40))), "CloudNotFound 2");
@@ -103,7 +239,7 @@ async fn the_engines_own_way() {
     tenant.count_bad(&heard(1), [Some(true); 2]);
     tenant.turn_to(&open, START);
     assert_eq!(tenant.count_bad(&Look::NotDue, [None; 2])[0], 1);
-    let other = clouds.open(&self::config(&cloud.clouds_yaml_application_credential("c"))).unwrap();
+    let other = clouds.open(&config(&cloud.clouds_yaml_application_credential("c"))).unwrap();
     tenant.turn_to(&other, START);
     assert_eq!(tenant.count_bad(&Look::NotDue, [None; 2]), [0, 0]);
 }
