@@ -106,7 +106,7 @@ pub fn transitions(target: &Target, stored: &CloudTenantStatus, new: &CloudTenan
     let old = about(stored, new.source.as_ref());
     let mut notices = engines::transitions(stored, &old, new);
     notices.extend(caches_transition(target, stored, &old, new));
-    notices.extend(observation_transitions(stored, &old, new));
+    notices.extend(observation_transitions(target, stored, &old, new));
     notices.extend(credentials_transition(stored, new));
     notices
 }
@@ -139,33 +139,44 @@ fn credentials_transition(old: &CloudTenantStatus, new: &CloudTenantStatus) -> O
     Some(Notice { reason: EventReason::CredentialsExpiring, about: end.to_string(), note, left: String::new() })
 }
 
-/// One notice for each write, naming the probes. A refused login says what all the failures are that follow
-/// from it.
+/// One notice for each write, naming the probes. A refused login says what all the failures are that follow from it.
 fn observation_transitions(
+    target: &Target,
     stored: &CloudTenantStatus,
     old: &CloudTenantStatus,
     new: &CloudTenantStatus,
 ) -> Vec<Notice> {
     let mut notices = Vec::new();
-    let fails_anew = |kind: &ProbeKind| failing(new, *kind).is_some() && failing(old, *kind).is_none();
-    let failed: Vec<_> = ProbeKind::ALL.into_iter().filter(fails_anew).collect();
     let refused = |status, kind: &ProbeKind| failing(status, *kind) == Some(Reason::AuthenticationFailed);
-    let was_refused = ProbeKind::ALL.iter().any(|kind| refused(old, kind));
-    let is_refused: Vec<_> = ProbeKind::ALL.into_iter().filter(|kind| refused(new, kind)).collect();
-    if !is_refused.is_empty() {
-        if !was_refused {
-            let note = "Keystone refuses the credential: correct it in the Secret.".to_owned();
-            notices.push(notice(EventReason::AuthenticationFailed, "", note, stored, &is_refused));
+    let mut explained = Vec::new();
+    for (whose, kinds) in credentials(target) {
+        let is_refused: Vec<_> = kinds.iter().copied().filter(|kind| refused(new, kind)).collect();
+        if is_refused.is_empty() {
+            continue;
         }
-    } else if let Some(first) = failed.first() {
+        if !kinds.iter().any(|kind| refused(old, kind)) {
+            let of = if whose.is_empty() { String::new() } else { format!(" for {whose}") };
+            let note = format!("Keystone refuses the credential{of}: correct it in the Secret.");
+            notices.push(notice(EventReason::AuthenticationFailed, whose, note, stored, &is_refused));
+        }
+        explained.extend(kinds);
+    }
+    let fails_anew = |kind: &ProbeKind| failing(new, *kind).is_some() && failing(old, *kind).is_none();
+    let failed = ProbeKind::ALL.into_iter().filter(|kind| fails_anew(kind) && !explained.contains(kind));
+    let failed: Vec<_> = failed.collect();
+    if let Some(first) = failed.first() {
         let reason = failing(new, *first).map_or("", Reason::as_str);
         let note = format!("Could not see {}: {reason}.", names(&failed));
         notices.push(notice(EventReason::ObservationFailed, &names(&failed), note, stored, &failed));
     }
     let sees_again = |kind: &ProbeKind| {
         let seen = condition::reason(&new.conditions, condition_of(*kind));
-        let verdict =
-            |reason: Reason| matches!(reason.class(), Class::Well | Class::Bad) || reason == Reason::NoEnginesListed;
+        let verdict = |reason: Reason| match reason {
+            Reason::NoEnginesListed => true,
+            // After a failure it says that something bad was seen and is not believed yet.
+            Reason::Progressing => observed_at(new, *kind).is_some(),
+            other => matches!(other.class(), Class::Well | Class::Bad),
+        };
         failing(old, *kind).is_some() && seen.is_some_and(verdict)
     };
     let recovered: Vec<_> = ProbeKind::ALL.into_iter().filter(sees_again).collect();
@@ -176,13 +187,25 @@ fn observation_transitions(
     notices
 }
 
-/// Why the probe cannot see, where it cannot. What may still arrive counts only once it takes a person.
+/// The probes by the credential that they use, and what the one is called that is not the tenant's main one.
+fn credentials(target: &Target) -> Vec<(&'static str, Vec<ProbeKind>)> {
+    match target.engines.cloud_name {
+        None => vec![("", ProbeKind::ALL.to_vec())],
+        Some(_) => vec![
+            (ProbeKind::Engines.as_str(), vec![ProbeKind::Engines]),
+            ("", vec![ProbeKind::Caches, ProbeKind::Usage]),
+        ],
+    }
+}
+
+/// Why the probe cannot see, where it cannot. What may still arrive counts only once it takes a person, and a spec that
+/// cannot be read is no matter of the cloud's.
 fn failing(status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
     let reason = condition::reason(&status.conditions, condition_of(kind))?;
     let stalled = condition::find(&status.conditions, ty::STALLED).is_some();
     let fails = match reason.class() {
         Class::Passing => true,
-        Class::Stalled => stalled || !reason.may_still_arrive(),
+        Class::Stalled => reason != Reason::InvalidSpec && (stalled || !reason.may_still_arrive()),
         Class::Well | Class::Bad | Class::NotAsked => false,
     };
     fails.then_some(reason)

@@ -42,6 +42,7 @@ fn step(world: &mut World, cells: &[String]) -> Vec<String> {
                 let times = times.parse().unwrap();
                 (world.target.engines.failure_threshold, world.target.caches.failure_threshold) = (times, times);
             }
+            ("own", name) => world.target.engines.cloud_name = Some(name.to_owned()),
             ("readyWhen", word) => world.target.ready_when_observed = word == "Observed",
             ("includeFailure", on) => world.target.caches.include_failure = on == "true",
             other => panic!("{other:?}"),
@@ -244,6 +245,21 @@ fn what_is_required() {
 }
 
 #[test]
+fn the_engines_have_a_credential_of_their_own() {
+    passes("each is told by itself, and hides no trouble of the other's", "
+          0 | new own=admin up ok full | AllEnginesUp AllCachesHealthy Reported      | True Healthy | | Current |
+         10 | !AuthenticationFailed - - | AuthenticationFailed AllCachesHealthy Reported | Unknown AuthenticationFailed | Stalled AuthenticationFailed | Failed | AuthenticationFailed engines
+         20 | - !ServerError -        | AuthenticationFailed ServerError Reported    | Unknown AuthenticationFailed | Stalled AuthenticationFailed | Failed | ObservationFailed caches
+         30 | - !AuthenticationFailed !AuthenticationFailed | AuthenticationFailed AuthenticationFailed AuthenticationFailed | Unknown AuthenticationFailed | Stalled AuthenticationFailed | Failed | AuthenticationFailed
+         40 | up - -                  | AllEnginesUp AuthenticationFailed AuthenticationFailed | Unknown AuthenticationFailed | Stalled AuthenticationFailed | Failed | ObservationRecovered engines
+         50 | - ok full               | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | ObservationRecovered caches, usage
+    ");
+    passes("both at once", "
+          0 | new own=admin !AuthenticationFailed !AuthenticationFailed !AuthenticationFailed | AuthenticationFailed AuthenticationFailed AuthenticationFailed | Unknown AuthenticationFailed | Stalled AuthenticationFailed | Failed | AuthenticationFailed engines, AuthenticationFailed
+    ");
+}
+
+#[test]
 fn so_many_bad_verdicts_in_a_row() {
     passes("below the threshold all stays; what could not be seen between does not count", "
           0 | new threshold=3 up ok full | AllEnginesUp AllCachesHealthy Reported    | True Healthy | | Current |
@@ -260,6 +276,13 @@ fn so_many_bad_verdicts_in_a_row() {
        2700 | - - -                   | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
        2700 | down err -              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
        3000 | down err -              | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
+    ");
+    passes("what is seen and not believed yet can be seen again", "
+          0 | new threshold=3 up ok full | AllEnginesUp AllCachesHealthy Reported    | True Healthy | | Current |
+        300 | !Timeout !Timeout -     | Timeout Timeout Reported                     | Unknown Timeout | | InProgress | ObservationFailed engines, caches
+        310 | down err -              | Progressing Progressing Reported             | Unknown Progressing | | InProgress | ObservationRecovered engines, caches
+        320 | down err -              | Progressing Progressing Reported             | Unknown Progressing | | InProgress |
+        330 | down err -              | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
     ");
     passes("a stored False stays, across restarts and what could not be seen", "
           0 | new down err full       | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
@@ -446,7 +469,8 @@ fn an_invalid_spec() {
     }
     world.stored = invalid;
     world.generation = 3;
-    let (status, _) = world.pass_in_words("up", "?ServerError", "full");
+    let (status, notices) = world.pass_in_words("up", "?ServerError", "full");
+    assert_eq!(told(&notices), "", "nothing was out of sight");
     assert_eq!(reason_of(&status, ty::CACHES_HEALTHY), "Progressing");
     assert_eq!(reason_of(&status, ty::STALLED), "-", "the spec can be read");
 }
