@@ -6,6 +6,7 @@
 mod answer;
 mod catalogue;
 mod config;
+mod credential;
 mod error;
 mod http;
 mod network;

@@ -29,8 +29,9 @@ type Script = dyn Fn(&str, &str) -> Response + Send + Sync;
 /// A Keystone whose tokens are called `token-1`, `token-2`, … and live an hour, and a Heat.
 struct Cloud {
     url: String,
-    /// What Keystone answers; 0 is silence.
+    /// What Keystone answers; 0 is silence until the gate is opened.
     login_status: AtomicU16,
+    login_gate: Semaphore,
     logins: AtomicUsize,
     script: Mutex<Arc<Script>>,
     /// The path and the token of each call of the service.
@@ -46,6 +47,7 @@ impl Cloud {
         let cloud = Arc::new(Cloud {
             url: format!("http://{}", listener.local_addr().unwrap()),
             login_status: AtomicU16::new(201),
+            login_gate: Semaphore::new(0),
             logins: AtomicUsize::new(0),
             script: Mutex::new(Arc::new(|_, _| status(200))),
             calls: Mutex::default(),
@@ -77,8 +79,10 @@ impl Cloud {
 
     fn login(&self, number: usize) -> Response {
         let status = self.login_status.load(SeqCst);
-        if status != 201 {
-            return Response::builder().status(status).body("{}".into()).unwrap();
+        if ![0, 201].contains(&status) {
+            let answer = Response::builder().status(status);
+            let answer = if status == 429 { answer.header("retry-after", "600") } else { answer };
+            return answer.body("{}".into()).unwrap();
         }
         let catalogue = format!(
             r#"[{{"type": "orchestration", "endpoints": [{{"interface": "public", "region": "r", "url": "{}/heat/v1/p"}}]}}]"#,
@@ -96,7 +100,7 @@ async fn handle(State(cloud): State<Arc<Cloud>>, request: Request) -> Response {
     if path == "/v3/auth/tokens" {
         let number = cloud.logins.fetch_add(1, SeqCst) + 1;
         if cloud.login_status.load(SeqCst) == 0 {
-            pending::<()>().await;
+            cloud.login_gate.acquire().await.unwrap().forget();
         }
         return cloud.login(number);
     }
@@ -131,6 +135,11 @@ impl Client {
     }
 
     fn with(cloud: &Cloud, auth: &str, more: &str) -> Client {
+        Client::among(&Network::default(), cloud, auth, more)
+    }
+
+    /// One of several sessions of a process.
+    fn among(network: &Network, cloud: &Cloud, auth: &str, more: &str) -> Client {
         // Another test of this process may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let url = cloud.url.clone();
@@ -140,11 +149,7 @@ impl Client {
         let (start, passed) = (Instant::now(), seconds.clone());
         let clock: Clock = Arc::new(move || start + Duration::from_secs(passed.load(SeqCst)));
         let metrics = Arc::new(Metrics::new());
-        Client {
-            session: Session::with_clock(Arc::new(config), &Network::default(), metrics, clock).unwrap(),
-            seconds,
-            url,
-        }
+        Client { session: Session::with_clock(Arc::new(config), network, metrics, clock).unwrap(), seconds, url }
     }
 
     fn pass(&self, seconds: u64) {
@@ -320,8 +325,61 @@ async fn a_login_that_fails_is_shared_by_those_who_waited() {
         assert_eq!(error.unwrap_err(), down);
     }
     assert_eq!(cloud.logins(), 1);
+    client.pass(4);
+    assert_eq!(client.get().await.unwrap_err(), down, "no herd of logins");
+    assert_eq!(cloud.logins(), 1);
+    client.pass(1);
     cloud.login_answers(201);
     client.get().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pause_that_keystone_asks_for_is_kept_by_all() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    cloud.login_answers(429);
+    for (seconds, left, logins) in [(0, 600, 1), (1, 599, 1), (598, 1, 1), (1, 600, 2)] {
+        client.pass(seconds);
+        let limited = Error::RateLimited { retry_after: Some(Duration::from_secs(left)) };
+        assert_eq!(client.get().await.unwrap_err(), failure(Service::Identity, limited));
+        assert_eq!(cloud.logins(), logins);
+    }
+}
+
+#[tokio::test]
+async fn a_login_outlives_those_who_waited_for_it() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    cloud.login_answers(0);
+    for _ in 0..3 {
+        let late = client.get_path("/heat/v1/p/services", SHORT).await.unwrap_err();
+        assert_eq!(late, failure(Service::Identity, Error::Timeout));
+    }
+    cloud.login_gate.add_permits(1);
+    client.get().await.unwrap();
+    assert_eq!(cloud.logins(), 1);
+}
+
+#[tokio::test]
+async fn a_credential_has_one_try_for_all_its_regions() {
+    let cloud = Cloud::start().await;
+    let network = Network::default();
+    let client = |auth: &str, region: usize| {
+        let auth = format!("user_id: u, password: hunter2, {auth}");
+        Client::among(&network, &cloud, &auth, &format!("region_name: r{region},"))
+    };
+    let clients: Vec<_> = (0..6).map(|region| client("project_id: p", region)).collect();
+    cloud.login_answers(401);
+    for error in futures::future::join_all(clients.iter().map(Client::get)).await {
+        assert_eq!(error.unwrap_err(), failure(Service::Identity, Error::LoginRefused));
+    }
+    assert_eq!(cloud.logins(), 1);
+    clients[0].pass(300);
+    clients[0].get().await.unwrap_err();
+    assert_eq!(cloud.logins(), 2, "five minutes later it is tried again");
+    // Perhaps it was the project that was wrong.
+    cloud.login_answers(201);
+    client("project_id: other", 0).session.log_in(LONG).await.unwrap();
 }
 
 #[tokio::test]
@@ -413,7 +471,7 @@ async fn a_deadline_bounds_login_and_call() {
     cloud.login_answers(0);
     let late = client.get_path("/services", SHORT).await.unwrap_err();
     assert_eq!(late, failure(Service::Identity, Error::Timeout));
-    cloud.login_answers(201);
+    cloud.login_gate.add_permits(1);
     client.get().await.unwrap();
     let late = client.get_path("/silence", SHORT).await.unwrap_err();
     assert_eq!(late, failure(Service::Orchestration, Error::Timeout));

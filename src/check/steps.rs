@@ -248,11 +248,7 @@ async fn probe<T>(
     ask: impl Future<Output = Outcome<T>> + Send,
     judge: impl FnOnce(&T) -> (Reason, String) + Send,
 ) -> Look<T> {
-    let name = match kind {
-        ProbeKind::Engines => "engines",
-        ProbeKind::Caches => "caches",
-        ProbeKind::Usage => "usage",
-    };
+    let name = kind.as_str();
     let began = Instant::now();
     let policy = policy_of(target, kind);
     let (mark, found, look) = if policy != Policy::Disabled {

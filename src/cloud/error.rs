@@ -153,6 +153,20 @@ impl Error {
         }
     }
 
+    /// The same error so long after it came up, with what is left of the pause that the service asked for; `None` once
+    /// that is over, or `pause` where it asked for none.
+    pub(super) fn still_after(self, passed: Duration, pause: Duration) -> Option<Error> {
+        let left = self.retry_after().unwrap_or(pause).checked_sub(passed).filter(|left| !left.is_zero())?;
+        let shortened = |asked: Option<Duration>| asked.map(|_| left);
+        Some(match self {
+            Error::RateLimited { retry_after } => Error::RateLimited { retry_after: shortened(retry_after) },
+            Error::ServiceUnavailable { retry_after } => {
+                Error::ServiceUnavailable { retry_after: shortened(retry_after) }
+            }
+            other => other,
+        })
+    }
+
     /// The error at its service.
     pub(crate) fn at(self, service: Service) -> Failure {
         Failure { service, error: self }

@@ -1,15 +1,18 @@
 //! How clouds are reached, the same for all of them: more certificate authorities, and proxies.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use reqwest::{Certificate, ClientBuilder, Proxy};
 use url::Url;
 
-/// What applies to every cloud. Nothing of it applies to the Kubernetes API.
+use super::credential::Credentials;
+
+/// What applies to every cloud, and what the sessions with them share. Nothing of it applies to the Kubernetes API.
 #[derive(Clone, Default)]
 pub struct Network {
     authorities: Vec<Certificate>,
     proxies: Vec<ProxyRule>,
+    credentials: Arc<Credentials>,
 }
 
 /// Hosts, and the proxy that leads to them. It does not print: the address may hold a password.
@@ -56,7 +59,11 @@ impl Network {
         if authorities_given && authorities.is_empty() {
             return Err(NetworkError::Authorities);
         }
-        Ok(Self { authorities, proxies })
+        Ok(Self { authorities, proxies, ..Self::default() })
+    }
+
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     pub(super) fn authorities(&self) -> &[Certificate] {

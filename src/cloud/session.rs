@@ -12,9 +12,10 @@ use tokio::time::{Instant as Deadline, timeout_at};
 use url::Url;
 
 use super::config::{Auth, web_url, with_project};
+use super::credential::FIVE_MINUTES;
 use super::http::Http;
 use super::token::{self, Holder, Token, TokenProject};
-use super::tokens::{Current, FIVE_MINUTES, Tokens};
+use super::tokens::{Current, Tokens};
 use super::{Answer, CloudConfig, ConfigError, Error, Failure, Network, Refusal, Service};
 use crate::metrics::Metrics;
 
@@ -89,8 +90,9 @@ impl Session {
                 "verify is false in clouds.yaml: the cloud's certificates are not checked"
             );
         }
+        let credential = network.credentials().of(&config, clock());
         Ok(Session {
-            tokens: Tokens::new(config.clone(), http.clone(), metrics.clone(), clock.clone()),
+            tokens: Tokens::new(config.clone(), http.clone(), credential, metrics.clone(), clock.clone()),
             in_flight: Service::ALL.map(|_| Semaphore::new(IN_FLIGHT)),
             ahead: Mutex::default(),
             projects: Mutex::default(),

@@ -3,40 +3,44 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::time::Instant as Deadline;
+use tracing::Instrument as _;
 
+use super::credential::{Credential, FIVE_MINUTES};
 use super::http::Http;
 use super::token::{self, Token};
 use super::{Clock, CloudConfig, Error, Failure, Service};
 use crate::metrics::Metrics;
 
-/// A refused login is not repeated for so long, nor a token renewed more often because it is doubted:
-/// accounts get locked, and Keystone serves others too.
-pub(super) const FIVE_MINUTES: Duration = Duration::from_secs(300);
 /// The pause between two renewals ahead of time. A token that cannot get younger would be renewed at each call.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
-/// How long a renewal ahead of time may take. Nobody waits for it.
-const RENEWAL_DEADLINE: Duration = Duration::from_secs(60);
+/// From a login that failed to the next, where Keystone asks for no other pause: all who use the session would try.
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+/// How long a login may take, however soon those who wait for it give up.
+const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
 
 pub(super) struct Tokens {
     config: Arc<CloudConfig>,
     http: Arc<Http>,
+    credential: Arc<Credential>,
     metrics: Arc<Metrics>,
     clock: Clock,
     state: Mutex<State>,
-    /// Held while a login is under way.
-    gate: Arc<tokio::sync::Mutex<()>>,
 }
+
+/// A login that is under way, for all who wait for it.
+type Login = Shared<BoxFuture<'static, Result<Arc<Token>, Error>>>;
 
 #[derive(Default)]
 struct State {
     token: Option<Arc<Token>>,
-    /// Logins so far, and how the last one failed.
-    logins: u64,
-    failed: Option<Error>,
+    login: Option<Login>,
+    /// How the last login failed, and when it was tried.
+    failed: Option<(Instant, Error)>,
     last_login: Option<Instant>,
-    refused: Option<Instant>,
     doubted: Option<Instant>,
     /// The token is to be renewed before the next call.
     in_doubt: bool,
@@ -50,8 +54,14 @@ pub(super) struct Current {
 }
 
 impl Tokens {
-    pub(super) fn new(config: Arc<CloudConfig>, http: Arc<Http>, metrics: Arc<Metrics>, clock: Clock) -> Arc<Tokens> {
-        Arc::new(Tokens { config, http, metrics, clock, state: Mutex::default(), gate: Arc::default() })
+    pub(super) fn new(
+        config: Arc<CloudConfig>,
+        http: Arc<Http>,
+        credential: Arc<Credential>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Arc<Tokens> {
+        Arc::new(Tokens { config, http, credential, metrics, clock, state: Mutex::default() })
     }
 
     /// The token in hand, whatever its age.
@@ -84,33 +94,30 @@ impl Tokens {
         Ok(Current { token, fresh: false })
     }
 
-    /// A token other than `old`: another caller's, if one was faster, else a new one.
-    pub(super) async fn renewed(&self, old: Option<&Arc<Token>>, deadline: Deadline) -> Result<Arc<Token>, Failure> {
-        let late = |_| Error::Timeout.at(Service::Identity);
-        let seen = self.state().logins;
-        let gate = tokio::time::timeout_at(deadline, self.gate.lock());
-        let _gate = gate.await.map_err(late)?;
-        let now = (self.clock)();
-        {
-            let state = self.state();
-            if let Some(token) = &state.token
-                && !token.has_ended(now)
-                && !old.is_some_and(|old| Arc::ptr_eq(old, token))
-            {
+    /// A token other than `old`: another caller's, if one was faster, else a new one. A login goes on when its caller
+    /// has given up, so that the next one finds what came of it.
+    pub(super) async fn renewed(
+        self: &Arc<Self>,
+        old: Option<&Arc<Token>>,
+        deadline: Deadline,
+    ) -> Result<Arc<Token>, Failure> {
+        let failure = |error: Error| error.at(Service::Identity);
+        let login = {
+            let now = (self.clock)();
+            let mut state = self.state();
+            let other = |token: &&Arc<Token>| !token.has_ended(now) && !old.is_some_and(|old| Arc::ptr_eq(old, token));
+            if let Some(token) = state.token.as_ref().filter(other) {
                 return Ok(token.clone());
             }
-            if state.refuses(now) {
-                return Err(Error::LoginRefused.at(Service::Identity));
+            match state.under_way() {
+                Some(login) => login,
+                None => match self.hindrance(&state, now) {
+                    Some(error) => return Err(failure(error)),
+                    None => self.start(&mut state),
+                },
             }
-            // Who waited for a login that failed shares the failure, unless only the other's time ran out.
-            if let Some(error) = &state.failed
-                && state.logins != seen
-                && *error != Error::Timeout
-            {
-                return Err(error.clone().at(Service::Identity));
-            }
-        }
-        self.log_in(deadline).await
+        };
+        tokio::time::timeout_at(deadline, login).await.unwrap_or(Err(Error::Timeout)).map_err(failure)
     }
 
     /// The token may be out of date in what it carries: roles and catalogue.
@@ -126,48 +133,67 @@ impl Tokens {
 
     /// Renews in the background, unless that is under way or was tried just now.
     fn renew_aside(self: &Arc<Self>, now: Instant) {
-        {
-            let state = self.state();
-            let pause = |at: Instant| now.saturating_duration_since(at) < RENEWAL_PAUSE;
-            if state.last_login.is_some_and(pause) || state.refuses(now) {
-                return;
-            }
-        }
-        if let Ok(gate) = self.gate.clone().try_lock_owned() {
-            let tokens = self.clone();
-            tokio::spawn(async move {
-                let _gate = gate;
-                let deadline = Deadline::now() + RENEWAL_DEADLINE;
-                if let Err(failure) = tokens.log_in(deadline).await {
-                    tracing::warn!(host = tokens.config.host(), error = %failure, "the token was not renewed, the old one stays in use");
-                }
-            });
+        let mut state = self.state();
+        let paused = state.last_login.is_some_and(|at| now.saturating_duration_since(at) < RENEWAL_PAUSE);
+        if !paused && state.under_way().is_none() && self.hindrance(&state, now).is_none() {
+            drop(self.start(&mut state));
         }
     }
 
-    /// One login, its outcome kept. The caller holds the gate.
-    async fn log_in(&self, deadline: Deadline) -> Result<Arc<Token>, Failure> {
-        let started = Instant::now();
-        let asked = (self.clock)();
-        let outcome = tokio::time::timeout_at(deadline, self.ask(asked)).await;
-        let outcome = outcome.unwrap_or(Err(Error::Timeout)).map(Arc::new);
-        let label = outcome.as_ref().err().map_or("ok", Error::kind);
-        self.metrics.cloud_login(label);
-        self.metrics.cloud_request(Service::Identity.as_str(), label, started.elapsed());
+    /// Why there is no use in a login now: it was refused, or has failed just now.
+    fn hindrance(&self, state: &State, now: Instant) -> Option<Error> {
+        if self.credential.refuses(now) {
+            return Some(Error::LoginRefused);
+        }
+        let (at, error) = state.failed.as_ref()?;
+        error.clone().still_after(now.saturating_duration_since(*at), FAILURE_PAUSE)
+    }
 
+    fn start(self: &Arc<Self>, state: &mut State) -> Login {
+        let tokens = self.clone();
+        let login = tokio::spawn(async move { tokens.log_in().await }.in_current_span());
+        let broke_off = |_| Err(Error::Unexpected("the operator broke off while it logged in"));
+        let login = login.map(move |ended| ended.unwrap_or_else(broke_off)).boxed().shared();
+        state.login.insert(login).clone()
+    }
+
+    /// One login, its outcome kept.
+    async fn log_in(&self) -> Result<Arc<Token>, Error> {
+        let _turn = self.credential.turn().await;
+        let asked = (self.clock)();
+        // Another session of the same user may have been refused meanwhile.
+        let outcome =
+            if self.credential.refuses(asked) { Err(Error::LoginRefused) } else { self.try_once(asked).await };
         let mut state = self.state();
-        state.logins += 1;
-        state.last_login = Some(asked);
-        state.failed = outcome.as_ref().err().cloned();
-        state.refused = matches!(outcome, Err(Error::LoginRefused)).then_some(asked);
-        match outcome {
+        (state.login, state.last_login, state.failed) = (None, Some(asked), None);
+        match &outcome {
             Ok(token) => {
                 state.in_doubt = false;
                 state.token = Some(token.clone());
-                Ok(token)
             }
-            Err(error) => Err(error.at(Service::Identity)),
+            Err(Error::LoginRefused) => {}
+            Err(error) => state.failed = Some((asked, error.clone())),
         }
+        if let Err(error) = &outcome
+            && state.token.as_ref().is_some_and(|token| !token.has_ended(asked))
+        {
+            tracing::warn!(host = self.config.host(), %error, "no new token: the old one stays in use until its end");
+        }
+        outcome
+    }
+
+    async fn try_once(&self, asked: Instant) -> Result<Arc<Token>, Error> {
+        let started = Instant::now();
+        let outcome = tokio::time::timeout(LOGIN_DEADLINE, self.ask(asked)).await.unwrap_or(Err(Error::Timeout));
+        let label = outcome.as_ref().err().map_or("ok", Error::kind);
+        self.metrics.cloud_login(label);
+        self.metrics.cloud_request(Service::Identity.as_str(), label, started.elapsed());
+        match &outcome {
+            Ok(_) => self.credential.note(true, asked),
+            Err(Error::LoginRefused) => self.credential.note(false, asked),
+            Err(_) => {}
+        }
+        outcome.map(Arc::new)
     }
 
     async fn ask(&self, asked: Instant) -> Result<Token, Error> {
@@ -196,8 +222,8 @@ impl Tokens {
 }
 
 impl State {
-    fn refuses(&self, now: Instant) -> bool {
-        let recent = |at: Instant| now.saturating_duration_since(at) < FIVE_MINUTES;
-        self.refused.is_some_and(recent)
+    /// One that has not ended: it takes itself out of here, unless it broke off.
+    fn under_way(&self) -> Option<Login> {
+        self.login.clone().filter(|login| login.peek().is_none())
     }
 }
