@@ -112,6 +112,8 @@ impl Secrets {
                     if let Some(before) = same {
                         (before.read_at, before.expired) = (Instant::now(), changed());
                     } else {
+                        // What it was before is gone, also where it cannot be used any more.
+                        read.remove(&key);
                         let mut content = content(&key.1, secret).map_err(|error| failure::of_secret(&error))?;
                         content.expired = changed();
                         read.insert(key.clone(), content);

@@ -464,6 +464,35 @@ async fn a_body_that_grows_is_cut() {
     assert_eq!(error, failure(Service::Orchestration, Error::BodyTooLarge));
 }
 
+/// A connection that ends within the body may pass by itself; a body that is wrong does not.
+#[tokio::test]
+async fn a_body_that_breaks_off_or_is_garbled() {
+    for (name, headers, body, error) in [
+        ("too short", "Content-Length: 10", &b"ok"[..], Error::ConnectionFailed),
+        ("a chunk that does not end", "Transfer-Encoding: chunked", b"5\r\nok", Error::ConnectionFailed),
+        (
+            "not gzip",
+            "Content-Length: 2\r\nContent-Encoding: gzip",
+            b"ok",
+            Error::Unexpected("the answer could not be decompressed"),
+        ),
+    ] {
+        let cloud = Cloud::start().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let client = Client::with(&cloud, "token: t", &format!("orchestration_endpoint_override: '{url}',"));
+        let serve = async {
+            let mut stream = listener.accept().await.unwrap().0;
+            serve_one(&mut stream, false).await;
+            let head = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n");
+            stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+        };
+        let get = client.session.get(Service::Orchestration, Url::parse(&url).unwrap(), &[], LONG);
+        let (answer, ()) = tokio::join!(get, serve);
+        assert_eq!(answer.unwrap_err(), failure(Service::Orchestration, error), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_deadline_bounds_login_and_call() {
     let cloud = Cloud::start().await;

@@ -229,12 +229,16 @@ fn auth_url(entry: &Entry) -> Result<Url, ConfigError> {
     if path.ends_with("/v2.0") || path.ends_with("/v2") {
         return invalid(FIELD, "names version 2 of the identity API: replace it with v3");
     }
-    if path.ends_with("/v3") {
-        return Ok(url);
+    Ok(with_version(url))
+}
+
+/// Keystone's address with its version, whether it was given with or without.
+pub(super) fn with_version(mut url: Url) -> Url {
+    let path = url.path().trim_end_matches('/').to_owned();
+    if !path.ends_with("/v3") {
+        url.set_path(&format!("{path}/v3"));
     }
-    let mut versioned = url.clone();
-    versioned.set_path(&format!("{path}/v3"));
-    Ok(versioned)
+    url
 }
 
 fn auth(entry: &Entry) -> Result<Auth, ConfigError> {

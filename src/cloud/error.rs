@@ -1,6 +1,7 @@
 //! Why a call to the cloud failed, one variant for each class that is told apart.
 
 use std::error::Error as StdError;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::Service;
@@ -200,7 +201,7 @@ impl Error {
             Error::Timeout
         } else if error.is_builder() {
             Error::Unexpected("the request could not be built")
-        } else if error.is_decode() {
+        } else if is_garbled(error) {
             Error::Unexpected("the answer could not be decompressed")
         } else {
             Error::ConnectionFailed
@@ -210,18 +211,27 @@ impl Error {
 
 /// Whether rustls' verdict on the certificate is among the causes.
 fn certificate_refused(error: &(dyn StdError + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-            return true;
-        }
-        // An io::Error's source() is the source of what it wraps, which would thus be skipped.
-        cause = match error.downcast_ref::<std::io::Error>() {
+    causes(error).any(|cause| matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
+}
+
+/// Whether the body was complete and could not be decompressed. For reqwest a connection that ends within the body is
+/// a matter of decoding, too.
+fn is_garbled(error: &(dyn StdError + 'static)) -> bool {
+    let garbled = |io: &std::io::Error| matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput);
+    causes(error).any(|cause| cause.downcast_ref().is_some_and(garbled))
+}
+
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = match error.downcast_ref::<std::io::Error>() {
+            // An io::Error's source() is the source of what it wraps, which would thus be skipped.
             Some(io) => io.get_ref().map(|inner| inner as _),
             None => error.source(),
         };
-    }
-    false
+        Some(error)
+    })
 }
 
 #[cfg(test)]
@@ -261,7 +271,7 @@ mod tests {
     /// As hyper-rustls wraps what tokio-rustls wraps.
     #[test]
     fn a_certificate_is_found_within_errors() {
-        use std::io::{Error as Io, ErrorKind};
+        use std::io::Error as Io;
         let wrapped = |tls| Io::other(Io::new(ErrorKind::InvalidData, tls));
         let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
         assert!(certificate_refused(&wrapped(expired)));

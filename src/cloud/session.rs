@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::HeaderValue;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout_at};
 use url::Url;
 
-use super::config::{Auth, web_url, with_project};
+use super::config::{Auth, web_url, with_project, with_version};
 use super::credential::FIVE_MINUTES;
 use super::http::Http;
 use super::token::{self, Holder, Token, TokenProject};
@@ -23,10 +23,13 @@ use crate::metrics::Metrics;
 const IN_FLIGHT: usize = 16;
 /// Clocks that differ more are told, once.
 const MUCH_SKEW: Duration = Duration::from_secs(30);
-/// How long it is believed when an application credential ends.
+/// How long it is believed when an application credential ends, and that a project exists.
 const HOUR: Duration = Duration::from_secs(3600);
 /// Keeps a deadline within what a clock can represent.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(86_400);
+
+/// When Keystone was asked for a project, and whether it knows it; `None` where it did not say.
+type Known = (Instant, Option<bool>);
 
 /// A monotonic clock, by which tokens age. Deadlines of calls are always real time.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
@@ -53,8 +56,8 @@ pub struct Session {
     in_flight: [Semaphore; Service::ALL.len()],
     /// How far the clock of the cloud's services is ahead of ours, by the latest answer with a `Date`.
     ahead: Mutex<Option<SignedDuration>>,
-    /// Projects that Keystone has said to know, or about which it may not be asked. One question for each at a time.
-    projects: Mutex<HashMap<String, Arc<OnceCell<Option<bool>>>>>,
+    /// What Keystone says of projects. Locked while it is asked, so that one asks.
+    projects: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Known>>>>>,
     /// When the application credential ends, and when that was asked. Locked while it is asked, so that one asks.
     ends: tokio::sync::Mutex<Option<(Instant, Option<Timestamp>)>>,
     /// When each service last rejected a fresh token: it takes none, and more logins would not help.
@@ -205,7 +208,7 @@ impl Session {
     }
 
     /// Whether Keystone knows the project; `None` where the credential may not ask, and for the token's own project
-    /// without asking. What is known stays known.
+    /// without asking. Asked at most once an hour, unless it does not know it: it may be created yet.
     ///
     /// # Errors
     /// As [`Session::get`].
@@ -215,29 +218,41 @@ impl Session {
         if own {
             return Ok(Some(true));
         }
-        let known = self.projects().entry(id.to_owned()).or_default().clone();
-        match timeout_at(end(deadline), known.get_or_try_init(|| self.ask_project(id, deadline))).await {
-            Ok(Ok(known)) => Ok(*known),
-            // It may be created yet.
-            Ok(Err(None)) => Ok(Some(false)),
-            Ok(Err(Some(failure))) => Err(failure),
-            Err(_) => Err(Error::Timeout.at(Service::Identity)),
+        let project = self.project_memory(id);
+        let late = |_| Error::Timeout.at(Service::Identity);
+        let mut known = timeout_at(end(deadline), project.lock()).await.map_err(late)?;
+        let now = (self.clock)();
+        if let Some((at, known)) = *known
+            && now.saturating_duration_since(at) < HOUR
+        {
+            return Ok(known);
         }
+        let answer = self.ask_project(id, deadline).await?;
+        *known = (answer != Some(false)).then_some((now, answer));
+        Ok(answer)
     }
 
-    /// `Err(None)` where Keystone does not know it.
-    async fn ask_project(&self, id: &str, deadline: Duration) -> Result<Option<bool>, Option<Failure>> {
+    /// Forgets those that nobody is asking for and that would be asked for anew.
+    fn project_memory(&self, id: &str) -> Arc<tokio::sync::Mutex<Option<Known>>> {
+        let now = (self.clock)();
+        let recent = |(at, _): Known| now.saturating_duration_since(at) < HOUR;
+        let mut projects = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
+        if !projects.contains_key(id) {
+            projects.retain(|_, known| known.try_lock().map_or(true, |known| known.is_some_and(recent)));
+        }
+        projects.entry(id.to_owned()).or_default().clone()
+    }
+
+    async fn ask_project(&self, id: &str, deadline: Duration) -> Result<Option<bool>, Failure> {
         let mut url = self.endpoint(Service::Identity, deadline).await?.url;
         let path = format!("{}/projects/{id}", url.path().trim_end_matches('/'));
         url.set_path(&path);
         let answer = self.get(Service::Identity, url, &[], deadline).await?;
         match answer.status {
             403 => Ok(None),
-            404 => Err(None),
-            _ => {
-                answer.ok().map_err(|error| error.at(Service::Identity))?;
-                Ok(Some(true))
-            }
+            // Any other 404 is of something that stands before Keystone, or of an address that is not Keystone's.
+            404 => Ok(token::says_not_found(&answer.body).then_some(false)),
+            _ => answer.ok().map(|_| Some(true)).map_err(|error| error.at(Service::Identity)),
         }
     }
 
@@ -271,15 +286,12 @@ impl Session {
         token::application_credential_ends(&answer.body)
     }
 
-    fn projects(&self) -> MutexGuard<'_, HashMap<String, Arc<OnceCell<Option<bool>>>>> {
-        self.projects.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn locate(&self, service: Service, token: &Token) -> Result<Endpoint, Failure> {
         let project = token.project.as_ref().map(|project| project.id.as_str());
         let (url, overridden) = match self.config.overrides.get(&service) {
             Some(text) => {
                 let url = web_url(&with_project(text, project.unwrap_or_default()));
+                let url = if service == Service::Identity { url.map(with_version) } else { url };
                 let problem = "the endpoint override is no URL with the token's project in it";
                 (url.ok_or(Error::Unexpected(problem)), true)
             }

@@ -173,6 +173,21 @@ pub(super) fn application_credential_ends(body: &[u8]) -> Option<Option<Timestam
     Some(body.application_credential.expires_at.as_deref().and_then(time))
 }
 
+#[derive(Deserialize)]
+struct Refusal {
+    error: RefusalError,
+}
+
+#[derive(Deserialize)]
+struct RefusalError {
+    code: u16,
+}
+
+/// Whether this is Keystone's own JSON for a 404.
+pub(super) fn says_not_found(body: &[u8]) -> bool {
+    serde_json::from_slice::<Refusal>(body).is_ok_and(|refusal| refusal.error.code == 404)
+}
+
 /// The body of `POST /v3/auth/tokens`.
 pub(super) fn login(auth: &Auth) -> Value {
     let (identity, scope) = match auth {

@@ -1,24 +1,13 @@
 //! When a credential ends: what the status shows of it, and what is told.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
-    time::{Duration, Instant},
-};
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
-use cloudtenant_operator::{
-    api::time,
-    cloud::{Network, Session},
-    metrics::Metrics,
-    observe,
-};
+use cloudtenant_operator::{api::time, observe};
 use jiff::Timestamp;
 use testkit::cloud::{Fault, Service, SimulatedCloud};
 
 use crate::{
-    services::{config, session},
+    services::{aging, config, session},
     words::{START, later},
     world::{World, told},
 };
@@ -74,11 +63,7 @@ async fn an_application_credential_is_asked_about_once_an_hour() {
     let end = later(Timestamp::now(), 6 * DAY);
     cloud.set_application_credential_expiry(Some(end));
     let config = config(&cloud.clouds_yaml_application_credential("c"));
-    drop(session(&config));
-    let seconds = Arc::new(AtomicU64::new(0));
-    let (start, passed) = (Instant::now(), seconds.clone());
-    let clock = Arc::new(move || start + Duration::from_secs(passed.load(SeqCst)));
-    let session = Session::with_clock(config, &Network::default(), Arc::new(Metrics::new()), clock).unwrap();
+    let (session, seconds) = aging(&config);
     session.log_in(Duration::from_secs(20)).await.unwrap();
     let holder = session.known_holder().unwrap();
     let asked = || cloud.requests(Service::Keystone).iter().filter(|seen| seen.path.contains("/users/")).count();

@@ -1,8 +1,11 @@
 //! Where the services are asked, and whether the project exists, against the simulated cloud.
 
 use std::{
-    sync::{Arc, Once},
-    time::Duration,
+    sync::{
+        Arc, Once,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
 };
 
 use cloudtenant_operator::{
@@ -13,7 +16,7 @@ use cloudtenant_operator::{
     probe,
 };
 use jiff::{SignedDuration, Timestamp};
-use testkit::cloud::{Service, SimulatedCloud};
+use testkit::cloud::{Fault, Service, SimulatedCloud};
 
 use crate::world::{World, compare, lines};
 
@@ -25,6 +28,16 @@ pub fn session(config: &Arc<CloudConfig>) -> Session {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
     Session::new(config.clone(), &Network::default(), Arc::new(Metrics::new())).unwrap()
+}
+
+/// A session, and the seconds that have passed by its clock.
+pub fn aging(config: &Arc<CloudConfig>) -> (Session, Arc<AtomicU64>) {
+    drop(session(config));
+    let seconds = Arc::new(AtomicU64::new(0));
+    let (start, passed) = (Instant::now(), seconds.clone());
+    let clock = Arc::new(move || start + Duration::from_secs(passed.load(SeqCst)));
+    let session = Session::with_clock(config.clone(), &Network::default(), Arc::new(Metrics::new()), clock);
+    (session.unwrap(), seconds)
 }
 
 fn said<T>(answer: Result<T, Failure>, seen: impl Fn(T) -> String) -> String {
@@ -137,6 +150,46 @@ async fn whether_the_project_exists() {
         ]);
     }
     compare("projects", &expected, &actual);
+}
+
+/// A project that exists may be deleted, and one that may not be asked for may become allowed. Only Keystone itself can
+/// say that it does not know one.
+#[tokio::test]
+async fn whether_the_project_still_exists() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    cloud.add_tenant("p1");
+    let (session, seconds) = aging(&config(&cloud.clouds_yaml("c")));
+    let page = || Fault::status(404, "<html>Not Found</html>").times(1);
+    for (name, second, fault, known, asked) in [
+        ("the first time", 0, None, Some(true), 1),
+        ("within the hour", 3599, None, Some(true), 0),
+        ("a page of a proxy", 3600, Some(page()), None, 1),
+        ("within the hour", 7199, None, None, 0),
+        ("another hour later", 7200, None, Some(true), 1),
+    ] {
+        seconds.store(second, SeqCst);
+        cloud.clear_requests();
+        if let Some(fault) = fault {
+            cloud.fault_on(Service::Keystone, "/projects/", fault);
+        }
+        assert_eq!(session.knows_project("p1", Duration::from_secs(20)).await, Ok(known), "{name}");
+        let requests = cloud.requests(Service::Keystone);
+        assert_eq!(requests.iter().filter(|seen| seen.path.contains("/projects/")).count(), asked, "{name}");
+    }
+}
+
+/// As with auth_url, the version may be left out.
+#[tokio::test]
+async fn keystones_override_with_and_without_a_version() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    cloud.add_tenant("p1");
+    let yaml = cloud.clouds_yaml("c");
+    let keystone = config(&yaml).auth_url().to_string();
+    for url in [keystone.as_str(), keystone.trim_end_matches("/v3")] {
+        let yaml = yaml.replacen("    auth:", &format!("    identity_endpoint_override: '{url}'\n    auth:"), 1);
+        let config = config(&yaml);
+        assert_eq!(session(&config).knows_project("p1", Duration::from_secs(20)).await, Ok(Some(true)), "{url}");
+    }
 }
 
 /// What the cloud does not offer is not offered, whatever it says of the project.
