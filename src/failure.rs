@@ -140,7 +140,7 @@ pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
         ),
         Error::BodyTooLarge => said_at_once(
             Reason::UnexpectedAnswer,
-            format!("{service} answered with more than 16 MiB: look at the service."),
+            format!("{service} answered with more than is read of it: look at the service."),
         ),
     };
     Some(Failure { retry_after: failure.retry_after(), ..told })

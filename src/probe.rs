@@ -4,6 +4,7 @@
 pub mod caches;
 pub mod engines;
 mod project;
+mod rows;
 pub mod usage;
 mod version;
 

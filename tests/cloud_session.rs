@@ -456,12 +456,34 @@ fn zeros(length: usize) -> Vec<u8> {
 async fn a_body_that_grows_is_cut() {
     let cloud = Cloud::start().await;
     let client = Client::of(&cloud);
+    cloud.answers(|_, _| Response::builder().body(vec![b' '; 8 << 20].into()).unwrap());
+    assert_eq!(client.get().await.unwrap().body.len(), 8 << 20);
     cloud.answers(|_, _| {
         let answer = Response::builder().header("content-encoding", "gzip");
-        answer.body(zeros(17 << 20).into()).unwrap()
+        answer.body(zeros(9 << 20).into()).unwrap()
     });
     let error = client.get().await.unwrap_err();
     assert_eq!(error, failure(Service::Orchestration, Error::BodyTooLarge));
+}
+
+/// Eight large bodies may be in memory, and small ones need no room.
+#[tokio::test]
+async fn large_bodies_wait_for_each_other() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    cloud.answers(|path, _| {
+        let answer = Response::builder();
+        answer.body(vec![b' '; if path.ends_with("/large") { 1 << 20 } else { 1 << 16 }].into()).unwrap()
+    });
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        held.push(client.get_path("/large", LONG).await.unwrap());
+    }
+    let late = failure(Service::Orchestration, Error::Timeout);
+    assert_eq!(client.get_path("/large", SHORT).await.unwrap_err(), late);
+    client.get_path("/small", LONG).await.unwrap();
+    held.pop();
+    client.get_path("/large", LONG).await.unwrap();
 }
 
 /// A connection that ends within the body may pass by itself; a body that is wrong does not.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Error;
 
@@ -20,17 +21,19 @@ pub struct Answer {
     pub date: Option<Timestamp>,
     /// The header `Retry-After` as a span of time, at most an hour.
     pub retry_after: Option<Duration>,
-    /// The body, decompressed, at most 16 MiB.
+    /// The body, decompressed.
     pub body: Vec<u8>,
     pub(super) headers: HeaderMap,
+    /// Held while a large body is in memory.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Answer {
-    pub(super) fn new(status: u16, headers: HeaderMap, body: Vec<u8>) -> Answer {
+    pub(super) fn new(status: u16, headers: HeaderMap, body: Vec<u8>, room: Option<OwnedSemaphorePermit>) -> Answer {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let date = text(DATE).and_then(http_date);
         let retry_after = text(RETRY_AFTER).and_then(|text| retry_after(text, date.unwrap_or_else(Timestamp::now)));
-        Answer { status, date, retry_after, body, headers }
+        Answer { status, date, retry_after, body, headers, _room: room }
     }
 
     /// The answer if its status is 2xx, else the status' class.
@@ -94,7 +97,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(DATE, "Sun, 22 Nov 2026 05:09:00 GMT".parse().unwrap());
             headers.insert(RETRY_AFTER, text.parse().unwrap());
-            let answer = Answer::new(503, headers, Vec::new());
+            let answer = Answer::new(503, headers, Vec::new(), None);
             assert_eq!(answer.retry_after, seconds.map(Duration::from_secs), "{text}");
             let date = "2026-11-22T05:09:00Z".parse().unwrap();
             assert_eq!(answer.date, Some(date));
@@ -105,7 +108,7 @@ mod tests {
     fn debug_shows_neither_headers_nor_body() {
         let mut headers = HeaderMap::new();
         headers.insert("x-subject-token", "gAAAA".parse().unwrap());
-        let answer = Answer::new(201, headers, b"gAAAA".to_vec());
+        let answer = Answer::new(201, headers, b"gAAAA".to_vec(), None);
         assert!(!format!("{answer:?}").contains("gAAAA"));
         assert_eq!(answer.header("X-Subject-Token"), Some("gAAAA"));
     }

@@ -115,8 +115,8 @@ pub enum Error {
     /// An answer that is not what the API promises; the text says in what.
     #[error("{0}")]
     Unexpected(&'static str),
-    /// The body, decompressed, is longer than 16 MiB.
-    #[error("the answer is longer than 16 MiB")]
+    /// The body, decompressed, is longer than any that the service should send.
+    #[error("the answer is longer than any that is read")]
     BodyTooLarge,
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use reqwest::{Certificate, ClientBuilder, Proxy};
 use url::Url;
 
-use super::credential::Credentials;
+use super::{credential::Credentials, http::Room};
 
 /// What applies to every cloud, and what the sessions with them share. Nothing of it applies to the Kubernetes API.
 #[derive(Clone, Default)]
@@ -13,6 +13,7 @@ pub struct Network {
     authorities: Vec<Certificate>,
     proxies: Vec<ProxyRule>,
     credentials: Arc<Credentials>,
+    room: Arc<Room>,
 }
 
 /// Hosts, and the proxy that leads to them. It does not print: the address may hold a password.
@@ -64,6 +65,10 @@ impl Network {
 
     pub(super) fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    pub(super) fn room(&self) -> Arc<Room> {
+        self.room.clone()
     }
 
     pub(super) fn authorities(&self) -> &[Certificate] {

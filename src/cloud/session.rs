@@ -126,7 +126,8 @@ impl Session {
     pub async fn greet(&self, deadline: Duration) -> Result<(), Failure> {
         let request = self.http.client().get(self.config.auth_url.clone()).build();
         let request = request.map_err(|error| Error::of_transport(&error).at(Service::Identity))?;
-        let answer = timeout_at(end(deadline), self.http.send(request)).await.unwrap_or(Err(Error::Timeout));
+        let answer =
+            timeout_at(end(deadline), self.http.send(Service::Identity, request)).await.unwrap_or(Err(Error::Timeout));
         answer.map(drop).map_err(|error| error.at(Service::Identity))
     }
 
@@ -332,7 +333,7 @@ impl Session {
         let request = request.map_err(|error| Error::of_transport(&error).at(service))?;
 
         let started = Instant::now();
-        let answer = timeout_at(deadline, self.http.send(request)).await;
+        let answer = timeout_at(deadline, self.http.send(service, request)).await;
         let answer = answer.unwrap_or(Err(Error::Timeout));
         if let Ok(Answer { date: Some(date), .. }) = &answer {
             self.set_clock(service, date.duration_since(Timestamp::now()));

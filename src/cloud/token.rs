@@ -252,7 +252,7 @@ mod tests {
         if let Some(token) = token {
             headers.insert("x-subject-token", token.parse().unwrap());
         }
-        Answer::new(201, headers, body.as_bytes().to_vec())
+        Answer::new(201, headers, body.as_bytes().to_vec(), None)
     }
 
     #[test]

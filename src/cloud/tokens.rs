@@ -208,7 +208,7 @@ impl Tokens {
             .body(body)
             .build()
             .map_err(|error| Error::of_transport(&error))?;
-        let answer = self.http.send(request).await?;
+        let answer = self.http.send(Service::Identity, request).await?;
         match answer.status {
             // 404 is Keystone's word for an unknown application credential; a wrong auth_url looks the same.
             401 | 403 | 404 => Err(Error::LoginRefused),

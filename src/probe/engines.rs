@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{join, openstack_time, read, version};
+use super::{
+    join, openstack_time, read,
+    rows::{List, Rows},
+    version,
+};
 use crate::{
     cloud::{Answer, Error, Failure, Service, Session},
     observation::{
@@ -37,7 +41,21 @@ fn of_status(answer: Answer) -> Result<EngineAnswer, Error> {
 
 #[derive(Deserialize)]
 struct Services {
-    services: Vec<Row>,
+    services: List<Engines>,
+}
+
+/// One more than are counted, so that they are seen to be too many.
+#[derive(Default)]
+struct Engines(Vec<EngineRow>);
+
+impl Rows for Engines {
+    type Row = Row;
+
+    fn add(&mut self, one: Row) {
+        if self.0.len() <= MOST_ROWS {
+            self.0.push(row(one));
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -79,10 +97,10 @@ pub fn parse(status: u16, body: &[u8], cloud_now: Timestamp) -> Option<Result<En
 }
 
 fn listed(list: Services, cloud_now: Timestamp) -> Result<EngineAnswer, Error> {
-    if list.services.len() > MOST_ROWS {
+    let List(Engines(rows)) = list.services;
+    if rows.len() > MOST_ROWS {
         return Err(Error::Unexpected("it lists more than 10,000 engines, which \"heat-manage service clean\" mends"));
     }
-    let rows = list.services.into_iter().map(row).collect();
     Ok(EngineAnswer::Listed(Arc::new(EngineList { rows, cloud_now })))
 }
 

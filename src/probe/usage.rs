@@ -5,10 +5,14 @@
 mod window;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use url::Url;
 
-use super::{join, openstack_time, project, read, version};
+use super::{
+    join, openstack_time, project, read,
+    rows::{List, Rows},
+    version,
+};
 use crate::{
     cloud::{Answer, Error, Failure, Service, Session},
     observation::{Periods, Usage},
@@ -108,7 +112,7 @@ struct Link {
 #[derive(Debug, Default, Deserialize)]
 struct TenantUsage {
     #[serde(default)]
-    server_usages: Option<Vec<Row>>,
+    server_usages: Option<List<Servers>>,
     start: Option<String>,
     stop: Option<String>,
     total_hours: Option<f64>,
@@ -120,7 +124,22 @@ struct TenantUsage {
 #[derive(Debug, Deserialize)]
 struct Row {
     #[serde(default)]
-    ended_at: Option<String>,
+    ended_at: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Default)]
+struct Servers {
+    all: u64,
+    active: u64,
+}
+
+impl Rows for Servers {
+    type Row = Row;
+
+    fn add(&mut self, row: Row) {
+        self.all += 1;
+        self.active += u64::from(row.ended_at.is_none());
+    }
 }
 
 /// Reads one answer.
@@ -172,7 +191,7 @@ impl Sum {
         let usage = page.tenant_usage;
         let totals =
             [usage.total_hours, usage.total_vcpus_usage, usage.total_memory_mb_usage, usage.total_local_gb_usage];
-        let Some(rows) = usage.server_usages else {
+        let Some(List(servers)) = usage.server_usages else {
             let empty = totals.iter().all(Option::is_none);
             return if empty { Ok(()) } else { Err(Error::Unexpected("Nova's usage has totals but no servers")) };
         };
@@ -191,9 +210,8 @@ impl Sum {
         }
         let sum = &mut self.0;
         (sum.start, sum.end) = (start, stop);
-        let active = rows.iter().filter(|row| row.ended_at.is_none()).count();
-        sum.servers = sum.servers.saturating_add(u64::try_from(rows.len()).unwrap_or(u64::MAX));
-        sum.active_servers = sum.active_servers.saturating_add(u64::try_from(active).unwrap_or(u64::MAX));
+        sum.servers = sum.servers.saturating_add(servers.all);
+        sum.active_servers = sum.active_servers.saturating_add(servers.active);
         sum.server_hours += hours;
         sum.vcpu_hours += vcpu;
         sum.memory_mb_hours += memory;
