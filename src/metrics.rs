@@ -64,6 +64,17 @@ struct Outcome {
     outcome: &'static str,
 }
 
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It was created.
+    Ok,
+    /// Not yet: the next pass tries it again.
+    Retried,
+    /// It was given up.
+    Error,
+}
+
 impl Default for Metrics {
     fn default() -> Metrics {
         Metrics::new()
@@ -103,7 +114,11 @@ impl Metrics {
         let writes = Family::default();
         own.register("status_writes", "Writes of a status to the API server, by outcome", writes.clone());
         let events = Family::default();
-        own.register("events", "Events told, by reason and outcome", events.clone());
+        own.register(
+            "events",
+            "Events, by reason and outcome: created, to be tried again, or given up",
+            events.clone(),
+        );
         let leader = Gauge::default();
         own.register("leader", "Whether this process leads and looks at clouds, 1 or 0", leader.clone());
         let synced = Gauge::default();
@@ -144,9 +159,14 @@ impl Metrics {
         self.writes.get_or_create(&Outcome { outcome: outcome(ok) }).inc();
     }
 
-    /// Counts an event that was told, or could not be.
-    pub fn event(&self, reason: EventReason, ok: bool) {
-        self.events.get_or_create(&Event { reason: reason.to_string(), outcome: outcome(ok) }).inc();
+    /// Counts an event, or a try to create it.
+    pub fn event(&self, reason: EventReason, told: Told) {
+        let outcome = match told {
+            Told::Ok => "ok",
+            Told::Retried => "retried",
+            Told::Error => "error",
+        };
+        self.events.get_or_create(&Event { reason: reason.to_string(), outcome }).inc();
     }
 
     /// Notes whether this process leads.
