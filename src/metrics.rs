@@ -19,8 +19,9 @@ use prometheus_client::registry::Registry;
 use crate::event::EventReason;
 use crate::roster::Roster;
 
-/// In seconds. Heat says "all engines are down" after 60, hence a bound just above.
-const BUCKETS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 65.0];
+/// In seconds. Heat says "all engines are down" after 60, and `spec.timeout` is 90 by default and at most 600: hence a
+/// bound just above each of the first two, and one between.
+const BUCKETS: [f64; 13] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 65.0, 95.0, 300.0];
 
 /// The process' metrics.
 #[derive(Debug)]
@@ -214,6 +215,18 @@ mod tests {
             "# EOF",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_call_of_which_heat_or_a_deadline_makes_an_end_is_in_a_bucket() {
+        for (seconds, bucket) in [(60.2, "65.0"), (75.0, "95.0"), (90.0, "95.0"), (120.0, "300.0"), (600.0, "+Inf")] {
+            let metrics = Metrics::new();
+            metrics.cloud_request("orchestration", "timeout", Duration::from_secs_f64(seconds));
+            let text = metrics.encode();
+            let name = "cloudtenant_cloud_request_duration_seconds_bucket{le=\"";
+            let first = text.lines().filter_map(|line| line.strip_prefix(name)).find(|line| line.ends_with(" 1"));
+            assert_eq!(first.and_then(|line| line.split('"').next()), Some(bucket), "{seconds}");
         }
     }
 }
