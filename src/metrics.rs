@@ -145,9 +145,12 @@ impl Metrics {
         self.logins.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// Notes how far a service's clock is ahead of ours, in seconds; negative where it is behind.
+    /// Notes how far a service's clock is ahead of ours, in seconds; negative where it is behind. Who does not lead
+    /// has none: an answer may still come when the lead has ended.
     pub fn clock_ahead(&self, service: &'static str, seconds: f64) {
-        self.clock.get_or_create(&Service { service }).set(seconds);
+        if self.leader.get() == 1 {
+            self.clock.get_or_create(&Service { service }).set(seconds);
+        }
     }
 
     /// Counts a pass over a tenant.
@@ -173,6 +176,10 @@ impl Metrics {
     /// Notes whether this process leads.
     pub fn leads(&self, leads: bool) {
         self.leader.set(leads.into());
+        if !leads {
+            // Nobody asks any more, so what was last seen would stand for ever.
+            self.clock.clear();
+        }
     }
 
     /// Notes whether this process leads and knows all its tenants.
@@ -216,6 +223,23 @@ mod tests {
         ] {
             assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_clock_is_known_to_who_leads() {
+        let metrics = Metrics::new();
+        let known = || metrics.encode().contains("cloudtenant_cloud_clock_ahead_seconds{service=\"compute\"} 2.5\n");
+        let answered = || metrics.clock_ahead("compute", 2.5);
+        metrics.leads(true);
+        assert!(!known(), "nobody has answered");
+        answered();
+        assert!(known());
+        metrics.leads(false);
+        assert!(!known(), "it leads no more");
+        answered();
+        assert!(!known(), "an answer that came late");
+        metrics.leads(true);
+        assert!(!known(), "it leads again, and nobody has answered");
     }
 
     #[test]

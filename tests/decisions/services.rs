@@ -213,6 +213,7 @@ async fn clocks_that_differ() {
         let config = config(&cloud.clouds_yaml("c"));
         drop(session(&config));
         let metrics = Arc::new(Metrics::new());
+        metrics.leads(true);
         let session = Session::new(config, &Network::default(), metrics.clone()).unwrap();
         let now = Timestamp::now();
         assert_eq!(session.cloud_time(now), now, "before the first answer");
