@@ -114,7 +114,11 @@ impl Metrics {
         own.register("reconciles", "Passes over a CloudTenant, by outcome", passes.clone());
         let writes = Family::default();
         own.register("status_writes", "Writes of a status to the API server, by outcome", writes.clone());
-        let events = Family::default();
+        let events = Family::<Event, Counter>::default();
+        // From 0, so that the first one is an increase.
+        for reason in EventReason::ALL {
+            drop(events.get_or_create(&Event { reason: reason.to_string(), outcome: "error" }));
+        }
         own.register(
             "events",
             "Events, by reason and outcome: created, to be tried again, or given up",
@@ -219,6 +223,7 @@ mod tests {
             r#"cloudtenant_cloud_requests_total{service="compute",outcome="ok"} 1"#,
             r#"cloudtenant_cloud_request_duration_seconds_bucket{le="0.025",service="compute"} 1"#,
             r#"cloudtenant_cloud_logins_total{outcome="login_refused"} 1"#,
+            r#"cloudtenant_events_total{reason="EngineDown",outcome="error"} 0"#,
             "# EOF",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
