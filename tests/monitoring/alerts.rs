@@ -122,6 +122,12 @@ fn the_tests_refuse_rules_that_do_something_else() {
         ("a verdict that is back for good is unsteady", "[45m]) >= 3", "[45m]) >= 2"),
         ("only what changes every minute is unsteady", "[45m]) >= 3", "[45m]) >= 30"),
         ("what is well at times is unsteady", "{status=\"True\"}[45m]", "{status=\"None\"}[45m]"),
+        ("one that was just made lacks its status", "cloudtenant_info offset 10m", "cloudtenant_info"),
+        (
+            "one that was made anew lacks its status",
+            "last_over_time(cloudtenant_status_condition[10m])",
+            "cloudtenant_status_condition",
+        ),
         ("any instance looks at the clouds", "cloudtenant_synced == 1", "cloudtenant_synced"),
         ("who leads has its list", "cloudtenant_synced", "cloudtenant_leader"),
         ("who has never been is not missed", "absent(cloudtenant_synced)", "vector(0) > 1"),
