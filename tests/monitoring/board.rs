@@ -105,6 +105,12 @@ fn every_panel_is_explained_and_has_its_own_place() {
             assert!(panel["description"].as_str().is_some_and(|text| text.ends_with('.')), "{title}: what is it?");
             let unit = &panel["fieldConfig"]["defaults"]["unit"];
             assert!(unit.is_string() || panel["type"] == "table", "{title} has no unit");
+            for target in panel["targets"].as_array().unwrap() {
+                // docs/monitoring.md asks for a scrape each minute. Without this Grafana takes the data source's, which
+                // is 15 s unless somebody set it, and a rate over a minute has no two of them.
+                let is_rate = target["expr"].as_str().unwrap().contains("$__rate_interval");
+                assert_eq!(target["interval"] == "1m", is_rate, "{title}: the smallest step");
+            }
             let sources = panel["targets"].as_array().unwrap().iter().map(|target| &target["datasource"]["uid"]);
             for source in sources.chain([&panel["datasource"]["uid"]]) {
                 assert_eq!(source, "${datasource}", "{title}");
