@@ -5,9 +5,10 @@ use std::{collections::BTreeSet, fs, process::Command};
 use serde_json::Value;
 use testkit::tools;
 
-use crate::prometheus::file;
+use crate::prometheus::{file, promtool};
 
 const BOARD: &str = "charts/cloudtenant-operator/files/dashboard.json";
+const TESTS: &str = "tests/monitoring/board_test.yaml";
 
 pub fn dashboard() -> Value {
     serde_json::from_str(&fs::read_to_string(file(BOARD)).unwrap()).unwrap()
@@ -85,6 +86,49 @@ fn grafana_refuses_what_it_does_not_know() {
         spoil(&mut board);
         let said = refusal(&board).unwrap_or_else(|| panic!("taken, though: {expected}"));
         assert!(said.contains(expected), "{expected} in {said}");
+    }
+}
+
+/// promtool's word on what the queries of this dashboard say, where Prometheus is installed.
+fn judged(board: &Value) -> Option<(bool, String)> {
+    let programs = tools::prometheus().unwrap()?;
+    let queries = queries(board);
+    let mut tests: Value = serde_saphyr::from_str(&fs::read_to_string(file(TESTS)).unwrap()).unwrap();
+    for scene in tests["tests"].as_array_mut().unwrap() {
+        for look in scene["promql_expr_test"].as_array_mut().unwrap() {
+            let is_it = |query: &&Query| look["expr"] == format!("{} {}", query.panel, query.letter);
+            let query = queries.iter().find(is_it).unwrap_or_else(|| panic!("no query is called {}", look["expr"]));
+            look["expr"] = query.expr.as_str().into();
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("board.json");
+    // JSON is YAML.
+    fs::write(&path, tests.to_string()).unwrap();
+    Some(promtool(&programs, &["test", "rules", &path.display().to_string()], ""))
+}
+
+#[test]
+fn the_queries_say_what_their_tests_say() {
+    let Some((passed, said)) = judged(&dashboard()) else { return };
+    assert!(passed, "{said}");
+}
+
+#[test]
+fn the_tests_refuse_queries_that_say_something_else() {
+    for (meaning, that, this) in [
+        ("engines of suspended ones, too", "unless on (namespace, name) cloudtenant_suspended == 1 unless", "unless"),
+        (
+            "engines of those that cannot see, too",
+            "status=\\\"Unknown\\\", reason!=\\\"No",
+            "status=\\\"None\\\", reason!=\\\"No",
+        ),
+        ("no engines where there are none", ", reason!=\\\"NoEnginesListed\\\"", ""),
+    ] {
+        let board = dashboard().to_string();
+        assert!(board.contains(that), "{meaning}: no {that}");
+        let Some((passed, _)) = judged(&serde_json::from_str(&board.replace(that, this)).unwrap()) else { return };
+        assert!(!passed, "no test notices: {meaning}");
     }
 }
 
