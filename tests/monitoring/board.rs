@@ -117,18 +117,35 @@ fn the_queries_say_what_their_tests_say() {
 #[test]
 fn the_tests_refuse_queries_that_say_something_else() {
     for (meaning, that, this) in [
-        ("engines of suspended ones, too", "unless on (namespace, name) cloudtenant_suspended == 1 unless", "unless"),
+        (
+            "engines of suspended ones, too",
+            "unless on (cluster, namespace, name) cloudtenant_suspended == 1 unless",
+            "unless",
+        ),
         (
             "engines of those that cannot see, too",
             "status=\\\"Unknown\\\", reason!=\\\"No",
             "status=\\\"None\\\", reason!=\\\"No",
         ),
+        ("two clusters are one", "(cluster, ", "("),
         ("no engines where there are none", ", reason!=\\\"NoEnginesListed\\\"", ""),
     ] {
         let board = dashboard().to_string();
         assert!(board.contains(that), "{meaning}: no {that}");
         let Some((passed, _)) = judged(&serde_json::from_str(&board.replace(that, this)).unwrap()) else { return };
         assert!(!passed, "no test notices: {meaning}");
+    }
+}
+
+/// As the alerts have it: what has the same name in two clusters is two.
+#[test]
+fn who_is_told_apart_by_name_is_told_apart_by_cluster() {
+    for query in queries(&dashboard()).iter().filter(|query| !query.panel.starts_with('$')) {
+        for labels in ["by (", "on ("].iter().flat_map(|begin| query.expr.split(begin).skip(1)) {
+            let labels: Vec<_> = labels.split(')').next().unwrap().split(", ").collect();
+            let is_of_one = ["namespace", "name", "cloud", "instance"].iter().any(|label| labels.contains(label));
+            assert!(!is_of_one || labels.contains(&"cluster"), "{}: {labels:?} in {}", query.panel, query.expr);
+        }
     }
 }
 
