@@ -53,7 +53,7 @@ impl Mandate {
         self.set(None);
     }
 
-    fn since(renewed: Instant) -> Self {
+    pub(crate) fn since(renewed: Instant) -> Self {
         Self(Some(Arc::new(Mutex::new(Some(renewed)))))
     }
 

@@ -19,8 +19,9 @@ use prometheus_client::registry::Registry;
 use crate::event::EventReason;
 use crate::roster::Roster;
 
-/// In seconds. Heat says "all engines are down" after 60, hence a bound just above.
-const BUCKETS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 65.0];
+/// In seconds. Heat says "all engines are down" after 60, and `spec.timeout` is 90 by default and at most 600: hence a
+/// bound just above each of the first two, and one between.
+const BUCKETS: [f64; 13] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 65.0, 95.0, 300.0];
 
 /// The process' metrics.
 #[derive(Debug)]
@@ -64,6 +65,17 @@ struct Outcome {
     outcome: &'static str,
 }
 
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// It was created.
+    Ok,
+    /// Not yet: the next pass tries it again.
+    Retried,
+    /// It was given up.
+    Error,
+}
+
 impl Default for Metrics {
     fn default() -> Metrics {
         Metrics::new()
@@ -102,8 +114,16 @@ impl Metrics {
         own.register("reconciles", "Passes over a CloudTenant, by outcome", passes.clone());
         let writes = Family::default();
         own.register("status_writes", "Writes of a status to the API server, by outcome", writes.clone());
-        let events = Family::default();
-        own.register("events", "Events told, by reason and outcome", events.clone());
+        let events = Family::<Event, Counter>::default();
+        // From 0, so that the first one is an increase.
+        for reason in EventReason::ALL {
+            drop(events.get_or_create(&Event { reason: reason.to_string(), outcome: "error" }));
+        }
+        own.register(
+            "events",
+            "Events, by reason and outcome: created, to be tried again, or given up",
+            events.clone(),
+        );
         let leader = Gauge::default();
         own.register("leader", "Whether this process leads and looks at clouds, 1 or 0", leader.clone());
         let synced = Gauge::default();
@@ -129,9 +149,12 @@ impl Metrics {
         self.logins.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// Notes how far a service's clock is ahead of ours, in seconds; negative where it is behind.
+    /// Notes how far a service's clock is ahead of ours, in seconds; negative where it is behind. Who does not lead
+    /// has none: an answer may still come when the lead has ended.
     pub fn clock_ahead(&self, service: &'static str, seconds: f64) {
-        self.clock.get_or_create(&Service { service }).set(seconds);
+        if self.leader.get() == 1 {
+            self.clock.get_or_create(&Service { service }).set(seconds);
+        }
     }
 
     /// Counts a pass over a tenant.
@@ -144,14 +167,23 @@ impl Metrics {
         self.writes.get_or_create(&Outcome { outcome: outcome(ok) }).inc();
     }
 
-    /// Counts an event that was told, or could not be.
-    pub fn event(&self, reason: EventReason, ok: bool) {
-        self.events.get_or_create(&Event { reason: reason.to_string(), outcome: outcome(ok) }).inc();
+    /// Counts an event, or a try to create it.
+    pub fn event(&self, reason: EventReason, told: Told) {
+        let outcome = match told {
+            Told::Ok => "ok",
+            Told::Retried => "retried",
+            Told::Error => "error",
+        };
+        self.events.get_or_create(&Event { reason: reason.to_string(), outcome }).inc();
     }
 
     /// Notes whether this process leads.
     pub fn leads(&self, leads: bool) {
         self.leader.set(leads.into());
+        if !leads {
+            // Nobody asks any more, so what was last seen would stand for ever.
+            self.clock.clear();
+        }
     }
 
     /// Notes whether this process leads and knows all its tenants.
@@ -191,9 +223,39 @@ mod tests {
             r#"cloudtenant_cloud_requests_total{service="compute",outcome="ok"} 1"#,
             r#"cloudtenant_cloud_request_duration_seconds_bucket{le="0.025",service="compute"} 1"#,
             r#"cloudtenant_cloud_logins_total{outcome="login_refused"} 1"#,
+            r#"cloudtenant_events_total{reason="EngineDown",outcome="error"} 0"#,
             "# EOF",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_clock_is_known_to_who_leads() {
+        let metrics = Metrics::new();
+        let known = || metrics.encode().contains("cloudtenant_cloud_clock_ahead_seconds{service=\"compute\"} 2.5\n");
+        let answered = || metrics.clock_ahead("compute", 2.5);
+        metrics.leads(true);
+        assert!(!known(), "nobody has answered");
+        answered();
+        assert!(known());
+        metrics.leads(false);
+        assert!(!known(), "it leads no more");
+        answered();
+        assert!(!known(), "an answer that came late");
+        metrics.leads(true);
+        assert!(!known(), "it leads again, and nobody has answered");
+    }
+
+    #[test]
+    fn a_call_of_which_heat_or_a_deadline_makes_an_end_is_in_a_bucket() {
+        for (seconds, bucket) in [(60.2, "65.0"), (75.0, "95.0"), (90.0, "95.0"), (120.0, "300.0"), (600.0, "+Inf")] {
+            let metrics = Metrics::new();
+            metrics.cloud_request("orchestration", "timeout", Duration::from_secs_f64(seconds));
+            let text = metrics.encode();
+            let name = "cloudtenant_cloud_request_duration_seconds_bucket{le=\"";
+            let first = text.lines().filter_map(|line| line.strip_prefix(name)).find(|line| line.ends_with(" 1"));
+            assert_eq!(first.and_then(|line| line.split('"').next()), Some(bucket), "{seconds}");
         }
     }
 }

@@ -171,14 +171,10 @@ async fn pass(
         memory.doubt_tokens();
     }
     if status::differs(&old, &new) || status::is_heartbeat_due(target, &old, &new) {
-        for notice in event::transitions(target, &old, &new) {
-            let told = context.writer.tell(id, tenant, &notice).await;
-            // Told late rather than not at all; but a status that nobody may see is worse than an event that is lost.
-            if memory.failed_writes < EVENT_RETRIES {
-                told?;
-            }
-        }
-        let version = context.writer.write(&id.name, version, &new).await?;
+        let notices = event::transitions(target, &old, &new);
+        // Told late rather than not at all; but a status that nobody may see is worse than an event that is lost.
+        let waits = memory.failed_writes < EVENT_RETRIES;
+        let version = context.writer.tell_and_write((id, tenant), &notices, waits, version, &new).await?;
         memory.remember(version.as_deref(), new.clone());
     }
     memory.wrote(&pass.engines);

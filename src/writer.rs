@@ -18,7 +18,7 @@ use crate::{
     event::Notice,
     identity::{TenantId, TenantName},
     leader::Mandate,
-    metrics::Metrics,
+    metrics::{Metrics, Told},
 };
 
 /// How long the API server may take.
@@ -121,12 +121,48 @@ impl Writer {
         }
     }
 
-    /// Creates the notice's event. The same transition always has the same name, so "it exists" is success. An
-    /// event that is refused for good is logged and counted; the status is written all the same.
+    /// Creates the notices' events, and then writes the status; returns its resource version, or `None` if the tenant
+    /// is gone. An event that is refused for good does not hinder the status. One that may still be created does if
+    /// the status `waits` for it: with the status the transition is over, and nobody would tell it again.
     ///
     /// # Errors
-    /// It may be created yet: the status has to wait, or the transition would be over before it was told.
-    pub async fn tell(&self, id: &TenantId, tenant: &CloudTenant, notice: &Notice) -> Result<(), WriteError> {
+    /// The status was not written: the next pass begins with the same notices.
+    pub async fn tell_and_write(
+        &self,
+        (id, tenant): (&TenantId, &CloudTenant),
+        notices: &[Notice],
+        waits: bool,
+        version: Option<String>,
+        status: &CloudTenantStatus,
+    ) -> Result<Option<String>, WriteError> {
+        let mut untold = Vec::new();
+        let written = async {
+            for notice in notices {
+                if let Err(error) = self.tell(id, tenant, notice).await {
+                    untold.push(notice.reason);
+                    if waits && !error.is_status(&REFUSED) {
+                        return Err(error);
+                    }
+                }
+            }
+            self.write(&id.name, version, status).await
+        }
+        .await;
+        let told = match &written {
+            Ok(_) => Told::Error,
+            // The next leader tells them.
+            Err(WriteError::NotLeading) => return written,
+            Err(_) => Told::Retried,
+        };
+        for reason in untold {
+            self.metrics.event(reason, told);
+        }
+        written
+    }
+
+    /// Creates the notice's event. The same transition always has the same name, so "it exists" is success, and is
+    /// counted already.
+    async fn tell(&self, id: &TenantId, tenant: &CloudTenant, notice: &Notice) -> Result<(), WriteError> {
         let name = notice.name(&id.name.name, &id.uid);
         let reason = notice.reason.to_string();
         let event = Event {
@@ -146,24 +182,19 @@ impl Writer {
             ..Event::default()
         };
         let events: Api<Event> = Api::namespaced(self.client.clone(), &id.name.namespace);
-        let created = self.within(events.create(&PostParams::default(), &event)).await;
-        // The next leader tells it.
-        if matches!(created, Err(WriteError::NotLeading)) {
-            return Err(WriteError::NotLeading);
-        }
-        let told = created.is_ok() || created.as_ref().is_err_and(|error| error.is_status(&[409]));
-        self.metrics.event(notice.reason, told);
-        match created {
-            Ok(_) => tracing::info!(reason, note = notice.note, "event"),
-            Err(_) if told => {}
+        match self.within(events.create(&PostParams::default(), &event)).await {
+            Ok(_) => {
+                tracing::info!(reason, note = notice.note, "event");
+                self.metrics.event(notice.reason, Told::Ok);
+                Ok(())
+            }
+            Err(error) if error.is_status(&[409]) => Ok(()),
+            Err(error @ WriteError::NotLeading) => Err(error),
             Err(error) => {
                 tracing::warn!(%error, reason, note = notice.note, "an event was not created");
-                if !error.is_status(&REFUSED) {
-                    return Err(error);
-                }
+                Err(error)
             }
         }
-        Ok(())
     }
 
     async fn within<T>(&self, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
@@ -177,52 +208,101 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use axum::{Router, extract::Path, http::StatusCode, routing::post};
+    use axum::{
+        Router,
+        extract::Path,
+        http::StatusCode,
+        routing::{patch, post},
+    };
+    use serde_json::Value;
 
     use super::*;
-    use crate::event::EventReason;
+    use crate::{event::EventReason, leader::RENEW_DEADLINE};
 
-    /// An API server that answers an event with the code that its namespace says.
-    async fn writer() -> Writer {
+    /// An API server that answers an event with the code that its namespace says, and a status with its name's.
+    async fn writer(mandate: Mandate) -> Writer {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let answer = async |Path(code): Path<u16>| {
-            let body = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code });
-            let body = if code < 300 { "{}".to_owned() } else { body.to_string() };
-            (StatusCode::from_u16(code).unwrap(), body)
+        let answer = |code: u16, done: Value| {
+            let refusal = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code });
+            (StatusCode::from_u16(code).unwrap(), if code < 300 { done } else { refusal }.to_string())
         };
-        let server = Router::new().route("/apis/events.k8s.io/v1/namespaces/{code}/events", post(answer));
+        let event = async move |Path(code): Path<u16>| answer(code, json!({}));
+        let status = async move |Path((_, code)): Path<(u16, u16)>| {
+            answer(code, json!({ "metadata": { "name": "shop", "resourceVersion": "2" } }))
+        };
+        let server = Router::new()
+            .route("/apis/events.k8s.io/v1/namespaces/{code}/events", post(event))
+            .route("/apis/cloudtenant.dev/v1alpha1/namespaces/{of}/cloudtenants/{code}/status", patch(status));
         tokio::spawn(axum::serve(listener, server).into_future());
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut config = kube::Config::new(url.parse().unwrap());
         config.default_retry = false;
-        Writer::new(Client::try_from(config).unwrap(), "me", Arc::new(Metrics::new()), Mandate::unlimited())
+        Writer::new(Client::try_from(config).unwrap(), "me", Arc::new(Metrics::new()), mandate)
     }
 
-    #[tokio::test]
-    async fn an_event_that_may_still_be_created_holds_back_the_status() {
-        let writer = writer().await;
+    /// One notice and one status, and what the API server answers to them.
+    async fn turn(writer: &Writer, event: u16, status: u16, waits: bool) -> Result<Option<String>, WriteError> {
         let tenant = json!({
             "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": "shop" },
             "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
         });
         let tenant: CloudTenant = serde_json::from_value(tenant).unwrap();
-        for (code, goes_on) in [
-            (201, true),
-            (409, true),
-            (400, true),
-            (403, true),
-            (404, true),
-            (422, true),
-            (429, false),
-            (500, false),
-            (503, false),
+        let name = TenantName { namespace: event.to_string(), name: status.to_string() };
+        let id = TenantId { uid: "u".to_owned(), generation: 1, name };
+        let [about, note, left] = ["engine-1", "It stopped.", ""].map(str::to_owned);
+        let notices = [Notice { reason: EventReason::EngineDown, about, note, left }];
+        writer.tell_and_write((&id, &tenant), &notices, waits, None, &CloudTenantStatus::default()).await
+    }
+
+    /// The outcomes that have been counted, each once.
+    fn counted(writer: &Writer) -> Vec<&'static str> {
+        let text = writer.metrics.encode();
+        let has = |outcome: &&str| {
+            let line = format!(r#"cloudtenant_events_total{{reason="EngineDown",outcome="{outcome}"}} 1"#);
+            text.lines().any(|have| have == line)
+        };
+        ["ok", "retried", "error"].into_iter().filter(has).collect()
+    }
+
+    /// The event's code, the status' code, whether the status waits | whether it was written, the event's outcomes.
+    #[tokio::test]
+    async fn an_event_that_may_still_be_created_holds_back_the_status_and_is_not_lost() {
+        for (event, status, waits, written, outcomes) in [
+            (201, 200, true, true, vec!["ok"]),
+            // Counted when it was created.
+            (409, 200, true, true, vec![]),
+            (400, 200, true, true, vec!["error"]),
+            (403, 200, true, true, vec!["error"]),
+            (404, 200, true, true, vec!["error"]),
+            (422, 200, true, true, vec!["error"]),
+            (429, 200, true, false, vec!["retried"]),
+            (500, 200, true, false, vec!["retried"]),
+            (503, 200, true, false, vec!["retried"]),
+            // The tries are exhausted.
+            (503, 200, false, true, vec!["error"]),
+            // The next pass tells it again.
+            (503, 503, false, false, vec!["retried"]),
+            (403, 503, true, false, vec!["retried"]),
+            (403, 409, true, false, vec!["retried"]),
+            (201, 503, true, false, vec!["ok"]),
         ] {
-            let name = TenantName { namespace: code.to_string(), name: "shop".to_owned() };
-            let id = TenantId { uid: "u".to_owned(), generation: 1, name };
-            let [about, note, left] = ["engine-1", "It stopped.", ""].map(str::to_owned);
-            let notice = Notice { reason: EventReason::EngineDown, about, note, left };
-            assert_eq!(writer.tell(&id, &tenant, &notice).await.is_ok(), goes_on, "{code}");
+            let writer = writer(Mandate::unlimited()).await;
+            let done = turn(&writer, event, status, waits).await;
+            let row = format!("{event} {status} {waits}");
+            assert_eq!(done.is_ok(), written, "{row}");
+            assert_eq!(counted(&writer), outcomes, "{row}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_leads_no_more_counts_nothing() {
+        let long_ago = std::time::Instant::now().checked_sub(RENEW_DEADLINE).unwrap();
+        let writer = writer(Mandate::since(long_ago)).await;
+        for waits in [true, false] {
+            let done = turn(&writer, 201, 200, waits).await;
+            assert!(matches!(done, Err(WriteError::NotLeading)), "{done:?}");
+            assert_eq!(counted(&writer), Vec::<&str>::new());
         }
     }
 }

@@ -181,16 +181,31 @@ impl Session {
         headers: &[(&'static str, &str)],
         deadline: Duration,
     ) -> Result<Answer, Failure> {
+        self.get_expecting(&[], service, url, headers, deadline).await
+    }
+
+    /// [`Session::get`] where these statuses, too, are what a healthy service answers: metrics count them as `ok`.
+    ///
+    /// # Errors
+    /// As [`Session::get`].
+    pub async fn get_expecting(
+        &self,
+        expected: &[u16],
+        service: Service,
+        url: Url,
+        headers: &[(&'static str, &str)],
+        deadline: Duration,
+    ) -> Result<Answer, Failure> {
         let deadline = end(deadline);
         let Current { token, fresh } = self.tokens.current(deadline).await?;
-        let answer = self.ask(service, &url, headers, &token, deadline).await?;
+        let answer = self.ask(expected, service, &url, headers, &token, deadline).await?;
         if answer.status != 401 {
             self.rejections().remove(&service);
             return Ok(answer);
         }
         if !fresh && !self.rejects(service) {
             let token = self.tokens.renewed(Some(&token), deadline).await?;
-            let answer = self.ask(service, &url, headers, &token, deadline).await?;
+            let answer = self.ask(expected, service, &url, headers, &token, deadline).await?;
             if answer.status != 401 {
                 return Ok(answer);
             }
@@ -248,7 +263,7 @@ impl Session {
         let mut url = self.endpoint(Service::Identity, deadline).await?.url;
         let path = format!("{}/projects/{id}", url.path().trim_end_matches('/'));
         url.set_path(&path);
-        let answer = self.get(Service::Identity, url, &[], deadline).await?;
+        let answer = self.get_expecting(&[403], Service::Identity, url, &[], deadline).await?;
         match answer.status {
             403 => Ok(None),
             // Any other 404 is of something that stands before Keystone, or of an address that is not Keystone's.
@@ -310,6 +325,7 @@ impl Session {
     /// One GET with one token.
     async fn ask(
         &self,
+        expected: &[u16],
         service: Service,
         url: &Url,
         headers: &[(&'static str, &str)],
@@ -339,6 +355,7 @@ impl Session {
             self.set_clock(service, date.duration_since(Timestamp::now()));
         }
         let outcome = match &answer {
+            Ok(answer) if expected.contains(&answer.status) => None,
             Ok(answer) => Error::of_status(answer.status, answer.retry_after),
             Err(error) => Some(error.clone()),
         };

@@ -1,5 +1,6 @@
 //! What Prometheus reads of each CloudTenant, taken from the watches' stores at the scrape: no series outlives its
-//! object, and who does not lead has none.
+//! object, and who does not lead has none. Nobody looks at one that is being deleted, so it has none either: somebody
+//! else's finalizer may hold it for long, with a status that is no longer true.
 
 use std::fmt;
 
@@ -152,7 +153,8 @@ pub(super) struct Tenants(pub(super) Roster);
 
 impl Collector for Tenants {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let tenants = self.0.all();
+        let mut tenants = self.0.all();
+        tenants.retain(|tenant| tenant.meta().deletion_timestamp.is_none());
         if tenants.is_empty() {
             return Ok(());
         }
@@ -190,5 +192,44 @@ fn unreadable(family: &Family) -> Vec<Sample<'static>> {
             unknown.map(|type_| of(type_, "Unknown")).chain([of(ty::STALLED, "True")]).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::{reflector, watcher::Event};
+    use serde_json::json;
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn who_is_being_deleted_has_no_series() {
+        let (store, mut writer) = reflector::store();
+        for (name, deleted, spec) in [
+            ("here", None, "p"),
+            ("leaving", Some("2026-11-22T05:09:46Z"), "p"),
+            ("unreadable", None, ""),
+            ("unreadable-leaving", Some("2026-11-22T05:09:46Z"), ""),
+        ] {
+            let mut tenant = json!({
+                "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant",
+                "metadata": { "namespace": "shop", "name": name, "deletionTimestamp": deleted },
+            });
+            if !spec.is_empty() {
+                tenant["spec"] = json!({ "projectID": spec, "cloudCredentialsRef": { "secretName": "s" } });
+            }
+            let tenant: Watched = serde_json::from_value(tenant).unwrap();
+            assert_eq!(tenant.0.is_err(), spec.is_empty(), "{name}");
+            writer.apply_watcher_event(&Event::Apply(tenant));
+        }
+        let roster = Roster::default();
+        roster.add(store);
+        let text = Metrics::with_tenants(roster).encode();
+        let mut named: Vec<_> =
+            text.lines().filter_map(|line| line.split(",name=\"").nth(1)?.split('"').next()).collect();
+        named.sort_unstable();
+        named.dedup();
+        assert_eq!(named, ["here", "unreadable"], "{text}");
     }
 }

@@ -38,8 +38,8 @@ pub(super) async fn address(session: &Session, service: Service, deadline: Durat
     let failure = |error| Failure { service, error };
     let mut root = endpoint.url.clone();
     root.path_segments_mut().map_err(|()| failure(Error::Unexpected(NO_VERSION)))?.pop_if_empty().push("");
-    let answer = session.get(service, root, &[], deadline).await?;
     // Heat answers 300, Nova 200.
+    let answer = session.get_expecting(&[300], service, root, &[], deadline).await?;
     let body = if answer.status == 300 { answer.body } else { answer.ok().map_err(failure)?.body };
     let version = newest(&body, service).map_err(failure)?;
     let project = endpoint.token_project.as_deref().filter(|_| service == Service::Orchestration);

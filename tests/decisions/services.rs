@@ -25,9 +25,13 @@ pub fn config(yaml: &str) -> Arc<CloudConfig> {
 }
 
 pub fn session(config: &Arc<CloudConfig>) -> Session {
+    counting_session(config, &Arc::default())
+}
+
+fn counting_session(config: &Arc<CloudConfig>, metrics: &Arc<Metrics>) -> Session {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    Session::new(config.clone(), &Network::default(), Arc::new(Metrics::new())).unwrap()
+    Session::new(config.clone(), &Network::default(), metrics.clone()).unwrap()
 }
 
 /// A session, and the seconds that have passed by its clock.
@@ -205,6 +209,53 @@ async fn an_absent_service_of_an_unknown_project() {
     }
 }
 
+/// Only what a healthy cloud never answers is counted as a failure, by the status alone.
+///
+/// A line is: what there is | the probe | what came of it | the calls by service and outcome, with the login.
+#[tokio::test]
+async fn which_calls_are_counted_as_failures() {
+    let expected = lines(
+        "
+        Heat names its versions with 300  | engines | 2 rows               | identity ok 1, orchestration ok 2
+        Nova is too old for pages, once   | usage   | complete: Some(true) | compute ok 3, identity ok 2
+        Nova answers 406 to everything    | usage   | UnexpectedAnswer     | compute ok 1, compute unexpected 1, identity ok 2
+        Keystone does not tell it exists  | usage   | Forbidden            | compute forbidden 1, identity ok 2
+        Keystone knows no such project    | usage   | ProjectNotFound      | identity not_found 1, identity ok 1
+        DCS answers 300                   | caches  | UnexpectedAnswer     | cache unexpected 1, identity ok 2
+        DCS answers 200 with a login page | caches  | UnexpectedAnswer     | cache ok 1, identity ok 2
+    ",
+    );
+    let mut actual = Vec::new();
+    for cells in &expected {
+        let cloud = SimulatedCloud::start().await.unwrap();
+        if !cells[0].contains("no such project") {
+            cloud.add_tenant("p1");
+        }
+        let older =
+            Fault::status(406, r#"{"computeFault": {"code": 406, "message": "Version 2.40 is not supported."}}"#);
+        match cells[0].as_str() {
+            "Heat names its versions with 300" => cloud.set_catalogue_path("orchestration", ""),
+            "Nova is too old for pages, once" => cloud.fault(Service::Nova, older.times(1)),
+            "Nova answers 406 to everything" => cloud.fault(Service::Nova, older),
+            "Keystone does not tell it exists" => cloud.remove_admin_role(),
+            "DCS answers 300" => cloud.fault(Service::Dcs, Fault::status(300, "{}")),
+            "DCS answers 200 with a login page" => cloud.fault(Service::Dcs, Fault::Body(b"<html>".to_vec())),
+            _ => {}
+        }
+        let metrics = Arc::new(Metrics::new());
+        let session = counting_session(&config(&cloud.clouds_yaml("c")), &metrics);
+        let said = asked(&cloud, &session, &cells[1]).await;
+        let text = metrics.encode();
+        let counts = text.lines().filter_map(|line| line.strip_prefix("cloudtenant_cloud_requests_total"));
+        let mut calls: Vec<_> = counts.map(|line| line.replace(['{', '}', '"'], "")).collect();
+        calls.iter_mut().for_each(|call| *call = call.replace("service=", "").replace(",outcome=", " "));
+        calls.sort();
+        let said = said.rsplit_once(": ").unwrap().0;
+        actual.push(vec![cells[0].clone(), cells[1].clone(), said.to_owned(), calls.join(", ")]);
+    }
+    compare("calls", &expected, &actual);
+}
+
 /// How far a service's clock is from ours is a metric, and what usage is read by.
 #[tokio::test]
 async fn clocks_that_differ() {
@@ -215,6 +266,7 @@ async fn clocks_that_differ() {
         let config = config(&cloud.clouds_yaml("c"));
         drop(session(&config));
         let metrics = Arc::new(Metrics::new());
+        metrics.leads(true);
         let session = Session::new(config, &Network::default(), metrics.clone()).unwrap();
         let now = Timestamp::now();
         assert_eq!(session.cloud_time(now), now, "before the first answer");

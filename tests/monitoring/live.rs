@@ -27,7 +27,7 @@ use crate::{
 const RULES: &str = "charts/cloudtenant-operator/files/alerts.yaml";
 
 /// Panels, or one of their queries, that have nothing to show where nothing of the kind has happened.
-const MAY_BE_EMPTY: [(&str, &str); 2] = [("Writes and events that fail", "A"), ("Writes and events that fail", "B")];
+const MAY_BE_EMPTY: [(&str, &str); 1] = [("Writes and events that fail", "A")];
 
 /// What the figures at the top say of the CloudTenants below.
 const FIGURES: [(&str, f64); 6] = [

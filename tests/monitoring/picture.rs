@@ -151,7 +151,8 @@ impl Artist {
         let mut lines = Vec::new();
         for target in panel["targets"].as_array().unwrap() {
             for series in self.prometheus.range(&asked(target), RANGE).await {
-                let mut name = target["legendFormat"].as_str().unwrap_or_default().to_owned();
+                // Of a label that no series has Grafana shows nothing.
+                let mut name = target["legendFormat"].as_str().unwrap_or_default().replace("{{cluster}} ", "");
                 for (label, value) in series["metric"].as_object().unwrap() {
                     name = name.replace(&format!("{{{{{label}}}}}"), value.as_str().unwrap());
                 }
@@ -203,7 +204,7 @@ impl Artist {
         let organize = &transformations.iter().find(|one| one["id"] == "organize").unwrap()["options"];
         let mut columns: Vec<_> = organize["indexByName"].as_object().unwrap().iter().collect();
         columns.sort_by_key(|(_, index)| index.as_u64());
-        columns.retain(|(name, _)| organize["excludeByName"][name.as_str()] != true);
+        columns.retain(|(name, _)| organize["excludeByName"][name.as_str()] != true && *name != "cluster");
         let shape = |values: &BTreeMap<String, f64>, key: &str| values.get(key).copied();
         let mut rows: Vec<_> = rows.into_iter().collect();
         let sort = &panel["options"]["sortBy"][0];
