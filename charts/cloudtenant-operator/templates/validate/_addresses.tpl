@@ -1,0 +1,16 @@
+{{/* Whether this is an address, of IPv4 or IPv6: empty if not. */}}
+{{- define "cloudtenant-operator.isAddress" -}}
+{{- $byte := "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])" -}}
+{{- $v4 := printf "%s(\\.%s){3}" $byte $byte -}}
+{{- if regexMatch (printf "^%s$" $v4) . -}}
+true
+{{- else if contains "::" . -}}
+{{- /* Zeros are left out, once. */ -}}
+{{- $group := "[0-9a-fA-F]{1,4}" -}}
+{{- if and (regexMatch (printf "^((%s:){0,6}%s)?::((%s:){0,6}%s|(%s:){0,5}%s)?$" $group $group $group $group $group $v4) .) (lt (len (splitList ":" . | compact)) 8) -}}
+true
+{{- end -}}
+{{- else if regexMatch (printf "^([0-9a-fA-F]{1,4}:){6}([0-9a-fA-F]{1,4}:[0-9a-fA-F]{1,4}|%s)$" $v4) . -}}
+true
+{{- end -}}
+{{- end -}}

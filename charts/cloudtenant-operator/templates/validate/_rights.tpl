@@ -1,0 +1,10 @@
+{{/* Where the operator works, and who has its rights. */}}
+{{- define "cloudtenant-operator.validateRights" -}}
+{{- $v := .Values -}}
+{{- if and (eq $v.rbac.scope "namespaces") (not $v.rbac.namespaces) -}}
+{{- fail "rbac.scope is namespaces, but rbac.namespaces names none: list the namespaces whose CloudTenants are looked at" -}}
+{{- end -}}
+{{- if and (eq $v.rbac.scope "cluster") $v.rbac.namespaces -}}
+{{- fail "rbac.namespaces is only for rbac.scope: namespaces: set that, or leave the list empty" -}}
+{{- end -}}
+{{- end -}}
