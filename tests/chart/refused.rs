@@ -89,6 +89,17 @@ const REFUSED: &[(&str, &[&str])] = &[
     // What contradicts something else.
     ("rbac: { scope: namespaces }", &["rbac.scope is namespaces", "rbac.namespaces names none"]),
     ("rbac: { namespaces: [web] }", &["rbac.namespaces is only for rbac.scope: namespaces"]),
+    // All Pods of the namespace that name no account would have the operator's rights.
+    (
+        "serviceAccount: { create: false }",
+        &["serviceAccount.name", "\"default\"", "rbac.create", "serviceAccount.create"],
+    ),
+    ("serviceAccount: { create: false, name: default }", &["serviceAccount.name", "\"default\""]),
+    ("serviceAccount: { name: default }", &["serviceAccount.name", "\"default\""]),
+    (
+        "{ serviceAccount: { create: false }, rbac: { scope: namespaces, namespaces: [web] } }",
+        &["serviceAccount.name", "\"default\""],
+    ),
     (
         "cloudCA: { configMap: { name: a }, secret: { name: b } }",
         &["cloudCA.configMap.name and cloudCA.secret.name exclude each other"],
@@ -154,7 +165,7 @@ const REFUSED: &[(&str, &[&str])] = &[
 #[test]
 fn wrong_values_are_refused_and_named() {
     for (values, parts) in REFUSED {
-        let error = render(values).expect_err(values);
+        let Err(error) = render(values) else { panic!("{values} is taken") };
         for part in *parts {
             assert!(error.contains(part), "{values}: {part:?} is not in\n{error}");
         }
@@ -182,6 +193,8 @@ fn what_is_harmless_is_taken() {
         "listen: { address: '::ffff:192.0.2.1' }",
         "networkPolicy: { clouds: { cidrs: [0.0.0.0/0, '::/0', '2001:db8::/128'] } }",
         "fullnameOverride: x",
+        "serviceAccount: { create: false, name: existing }",
+        "{ serviceAccount: { create: false }, rbac: { create: false } }",
     ] {
         render(values).unwrap_or_else(|error| panic!("{values}: {error}"));
     }

@@ -7,4 +7,9 @@
 {{- if and (eq $v.rbac.scope "cluster") $v.rbac.namespaces -}}
 {{- fail "rbac.namespaces is only for rbac.scope: namespaces: set that, or leave the list empty" -}}
 {{- end -}}
+
+{{- $account := include "cloudtenant-operator.serviceAccountName" . -}}
+{{- if and $v.rbac.create (eq $account "default") -}}
+{{- fail (printf "serviceAccount.name: with rbac.create, the operator's rights would go to the account %q, which all Pods of the namespace have that name none: name another one, or let the chart make one (serviceAccount.create)" $account) -}}
+{{- end -}}
 {{- end -}}
