@@ -14,3 +14,11 @@ true
 true
 {{- end -}}
 {{- end -}}
+
+{{/* Whether an address is the Pod's own to itself, which nobody else reaches: empty if not. */}}
+{{- define "cloudtenant-operator.isLoopback" -}}
+{{- /* 127.0.0.0/8 and ::1, both in all the ways that IPv6 can write them. */ -}}
+{{- if regexMatch "^(127\\.|[0:]*:([fF]{4}:(127\\.|7[fF][0-9a-fA-F]{2}:)|0{0,3}1$|0\\.0\\.0\\.1$))" . -}}
+true
+{{- end -}}
+{{- end -}}
