@@ -97,6 +97,22 @@ const REFUSED: &[(&str, &[&str])] = &[
         "networkPolicy: { clouds: { cidrs: [cloud.example.com] } }",
         &["networkPolicy.clouds.cidrs", "\"cloud.example.com\" is no CIDR"],
     ),
+    (
+        "networkPolicy: { dns: { to: [{ podSelector: {} }, { ipBlock: { cidr: 169.254.20.10 } }] } }",
+        &["networkPolicy.dns.to[1].ipBlock.cidr", "\"169.254.20.10\" is no CIDR"],
+    ),
+    (
+        "networkPolicy: { scrape: { from: [{ ipBlock: { cidr: 10.0.0.0/99 } }] } }",
+        &["networkPolicy.scrape.from[0].ipBlock.cidr", "\"10.0.0.0/99\" is no CIDR"],
+    ),
+    (
+        "networkPolicy: { scrape: { from: [{ ipBlock: { cidr: 10.0.0.0/8, except: [10.1.0.0/16, '10.2'] } }] } }",
+        &["networkPolicy.scrape.from[0].ipBlock.except", "\"10.2\" is no CIDR"],
+    ),
+    (
+        "networkPolicy: { scrape: { from: [{ ipBlock: { cidr: 10.0.0.0/8 }, podSelector: {} }] } }",
+        &["networkPolicy.scrape.from[0]", "ipBlock and selectors exclude each other"],
+    ),
     ("networkPolicy: { apiServer: { ports: [] } }", &["/networkPolicy/apiServer/ports", "minItems"]),
     ("networkPolicy: { dns: { to: [{ labels: {} }] } }", &["/networkPolicy/dns/to/0", "'labels' not allowed"]),
     (
@@ -232,6 +248,8 @@ fn what_is_harmless_is_taken() {
         "listen: { address: '::2:1' }",
         "listen: { address: '::ffff:7e00:1' }",
         "listen: { address: '10.127.0.1' }",
+        "networkPolicy: { dns: { to: [{ ipBlock: { cidr: 'fd00::/8', except: ['fd00:1::/32'] } }] } }",
+        "networkPolicy: { scrape: { from: null } }",
         "networkPolicy: { clouds: { cidrs: [0.0.0.0/0, '::/0', '2001:db8::/128'] } }",
         "networkPolicy: { scrape: { from: [{ podSelector: { matchExpressions: [{ key: a.b/c, operator: NotIn, values: [d] },
             { key: e, operator: DoesNotExist }] } }] } }",

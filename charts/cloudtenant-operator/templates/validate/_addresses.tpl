@@ -15,6 +15,14 @@ true
 {{- end -}}
 {{- end -}}
 
+{{/* Whether this is a CIDR: empty if not. */}}
+{{- define "cloudtenant-operator.isCIDR" -}}
+{{- $length := ternary "([1-9]?[0-9]|1[01][0-9]|12[0-8])" "([12]?[0-9]|3[0-2])" (contains ":" .) -}}
+{{- if and (regexMatch (printf "^[^/]+/%s$" $length) .) (include "cloudtenant-operator.isAddress" (splitList "/" . | first)) -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{/* Whether an address is the Pod's own to itself, which nobody else reaches: empty if not. */}}
 {{- define "cloudtenant-operator.isLoopback" -}}
 {{- /* 127.0.0.0/8 and ::1, both in all the ways that IPv6 can write them. */ -}}

@@ -1,14 +1,26 @@
 {{/* Whom the Pods reach, and who reaches them. */}}
 {{- define "cloudtenant-operator.validateNetwork" -}}
 {{- with .Values.networkPolicy -}}
-{{- range $name, $cidrs := dict "apiServer" .apiServer.cidrs "clouds" .clouds.cidrs -}}
-{{- range $cidrs -}}
-{{- $length := ternary "([1-9]?[0-9]|1[01][0-9]|12[0-8])" "([12]?[0-9]|3[0-2])" (contains ":" .) -}}
-{{- if not (and (regexMatch (printf "^[^/]+/%s$" $length) .) (include "cloudtenant-operator.isAddress" (splitList "/" . | first))) -}}
-{{- fail (printf "networkPolicy.%s.cidrs: %q is no CIDR, such as 198.51.100.0/24" $name .) -}}
+{{- $cidrs := dict "apiServer.cidrs" .apiServer.cidrs "clouds.cidrs" .clouds.cidrs -}}
+{{- range $name, $peers := dict "dns.to" .dns.to "scrape.from" .scrape.from -}}
+{{- range $at, $peer := $peers -}}
+{{- with $peer.ipBlock -}}
+{{- if gt (len $peer) 1 -}}
+{{- fail (printf "networkPolicy.%s[%d]: ipBlock and selectors exclude each other: make two peers of them" $name $at) -}}
+{{- end -}}
+{{- $_ := set $cidrs (printf "%s[%d].ipBlock.cidr" $name $at) (list .cidr) -}}
+{{- $_ := set $cidrs (printf "%s[%d].ipBlock.except" $name $at) .except -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- range $name, $given := $cidrs -}}
+{{- range $given -}}
+{{- if not (include "cloudtenant-operator.isCIDR" .) -}}
+{{- fail (printf "networkPolicy.%s: %q is no CIDR, such as 198.51.100.0/24" $name .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- if .enabled -}}
 {{- if not .apiServer.cidrs -}}
 {{- fail "networkPolicy.apiServer.cidrs names no address: without the API server the operator cannot work. `kubectl get endpointslices kubernetes` shows its addresses" -}}
