@@ -2,6 +2,7 @@
 {{- define "cloudtenant-operator.validate" -}}
 {{- include "cloudtenant-operator.validateRights" . -}}
 {{- include "cloudtenant-operator.validatePod" . -}}
+{{- include "cloudtenant-operator.validateExtra" . -}}
 {{- include "cloudtenant-operator.validateClouds" . -}}
 {{- include "cloudtenant-operator.validateLabels" . -}}
 {{- include "cloudtenant-operator.validateMonitoring" . -}}

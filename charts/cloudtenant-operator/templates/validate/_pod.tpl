@@ -27,11 +27,4 @@
 {{- if include "cloudtenant-operator.isLoopback" $v.listen.address -}}
 {{- fail (printf "listen.address: nobody outside of the Pod reaches %q, neither its probes nor who reads metrics: take 0.0.0.0 or ::" $v.listen.address) -}}
 {{- end -}}
-
-{{- $ours := list "POD_NAME" "POD_NAMESPACE" "WATCH_NAMESPACE" "WATCH_SECRETS" "LEADER_ELECTION" "LEASE_NAME" "LISTEN_ADDRESS" "LOG_LEVEL" "LOG_FORMAT" "CLOUD_CA_FILE" "CLOUD_PROXIES" -}}
-{{- range $v.extraEnv -}}
-{{- if has .name $ours -}}
-{{- fail (printf "extraEnv: %s is the chart's to set: use the value that it has for it" .name) -}}
-{{- end -}}
-{{- end -}}
 {{- end -}}
