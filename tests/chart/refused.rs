@@ -97,6 +97,14 @@ const REFUSED: &[(&str, &[&str])] = &[
     ),
     ("podLabels: { team: 1 }", &["/podLabels/team", "want string"]),
     ("resources: { limits: { memory: lots } }", &["/resources/limits/memory", "does not match"]),
+    ("resources: { limits: { memory: -1 } }", &["/resources/limits/memory", "minimum"]),
+    ("resources: { limits: { memry: 1Gi } }", &["/resources/limits", "'memry' not allowed"]),
+    ("resources: { claims: [{ name: a }] }", &["/resources", "'claims' not allowed"]),
+    ("resources: { limits: { memory: 256 } }", &["resources.limits.memory: 256 is less than a mebibyte", "256Mi"]),
+    (
+        "resources: { limits: { memory: null }, requests: { memory: 64m } }",
+        &["resources.requests.memory: 64m is less than a mebibyte"],
+    ),
     ("securityContext: { runAsUser: 0 }", &["/securityContext/runAsUser", "minimum"]),
     ("securityContext: { runAsGroup: 3000000000 }", &["/securityContext/runAsGroup", "maximum"]),
     ("securityContext: { privileged: true }", &["/securityContext", "'privileged' not allowed"]),
@@ -230,6 +238,15 @@ const REFUSED: &[(&str, &[&str])] = &[
         "updateStrategy: { rollingUpdate: { maxSurge: 0 } }",
         &["updateStrategy.rollingUpdate", "maxSurge and maxUnavailable are both 0"],
     ),
+    // The limit is that of values.yaml.
+    (
+        "resources: { requests: { memory: 512Mi } }",
+        &["resources.requests.memory: 512Mi is more than resources.limits.memory, which is 256Mi"],
+    ),
+    (
+        "resources: { requests: { cpu: 1 }, limits: { cpu: 900m } }",
+        &["resources.requests.cpu: 1 is more than resources.limits.cpu, which is 900m"],
+    ),
     (
         "updateStrategy: { rollingUpdate: { maxSurge: 0%, maxUnavailable: 0% } }",
         &["updateStrategy.rollingUpdate", "maxSurge and maxUnavailable are both 0"],
@@ -288,6 +305,9 @@ fn what_is_harmless_is_taken() {
             { key: e, operator: DoesNotExist }] } }] } }",
         "{ extraVolumes: [{ name: a, emptyDir: {} }], extraVolumeMounts: [{ name: a, mountPath: /etc/cloudtenant-operator-more }] }",
         "extraEnv: [{ name: HTTPS_PROXY, value: '' }, { name: A, valueFrom: { secretKeyRef: { name: a, key: b } } }]",
+        "resources: { requests: { memory: 0.25Gi, cpu: 1500m }, limits: { memory: 268435456, cpu: 1.5 } }",
+        "resources: { requests: { memory: 2Gi, ephemeral-storage: 1M, example.com/a: 1 }, limits: { memory: null } }",
+        "resources: { requests: { memory: 0 }, limits: null }",
         "fullnameOverride: x",
         "serviceAccount: { create: false, name: existing }",
         "{ serviceAccount: { create: false }, rbac: { create: false } }",

@@ -3,6 +3,7 @@
 {{- include "cloudtenant-operator.validateRights" . -}}
 {{- include "cloudtenant-operator.validatePod" . -}}
 {{- include "cloudtenant-operator.validateExtra" . -}}
+{{- include "cloudtenant-operator.validateResources" . -}}
 {{- include "cloudtenant-operator.validateClouds" . -}}
 {{- include "cloudtenant-operator.validateLabels" . -}}
 {{- include "cloudtenant-operator.validateMonitoring" . -}}
