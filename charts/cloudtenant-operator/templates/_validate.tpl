@@ -4,6 +4,7 @@
 {{- include "cloudtenant-operator.validatePod" . -}}
 {{- include "cloudtenant-operator.validateExtra" . -}}
 {{- include "cloudtenant-operator.validateResources" . -}}
+{{- include "cloudtenant-operator.validateScheduling" . -}}
 {{- include "cloudtenant-operator.validateClouds" . -}}
 {{- include "cloudtenant-operator.validateLabels" . -}}
 {{- include "cloudtenant-operator.validateMonitoring" . -}}
