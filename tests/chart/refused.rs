@@ -58,6 +58,11 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("serviceAccount: { annotations: { 'a b': c } }", &["/serviceAccount/annotations", "'a b' not allowed"]),
     ("serviceAccount: { annotations: { a: 1 } }", &["/serviceAccount/annotations/a", "want string"]),
     ("cloudCA: { pem: not a certificate }", &["cloudCA.pem holds no certificate"]),
+    ("cloudCA: { pem: '-----BEGIN CERTIFICATE-----' }", &["cloudCA.pem has a certificate that is not whole"]),
+    (
+        "cloudCA: { pem: \"-----BEGIN CERTIFICATE-----\\nabc\\n-----END CERTIFICATE-----\\nd\\n-----END CERTIFICATE-----\" }",
+        &["cloudCA.pem has a certificate that is not whole"],
+    ),
     ("cloudCA: { pem: '-----BEGIN PRIVATE KEY----- hidden' }", &["cloudCA.pem holds a private key"]),
     ("networkPolicy: { apiServer: { cidrs: [10.0.0.1] } }", &["networkPolicy.apiServer.cidrs", "is no CIDR"]),
     ("networkPolicy: { apiServer: { cidrs: [10.0.0.256/32] } }", &["networkPolicy.apiServer.cidrs", "is no CIDR"]),
@@ -66,6 +71,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("cloudProxiesSecret: { name: x, key: '..' }", &["/cloudProxiesSecret/key", "does not match"]),
     ("cloudProxies: [{ host: a }]", &["/cloudProxies/0", "missing property 'url'"]),
     ("cloudProxies: [{ host: 'a,b', url: 'http://p:1' }]", &["/cloudProxies/0/host", "does not match"]),
+    ("cloudProxies: [{ host: 'a..b', url: 'http://p:1' }]", &["/cloudProxies/0/host", "does not match"]),
     ("cloudProxies: { a: 'http://p:1' }", &["/cloudProxies", "want array"]),
     ("extraEnv: { A: b }", &["/extraEnv", "want array"]),
     ("extraEnv: [{ name: A, value: 1 }]", &["/extraEnv/0/value", "want string"]),
@@ -205,7 +211,7 @@ const REFUSED: &[(&str, &[&str])] = &[
         &["cloudCA.configMap.name and cloudCA.secret.name exclude each other"],
     ),
     (
-        "cloudCA: { pem: '-----BEGIN CERTIFICATE-----', secret: { name: b } }",
+        "cloudCA: { pem: '-----BEGIN CERTIFICATE----- a -----END CERTIFICATE-----', secret: { name: b } }",
         &["cloudCA.pem and cloudCA.secret.name exclude each other"],
     ),
     (
@@ -219,6 +225,26 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("cloudProxies: [{ host: a, url: 'https://p:1' }]", &["the proxy for a must be http://HOST:PORT"]),
     ("cloudProxies: [{ host: a, url: 'http://p' }]", &["the proxy for a must be http://HOST:PORT"]),
     ("cloudProxies: [{ host: a, url: 'http://p:1,b=http://q:1' }]", &["the proxy for a must be http://HOST:PORT"]),
+    ("cloudProxies: [{ host: a, url: 'http://p:65536' }]", &["the proxy for a must be http://HOST:PORT"]),
+    ("cloudProxies: [{ host: a, url: 'http://p:0' }]", &["the proxy for a must be http://HOST:PORT"]),
+    ("cloudProxies: [{ host: a, url: 'http://[::1:1' }]", &["the proxy for a must be http://HOST:PORT"]),
+    ("cloudProxies: [{ host: a, url: 'http://[1.2.3.4]:1' }]", &["the proxy for a must be http://HOST:PORT"]),
+    (
+        "cloudProxies: [{ host: '*', url: 'http://p:1' }, { host: a, url: 'http://q:1' }]",
+        &["cloudProxies[1]: the proxy for a is never used, since * stands before it"],
+    ),
+    (
+        "cloudProxies: [{ host: '*.b.c', url: 'http://p:1' }, { host: A.b.C, url: 'http://q:1' }]",
+        &["cloudProxies[1]: the proxy for A.b.C is never used, since *.b.c stands before it"],
+    ),
+    (
+        "cloudProxies: [{ host: '*.c', url: 'http://p:1' }, { host: '*.b.c', url: 'http://q:1' }]",
+        &["cloudProxies[1]: the proxy for *.b.c is never used"],
+    ),
+    (
+        "cloudProxies: [{ host: a, url: 'http://p:1' }, { host: a, url: 'http://q:1' }]",
+        &["cloudProxies[1]: the proxy for a is never used"],
+    ),
     ("extraEnv: [{ name: LEADER_ELECTION, value: 'false' }]", &["LEADER_ELECTION is the chart's to set"]),
     (
         "{ cloudCA: { secret: { name: a } }, extraVolumes: [{ name: cloud-ca, emptyDir: {} }] }",
@@ -334,6 +360,9 @@ fn what_is_harmless_is_taken() {
         "tolerations: [{ operator: Exists }, { key: a, value: b }, { key: c, operator: Exists, effect: NoExecute, tolerationSeconds: 0 }]",
         "topologySpreadConstraints: [{ maxSkew: 1, topologyKey: a, whenUnsatisfiable: DoNotSchedule, minDomains: 2 },
            { maxSkew: 2, topologyKey: a, whenUnsatisfiable: ScheduleAnyway, matchLabelKeys: [pod-template-hash] }]",
+        "cloudProxies: [{ host: a.b.c, url: 'http://p:65535' }, { host: '*.b.c', url: 'http://[::1]:1' },
+           { host: b.c, url: 'http://p_q:1' }, { host: ab.c, url: 'http://p:1' }, { host: '*', url: 'http://p:1/' }]",
+        "cloudCA: { pem: \"# One\\n-----BEGIN CERTIFICATE-----\\nab+/\\nc=\\n-----END CERTIFICATE-----\\n# CERTIFICATE\" }",
         "fullnameOverride: x",
         "serviceAccount: { create: false, name: existing }",
         "{ serviceAccount: { create: false }, rbac: { create: false } }",
