@@ -304,6 +304,16 @@ const REFUSED: &[(&str, &[&str])] = &[
         "monitoring: { serviceMonitor: { enabled: true }, podMonitor: { enabled: true } }",
         &["monitoring.serviceMonitor and monitoring.podMonitor exclude each other"],
     ),
+    (
+        "monitoring: { serviceMonitor: { interval: 30s, scrapeTimeout: 1m } }",
+        &[
+            "monitoring.serviceMonitor.scrapeTimeout: 1m is longer than monitoring.serviceMonitor.interval, which is 30s",
+        ],
+    ),
+    (
+        "monitoring: { podMonitor: { interval: 1m, scrapeTimeout: 1m0s1ms } }",
+        &["monitoring.podMonitor.scrapeTimeout: 1m0s1ms is longer"],
+    ),
     ("networkPolicy: { enabled: true }", &["networkPolicy.apiServer.cidrs names no address"]),
     (
         "networkPolicy: { enabled: true, apiServer: { cidrs: [10.0.0.1/32] } }",
@@ -363,6 +373,8 @@ fn what_is_harmless_is_taken() {
         "cloudProxies: [{ host: a.b.c, url: 'http://p:65535' }, { host: '*.b.c', url: 'http://[::1]:1' },
            { host: b.c, url: 'http://p_q:1' }, { host: ab.c, url: 'http://p:1' }, { host: '*', url: 'http://p:1/' }]",
         "cloudCA: { pem: \"# One\\n-----BEGIN CERTIFICATE-----\\nab+/\\nc=\\n-----END CERTIFICATE-----\\n# CERTIFICATE\" }",
+        "monitoring: { serviceMonitor: { interval: 1h, scrapeTimeout: 59m59s999ms }, podMonitor: { interval: 1m, scrapeTimeout: 60s } }",
+        "monitoring: { serviceMonitor: { scrapeTimeout: 1m } }",
         "fullnameOverride: x",
         "serviceAccount: { create: false, name: existing }",
         "{ serviceAccount: { create: false }, rbac: { create: false } }",
