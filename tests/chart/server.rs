@@ -97,6 +97,26 @@ async fn the_examples_on_artifact_hub_are_taken() {
     assert_eq!(examples[0], objects(&read("examples/cloudtenant.yaml"))[0]);
 }
 
+/// Wherever the one stands who reads it.
+#[tokio::test]
+async fn the_api_servers_addresses_are_found_by_the_command_that_is_named() {
+    let control_plane = prepared().await;
+    let refused = render("networkPolicy: { enabled: true }").unwrap_err();
+    let command = refused.split('`').nth(1).unwrap();
+    for page in ["docs/installation.md", "charts/cloudtenant-operator/README.md"] {
+        assert!(read(page).contains(command), "{page}: {command}");
+    }
+    // Every API server makes it, but the tests' own, which has only a loopback address.
+    let slice =
+        "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: kubernetes, namespace: default},
+        addressType: IPv4, endpoints: [{addresses: [192.0.2.7]}]}";
+    control_plane.apply_yaml(None, slice).await.unwrap();
+    let words = command.split(' ').skip(1);
+    let output =
+        control_plane.kubectl(&["--namespace=web"].into_iter().chain(words).collect::<Vec<_>>()).await.unwrap();
+    assert!(output.status.success() && output.stdout.contains("192.0.2.7"), "{}{}", output.stdout, output.stderr);
+}
+
 /// Whether a release's account may do something: `VERB RESOURCE[/NAME] in NAMESPACE`.
 async fn may(control_plane: &ControlPlane, release: &str, what: &str) -> bool {
     let (right, namespace) = what.split_once(" in ").unwrap();

@@ -23,7 +23,7 @@
 
 {{- if .enabled -}}
 {{- if not .apiServer.cidrs -}}
-{{- fail "networkPolicy.apiServer.cidrs names no address: without the API server the operator cannot work. `kubectl get endpointslices kubernetes` shows its addresses" -}}
+{{- fail "networkPolicy.apiServer.cidrs names no address: without the API server the operator cannot work. `kubectl get endpointslices kubernetes --namespace default` shows its addresses" -}}
 {{- end -}}
 {{- if not .clouds.cidrs -}}
 {{- fail "networkPolicy.clouds.cidrs names no address: name the clouds', or 0.0.0.0/0 and ::/0 for any" -}}
