@@ -260,6 +260,19 @@ fn assert_within(written: &Value, understood: &Value, at: &str) {
     }
 }
 
+/// Without a time-out it is 30 s, and Heat takes 60 to say that no engine answers.
+#[test]
+fn kubectl_waits_long_enough_for_a_sick_heat() {
+    let mut seen = 0;
+    for (path, page) in pages() {
+        for command in page.split("kubectl wait ").skip(1).map(|rest| rest.split(['\n', '`']).next().unwrap()) {
+            assert!(command.contains(" --timeout=3m"), "{}: kubectl wait {command}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 2, "{seen}");
+}
+
 /// The repository's pages.
 fn pages() -> Vec<(PathBuf, String)> {
     let mut pages = Vec::new();
