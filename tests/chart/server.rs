@@ -1,13 +1,19 @@
 //! A real API server takes what the chart makes, and lets the operator do what it needs and no more.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use cloudtenant_operator::api::crd_yaml;
 use serde_json::Value;
 use testkit::control_plane::{ControlPlane, Output};
 use tokio::{sync::OnceCell, time};
 
-use crate::helm::{NAMESPACE, cases, objects, read, render, render_case, root};
+use crate::{
+    can_i,
+    helm::{NAMESPACE, cases, objects, read, render, render_case, root},
+};
 
 /// The namespaces that the cases name, and the definitions of what others define.
 pub async fn prepared() -> &'static ControlPlane {
@@ -195,4 +201,56 @@ async fn rbac_lets_the_operator_do_what_it_needs_and_no_more() {
             assert!(!may(control_plane, release, &what.replace("RELEASE", release)).await, "{release} may {what}");
         }
     }
+}
+
+/// All that the account of a release may do in a namespace.
+async fn listed(control_plane: &ControlPlane, release: &str, namespace: &str) -> String {
+    let account = format!("--as=system:serviceaccount:{NAMESPACE}:{release}");
+    let args = ["auth", "can-i", "--list", &account, "--namespace", namespace];
+    let output = control_plane.kubectl(&args).await.unwrap();
+    assert!(output.status.success(), "{}", output.stderr);
+    output.stdout
+}
+
+#[tokio::test]
+async fn kubectl_lists_what_the_operator_needs_and_nothing_else() {
+    let control_plane = prepared().await;
+    let named = "scope: namespaces, namespaces: [web, archive]";
+    for (release, scope, watch) in [
+        ("listed", "scope: cluster", false),
+        ("listed-watch", "scope: cluster", true),
+        ("listed-named", named, false),
+        ("listed-named-watch", named, true),
+    ] {
+        let values = format!(
+            "{{ crds: {{ enabled: false }}, fullnameOverride: {release}, rbac: {{ {scope} }}, secrets: {{ watch: {watch} }} }}"
+        );
+        control_plane.apply_yaml(None, &render(&values).unwrap()).await.unwrap();
+        let everywhere = !scope.contains("namespaces");
+        for (namespace, looks, leads) in [
+            ("web", true, false),
+            ("archive", true, false),
+            ("elsewhere", everywhere, false),
+            (NAMESPACE, everywhere, true),
+        ] {
+            let mut needed = BTreeSet::new();
+            needed.extend(looks.then(|| can_i::tenants(watch)).into_iter().flatten());
+            needed.extend(leads.then(|| can_i::lease(release)).into_iter().flatten());
+            let started = Instant::now();
+            // The API server learns of a new role after a moment.
+            while let Err(error) = can_i::judge(&listed(control_plane, release, namespace).await, &needed) {
+                assert!(started.elapsed() < Duration::from_secs(30), "{release} in {namespace}: {error}");
+                time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    // One right more, and one less.
+    let table = listed(control_plane, "listed-named-watch", "web").await;
+    assert!(
+        can_i::judge(&table, &can_i::tenants(false))
+            .unwrap_err()
+            .contains("too many {\"secrets [] [get list watch]\"}")
+    );
+    let table = listed(control_plane, "listed-named", "elsewhere").await;
+    assert!(can_i::judge(&table, &can_i::lease("listed")).unwrap_err().contains("too few {\"leases"));
 }
