@@ -28,6 +28,13 @@
 {{- if not .clouds.cidrs -}}
 {{- fail "networkPolicy.clouds.cidrs names no address: name the clouds', or 0.0.0.0/0 and ::/0 for any" -}}
 {{- end -}}
+{{- $ports := toStrings .clouds.ports -}}
+{{- range $.Values.cloudProxies -}}
+{{- $port := trimSuffix "/" .url | splitList ":" | last -}}
+{{- if not (has $port $ports) -}}
+{{- fail (printf "networkPolicy.clouds.ports lacks %s, the port of the proxy for %s: add it, and the proxy's address to networkPolicy.clouds.cidrs" $port .host) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -12,4 +12,7 @@
 {{- if and $v.rbac.create (eq $account "default") -}}
 {{- fail (printf "serviceAccount.name: with rbac.create, the operator's rights would go to the account %q, which all Pods of the namespace have that name none: name another one, or let the chart make one (serviceAccount.create)" $account) -}}
 {{- end -}}
+{{- if and (not $v.serviceAccount.create) $v.serviceAccount.annotations -}}
+{{- fail "serviceAccount.annotations is only for an account that the chart makes: set serviceAccount.create, or annotate the one that is there" -}}
+{{- end -}}
 {{- end -}}

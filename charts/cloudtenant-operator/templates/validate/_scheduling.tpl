@@ -24,5 +24,8 @@
 {{- fail (printf "topologySpreadConstraints[%d]: there is one for %s already" $at $key) -}}
 {{- end -}}
 {{- $keys = append $keys $key -}}
+{{- if and .minDomains (ne .whenUnsatisfiable "DoNotSchedule") -}}
+{{- fail (printf "topologySpreadConstraints[%d]: minDomains is only for whenUnsatisfiable: DoNotSchedule" $at) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
