@@ -46,6 +46,8 @@ fn what_is_harmless_is_taken() {
         "listen: { address: '10.127.0.1' }",
         "networkPolicy: { dns: { to: [{ ipBlock: { cidr: 'fd00::/8', except: ['fd00:1::/32'] } }] } }",
         "networkPolicy: { scrape: { from: null } }",
+        "networkPolicy: { clouds: { cidrs: [10.0.0.0/8, 10.0.16.0/20, 10.0.0.1/32, 128.0.0.0/1, 192.0.2.254/31] } }",
+        "networkPolicy: { clouds: { cidrs: ['2001:db8::1/128', '2001:db8:0:2::/63', 'fe80::/10', '1:2:3:4:5:6:7:8/128', '::8000/113'] } }",
         "networkPolicy: { clouds: { cidrs: [0.0.0.0/0, '::/0', '2001:db8::/128'] } }",
         "networkPolicy: { scrape: { from: [{ podSelector: { matchExpressions: [{ key: a.b/c, operator: NotIn, values: [d] },
             { key: e, operator: DoesNotExist }] } }] } }",

@@ -106,11 +106,12 @@ pub const REFUSED: &[Refused] = &[
     ("resources: { limits: { memory: -1 } }", &["/resources/limits/memory", "minimum"]),
     ("resources: { limits: { memry: 1Gi } }", &["/resources/limits", "'memry' not allowed"]),
     ("resources: { claims: [{ name: a }] }", &["/resources", "'claims' not allowed"]),
-    ("resources: { limits: { memory: 256 } }", &["resources.limits.memory: 256 is less than a mebibyte", "256Mi"]),
+    ("resources: { limits: { memory: 256 } }", &["resources.limits.memory: 256 is less than a megabyte", "256Mi"]),
     (
         "resources: { limits: { memory: null }, requests: { memory: 64m } }",
-        &["resources.requests.memory: 64m is less than a mebibyte"],
+        &["resources.requests.memory: 64m is less than a megabyte"],
     ),
+    ("resources: { limits: { ephemeral-storage: 100m } }", &["resources.limits.ephemeral-storage: 100m is less than"]),
     ("securityContext: { runAsUser: 0 }", &["/securityContext/runAsUser", "minimum"]),
     ("securityContext: { runAsGroup: 3000000000 }", &["/securityContext/runAsGroup", "maximum"]),
     ("securityContext: { privileged: true }", &["/securityContext", "'privileged' not allowed"]),
@@ -152,6 +153,19 @@ pub const REFUSED: &[Refused] = &[
     (
         "networkPolicy: { clouds: { cidrs: [cloud.example.com] } }",
         &["networkPolicy.clouds.cidrs", "\"cloud.example.com\" is no CIDR"],
+    ),
+    (
+        "networkPolicy: { apiServer: { cidrs: [10.0.0.1/24] } }",
+        &["networkPolicy.apiServer.cidrs", "\"10.0.0.1/24\" has bits behind its prefix"],
+    ),
+    ("networkPolicy: { clouds: { cidrs: [10.0.16.0/19] } }", &["networkPolicy.clouds.cidrs", "has bits behind"]),
+    ("networkPolicy: { clouds: { cidrs: ['2001:db8::1/64'] } }", &["networkPolicy.clouds.cidrs", "has bits behind"]),
+    ("networkPolicy: { clouds: { cidrs: ['2001:db8:0:1::/63'] } }", &["networkPolicy.clouds.cidrs", "has bits behind"]),
+    ("networkPolicy: { clouds: { cidrs: ['1:2:3:4:5:6:7:7/127'] } }", &["networkPolicy.clouds.cidrs"]),
+    ("networkPolicy: { clouds: { cidrs: ['::ffff:192.0.2.1/128'] } }", &["networkPolicy.clouds.cidrs", "is no CIDR"]),
+    (
+        "networkPolicy: { scrape: { from: [{ ipBlock: { cidr: 10.0.0.0/8, except: [10.1.2.3/31] } }] } }",
+        &["networkPolicy.scrape.from[0].ipBlock.except", "\"10.1.2.3/31\" has bits behind"],
     ),
     (
         "networkPolicy: { dns: { to: [{ podSelector: {} }, { ipBlock: { cidr: 169.254.20.10 } }] } }",

@@ -18,8 +18,35 @@ true
 {{/* Whether this is a CIDR: empty if not. */}}
 {{- define "cloudtenant-operator.isCIDR" -}}
 {{- $length := ternary "([1-9]?[0-9]|1[01][0-9]|12[0-8])" "([12]?[0-9]|3[0-2])" (contains ":" .) -}}
-{{- if and (regexMatch (printf "^[^/]+/%s$" $length) .) (include "cloudtenant-operator.isAddress" (splitList "/" . | first)) -}}
+{{- $mixed := and (contains ":" .) (contains "." .) -}}
+{{- if and (not $mixed) (regexMatch (printf "^[^/]+/%s$" $length) .) (include "cloudtenant-operator.isAddress" (splitList "/" . | first)) -}}
 true
+{{- end -}}
+{{- end -}}
+
+{{/* Whether a CIDR has bits behind its prefix, as 10.0.0.1/8 has: empty if not. */}}
+{{- define "cloudtenant-operator.hasHostBits" -}}
+{{- $address := splitList "/" . | first -}}
+{{- $length := splitList "/" . | last | int -}}
+{{- $groups := splitList "." $address -}}
+{{- $width := 8 -}}
+{{- if contains ":" . -}}
+{{- $halves := splitList "::" $address -}}
+{{- $left := first $halves | splitList ":" | compact -}}
+{{- $right := rest $halves | join "" | splitList ":" | compact -}}
+{{- $groups = list -}}
+{{- range $left }}{{ $groups = append $groups (printf "0x%s" .) }}{{ end -}}
+{{- range sub 8 (add (len $left) (len $right)) | int | until }}{{ $groups = append $groups "0" }}{{ end -}}
+{{- range $right }}{{ $groups = append $groups (printf "0x%s" .) }}{{ end -}}
+{{- $width = 16 -}}
+{{- end -}}
+{{- range $at, $group := $groups -}}
+{{- $free := sub (mul $width (add1 $at)) $length | max 0 | min $width | int -}}
+{{- $size := 1 -}}
+{{- range until $free }}{{ $size = mul $size 2 }}{{ end -}}
+{{- if mod (int64 $group) $size -}}
+true
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

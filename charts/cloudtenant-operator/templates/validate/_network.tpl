@@ -18,6 +18,9 @@
 {{- if not (include "cloudtenant-operator.isCIDR" .) -}}
 {{- fail (printf "networkPolicy.%s: %q is no CIDR, such as 198.51.100.0/24" $name .) -}}
 {{- end -}}
+{{- if include "cloudtenant-operator.hasHostBits" . -}}
+{{- fail (printf "networkPolicy.%s: %q has bits behind its prefix: give the network's first address, or one address with the longest prefix" $name .) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

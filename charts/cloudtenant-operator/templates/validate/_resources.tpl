@@ -14,8 +14,8 @@
 {{- range $name, $quantity := $given -}}
 {{- $number := include "cloudtenant-operator.quantity" $quantity | float64 -}}
 {{- /* Meant in another unit: `m` is a thousandth, here of a byte. */ -}}
-{{- if and (eq $name "memory") (gt $number 0.0) (lt $number 0x1p20) -}}
-{{- fail (printf "resources.%s.memory: %v is less than a mebibyte: give it in Mi, such as 256Mi" $kind $quantity) -}}
+{{- if and (has $name (list "memory" "ephemeral-storage")) (gt $number 0.0) (lt $number 1e6) -}}
+{{- fail (printf "resources.%s.%s: %v is less than a megabyte: give it in Mi, such as 256Mi" $kind $name $quantity) -}}
 {{- end -}}
 {{- if hasKey $limits $name -}}
 {{- $limit := get $limits $name -}}
