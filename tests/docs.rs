@@ -48,6 +48,11 @@ fn words(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
+/// Whether a line of the text begins so, and goes on.
+fn says(text: &str, beginning: &str) -> bool {
+    text.lines().any(|line| line.strip_prefix(beginning).is_some_and(|rest| !rest.trim().is_empty()))
+}
+
 fn section_of(class: Class) -> &'static str {
     match class {
         Class::Well => "Seen, and well",
@@ -71,9 +76,11 @@ fn every_reason_has_its_text_in_the_section_of_its_class() {
             assert_eq!(title, section_of(reason.class()), "docs/reasons.md has {word} in the wrong section");
             assert!(found.insert(word.to_owned(), ()).is_none(), "docs/reasons.md has {word} twice");
             assert!(!text.trim().is_empty(), "docs/reasons.md does not say what {word} means");
-            assert!(text.contains("\nTo see: "), "docs/reasons.md: how is {word} seen?");
-            let says_what_to_do = text.contains("\nTo do: ");
-            assert!(says_what_to_do || reason.class() == Class::Well, "docs/reasons.md: what is to be done on {word}?");
+            assert!(says(text, "To see: "), "docs/reasons.md: how is {word} seen?");
+            assert!(
+                says(text, "To do: ") || reason.class() == Class::Well,
+                "docs/reasons.md: what is to be done on {word}?"
+            );
         }
     }
     let missing: Vec<_> = Reason::ALL.iter().filter(|reason| !found.contains_key(reason.as_str())).collect();
@@ -103,19 +110,44 @@ fn the_tables_have_every_reason_with_its_status() {
     }
 }
 
+/// The events that the page's table tells, with their types. Each row says when it comes, and what is to be done.
+fn told_events(page: &str) -> Result<Vec<(String, String)>, String> {
+    let events = rows(page).into_iter().filter(|(section, _)| section == "Events");
+    events
+        .map(|(_, cells)| match &cells[..] {
+            [event, type_, when, todo] if !when.is_empty() && !todo.is_empty() => {
+                Ok((words(event)[0].to_owned(), type_.clone()))
+            }
+            _ => Err(cells.join(" | ")),
+        })
+        .collect()
+}
+
 #[test]
 fn the_events_table_has_every_event_with_its_type() {
     let page = read("docs/reasons.md");
-    let mut told: Vec<_> = rows(&page)
-        .into_iter()
-        .filter(|(section, _)| section == "Events")
-        .map(|(_, cells)| (words(&cells[0])[0].to_owned(), cells[1].clone()))
-        .collect();
+    let mut told =
+        told_events(&page).unwrap_or_else(|row| panic!("docs/reasons.md: a cell is empty or missing: {row}"));
     let mut events: Vec<_> =
         EventReason::ALL.iter().map(|event| (event.to_string(), event.type_().to_owned())).collect();
     told.sort();
     events.sort();
     assert_eq!(told, events, "the table of events in docs/reasons.md, and event::EventReason");
+}
+
+#[test]
+fn an_event_without_what_is_to_be_done_is_found() {
+    let page = read("docs/reasons.md");
+    let row = page.lines().find(|line| line.starts_with("| `EngineDown` |")).unwrap();
+    let cells: Vec<_> = row.split(" | ").collect();
+    for wrong in [
+        format!("{} | |", cells[..3].join(" | ")),
+        format!("{} |", cells[..3].join(" | ")),
+        format!("{} | | {}", cells[..2].join(" | "), cells[3]),
+    ] {
+        let told = told_events(&page.replace(row, &wrong));
+        assert!(told.as_ref().is_err_and(|row| row.starts_with("`EngineDown`")), "{wrong}: {told:?}");
+    }
 }
 
 /// The words of the regular expressions and values that an alert compares the label `reason` with.
@@ -142,10 +174,7 @@ fn every_alert_has_its_text_and_leads_to_it() {
         let (_, text) = texts.iter().find(|(heading, _)| heading == &name).unwrap_or_else(|| {
             panic!("docs/reasons.md does not say what the alert {name} means");
         });
-        assert!(
-            text.contains("\nTo see: ") && text.contains("\nTo do: "),
-            "docs/reasons.md: how is {name} seen, and done?"
-        );
+        assert!(says(text, "To see: ") && says(text, "To do: "), "docs/reasons.md: how is {name} seen, and done?");
         assert_eq!(rule["annotations"]["runbook_url"], format!("{RUNBOOKS}{}", anchor(name)));
         for annotation in ["summary", "description"] {
             assert!(
@@ -258,6 +287,19 @@ fn assert_within(written: &Value, understood: &Value, at: &str) {
             }
         }
     }
+}
+
+/// Without a time-out it is 30 s, and Heat takes 60 to say that no engine answers.
+#[test]
+fn kubectl_waits_long_enough_for_a_sick_heat() {
+    let mut seen = 0;
+    for (path, page) in pages() {
+        for command in page.split("kubectl wait ").skip(1).map(|rest| rest.split(['\n', '`']).next().unwrap()) {
+            assert!(command.contains(" --timeout=3m"), "{}: kubectl wait {command}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 2, "{seen}");
 }
 
 /// The repository's pages.

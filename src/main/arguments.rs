@@ -28,8 +28,8 @@ pub(super) enum Command {
     Check(Check),
     /// Prints the CustomResourceDefinition as YAML.
     Crd,
-    /// Tells whether an installed operator is ready, and its account has the rights that it needs and cannot list
-    /// Secrets without need.
+    /// Tells whether all Pods of an installed operator are ready, and its account has the rights that it needs and
+    /// cannot list Secrets without need.
     ///
     /// Run it as the operator's account, with the operator's environment, as `helm test` does. Exit status: 0 or 1.
     Verify(Verify),

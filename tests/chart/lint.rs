@@ -87,6 +87,31 @@ fn helm_packages_what_is_needed_and_no_tests() {
     assert!(!list.contains("_test.yaml") && !list.contains("/ci/"), "{list}");
 }
 
+/// A second release must not stand in the first one's place.
+#[test]
+fn the_release_packages_the_chart_under_its_own_version() {
+    const COMMAND: &str = "helm package ";
+    let workflow = read(".github/workflows/release.yml");
+    let [command] = workflow.lines().filter_map(|line| line.trim().strip_prefix(COMMAND)).collect::<Vec<_>>()[..]
+    else {
+        panic!("release.yml packages one chart")
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let into = directory.path().to_str().unwrap();
+    let chart = chart();
+    let words = command.split(' ').map(|word| match word {
+        "charts/cloudtenant-operator" => chart.to_str().unwrap(),
+        "\"$VERSION\"" => "7.8.9",
+        "out" => into,
+        word => word,
+    });
+    helm(&["package"].into_iter().chain(words).collect::<Vec<_>>(), "").unwrap();
+    let package = directory.path().join("cloudtenant-operator-7.8.9.tgz");
+    let told = helm(&["show", "chart", package.to_str().unwrap()], "").unwrap();
+    let told: Value = serde_saphyr::from_str(&told).unwrap();
+    assert_eq!((&told["version"], &told["appVersion"]), (&"7.8.9".into(), &"7.8.9".into()));
+}
+
 #[test]
 fn every_object_has_the_labels_of_the_chart() {
     for (name, path) in cases() {
@@ -143,7 +168,9 @@ fn a_label_for_all_objects_may_be_one_for_some() {
 #[test]
 fn every_version_is_the_same() {
     let chart: Value = serde_saphyr::from_str(&read("charts/cloudtenant-operator/Chart.yaml")).unwrap();
-    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+    for version in ["version", "appVersion"] {
+        assert_eq!(chart[version], env!("CARGO_PKG_VERSION"), "{version}");
+    }
     let image = format!("ghcr.io/cloudtenant/cloudtenant-operator:{}", env!("CARGO_PKG_VERSION"));
     assert!(chart["annotations"]["artifacthub.io/images"].as_str().unwrap().contains(&image));
     assert!(render("").unwrap().contains(&format!("image: {image}\n")));

@@ -4,6 +4,7 @@
 // clippy.toml lets tests unwrap and panic, but not the helpers of an integration test.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod can_i;
 mod generated;
 mod helm;
 mod lifecycle;

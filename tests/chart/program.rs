@@ -112,11 +112,27 @@ async fn the_operator_gets_ready_and_helm_test_succeeds() {
     assert!(said.contains("NOT READY"), "{said}");
 }
 
+fn help() -> String {
+    let help = Command::new(PROGRAM).args(["run", "--help"]).output().unwrap();
+    String::from_utf8(help.stdout).unwrap()
+}
+
+/// It would be there twice, or stand above a value.
+#[test]
+fn no_variable_of_the_program_is_taken_from_outside() {
+    let help = help();
+    let names: Vec<_> = help.split("[env: ").skip(1).map(|rest| rest.split(['=', ']']).next().unwrap()).collect();
+    assert!(names.len() > 9, "{help}");
+    for name in names {
+        let error = render(&format!("extraEnv: [{{ name: {name}, value: a }}]")).unwrap_err();
+        assert!(error.contains(&format!("extraEnv: {name} is the chart's to set")), "{error}");
+    }
+}
+
 /// A variable that the program does not know has no effect, and nobody would notice.
 #[tokio::test]
 async fn the_program_knows_every_variable() {
-    let help = Command::new(PROGRAM).args(["run", "--help"]).output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
+    let help = help();
     let knows = |name: &str| help.contains(&format!("[env: {name}=")) || help.contains(&format!("[env: {name}]"));
     assert!(!knows("LEADER"), "{help}");
     let mut seen = 0;

@@ -1,160 +1,17 @@
 //! A wrong value is refused, and the message says which one and what is wrong.
 
+mod contradictions;
+mod values;
+
 use crate::helm::{chart, helm, render};
 
 /// What is set, and what the message says.
-const REFUSED: &[(&str, &[&str])] = &[
-    // Names that do not exist.
-    ("replica: 2", &["additional properties 'replica' not allowed"]),
-    ("image: { name: x }", &["/image", "additional properties 'name' not allowed"]),
-    ("rbac: { scopes: cluster }", &["/rbac", "'scopes' not allowed"]),
-    ("monitoring: { serviceMonitor: { enable: true } }", &["/monitoring/serviceMonitor", "'enable' not allowed"]),
-    ("networkPolicy: { clouds: { cidr: [] } }", &["/networkPolicy/clouds", "'cidr' not allowed"]),
-    ("resources: { limit: {} }", &["/resources", "'limit' not allowed"]),
-    ("cloudProxies: [{ host: a, url: 'http://p:1', port: 1 }]", &["/cloudProxies/0", "'port' not allowed"]),
-    ("leaderElection: false", &["'leaderElection' not allowed"]),
-    // What is of another type, or out of range.
-    ("replicas: two", &["/replicas", "want integer"]),
-    ("replicas: -1", &["/replicas", "minimum"]),
-    ("image: operator", &["/image", "want object"]),
-    ("image: { repository: 'has spaces' }", &["/image/repository", "does not match"]),
-    ("image: { repository: 'foo:1' }", &["image.repository", "\"foo:1\" has a tag", "image.tag"]),
-    ("image: { repository: 'registry.example.com:5000/foo:1' }", &["image.repository", "has a tag"]),
-    ("image: { repository: 'registry:port/foo' }", &["image.repository", "the registry's port"]),
-    ("image: { tag: 'a:b' }", &["/image/tag", "does not match"]),
-    ("image: { tag: 1.0 }", &["/image/tag", "want string"]),
-    ("image: { digest: abc }", &["/image/digest", "sha256"]),
-    ("image: { pullPolicy: Sometimes }", &["/image/pullPolicy", "'Always', 'IfNotPresent', 'Never'"]),
-    ("imagePullSecrets: [registry]", &["/imagePullSecrets/0", "want object"]),
-    ("log: { format: xml }", &["/log/format", "'text', 'json'"]),
-    ("log: { level: '' }", &["/log/level", "minLength"]),
-    ("log: { level: verbose }", &["log.level", "\"verbose\" is not understood", "MODULE=LEVEL"]),
-    ("log: { level: 'info,cloudtenant_operator' }", &["log.level", "is not understood"]),
-    ("log: { level: 'kube=loud' }", &["log.level", "is not understood"]),
-    ("log: { level: 'info, kube=warn' }", &["log.level", "is not understood"]),
-    ("listen: { address: 999.1.1.1 }", &["listen.address", "\"999.1.1.1\" is no address"]),
-    ("listen: { address: '1:2' }", &["listen.address", "is no address"]),
-    ("listen: { address: '1::2::3' }", &["listen.address", "is no address"]),
-    ("listen: { address: localhost }", &["listen.address", "\"localhost\" is no address"]),
-    ("listen: { port: 80 }", &["/listen/port", "minimum"]),
-    ("crds: { keep: 'yes' }", &["/crds/keep", "want boolean"]),
-    ("rbac: { scope: namespace }", &["/rbac/scope", "'cluster', 'namespaces'"]),
-    ("rbac: { scope: namespaces, namespaces: [Web] }", &["/rbac/namespaces/0", "does not match"]),
-    ("rbac: { scope: namespaces, namespaces: [web, web] }", &["/rbac/namespaces", "equal"]),
-    ("secrets: { watch: 1 }", &["/secrets/watch", "want boolean"]),
-    ("serviceAccount: { name: 'A b' }", &["/serviceAccount/name", "does not match"]),
-    ("serviceAccount: { annotations: { a: 1 } }", &["/serviceAccount/annotations/a", "want string"]),
-    ("cloudCA: { pem: not a certificate }", &["cloudCA.pem holds no certificate"]),
-    ("cloudCA: { pem: '-----BEGIN PRIVATE KEY----- hidden' }", &["cloudCA.pem holds a private key"]),
-    ("networkPolicy: { apiServer: { cidrs: [10.0.0.1] } }", &["networkPolicy.apiServer.cidrs", "is no CIDR"]),
-    ("networkPolicy: { apiServer: { cidrs: [10.0.0.256/32] } }", &["networkPolicy.apiServer.cidrs", "is no CIDR"]),
-    ("networkPolicy: { clouds: { cidrs: [198.51.100.0/33] } }", &["networkPolicy.clouds.cidrs", "is no CIDR"]),
-    ("cloudCA: { secret: { name: x, key: 'a/b' } }", &["/cloudCA/secret/key", "does not match"]),
-    ("cloudProxies: [{ host: a }]", &["/cloudProxies/0", "missing property 'url'"]),
-    ("cloudProxies: [{ host: 'a,b', url: 'http://p:1' }]", &["/cloudProxies/0/host", "does not match"]),
-    ("cloudProxies: { a: 'http://p:1' }", &["/cloudProxies", "want array"]),
-    ("extraEnv: { A: b }", &["/extraEnv", "want array"]),
-    ("extraEnv: [{ name: A, value: 1 }]", &["/extraEnv/0/value", "want string"]),
-    ("extraVolumeMounts: [{ name: a }]", &["/extraVolumeMounts/0", "missing property 'mountPath'"]),
-    ("commonLabels: { team: 'a b' }", &["/commonLabels/team", "does not match"]),
-    ("podLabels: { team: 1 }", &["/podLabels/team", "want string"]),
-    ("resources: { limits: { memory: lots } }", &["/resources/limits/memory", "does not match"]),
-    ("securityContext: { runAsUser: 0 }", &["/securityContext/runAsUser", "minimum"]),
-    ("securityContext: { privileged: true }", &["/securityContext", "'privileged' not allowed"]),
-    ("livenessProbe: { periodSeconds: 0 }", &["/livenessProbe/periodSeconds", "minimum"]),
-    ("updateStrategy: { type: OnDelete }", &["/updateStrategy/type", "'RollingUpdate', 'Recreate'"]),
-    ("podDisruptionBudget: { maxUnavailable: 150% }", &["/podDisruptionBudget/maxUnavailable", "does not match"]),
-    ("nodeSelector: { a: true }", &["/nodeSelector/a", "want string"]),
-    ("tolerations: [{ effect: Never }]", &["/tolerations/0/effect", "'NoSchedule'"]),
-    ("affinity: { podAffinities: {} }", &["/affinity", "'podAffinities' not allowed"]),
-    ("topologySpreadConstraints: [{ maxSkew: 1 }]", &["/topologySpreadConstraints/0", "missing properties"]),
-    ("service: { port: 70000 }", &["/service/port", "maximum"]),
-    ("monitoring: { serviceMonitor: { interval: 30 } }", &["/monitoring/serviceMonitor/interval", "want string"]),
-    ("monitoring: { podMonitor: { interval: half an hour } }", &["monitoring.podMonitor.interval", "is no duration"]),
-    (
-        "networkPolicy: { clouds: { cidrs: [cloud.example.com] } }",
-        &["networkPolicy.clouds.cidrs", "\"cloud.example.com\" is no CIDR"],
-    ),
-    ("networkPolicy: { apiServer: { ports: [] } }", &["/networkPolicy/apiServer/ports", "minItems"]),
-    ("networkPolicy: { dns: { to: [{ labels: {} }] } }", &["/networkPolicy/dns/to/0", "'labels' not allowed"]),
-    ("fullnameOverride: Operator", &["/fullnameOverride", "does not match"]),
-    // What is taken away, and needed.
-    ("replicas: null", &["missing property 'replicas'"]),
-    ("crds: { enabled: null }", &["/crds", "missing property 'enabled'"]),
-    ("rbac: null", &["missing property 'rbac'"]),
-    // Without a list, all would be let through.
-    ("networkPolicy: { dns: { to: null } }", &["/networkPolicy/dns", "missing property 'to'"]),
-    ("networkPolicy: { apiServer: { ports: null } }", &["/networkPolicy/apiServer", "missing property 'ports'"]),
-    ("networkPolicy: { clouds: { ports: null } }", &["/networkPolicy/clouds", "missing property 'ports'"]),
-    // What contradicts something else.
-    ("rbac: { scope: namespaces }", &["rbac.scope is namespaces", "rbac.namespaces names none"]),
-    ("rbac: { namespaces: [web] }", &["rbac.namespaces is only for rbac.scope: namespaces"]),
-    (
-        "cloudCA: { configMap: { name: a }, secret: { name: b } }",
-        &["cloudCA.configMap.name and cloudCA.secret.name exclude each other"],
-    ),
-    (
-        "cloudCA: { pem: '-----BEGIN CERTIFICATE-----', secret: { name: b } }",
-        &["cloudCA.pem and cloudCA.secret.name exclude each other"],
-    ),
-    (
-        "{ cloudProxies: [{ host: a, url: 'http://p:1' }], cloudProxiesSecret: { name: b } }",
-        &["cloudProxies and cloudProxiesSecret.name exclude each other"],
-    ),
-    (
-        "cloudProxies: [{ host: a, url: 'http://user:hidden@p:1' }]",
-        &["the proxy for a has a user or a password", "put it into a Secret"],
-    ),
-    ("cloudProxies: [{ host: a, url: 'https://p:1' }]", &["the proxy for a must be http://HOST:PORT"]),
-    ("cloudProxies: [{ host: a, url: 'http://p' }]", &["the proxy for a must be http://HOST:PORT"]),
-    ("cloudProxies: [{ host: a, url: 'http://p:1,b=http://q:1' }]", &["the proxy for a must be http://HOST:PORT"]),
-    ("extraEnv: [{ name: LEADER_ELECTION, value: 'false' }]", &["LEADER_ELECTION is the chart's to set"]),
-    ("commonLabels: { app.kubernetes.io/name: other }", &["commonLabels", "app.kubernetes.io/name is the chart's own"]),
-    ("podLabels: { app.kubernetes.io/instance: other }", &["podLabels", "instance is the chart's own"]),
-    (
-        "monitoring: { serviceMonitor: { labels: { app.kubernetes.io/name: other } } }",
-        &["monitoring.serviceMonitor.labels", "app.kubernetes.io/name is the chart's own"],
-    ),
-    (
-        "monitoring: { podMonitor: { labels: { app.kubernetes.io/version: other } } }",
-        &["monitoring.podMonitor.labels", "app.kubernetes.io/version is the chart's own"],
-    ),
-    (
-        "monitoring: { prometheusRule: { labels: { helm.sh/chart: other } } }",
-        &["monitoring.prometheusRule.labels", "helm.sh/chart is the chart's own"],
-    ),
-    (
-        "monitoring: { dashboard: { labels: { app.kubernetes.io/part-of: other } } }",
-        &["monitoring.dashboard.labels", "app.kubernetes.io/part-of is the chart's own"],
-    ),
-    (
-        "commonLabels: { rbac.authorization.k8s.io/aggregate-to-view: 'true' }",
-        &["commonLabels", "aggregate-to-view is the chart's own", "rbac.aggregatedRoles"],
-    ),
-    ("podAnnotations: { checksum/cloud-ca: mine }", &["podAnnotations", "checksum/cloud-ca is the chart's own"]),
-    (
-        "updateStrategy: { rollingUpdate: { maxSurge: 0 } }",
-        &["updateStrategy.rollingUpdate", "maxSurge and maxUnavailable are both 0"],
-    ),
-    (
-        "updateStrategy: { rollingUpdate: { maxSurge: 0%, maxUnavailable: 0% } }",
-        &["updateStrategy.rollingUpdate", "maxSurge and maxUnavailable are both 0"],
-    ),
-    (
-        "monitoring: { serviceMonitor: { enabled: true }, podMonitor: { enabled: true } }",
-        &["monitoring.serviceMonitor and monitoring.podMonitor exclude each other"],
-    ),
-    ("networkPolicy: { enabled: true }", &["networkPolicy.apiServer.cidrs names no address"]),
-    (
-        "networkPolicy: { enabled: true, apiServer: { cidrs: [10.0.0.1/32] } }",
-        &["networkPolicy.clouds.cidrs names no address"],
-    ),
-];
+type Refused = (&'static str, &'static [&'static str]);
 
 #[test]
 fn wrong_values_are_refused_and_named() {
-    for (values, parts) in REFUSED {
-        let error = render(values).expect_err(values);
+    for (values, parts) in values::REFUSED.iter().chain(contradictions::REFUSED) {
+        let Err(error) = render(values) else { panic!("{values} is taken") };
         for part in *parts {
             assert!(error.contains(part), "{values}: {part:?} is not in\n{error}");
         }
@@ -175,13 +32,41 @@ fn what_is_harmless_is_taken() {
         "updateStrategy: { rollingUpdate: { maxSurge: 0, maxUnavailable: 1 } }",
         "image: { repository: 'registry.example.com:5000/cloud/operator' }",
         "image: { repository: operator }",
+        "image: { repository: 'registry.example.com/a__b/c--d.e' }",
+        "commonLabels: { a.b/a23456789-123456789-123456789-123456789-123456789-123456789-123: a }",
+        "cloudProxiesSecret: { name: a.b-c, key: .netrc }",
         "log: { level: 'off' }",
         "log: { level: 'warn,kube_client::client=debug,cloudtenant_operator=trace' }",
         "listen: { address: '2001:db8::1' }",
         "listen: { address: '1:2:3:4:5:6:7:8' }",
         "listen: { address: '::ffff:192.0.2.1' }",
+        "listen: { address: '2001:db8::1:1' }",
+        "listen: { address: '::2:1' }",
+        "listen: { address: '::ffff:7e00:1' }",
+        "listen: { address: '10.127.0.1' }",
+        "networkPolicy: { dns: { to: [{ ipBlock: { cidr: 'fd00::/8', except: ['fd00:1::/32'] } }] } }",
+        "networkPolicy: { scrape: { from: null } }",
+        "networkPolicy: { clouds: { cidrs: [10.0.0.0/8, 10.0.16.0/20, 10.0.0.1/32, 128.0.0.0/1, 192.0.2.254/31] } }",
+        "networkPolicy: { clouds: { cidrs: ['2001:db8::1/128', '2001:db8:0:2::/63', 'fe80::/10', '1:2:3:4:5:6:7:8/128', '::8000/113'] } }",
         "networkPolicy: { clouds: { cidrs: [0.0.0.0/0, '::/0', '2001:db8::/128'] } }",
+        "networkPolicy: { scrape: { from: [{ podSelector: { matchExpressions: [{ key: a.b/c, operator: NotIn, values: [d] },
+            { key: e, operator: DoesNotExist }] } }] } }",
+        "{ extraVolumes: [{ name: a, emptyDir: {} }], extraVolumeMounts: [{ name: a, mountPath: /etc/cloudtenant-operator-more }] }",
+        "extraEnv: [{ name: HTTPS_PROXY, value: '' }, { name: A, valueFrom: { secretKeyRef: { name: a, key: b } } }]",
+        "resources: { requests: { memory: 0.25Gi, cpu: 1500m }, limits: { memory: 268435456, cpu: 1.5 } }",
+        "resources: { requests: { memory: 2Gi, ephemeral-storage: 1M, example.com/a: 1 }, limits: { memory: null } }",
+        "resources: { requests: { memory: 0 }, limits: null }",
+        "tolerations: [{ operator: Exists }, { key: a, value: b }, { key: c, operator: Exists, effect: NoExecute, tolerationSeconds: 0 }]",
+        "topologySpreadConstraints: [{ maxSkew: 1, topologyKey: a, whenUnsatisfiable: DoNotSchedule, minDomains: 2 },
+           { maxSkew: 2, topologyKey: a, whenUnsatisfiable: ScheduleAnyway, matchLabelKeys: [pod-template-hash] }]",
+        "cloudProxies: [{ host: a.b.c, url: 'http://p:65535' }, { host: '*.b.c', url: 'http://[::1]:1' },
+           { host: b.c, url: 'http://p_q:1' }, { host: ab.c, url: 'http://p:1' }, { host: '*', url: 'http://p:1/' }]",
+        "cloudCA: { pem: \"# One\\n-----BEGIN CERTIFICATE-----\\nab+/\\nc=\\n-----END CERTIFICATE-----\\n# CERTIFICATE\" }",
+        "monitoring: { serviceMonitor: { interval: 1h, scrapeTimeout: 59m59s999ms }, podMonitor: { interval: 1m, scrapeTimeout: 60s } }",
+        "monitoring: { serviceMonitor: { scrapeTimeout: 1m } }",
         "fullnameOverride: x",
+        "serviceAccount: { create: false, name: existing }",
+        "{ serviceAccount: { create: false }, rbac: { create: false } }",
     ] {
         render(values).unwrap_or_else(|error| panic!("{values}: {error}"));
     }

@@ -1,13 +1,19 @@
 //! A real API server takes what the chart makes, and lets the operator do what it needs and no more.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use cloudtenant_operator::api::crd_yaml;
 use serde_json::Value;
 use testkit::control_plane::{ControlPlane, Output};
 use tokio::{sync::OnceCell, time};
 
-use crate::helm::{NAMESPACE, cases, objects, read, render, render_case, root};
+use crate::{
+    can_i,
+    helm::{NAMESPACE, cases, objects, read, render, render_case, root},
+};
 
 /// The namespaces that the cases name, and the definitions of what others define.
 pub async fn prepared() -> &'static ControlPlane {
@@ -97,6 +103,26 @@ async fn the_examples_on_artifact_hub_are_taken() {
     assert_eq!(examples[0], objects(&read("examples/cloudtenant.yaml"))[0]);
 }
 
+/// Wherever the one stands who reads it.
+#[tokio::test]
+async fn the_api_servers_addresses_are_found_by_the_command_that_is_named() {
+    let control_plane = prepared().await;
+    let refused = render("networkPolicy: { enabled: true }").unwrap_err();
+    let command = refused.split('`').nth(1).unwrap();
+    for page in ["docs/installation.md", "charts/cloudtenant-operator/README.md"] {
+        assert!(read(page).contains(command), "{page}: {command}");
+    }
+    // Every API server makes it, but the tests' own, which has only a loopback address.
+    let slice =
+        "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: kubernetes, namespace: default},
+        addressType: IPv4, endpoints: [{addresses: [192.0.2.7]}]}";
+    control_plane.apply_yaml(None, slice).await.unwrap();
+    let words = command.split(' ').skip(1);
+    let output =
+        control_plane.kubectl(&["--namespace=web"].into_iter().chain(words).collect::<Vec<_>>()).await.unwrap();
+    assert!(output.status.success() && output.stdout.contains("192.0.2.7"), "{}{}", output.stdout, output.stderr);
+}
+
 /// Whether a release's account may do something: `VERB RESOURCE[/NAME] in NAMESPACE`.
 async fn may(control_plane: &ControlPlane, release: &str, what: &str) -> bool {
     let (right, namespace) = what.split_once(" in ").unwrap();
@@ -175,4 +201,56 @@ async fn rbac_lets_the_operator_do_what_it_needs_and_no_more() {
             assert!(!may(control_plane, release, &what.replace("RELEASE", release)).await, "{release} may {what}");
         }
     }
+}
+
+/// All that the account of a release may do in a namespace.
+async fn listed(control_plane: &ControlPlane, release: &str, namespace: &str) -> String {
+    let account = format!("--as=system:serviceaccount:{NAMESPACE}:{release}");
+    let args = ["auth", "can-i", "--list", &account, "--namespace", namespace];
+    let output = control_plane.kubectl(&args).await.unwrap();
+    assert!(output.status.success(), "{}", output.stderr);
+    output.stdout
+}
+
+#[tokio::test]
+async fn kubectl_lists_what_the_operator_needs_and_nothing_else() {
+    let control_plane = prepared().await;
+    let named = "scope: namespaces, namespaces: [web, archive]";
+    for (release, scope, watch) in [
+        ("listed", "scope: cluster", false),
+        ("listed-watch", "scope: cluster", true),
+        ("listed-named", named, false),
+        ("listed-named-watch", named, true),
+    ] {
+        let values = format!(
+            "{{ crds: {{ enabled: false }}, fullnameOverride: {release}, rbac: {{ {scope} }}, secrets: {{ watch: {watch} }} }}"
+        );
+        control_plane.apply_yaml(None, &render(&values).unwrap()).await.unwrap();
+        let everywhere = !scope.contains("namespaces");
+        for (namespace, looks, leads) in [
+            ("web", true, false),
+            ("archive", true, false),
+            ("elsewhere", everywhere, false),
+            (NAMESPACE, everywhere, true),
+        ] {
+            let mut needed = BTreeSet::new();
+            needed.extend(looks.then(|| can_i::tenants(watch)).into_iter().flatten());
+            needed.extend(leads.then(|| can_i::lease(release)).into_iter().flatten());
+            let started = Instant::now();
+            // The API server learns of a new role after a moment.
+            while let Err(error) = can_i::judge(&listed(control_plane, release, namespace).await, &needed) {
+                assert!(started.elapsed() < Duration::from_secs(30), "{release} in {namespace}: {error}");
+                time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    // One right more, and one less.
+    let table = listed(control_plane, "listed-named-watch", "web").await;
+    assert!(
+        can_i::judge(&table, &can_i::tenants(false))
+            .unwrap_err()
+            .contains("too many {\"secrets [] [get list watch]\"}")
+    );
+    let table = listed(control_plane, "listed-named", "elsewhere").await;
+    assert!(can_i::judge(&table, &can_i::lease("listed")).unwrap_err().contains("too few {\"leases"));
 }

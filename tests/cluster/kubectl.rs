@@ -32,7 +32,7 @@ async fn wait_get_and_select() {
 
     // As docs/gitops.md has it.
     kubectl("annotate cloudtenant shop reconcile.fluxcd.io/requestedAt=1795320000 --overwrite").await;
-    kubectl("wait cloudtenant shop --for=jsonpath={.status.lastHandledReconcileAt}=1795320000 --timeout=30s").await;
+    kubectl("wait cloudtenant shop --for=jsonpath={.status.lastHandledReconcileAt}=1795320000 --timeout=3m").await;
 
     let table = kubectl("get ct").await;
     let lines: Vec<_> = table.lines().map(words).collect();

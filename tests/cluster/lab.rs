@@ -54,7 +54,7 @@ pub struct Lab<'a> {
     pub client: Client,
     pub cloud: SimulatedCloud,
     pub operator: Operator,
-    _witness: Witness,
+    witness: Witness,
 }
 
 impl Lab<'static> {
@@ -83,8 +83,8 @@ impl<'a> Lab<'a> {
         let cloud = SimulatedCloud::start().await.unwrap();
         cloud.set_rpc_timeout(Duration::from_millis(200));
         cloud.add_tenant(PROJECT);
-        let witness = Witness::of(client.clone(), &namespace);
-        Self { control_plane, namespace, client, cloud, operator, _witness: witness }
+        let witness = Witness::of(control_plane.kubeconfig(), &namespace).await;
+        Self { control_plane, namespace, client, cloud, operator, witness }
     }
 
     pub fn tenants(&self) -> Api<CloudTenant> {
@@ -106,15 +106,21 @@ impl<'a> Lab<'a> {
         if let Some(project) = tenant["spec"]["projectID"].as_str() {
             self.cloud.add_tenant(project);
         }
-        self.tenants().patch(name, &PatchParams::apply("test").force(), &Patch::Apply(&tenant)).await.unwrap()
+        let parameters = PatchParams::apply("test").force();
+        self.witnessed(self.tenants().patch(name, &parameters, &Patch::Apply(&tenant)).await.unwrap())
     }
 
     pub async fn merge(&self, name: &str, patch: &Value) -> CloudTenant {
-        self.tenants().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap()
+        self.witnessed(self.tenants().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap())
     }
 
     pub async fn get(&self, name: &str) -> CloudTenant {
-        self.tenants().get(name).await.unwrap()
+        self.witnessed(self.tenants().get(name).await.unwrap())
+    }
+
+    fn witnessed(&self, tenant: CloudTenant) -> CloudTenant {
+        self.witness.expect(&tenant);
+        tenant
     }
 
     pub async fn until(
@@ -124,7 +130,7 @@ impl<'a> Lab<'a> {
         timeout: Duration,
         condition: impl Fn(&CloudTenant) -> bool,
     ) -> CloudTenant {
-        wait::until(self.tenants(), name, description, timeout, condition).await.unwrap()
+        self.witnessed(wait::until(self.tenants(), name, description, timeout, condition).await.unwrap())
     }
 
     /// Waits until a condition has this reason.

@@ -174,6 +174,20 @@ async fn requested_at_asks_everything_now() {
 }
 
 #[tokio::test]
+async fn the_example_for_flux_is_looked_at_when_its_annotation_changes() {
+    let lab = Lab::start("annotation").await;
+    let example = include_str!("../../integrations/flux/reconcile.yaml").replace("  namespace: shop\n", "");
+    lab.cloud.add_tenant("3f2a9c51d07b4e868b1df6a4c0e97b22");
+    for value in ["2026-11-22T04:00:00Z", "2026-11-23T04:00:00Z"] {
+        let applied = example.replace("2026-11-22T04:00:00Z", value);
+        lab.control_plane.apply_yaml(Some(&lab.namespace), &applied).await.unwrap();
+        let wanted = value.to_owned();
+        lab.until("web-shop", "has handled it", SOON, |tenant| handled(tenant) == Some(&wanted)).await;
+    }
+    assert_eq!(status(&lab.get("web-shop").await, "Ready"), Some("True"));
+}
+
+#[tokio::test]
 async fn disabled_probes_are_not_asked_and_not_counted() {
     let lab = Lab::start("disabled").await;
     let off = json!({ "policy": "Disabled" });

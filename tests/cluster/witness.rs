@@ -1,56 +1,180 @@
 //! Keeps every state that a namespace's CloudTenants go through. In the end kstatus, Flux and Argo CD have to say of
 //! each what docs/gitops.md says that they do.
+//!
+//! A test that has seen a state expects it of the witness too. So a watch that broke, and the states that were lost by
+//! it, fail the test.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, BTreeSet},
     future::ready,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
+    time::{Duration, Instant},
 };
 
 use cloudtenant_operator::api::CloudTenant;
 use futures::StreamExt as _;
 use kube::{
-    Api, Client,
+    Api, Client, Config, ResourceExt as _,
     api::{ApiResource, DynamicObject},
-    runtime::{WatchStreamExt as _, watcher},
+    config::Kubeconfig,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event},
+    },
 };
-use tokio::task::JoinHandle;
+use serde_json::Value;
+use tokio::{runtime, sync::oneshot, time};
 
 use crate::verdict::judged;
 
+/// How long it may be behind the test, and take to begin.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 pub struct Witness {
-    seen: Arc<Mutex<HashSet<String>>>,
-    watching: JoinHandle<()>,
+    namespace: String,
+    seen: Arc<Mutex<Seen>>,
+    wanted: Mutex<BTreeSet<State>>,
+    /// When this is dropped, the watch ends.
+    _stop: oneshot::Sender<()>,
+}
+
+/// A CloudTenant's name, and the version of one of its states.
+type State = (String, String);
+
+#[derive(Default)]
+struct Seen {
+    states: BTreeMap<State, Value>,
+    errors: Vec<String>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Witness {
-    pub fn of(client: Client, namespace: &str) -> Self {
-        // Some tests store what is no CloudTenant by today's schema.
-        let kind = ApiResource::erase::<CloudTenant>(&());
-        let tenants: Api<DynamicObject> = Api::namespaced_with(client, namespace, &kind);
-        let seen: Arc<Mutex<HashSet<String>>> = Arc::default();
-        let into = seen.clone();
-        let watch = watcher(tenants, watcher::Config::default()).applied_objects();
-        let watching = tokio::spawn(watch.for_each(move |tenant| {
-            if let Ok(tenant) = tenant {
-                let text = serde_json::to_string(&tenant).unwrap();
-                into.lock().unwrap_or_else(PoisonError::into_inner).insert(text);
-            }
-            ready(())
-        }));
-        Self { seen, watching }
+    /// Has seen all that there is when it returns, and sees from then on all that comes.
+    pub async fn of(kubeconfig: Kubeconfig, namespace: &str) -> Self {
+        Self::within(PATIENCE, kubeconfig, namespace).await.unwrap_or_else(|error| panic!("{error}"))
     }
+
+    async fn within(patience: Duration, kubeconfig: Kubeconfig, namespace: &str) -> Result<Self, String> {
+        let seen: Arc<Mutex<Seen>> = Arc::default();
+        let (listed, has_listed) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel();
+        let witness =
+            Self { namespace: namespace.to_owned(), seen: seen.clone(), wanted: Mutex::default(), _stop: stop };
+        let namespace = namespace.to_owned();
+        // In a runtime of its own: the test's does nothing while the witness is waited for in the end.
+        thread::spawn(move || {
+            let watching = async {
+                tokio::select! {
+                    () = watch(kubeconfig, &namespace, &seen, listed) => {}
+                    _ = stopped => {}
+                }
+            };
+            runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(watching);
+        });
+        match time::timeout(patience, has_listed).await {
+            Ok(Ok(())) => Ok(witness),
+            _ => Err(format!("the witness cannot list CloudTenants: {:?}", locked(&witness.seen).errors)),
+        }
+    }
+
+    /// The test has seen this state.
+    pub fn expect(&self, tenant: &CloudTenant) {
+        if tenant.namespace().as_ref() == Some(&self.namespace) {
+            locked(&self.wanted).insert((tenant.name_any(), tenant.resource_version().unwrap()));
+        }
+    }
+
+    /// All states, or which one that is expected has not been seen.
+    fn testimony(&self, patience: Duration) -> Result<Vec<Value>, String> {
+        let began = Instant::now();
+        loop {
+            let seen = locked(&self.seen);
+            let wanted = locked(&self.wanted);
+            let missed: Vec<_> = wanted.iter().filter(|state| !seen.states.contains_key(*state)).collect();
+            if missed.is_empty() {
+                return Ok(seen.states.values().cloned().collect());
+            }
+            if began.elapsed() >= patience {
+                return Err(format!("the witness has not seen {missed:?}; its watch: {:?}", seen.errors));
+            }
+            drop((seen, wanted));
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+async fn watch(kubeconfig: Kubeconfig, namespace: &str, seen: &Mutex<Seen>, listed: oneshot::Sender<()>) {
+    let config = Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await.unwrap();
+    // Some tests store what is no CloudTenant by today's schema.
+    let kind = ApiResource::erase::<CloudTenant>(&());
+    let tenants: Api<DynamicObject> = Api::namespaced_with(Client::try_from(config).unwrap(), namespace, &kind);
+    let mut listed = Some(listed);
+    let events = watcher::watcher(tenants, watcher::Config::default()).default_backoff();
+    let keep = events.for_each(|event| {
+        match event {
+            Ok(Event::Apply(tenant) | Event::InitApply(tenant)) => {
+                let state = (tenant.name_any(), tenant.resource_version().unwrap());
+                locked(seen).states.insert(state, serde_json::to_value(tenant).unwrap());
+            }
+            Ok(Event::InitDone) => drop(listed.take().map(|listed| listed.send(()))),
+            Ok(Event::Init | Event::Delete(_)) => {}
+            Err(error) => locked(seen).errors.push(error.to_string()),
+        }
+        ready(())
+    });
+    keep.await;
 }
 
 impl Drop for Witness {
     fn drop(&mut self) {
-        self.watching.abort();
         if thread::panicking() {
             return;
         }
-        for text in self.seen.lock().unwrap_or_else(PoisonError::into_inner).drain() {
-            judged(&serde_json::from_str(&text).unwrap());
+        for state in self.testimony(PATIENCE).unwrap_or_else(|error| panic!("{error}")) {
+            judged(&state);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::api::PostParams;
+    use serde_json::json;
+
+    use super::*;
+    use crate::lab::{shared, tenant};
+
+    #[tokio::test]
+    async fn a_state_that_was_seen_is_told_and_one_that_was_not_is_missed() {
+        let control_plane = shared().await;
+        let namespace = control_plane.namespace("witness").await.unwrap();
+        let witness = Witness::of(control_plane.kubeconfig(), &namespace).await;
+        assert_eq!(witness.testimony(Duration::ZERO), Ok(vec![]));
+        let tenants: Api<CloudTenant> = Api::namespaced(control_plane.client().await.unwrap(), &namespace);
+        let tenant: CloudTenant = serde_json::from_value(tenant("shop", &json!({}))).unwrap();
+        let mut tenant = tenants.create(&PostParams::default(), &tenant).await.unwrap();
+        witness.expect(&tenant);
+        assert_eq!(witness.testimony(PATIENCE).unwrap()[0]["metadata"]["name"], "shop");
+        tenant.metadata.resource_version = Some("1".to_owned());
+        witness.expect(&tenant);
+        let missed = witness.testimony(Duration::ZERO).unwrap_err();
+        assert!(missed.contains("has not seen [(\"shop\", \"1\")]"), "{missed}");
+        locked(&witness.wanted).clear();
+    }
+
+    #[tokio::test]
+    async fn one_that_may_not_look_says_so() {
+        let control_plane = shared().await;
+        let namespace = control_plane.namespace("blind").await.unwrap();
+        let account = "{apiVersion: v1, kind: ServiceAccount, metadata: {name: nobody}}";
+        control_plane.apply_yaml(Some(&namespace), account).await.unwrap();
+        let kubeconfig = control_plane.kubeconfig_for_service_account(&namespace, "nobody").await.unwrap();
+        let blind = Witness::within(Duration::from_secs(1), kubeconfig, &namespace).await;
+        let error = blind.err().unwrap();
+        assert!(error.contains("cannot list") && error.contains("forbidden"), "{error}");
     }
 }

@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use cloudtenant_operator::api::{CloudTenant, REQUESTED_AT, crd_yaml};
 use serde_json::Value;
 use testkit::control_plane::{ControlPlane, Output};
 use tokio::sync::OnceCell;
 
 use crate::verdict::{EXPRESSIONS, path, read};
 
-/// The API server with Flux' CRDs of Kustomizations and of what they are read from.
+/// The API server with Flux' CRDs of Kustomizations and of what they are read from, and with ours.
 async fn control_plane() -> &'static ControlPlane {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     let control_plane = ControlPlane::shared().await.unwrap();
@@ -16,8 +17,11 @@ async fn control_plane() -> &'static ControlPlane {
         for crd in ["kustomizations", "gitrepositories"] {
             control_plane.apply_crds(&read(&format!("testkit/fixtures/flux/{crd}.yaml"))).await.unwrap();
         }
-        let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: flux-system}}";
-        control_plane.apply_yaml(None, namespace).await.unwrap();
+        control_plane.apply_crds(&crd_yaml().unwrap()).await.unwrap();
+        for name in ["flux-system", "shop"] {
+            let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}}}}}");
+            control_plane.apply_yaml(None, &namespace).await.unwrap();
+        }
     };
     INSTALLED.get_or_init(install).await;
     control_plane
@@ -88,6 +92,17 @@ fn who_owns_the_same_folder_differs_only_in_what_it_waits_for() {
         assert_eq!(rest(one), rest(owners[0].1), "{file}");
         let text = read(&format!("integrations/flux/{file}.yaml"));
         assert!(text.contains("# Choose one of wait.yaml,"), "{file} does not say that one is chosen");
+    }
+}
+
+/// tests/cluster/lifecycle.rs has the operator act on it.
+#[test]
+fn the_annotation_is_on_the_cloud_tenant_that_is_waited_for() {
+    let tenant: CloudTenant = serde_saphyr::from_str(&read("integrations/flux/reconcile.yaml")).unwrap();
+    assert!(tenant.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(REQUESTED_AT)));
+    let waited = &kustomizations()["health-checks"]["spec"]["healthChecks"][0];
+    for (part, of_ours) in [("name", &tenant.metadata.name), ("namespace", &tenant.metadata.namespace)] {
+        assert_eq!(waited[part].as_str(), of_ours.as_deref(), "{part}");
     }
 }
 

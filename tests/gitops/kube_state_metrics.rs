@@ -1,11 +1,12 @@
 //! kube-state-metrics: the file has the form that it reads, and every path leads to a field of the schema. A path that
 //! leads nowhere is a metric that never comes, and nobody is told.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, process::Command};
 
 use cloudtenant_operator::api;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use testkit::tools;
 
 use crate::verdict::read;
 
@@ -73,7 +74,8 @@ fn lead(schema: &Value, path: &[String]) -> Result<Value, String> {
     Ok(at.get("items").unwrap_or(at).clone())
 }
 
-fn check(text: &str) -> Result<usize, String> {
+/// The names of the metrics.
+fn check(text: &str) -> Result<Vec<String>, String> {
     let config: Config = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
     let [resource] = config.spec.resources.as_slice() else { return Err("one kind is enough".to_owned()) };
     let named = ["group", "version", "kind"].map(|key| resource.group_version_kind[key].as_str());
@@ -110,12 +112,12 @@ fn check(text: &str) -> Result<usize, String> {
         }
         names.push(name);
     }
-    Ok(names.len())
+    Ok(names)
 }
 
 #[test]
 fn every_path_leads_to_a_field() {
-    assert_eq!(check(&read(FILE)), Ok(18));
+    assert_eq!(check(&read(FILE)).unwrap().len(), 18);
 }
 
 #[test]
@@ -137,4 +139,63 @@ fn what_leads_nowhere_is_refused() {
         let error = check(&right.replacen(from, to, 1)).unwrap_err();
         assert!(error.contains(message), "{to}: {error}");
     }
+}
+
+/// The queries on docs/gitops.md.
+fn queries() -> Vec<String> {
+    let page = read("docs/gitops.md");
+    let block = page.split("```promql\n").nth(1).unwrap().split("```").next().unwrap();
+    block.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_queries_on_the_page_are_of_metrics_that_there_are() {
+    let names = check(&read(FILE)).unwrap();
+    for query in queries() {
+        let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let used: Vec<_> = words.filter(|word| word.starts_with("kube_")).collect();
+        assert!(used.len() == 2 && used.iter().all(|word| names.iter().any(|name| name == word)), "{query}");
+    }
+}
+
+/// Four CloudTenants: one that is well, one that has changed, one that nobody looks at, and that one suspended.
+#[test]
+fn the_queries_on_the_page_find_what_they_are_for() {
+    let Some(programs) = tools::prometheus().unwrap() else { return };
+    let series = |metric: &str, name: &str, value: u32| {
+        json!({
+            "series": format!(
+                "kube_cloudtenant_{metric}{{namespace=\"shop\", name=\"{name}\", customresource_kind=\"CloudTenant\"}}"
+            ),
+            "values": format!("{value}x120"),
+        })
+    };
+    let found = |query: &str, metric: &str, name: &str, value: u32| {
+        let labels = format!("{metric}{{customresource_kind=\"CloudTenant\", name=\"{name}\", namespace=\"shop\"}}");
+        json!({ "expr": query, "eval_time": "2h", "exp_samples": [{ "labels": labels, "value": value }] })
+    };
+    let mut input = Vec::new();
+    for (name, generation, observed, engines_observed, suspended) in
+        [("well", 3, 3, 3700, 0), ("changed", 4, 3, 7200, 0), ("stale", 3, 3, 3500, 0), ("suspended", 3, 3, 3500, 1)]
+    {
+        input.push(series("generation", name, generation));
+        input.push(series("observed_generation", name, observed));
+        input.push(series("engines_observed_timestamp_seconds", name, engines_observed));
+        input.push(series("suspended", name, suspended));
+    }
+    let [unseen, stale] = &queries()[..] else { panic!("two queries") };
+    let tests = json!({ "tests": [{
+        "interval": "1m",
+        "input_series": input,
+        "promql_expr_test": [
+            found(unseen, "kube_cloudtenant_observed_generation", "changed", 3),
+            found(stale, "", "stale", 3700),
+        ],
+    }]});
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tests.yaml");
+    fs::write(&file, tests.to_string()).unwrap();
+    let output = Command::new(&programs.promtool).args(["test", "rules"]).arg(&file).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}");
 }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod calls;
+#[path = "../chart/can_i.rs"]
+mod can_i;
 mod follow;
 mod machine;
 mod openstack;

@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Result, anyhow, bail};
-use kube::{Api, Resource, runtime::wait::await_condition};
+use kube::{
+    Api, Resource,
+    runtime::{wait, watcher},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time;
 
@@ -59,7 +62,15 @@ where
         condition(object)
     };
     let path = format!("{}/{name}", api.resource_url());
-    match time::timeout(timeout, await_condition(api, name, remember)).await {
+    let watching = async {
+        loop {
+            match wait::await_condition(api.clone(), name, &remember).await {
+                Err(error) if comes_later(&error) => time::sleep(Duration::from_millis(50)).await,
+                done => return done,
+            }
+        }
+    };
+    match time::timeout(timeout, watching).await {
         Ok(Ok(object)) => Ok(object),
         Ok(Err(error)) => Err(anyhow!(error).context(format!("watch {path}"))),
         Err(_) => {
@@ -70,5 +81,34 @@ where
             };
             bail!("{path}: not true within {timeout:?}: \"{description}\"; last seen:\n{last_seen}")
         }
+    }
+}
+
+/// The API server lists nothing for a moment after a definition has changed.
+fn comes_later(error: &wait::Error) -> bool {
+    let wait::Error::ProbeFailed(error) = error;
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 429,
+        watcher::Error::WatchError(status) => status.code == 429,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_api_server_refuses_for_now_comes_later() {
+        let refused = |code| {
+            let status = Status::failure("storage is (re)initializing", "TooManyRequests").with_code(code);
+            wait::Error::ProbeFailed(watcher::Error::InitialListFailed(kube::Error::Api(status.boxed())))
+        };
+        assert!(comes_later(&refused(429)));
+        assert!(!comes_later(&refused(403)));
+        assert!(!comes_later(&wait::Error::ProbeFailed(watcher::Error::NoResourceVersion)));
     }
 }
