@@ -1,6 +1,7 @@
 //! The watch on CloudTenants, and what runs over it.
 
 mod changes;
+mod following;
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -8,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt as _, TryStreamExt as _, future::join_all, stream::FuturesUnordered};
+use following::{Following, Pauses};
+use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
@@ -16,15 +18,11 @@ use kube::{
         Config, Controller, Predicate as _, PredicateConfig, WatchStreamExt as _,
         controller::{self, Action},
         predicates,
-        reflector::{ObjectRef, Store, store::Writer},
+        reflector::{ObjectRef, store::Writer},
         watcher,
     },
 };
-use tokio::{
-    sync::{SetOnce, mpsc},
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -36,13 +34,16 @@ use crate::{
     reconcile::reconcile,
     roster::{Roster, Watched},
     secret_watch,
-    server::Readiness,
+    server::{Part, Readiness},
 };
 
 type Routes = HashMap<Option<String>, mpsc::Sender<TenantName>>;
 
 /// Who is to look again and has not been told yet.
 const WAKES: usize = 1024;
+
+/// How often it is looked whether the watches go on.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// How often what belongs to deleted tenants is forgotten.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -59,28 +60,8 @@ pub struct Operator {
 struct Watch {
     api: Api<Watched>,
     writer: Writer<Watched>,
-    namespace: Option<String>,
-    listed: Arc<SetOnce<()>>,
+    following: Following,
     woken: mpsc::Receiver<TenantName>,
-}
-
-/// A watch's first list.
-struct Listing {
-    namespace: Option<String>,
-    store: Store<Watched>,
-    /// Not the store's own `wait_until_ready`: it wakes only one of those who wait, and the controller does.
-    listed: Arc<SetOnce<()>>,
-}
-
-impl Listing {
-    fn name(&self) -> String {
-        self.namespace.as_ref().map_or_else(|| "all namespaces".to_owned(), |name| format!("namespace {name}"))
-    }
-
-    async fn done(self) -> Self {
-        self.listed.wait().await;
-        self
-    }
 }
 
 impl Operator {
@@ -96,7 +77,7 @@ impl Operator {
         let context = Context::new(&self.client, &self.settings, mandate, self.metrics.clone(), wake, shutdown.clone());
         let context = Arc::new(context);
         let (routes, watches) = self.watches();
-        let listings = watches.iter().map(Watch::listing).collect();
+        let followings: Vec<_> = watches.iter().map(|watch| watch.following.clone()).collect();
         let mut beside = JoinSet::new();
         beside.spawn(route(woken, routes));
         if self.settings.watch_secrets {
@@ -104,31 +85,41 @@ impl Operator {
                 beside.spawn(secret_watch::follow(secrets, context.clone(), self.roster.clone()));
             }
         }
-        let _ended = Ended(self);
+        let _ended = Ended { operator: self, readiness: &readiness };
         let watching = join_all(watches.into_iter().map(|watch| watch.run(context.clone(), shutdown.clone())));
         tokio::select! {
             _ = watching => {}
-            () = self.keep_roster(listings, &readiness, &context) => {}
+            () = self.keep_roster(&followings, &readiness, &context) => {}
         }
     }
 
-    /// Takes in whose tenants are known, and forgets what belonged to deleted ones. Never ends.
-    async fn keep_roster(&self, listings: Vec<Listing>, readiness: &Readiness, context: &Context) {
-        let mut missing: BTreeSet<_> = listings.iter().map(Listing::name).collect();
-        let mut listed: FuturesUnordered<_> = listings.into_iter().map(Listing::done).collect();
+    /// Takes in whose tenants are known, tells whose are not, and forgets what belonged to deleted ones. Never ends.
+    async fn keep_roster(&self, followings: &[Following], readiness: &Readiness, context: &Context) {
+        let mut listed: FuturesUnordered<_> = followings
+            .iter()
+            .map(|following| async move {
+                following.listed.wait().await;
+                following
+            })
+            .collect();
+        let mut look = tokio::time::interval(LOOK);
         let mut sweep = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
         loop {
-            if missing.is_empty() {
-                readiness.ready();
-            } else {
-                let names = missing.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-                readiness.lacks(&format!("the CloudTenants of {names} have not been listed yet: look at the log"));
+            let lacks = lacks(followings, Instant::now().into_std());
+            match &lacks {
+                None => readiness.has(Part::Tenants),
+                Some(lacks) => readiness.lacks(Part::Tenants, lacks),
             }
-            self.metrics.synced(missing.is_empty());
+            self.metrics.synced(lacks.is_none());
             tokio::select! {
-                Some(listing) = listed.next() => {
-                    missing.remove(&listing.name());
-                    self.roster.add(listing.store);
+                Some(following) = listed.next() => {
+                    self.roster.add(following.namespace.clone(), following.store.clone());
+                }
+                _ = look.tick() => {
+                    for following in followings {
+                        let broken = following.is_broken(Instant::now().into_std());
+                        self.roster.follow(following.namespace.as_deref(), !broken);
+                    }
                 }
                 _ = sweep.tick() => {
                     let alive: HashSet<_> = self.roster.all().iter().filter_map(|tenant| tenant.uid()).collect();
@@ -146,40 +137,31 @@ impl Operator {
         let apis = scoped(&self.client, namespaces);
         let watch = |(name, api)| {
             let (wake, woken) = mpsc::channel(WAKES);
-            let watch =
-                Watch { api, writer: Writer::default(), namespace: Clone::clone(&name), listed: Arc::default(), woken };
-            ((name, wake), watch)
+            let writer = Writer::default();
+            let following = Following::new(Clone::clone(&name), writer.as_reader());
+            ((name, wake), Watch { api, writer, following, woken })
         };
         names.into_iter().zip(apis).map(watch).unzip()
     }
 }
 
 impl Watch {
-    fn listing(&self) -> Listing {
-        Listing { namespace: self.namespace.clone(), store: self.writer.as_reader(), listed: self.listed.clone() }
-    }
-
     async fn run(self, context: Arc<Context>, shutdown: CancellationToken) {
-        let store = self.writer.as_reader();
+        let Following { store, listed, .. } = self.following.clone();
         let watch = watcher(self.api, watcher::Config::default().streaming_lists())
-            .default_backoff()
+            .backoff(Pauses::default())
             .modify(|tenant| {
                 // They are half of an object's bytes, and nobody here reads them.
                 tenant.managed_fields_mut().clear();
             })
             .reflect(self.writer)
-            .inspect_ok(move |event| {
-                if matches!(event, watcher::Event::InitDone) {
-                    // Only the first time counts.
-                    let _ = self.listed.set(());
-                }
-            });
+            .inspect(move |event| self.following.note(event));
         let watch = changes::changes(watch, store.clone())
             .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
-        Controller::for_stream(watch, store)
+        let controller = Controller::for_stream(watch, store)
             .with_config(Config::default().concurrency(PASSES))
             .reconcile_on(wakes(self.woken))
-            .graceful_shutdown_on(shutdown.cancelled_owned())
+            .graceful_shutdown_on(shutdown.clone().cancelled_owned())
             .run(traced, |_, _, _| Action::requeue(SWEEP), context)
             .for_each(|result| async {
                 match result {
@@ -188,18 +170,48 @@ impl Watch {
                     Err(error @ controller::Error::ObjectNotFound(_)) => tracing::debug!(%error, "gone"),
                     Err(error) => tracing::warn!(%error, "the watch on CloudTenants"),
                 }
-            })
-            .await;
+            });
+        // A controller that has no list yet would not end, though it has nothing to finish.
+        let ended_before = async {
+            tokio::select! {
+                _ = listed.wait() => std::future::pending().await,
+                () = shutdown.cancelled() => {}
+            }
+        };
+        tokio::select! {
+            () = controller => {}
+            () = ended_before => {}
+        }
     }
 }
 
+/// Whose tenants are not known as they are.
+fn lacks(followings: &[Following], now: std::time::Instant) -> Option<String> {
+    let names = |which: &dyn Fn(&&Following) -> bool| {
+        let names: BTreeSet<_> = followings.iter().filter(which).map(Following::name).collect();
+        names.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let tell = |names: String, what: &str| {
+        (!names.is_empty()).then(|| format!("the CloudTenants of {names} {what}: look at the log"))
+    };
+    let unlisted = tell(names(&|following| !following.is_listed()), "have not been listed yet");
+    let broken = names(&|following| following.is_listed() && following.is_broken(now));
+    let broken = tell(broken, "cannot be watched any more");
+    let lacks: Vec<_> = unlisted.into_iter().chain(broken).collect();
+    (!lacks.is_empty()).then(|| lacks.join("; "))
+}
+
 /// Nothing is watched any more when the run ends, however it ends.
-struct Ended<'a>(&'a Operator);
+struct Ended<'a> {
+    operator: &'a Operator,
+    readiness: &'a Readiness,
+}
 
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
-        self.0.roster.clear();
-        self.0.metrics.synced(false);
+        self.operator.roster.clear();
+        self.operator.metrics.synced(false);
+        self.readiness.has(Part::Tenants);
     }
 }
 

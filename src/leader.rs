@@ -15,7 +15,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::MicroTime,
 };
 use kube::{
-    Api, Client,
+    Api, Client, Config,
     api::{ObjectMeta, PostParams},
     runtime::{WatchStreamExt as _, watcher},
 };
@@ -27,6 +27,8 @@ pub const LEASE: Duration = Duration::from_secs(15);
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// How often it is renewed.
 const RETRY: Duration = Duration::from_secs(2);
+/// How long one try may take: a connection that is dead must not use up the deadline.
+const TRY: Duration = Duration::from_secs(RENEW_DEADLINE.as_secs() / 2);
 /// How long a release may take: the Lease ends by itself otherwise.
 const RELEASE: Duration = Duration::from_secs(2);
 
@@ -72,7 +74,9 @@ impl Mandate {
 
 /// A candidate for one Lease.
 pub struct Elector {
+    config: Config,
     api: Api<Lease>,
+    namespace: String,
     name: String,
     identity: String,
     /// The Lease's resource version that was seen last, and when it was first seen.
@@ -91,13 +95,25 @@ enum Try {
 
 impl Elector {
     /// A candidate with a name that no other process has.
-    #[must_use]
-    pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
-        Self {
-            api: Api::namespaced(client, namespace),
+    ///
+    /// # Errors
+    /// There is no way to the API server by this configuration.
+    pub fn new(config: Config, namespace: &str, name: &str, identity: &str) -> Result<Self, kube::Error> {
+        Ok(Self {
+            api: Api::namespaced(Client::try_from(config.clone())?, namespace),
+            config,
+            namespace: namespace.to_owned(),
             name: name.to_owned(),
             identity: identity.to_owned(),
             seen: None,
+        })
+    }
+
+    /// Leaves all connections that are open: they may all be dead, and the next try would meet one after the other.
+    fn reconnect(&mut self) {
+        match Client::try_from(self.config.clone()) {
+            Ok(client) => self.api = Api::namespaced(client, &self.namespace),
+            Err(error) => tracing::warn!(%error, "no new connection for the Lease"),
         }
     }
 
@@ -112,7 +128,7 @@ impl Elector {
         loop {
             let began = Instant::now();
             let mut until = began
-                + match timeout(RENEW_DEADLINE, self.try_once()).await {
+                + match timeout(TRY, self.try_once()).await {
                     Ok(Ok(Try::Held)) => return Mandate::since(began),
                     Ok(Ok(Try::Taken(left))) => {
                         waits(Ok(()));
@@ -125,6 +141,7 @@ impl Elector {
                         RETRY
                     }
                     Err(_) => {
+                        self.reconnect();
                         waits(Err("the API server does not answer".to_owned()));
                         RETRY
                     }
@@ -155,15 +172,19 @@ impl Elector {
         loop {
             sleep(RETRY.min(mandate.left())).await;
             let began = Instant::now();
-            match timeout(mandate.left(), self.try_once()).await {
+            match timeout(TRY.min(mandate.left()), self.try_once()).await {
                 // An answer that came too late renews nothing: somebody may have seen it end.
                 Ok(Ok(Try::Held)) if mandate.is_valid() => mandate.set(Some(began)),
                 Ok(Ok(Try::Taken(_))) => {
                     mandate.revoke();
                     return tracing::warn!("somebody else has taken the Lease");
                 }
-                Ok(Ok(Try::Held | Try::Lost)) | Err(_) => {}
+                Ok(Ok(Try::Held | Try::Lost)) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "the Lease could not be renewed"),
+                Err(_) => {
+                    self.reconnect();
+                    tracing::warn!("the Lease could not be renewed: the API server does not answer");
+                }
             }
             if !mandate.is_valid() {
                 return tracing::warn!("the Lease could not be renewed in time");
@@ -263,8 +284,8 @@ mod tests {
 
     fn elector() -> Elector {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let nowhere = kube::Config::new("http://127.0.0.1:9".parse().unwrap());
-        Elector::new(Client::try_from(nowhere).unwrap(), "ours", "lease", "me")
+        let nowhere = Config::new("http://127.0.0.1:9".parse().unwrap());
+        Elector::new(nowhere, "ours", "lease", "me").unwrap()
     }
 
     #[tokio::test]
@@ -323,8 +344,7 @@ mod tests {
         });
         tokio::spawn(axum::serve(listener, slow).into_future());
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
-        let mut elector = Elector::new(client, "ours", "lease", "me");
+        let mut elector = Elector::new(Config::new(url.parse().unwrap()), "ours", "lease", "me").unwrap();
         let tried = elector.try_once().await.unwrap();
         assert_eq!(tried, Try::Taken(LEASE));
     }

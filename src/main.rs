@@ -112,7 +112,8 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     tokio::spawn(signalled(shutdown.clone())?);
     let network = arguments.network.read()?;
-    let client = client().await?;
+    let config = config().await?;
+    let client = Client::try_from(config.clone())?;
     let lease = arguments.duties.lease(&client);
     let named = arguments.instance.clone().filter(|name| !name.trim().is_empty());
     anyhow::ensure!(
@@ -120,7 +121,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
         "--leader-election needs --instance (POD_NAME): a name that no other process has, or two would lead"
     );
     let instance = named.unwrap_or_else(|| api::FIELD_MANAGER.to_owned());
-    let elector = lease.map(|(namespace, name)| Elector::new(client.clone(), &namespace, &name, &instance));
+    let elector = lease.map(|(namespace, name)| Elector::new(config, &namespace, &name, &instance)).transpose()?;
     let listener =
         TcpListener::bind(arguments.listen).await.with_context(|| format!("--listen {}", arguments.listen))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %listener.local_addr()?, "started");
@@ -144,13 +145,17 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
 }
 
 /// The way to the Kubernetes API: never by the proxies of the environment, which are for clouds.
-async fn client() -> anyhow::Result<Client> {
+async fn config() -> anyhow::Result<Config> {
     let mut config = Config::infer().await.context("no way to the Kubernetes API")?;
     config.proxy_url = None;
     // A call that hangs or that the API server refuses for now is ours to try again, and not for minutes.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(10));
-    Ok(Client::try_from(config)?)
+    Ok(config)
+}
+
+async fn client() -> anyhow::Result<Client> {
+    Ok(Client::try_from(config().await?)?)
 }
 
 fn verify(arguments: &Verify) -> anyhow::Result<u8> {

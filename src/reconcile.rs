@@ -34,6 +34,9 @@ const STALLED_RETRY: Duration = Duration::from_secs(30);
 /// How soon an object is looked at again that has changed while its status was made.
 const CONFLICT_RETRY: Duration = Duration::from_secs(1);
 
+/// After so many in a row the watch does not bring what they wrote.
+const CONFLICTS: u32 = 10;
+
 /// So many times a status waits for its events.
 const EVENT_RETRIES: u32 = 3;
 
@@ -67,11 +70,14 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
             let done = pass(&context, &id, tenant, &target, memory).await;
             match done {
                 Ok(action) => {
-                    memory.failed_writes = 0;
+                    (memory.failed_writes, memory.conflicts) = (0, 0);
                     Ok(action)
                 }
                 // Somebody was faster: nothing is wrong, and the watch brings what they wrote.
-                Err(error) if error.is_conflict() => Ok(Action::requeue(CONFLICT_RETRY)),
+                Err(error) if error.is_conflict() && memory.conflicts < CONFLICTS => {
+                    memory.conflicts += 1;
+                    Ok(Action::requeue(CONFLICT_RETRY))
+                }
                 Err(error) => {
                     memory.failed_writes = memory.failed_writes.saturating_add(1);
                     Err((error, backoff(memory.failed_writes).min(target.interval)))

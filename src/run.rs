@@ -4,16 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use kube::Client;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
+    candidate,
     context::Settings,
     controller::Operator,
     leader::{Elector, LEASE, Mandate, RENEW_DEADLINE},
     metrics::Metrics,
     roster::Roster,
     schema,
-    server::Readiness,
+    server::{Part, Readiness},
 };
 
 /// How long passes that are under way may take to end: less than what is left of a Lease that could not be renewed.
@@ -31,6 +32,7 @@ pub struct BrokeOff;
 /// One process.
 pub struct Process {
     client: Client,
+    namespaces: Vec<String>,
     operator: Arc<Operator>,
     metrics: Arc<Metrics>,
     readiness: Readiness,
@@ -48,8 +50,9 @@ impl Process {
         readiness: Readiness,
         shutdown: CancellationToken,
     ) -> Self {
+        let namespaces = settings.namespaces.clone();
         let operator = Arc::new(Operator::new(client.clone(), settings, metrics.clone(), roster));
-        Self { client, operator, metrics, readiness, shutdown }
+        Self { client, namespaces, operator, metrics, readiness, shutdown }
     }
 
     /// Runs until the shutdown, alone or each time that the elector holds its Lease.
@@ -61,17 +64,24 @@ impl Process {
             return Ok(());
         }
         let Some(mut elector) = elector else {
+            self.readiness.lacks(Part::Tenants, "no CloudTenants have been listed yet");
+            self.readiness.has(Part::Definition);
             return self.lead(Mandate::unlimited()).until(self.shutdown.cancelled()).await;
         };
-        self.readiness.lacks("the Lease has not been read yet");
+        let rights = candidate::until_allowed(self.client.clone(), self.namespaces.clone(), self.readiness.clone());
+        let _rights = AbortOnDropHandle::new(tokio::spawn(rights));
         let ended = loop {
+            self.readiness.lacks(Part::Lease, "the Lease has not been read yet");
+            self.readiness.has(Part::Definition);
             // Who waits does its part.
             let waits = |seen: Result<(), String>| match seen {
-                Ok(()) => self.readiness.ready(),
-                Err(error) => self.readiness.lacks(&format!("the Lease cannot be taken: {error}")),
+                Ok(()) => self.readiness.has(Part::Lease),
+                Err(error) => self.readiness.lacks(Part::Lease, &format!("the Lease cannot be taken: {error}")),
             };
             let Some(mandate) = self.shutdown.run_until_cancelled(elector.acquire(waits)).await else { break Ok(()) };
             tracing::info!("leading");
+            self.readiness.lacks(Part::Tenants, "no CloudTenants have been listed yet");
+            self.readiness.has(Part::Lease);
             let over = async {
                 self.shutdown.run_until_cancelled(elector.hold(&mandate)).await;
             };
@@ -103,7 +113,7 @@ impl Process {
             if lacks != told {
                 tracing::error!("{lacks}");
             }
-            self.readiness.lacks(&lacks);
+            self.readiness.lacks(Part::Definition, &lacks);
             told = lacks;
             tokio::time::sleep(SCHEMA_RETRY).await;
         }

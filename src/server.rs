@@ -1,6 +1,7 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -19,28 +20,41 @@ use tokio::net::TcpListener;
 
 use crate::metrics::Metrics;
 
+/// What a process has to have to do its part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// A CustomResourceDefinition that will do.
+    Definition,
+    /// The Lease, or the sight of who holds it.
+    Lease,
+    /// The rights without which it could not work if it led.
+    Rights,
+    /// All CloudTenants, if it leads.
+    Tenants,
+}
+
 /// Whether the process does its part, for `/readyz`; else what it lacks.
 #[derive(Debug, Clone)]
-pub struct Readiness(Arc<Mutex<Result<(), String>>>);
+pub struct Readiness(Arc<Mutex<BTreeMap<Part, String>>>);
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Err("starting".to_owned()))))
+        Self(Arc::new(Mutex::new(BTreeMap::from([(Part::Definition, "starting".to_owned())]))))
     }
 }
 
 impl Readiness {
-    /// From now on the process is ready.
-    pub fn ready(&self) {
-        *self.lock() = Ok(());
+    /// This part is there.
+    pub fn has(&self, part: Part) {
+        self.lock().remove(&part);
     }
 
-    /// It is not ready, for this reason.
-    pub fn lacks(&self, what: &str) {
-        *self.lock() = Err(what.to_owned());
+    /// This part is not there, for this reason.
+    pub fn lacks(&self, part: Part, why: &str) {
+        self.lock().insert(part, why.to_owned());
     }
 
-    fn lock(&self) -> MutexGuard<'_, Result<(), String>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Part, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -58,10 +72,8 @@ pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Read
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
-    match readiness.lock().clone() {
-        Ok(()) => (StatusCode::OK, "ok".to_owned()),
-        Err(lacks) => (StatusCode::SERVICE_UNAVAILABLE, lacks),
-    }
+    let lacks = readiness.lock().values().cloned().collect::<Vec<_>>().join("; ");
+    if lacks.is_empty() { (StatusCode::OK, "ok".to_owned()) } else { (StatusCode::SERVICE_UNAVAILABLE, lacks) }
 }
 
 /// OpenMetrics for who asks for it, as Prometheus does, and its older text for everybody else.

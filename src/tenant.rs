@@ -56,6 +56,8 @@ pub struct Tenant {
     pub engines_missing: Option<(Timestamp, u32)>,
     /// Writes to the API server that failed in a row.
     pub failed_writes: u32,
+    /// Writes in a row that met a newer object than the one that was looked at.
+    pub conflicts: u32,
     /// The status that was written last, with the resource version that it got.
     written: Option<(u64, CloudTenantStatus)>,
 }
@@ -84,6 +86,7 @@ impl Tenant {
             missing: None,
             engines_missing: None,
             failed_writes: 0,
+            conflicts: 0,
             written: None,
         }
     }

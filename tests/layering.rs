@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("roster", &["api"]),
     ("metrics", &["api", "event", "observation", "roster", "status", "target"]),
     ("server", &["metrics"]),
+    ("candidate", &["api", "server"]),
     ("leader", &[]),
     ("rights", &[]),
     ("schema", &["api"]),
@@ -88,7 +89,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("controller", &["context", "identity", "leader", "metrics", "reconcile", "roster", "secret_watch", "server"]),
-    ("run", &["context", "controller", "leader", "metrics", "roster", "schema", "server"]),
+    ("run", &["candidate", "context", "controller", "leader", "metrics", "roster", "schema", "server"]),
 ];
 
 /// What the program may use of the library.

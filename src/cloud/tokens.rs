@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 /// The pause between two renewals ahead of time. A token that cannot get younger would be renewed at each call.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
 /// From a login that failed to the next, where Keystone asks for no other pause: all who use the session would try.
-const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a login may take, however soon those who wait for it give up.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
 

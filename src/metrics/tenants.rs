@@ -153,7 +153,7 @@ pub(super) struct Tenants(pub(super) Roster);
 
 impl Collector for Tenants {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let mut tenants = self.0.all();
+        let mut tenants = self.0.followed();
         tenants.retain(|tenant| tenant.meta().deletion_timestamp.is_none());
         if tenants.is_empty() {
             return Ok(());
@@ -224,7 +224,7 @@ mod tests {
             writer.apply_watcher_event(&Event::Apply(tenant));
         }
         let roster = Roster::default();
-        roster.add(store);
+        roster.add(None, store);
         let text = Metrics::with_tenants(roster).encode();
         let mut named: Vec<_> =
             text.lines().filter_map(|line| line.split(",name=\"").nth(1)?.split('"').next()).collect();

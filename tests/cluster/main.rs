@@ -8,6 +8,7 @@ mod installed;
 mod kubectl;
 mod lab;
 mod lifecycle;
+mod link;
 mod malformed;
 mod many;
 mod replicas;

@@ -5,10 +5,6 @@
 use std::{
     path::Path,
     process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::{Duration, Instant},
 };
 
@@ -19,12 +15,12 @@ use testkit::{
     control_plane::{ControlPlane, wait},
     operator::{Account, Operator},
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::sleep,
-};
+use tokio::time::sleep;
 
-use crate::lab::{LATER, Lab, PROGRAM, SOON, reason, shared};
+use crate::{
+    lab::{LATER, Lab, PROGRAM, SOON, reason, shared},
+    link::Link,
+};
 
 /// The operator's account and its rights in one namespace.
 const ROLE: &str = "
@@ -90,10 +86,14 @@ impl Replicas {
     }
 }
 
-async fn grant(control_plane: &ControlPlane, namespace: &str) {
+/// The account, and its rights, in this namespace.
+fn role(namespace: &str) -> String {
     let role = ROLE.replace("{name: operator}", &format!("{{name: operator, namespace: {namespace}}}"));
-    let role = role.replace("name: operator}]", &format!("name: operator, namespace: {namespace}}}]"));
-    control_plane.apply_yaml(Some(namespace), &role).await.unwrap();
+    role.replace("name: operator}]", &format!("name: operator, namespace: {namespace}}}]"))
+}
+
+async fn grant(control_plane: &ControlPlane, namespace: &str) {
+    control_plane.apply_yaml(Some(namespace), &role(namespace)).await.unwrap();
 }
 
 async fn replica(kubeconfig: &Kubeconfig, namespaces: &str, name: &str) -> Operator {
@@ -201,47 +201,10 @@ async fn a_leader_that_was_frozen_writes_nothing_when_it_goes_on() {
     assert_eq!(replicas.lab.told("shop").await, ["EngineDown", "EngineRecovered"]);
 }
 
-/// A way to the API server that can be cut: nothing comes through, and no connection is closed.
-async fn severable(kubeconfig: &Kubeconfig) -> (Kubeconfig, Arc<AtomicBool>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut through = kubeconfig.clone();
-    let cluster = through.clusters[0].cluster.as_mut().unwrap();
-    let server = cluster.server.replace(format!("https://{}", listener.local_addr().unwrap())).unwrap();
-    let server = server.strip_prefix("https://").unwrap().trim_end_matches('/').to_owned();
-    let cut = Arc::new(AtomicBool::new(false));
-    let is_cut = cut.clone();
-    tokio::spawn(async move {
-        while let Ok((inside, _)) = listener.accept().await {
-            let outside = TcpStream::connect(&server).await.unwrap();
-            let ((from_inside, to_inside), (from_outside, to_outside)) = (inside.into_split(), outside.into_split());
-            tokio::spawn(pass_on(from_inside, to_outside, is_cut.clone()));
-            tokio::spawn(pass_on(from_outside, to_inside, is_cut.clone()));
-        }
-    });
-    (through, cut)
-}
-
-async fn pass_on(
-    mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
-    cut: Arc<AtomicBool>,
-) {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        while cut.load(Ordering::SeqCst) {
-            sleep(Duration::from_millis(50)).await;
-        }
-        if to.write_all(&buffer[..read]).await.is_err() {
-            return;
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_leader_that_is_cut_off_stops_before_its_lease_ends() {
     let mut replicas = Replicas::start("cut").await;
-    let (through, cut) = severable(&replicas.kubeconfig().await).await;
+    let (through, link) = Link::to(&replicas.kubeconfig().await).await;
     let second = replica(&through, &replicas.lab.namespace, "second").await;
     second.until_ready().await.unwrap();
     let first = std::mem::replace(&mut replicas.lab.operator, second);
@@ -252,7 +215,7 @@ async fn a_leader_that_is_cut_off_stops_before_its_lease_ends() {
     lab.until_ready("shop").await;
 
     let third = replicas.replica("third").await;
-    cut.store(true, Ordering::SeqCst);
+    link.freeze_all(true);
     let began = Instant::now();
     lab.cloud.kill_engine("engine-1.lab");
     lab.cloud.advance(Duration::from_secs(150));
@@ -270,7 +233,7 @@ async fn a_leader_that_is_cut_off_stops_before_its_lease_ends() {
     );
     let lab = &replicas.lab;
     lab.until("shop", "shows the engine", LATER, |tenant| reason(tenant, "Ready") == Some("EnginesDown")).await;
-    cut.store(false, Ordering::SeqCst);
+    link.freeze_all(false);
     // It is a candidate like any other again.
     let (status, _) = third.terminate().await.unwrap();
     assert!(status.success());
@@ -300,6 +263,105 @@ async fn a_namespace_that_cannot_be_listed_hides_no_other_and_is_named() {
         status == 503 && text.contains(&format!("the CloudTenants of namespace {two} have not been listed")),
         "{text}"
     );
+    // What has no list yet has nothing to finish.
+    let (status, took) = lab.operator.terminate().await.unwrap();
+    assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
+}
+
+/// `helm upgrade` with a namespace that its Role was forgotten for: the Pod that works must not give way to it.
+#[tokio::test]
+async fn who_could_not_work_is_not_ready_to() {
+    let replicas = Replicas::start("could-not").await;
+    let Lab { control_plane, namespace, .. } = &replicas.lab;
+    let other = control_plane.namespace("could-not-other").await.unwrap();
+    let second = replica(&replicas.kubeconfig().await, &format!("{namespace},{other}"), "second").await;
+    let named = format!("the CloudTenants of namespace {other} cannot be listed: ");
+    until(&second, "names the namespace", |status, text| status == 503 && text.contains(&named)).await;
+    let role = ROLE.split("---").nth(1).unwrap().replace("{name: operator}", "{name: other}");
+    let binding = format!(
+        "apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: other}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: other}}
+subjects: [{{kind: ServiceAccount, name: operator, namespace: {namespace}}}]"
+    );
+    control_plane.apply_yaml(Some(&other), &format!("{role}---\n{binding}")).await.unwrap();
+    second.until_ready().await.unwrap();
+    assert!(leads(&replicas.lab.operator) && !leads(&second));
+}
+
+async fn until(operator: &Operator, what: &str, condition: impl Fn(u16, &str) -> bool) {
+    let began = Instant::now();
+    loop {
+        let (status, text) = operator.get("/readyz").unwrap();
+        if condition(status, &text) {
+            return;
+        }
+        assert!(began.elapsed() < 2 * LATER, "{what}: {status} {text}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A leader that learns of no change any more says so, and shows nothing of what it knew.
+#[tokio::test]
+async fn a_leader_that_may_not_watch_any_more_is_not_ready() {
+    let control_plane = shared().await;
+    let namespace = control_plane.namespace("unwatched").await.unwrap();
+    grant(control_plane, &namespace).await;
+    let kubeconfig = control_plane.kubeconfig_for_service_account(&namespace, "operator").await.unwrap();
+    let (through, link) = Link::to(&kubeconfig).await;
+    let operator = replica(&through, &namespace, "only").await;
+    let lab = Lab::around(control_plane, namespace.clone(), operator).await;
+    lab.apply_secret(&lab.cloud.clouds_yaml("openstack")).await;
+    lab.apply("shop", &json!({})).await;
+    lab.until_ready("shop").await;
+    let synced = || lab.operator.metric("cloudtenant_synced", &[]).unwrap();
+    assert_eq!((series(&lab.operator), synced()), (1.0, 1.0));
+
+    let less = role(&namespace).replace("[get, list, watch]", "[get]");
+    control_plane.apply_yaml(Some(&namespace), &less).await.unwrap();
+    // A watch that is open already goes on, and the API server learns of a Role by a watch of its own.
+    while !lab.operator.log().contains("cannot watch resource") {
+        link.close();
+        sleep(Duration::from_secs(1)).await;
+    }
+    let named = format!("the CloudTenants of namespace {namespace} cannot be watched any more");
+    until(&lab.operator, "names the namespace", |status, text| status == 503 && text.contains(&named)).await;
+    assert_eq!((leads(&lab.operator), synced()), (true, 0.0));
+    let began = Instant::now();
+    while series(&lab.operator) > 0.0 {
+        assert!(began.elapsed() < SOON, "it shows what may have changed");
+        sleep(Duration::from_millis(100)).await;
+    }
+    grant(control_plane, &namespace).await;
+    until(&lab.operator, "watches again", |status, _| status == 200).await;
+    lab.apply("another", &json!({})).await;
+    lab.until_ready("another").await;
+    assert_eq!((series(&lab.operator), synced()), (2.0, 1.0));
+}
+
+/// One of three API servers loses its power: what is open to it is dead, and nobody says so.
+#[tokio::test]
+async fn a_dead_connection_does_not_cost_the_lead() {
+    let control_plane = shared().await;
+    let namespace = control_plane.namespace("half-dead").await.unwrap();
+    grant(control_plane, &namespace).await;
+    let kubeconfig = control_plane.kubeconfig_for_service_account(&namespace, "operator").await.unwrap();
+    let (through, link) = Link::to(&kubeconfig).await;
+    let operator = replica(&through, &namespace, "only").await;
+    operator.until_ready().await.unwrap();
+    let leases: Api<Lease> = Api::namespaced(control_plane.client().await.unwrap(), &namespace);
+    let renewed = |lease: &Lease| lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref()).map(|at| at.0);
+    for _ in 0..3 {
+        // Between two renewals.
+        sleep(Duration::from_secs(1)).await;
+        link.freeze_what_is_open();
+        let frozen = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1);
+        let after = |lease: &Lease| renewed(lease).is_some_and(|at| at > frozen);
+        wait::until(leases.clone(), "cloudtenant-operator", "is renewed", SOON, after).await.unwrap();
+    }
+    assert!(leads(&operator));
+    assert!(!operator.log().contains("leading no more"), "{}", operator.log());
 }
 
 #[tokio::test]
