@@ -10,6 +10,7 @@ mod credential;
 mod error;
 mod http;
 mod network;
+pub(crate) mod rows;
 mod secret;
 mod session;
 mod token;

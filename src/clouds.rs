@@ -69,6 +69,7 @@ impl Clouds {
     /// Forgets the clouds that no tenant holds.
     pub fn sweep(&self) {
         self.lock().retain(|_, cloud| Arc::strong_count(cloud) > 1);
+        self.network.sweep();
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<CloudConfig>, Arc<Cloud>>> {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use following::{Following, Pauses};
+use following::Following;
 use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use jiff::Timestamp;
 use kube::{
@@ -19,7 +19,6 @@ use kube::{
         controller::{self, Action},
         predicates,
         reflector::{ObjectRef, store::Writer},
-        watcher,
     },
 };
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
@@ -148,14 +147,13 @@ impl Operator {
 impl Watch {
     async fn run(self, context: Arc<Context>, shutdown: CancellationToken) {
         let Following { store, listed, .. } = self.following.clone();
-        let watch = watcher(self.api, watcher::Config::default().streaming_lists())
-            .backoff(Pauses::default())
+        let watch = following::events(self.api)
             .modify(|tenant| {
                 // They are half of an object's bytes, and nobody here reads them.
                 tenant.managed_fields_mut().clear();
             })
             .reflect(self.writer)
-            .inspect(move |event| self.following.note(event));
+            .inspect(move |event| self.following.note(event, std::time::Instant::now()));
         let watch = changes::changes(watch, store.clone())
             .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
         let controller = Controller::for_stream(watch, store)
@@ -168,7 +166,7 @@ impl Watch {
                     Ok(_) => {}
                     // It was deleted while it was queued.
                     Err(error @ controller::Error::ObjectNotFound(_)) => tracing::debug!(%error, "gone"),
-                    Err(error) => tracing::warn!(%error, "the watch on CloudTenants"),
+                    Err(error) => tracing::warn!(%error, "the controller"),
                 }
             });
         // A controller that has no list yet would not end, though it has nothing to finish.

@@ -148,18 +148,26 @@ fn observation_transitions(
 ) -> Vec<Notice> {
     let mut notices = Vec::new();
     let refused = |status, kind: &ProbeKind| failing(status, *kind) == Some(Reason::AuthenticationFailed);
+    let own = target.engines.cloud_name.is_some();
+    let (main, own) = ProbeKind::ALL.into_iter().partition::<Vec<_>, _>(|kind| !own || *kind != ProbeKind::Engines);
+    let any_refused = |status, kinds: &[ProbeKind]| kinds.iter().any(|kind| refused(status, kind));
+    let (main_was, main_is) = (any_refused(old, &main), any_refused(new, &main));
     let mut explained = Vec::new();
-    for (whose, kinds) in credentials(target) {
-        let is_refused: Vec<_> = kinds.iter().copied().filter(|kind| refused(new, kind)).collect();
-        if is_refused.is_empty() {
-            continue;
+    if main_is {
+        if !main_was {
+            let kinds: Vec<_> = main.iter().copied().filter(|kind| refused(new, kind)).collect();
+            let note = "Keystone refuses the credential: correct it in the Secret.".to_owned();
+            notices.push(notice(EventReason::AuthenticationFailed, "", note, stored, &kinds));
         }
-        if !kinds.iter().any(|kind| refused(old, kind)) {
-            let of = if whose.is_empty() { String::new() } else { format!(" for {whose}") };
-            let note = format!("Keystone refuses the credential{of}: correct it in the Secret.");
-            notices.push(notice(EventReason::AuthenticationFailed, whose, note, stored, &is_refused));
+        explained.extend(main);
+    }
+    if any_refused(new, &own) {
+        // The way to the engines may need the main credential, too: what is said of them then says nothing of theirs.
+        if !main_is && (main_was || !any_refused(old, &own)) {
+            let note = "Keystone refuses the credential for engines: correct it in the Secret.".to_owned();
+            notices.push(notice(EventReason::AuthenticationFailed, "engines", note, stored, &own));
         }
-        explained.extend(kinds);
+        explained.extend(own);
     }
     let fails_anew = |kind: &ProbeKind| failing(new, *kind).is_some() && failing(old, *kind).is_none();
     let failed = ProbeKind::ALL.into_iter().filter(|kind| fails_anew(kind) && !explained.contains(kind));
@@ -174,7 +182,7 @@ fn observation_transitions(
         let verdict = |reason: Reason| match reason {
             Reason::NoEnginesListed => true,
             // After a failure it says that something bad was seen and is not believed yet.
-            Reason::Progressing => observed_at(new, *kind).is_some(),
+            Reason::Progressing => true,
             other => matches!(other.class(), Class::Well | Class::Bad),
         };
         failing(old, *kind).is_some() && seen.is_some_and(verdict)
@@ -185,17 +193,6 @@ fn observation_transitions(
         notices.push(notice(EventReason::ObservationRecovered, &names(&recovered), note, stored, &recovered));
     }
     notices
-}
-
-/// The probes by the credential that they use, and what the one is called that is not the tenant's main one.
-fn credentials(target: &Target) -> Vec<(&'static str, Vec<ProbeKind>)> {
-    match target.engines.cloud_name {
-        None => vec![("", ProbeKind::ALL.to_vec())],
-        Some(_) => vec![
-            (ProbeKind::Engines.as_str(), vec![ProbeKind::Engines]),
-            ("", vec![ProbeKind::Caches, ProbeKind::Usage]),
-        ],
-    }
 }
 
 /// Why the probe cannot see, where it cannot. What may still arrive counts only once it takes a person, and a spec that

@@ -169,8 +169,10 @@ impl Elector {
 
     /// Renews the Lease, and returns once it is lost.
     pub async fn hold(&mut self, mandate: &Mandate) {
+        let mut pause = RETRY;
         loop {
-            sleep(RETRY.min(mandate.left())).await;
+            sleep(pause.min(mandate.left())).await;
+            pause = RETRY;
             let began = Instant::now();
             match timeout(TRY.min(mandate.left()), self.try_once()).await {
                 // An answer that came too late renews nothing: somebody may have seen it end.
@@ -183,6 +185,7 @@ impl Elector {
                 Ok(Err(error)) => tracing::warn!(%error, "the Lease could not be renewed"),
                 Err(_) => {
                     self.reconnect();
+                    pause = Duration::ZERO;
                     tracing::warn!("the Lease could not be renewed: the API server does not answer");
                 }
             }

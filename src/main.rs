@@ -151,6 +151,9 @@ async fn config() -> anyhow::Result<Config> {
     // A call that hangs or that the API server refuses for now is ours to try again, and not for minutes.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(10));
+    // A watch lasts a minute, so nothing is silent for longer but what is dead.
+    config.read_timeout = Some(Duration::from_secs(90));
+    config.reset_reader_on_write = true;
     Ok(config)
 }
 

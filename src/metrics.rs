@@ -129,7 +129,7 @@ impl Metrics {
         let synced = Gauge::default();
         own.register(
             "synced",
-            "Whether this process leads and has listed the CloudTenants of all its namespaces, 1 or 0",
+            "Whether this process leads and knows the CloudTenants of all its namespaces, 1 or 0",
             synced.clone(),
         );
         let build = Family::<Build, Gauge>::default();

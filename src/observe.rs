@@ -14,7 +14,11 @@ use crate::{
     observation::{Caches, Failure, Outcome, Periods, ProbeKind},
     probe::{self, usage::Window},
     schedule::after,
-    status::{Engines, Look, is_enabled},
+    status::{
+        Engines, Look,
+        engines::{Said, said},
+        is_enabled,
+    },
     target::Target,
     tenant::Tenant,
 };
@@ -53,6 +57,7 @@ pub async fn ask_engines(
     target: &Target,
     memory: &mut Tenant,
     cloud: &Arc<Cloud>,
+    old: &CloudTenantStatus,
 ) -> Option<Look<Engines>> {
     if !is_enabled(target, ProbeKind::Engines) {
         memory.leave_engines();
@@ -65,7 +70,8 @@ pub async fn ask_engines(
     match engines {
         Ok(engines) => {
             let (interval, deadline) = (target.interval, target.engines_deadline());
-            let wish = Wish { tenant: id.name.clone(), interval, deadline };
+            let doubts = said(old.engines.as_ref()) == Said::Unresponsive;
+            let wish = Wish { tenant: id.name.clone(), interval, deadline, doubts };
             memory.wish_engines(&id.uid, &engines, wish, Timestamp::now());
             None
         }

@@ -4,7 +4,6 @@
 pub mod caches;
 pub mod engines;
 mod project;
-mod rows;
 pub mod usage;
 mod version;
 

@@ -130,7 +130,7 @@ async fn pass(
             Ok(Some(cloud)) => {
                 memory.turn_to(cloud, Timestamp::now());
                 observe::ask(target, memory, cloud, observe::frozen(&old, &cloud.config), Timestamp::now());
-                let unseen = observe::ask_engines(context, id, target, memory, cloud).await;
+                let unseen = observe::ask_engines(context, id, target, memory, cloud, &old).await;
                 tokio::select! {
                     () = context.shutdown.cancelled() => return Ok(Action::await_change()),
                     _ = tokio::time::timeout(PATIENCE, memory.finish()) => {}

@@ -19,7 +19,7 @@ pub struct Turn {
     pub next: Timestamp,
     /// Failures in a row.
     pub failures: u32,
-    /// When it last had a verdict, or the process met the tenant.
+    /// When it last had a verdict, or looking began.
     pub verdict_at: Timestamp,
     /// The cloud asked to be left alone until then, or a login was refused.
     pub not_before: Option<Timestamp>,

@@ -93,7 +93,7 @@ pub struct Pass<'a> {
     pub usage: Look<Periods>,
     /// The cloud that was used, once known.
     pub source: Option<Source>,
-    /// When each probe last had a verdict, or the process started: engines, caches, usage.
+    /// When each probe last had a verdict, or looking began: engines, caches, usage.
     pub verdict_at: [Timestamp; 3],
     /// Bad verdicts in a row, with this pass's: engines, caches. See [`bad_verdicts`].
     pub bad_in_row: [u32; 2],

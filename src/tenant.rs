@@ -167,7 +167,13 @@ impl Tenant {
         if let Some((before, engines)) = &self.engines
             && Arc::ptr_eq(before, cloud)
         {
+            // Later than any answer may be: our clock was put forward, and Heat's turn has come.
+            let late = wish.interval + wish.deadline;
+            let told_at = engines.answers().at;
             engines.change(wish);
+            if age(told_at, now) > late {
+                self.hurry_engines(now);
+            }
         } else {
             self.leave_engines();
             let interval = wish.interval;
@@ -235,7 +241,9 @@ impl Tenant {
         let answers = engines.answers();
         if answers.number > self.engines_too_old {
             let told_at = if answers.not_offered { Some(answers.at) } else { answers.answered_at };
-            self.engines_verdict_at = told_at.map_or(self.engines_verdict_at, |at| at.max(self.engines_verdict_at));
+            // A clock that was put back may not be known to the answers yet.
+            let told_at = told_at.map(|at| at.min(self.looked_at));
+            self.engines_verdict_at = self.engines_verdict_at.max(told_at.unwrap_or(self.engines_verdict_at));
         }
         Look::at(answers, self.engines_seen, self.engines_too_old, old)
     }

@@ -6,12 +6,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 
 use super::Error;
 
 /// The longest `Retry-After` that is honoured: a wrong one must not switch an observation off.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// The room that a large body takes, and its turn.
+type Held = (OwnedSemaphorePermit, OwnedMutexGuard<()>);
 
 /// A complete HTTP answer.
 pub struct Answer {
@@ -25,11 +28,11 @@ pub struct Answer {
     pub body: Vec<u8>,
     pub(super) headers: HeaderMap,
     /// Held while a large body is in memory.
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Option<Held>,
 }
 
 impl Answer {
-    pub(super) fn new(status: u16, headers: HeaderMap, body: Vec<u8>, room: Option<OwnedSemaphorePermit>) -> Answer {
+    pub(super) fn new(status: u16, headers: HeaderMap, body: Vec<u8>, room: Option<Held>) -> Answer {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let date = text(DATE).and_then(http_date);
         let retry_after = text(RETRY_AFTER).and_then(|text| retry_after(text, date.unwrap_or_else(Timestamp::now)));

@@ -1,26 +1,42 @@
 //! The service catalogue that comes with a token.
 
-use serde::Deserialize;
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use super::config::{CloudConfig, web_url};
+use super::rows::{List, Rows};
 use super::{Error, Service};
 
-/// A token's catalogue. A token without a project has an empty one.
-#[derive(Debug, Default, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Catalogue(Vec<Entry>);
+/// What is kept of a catalogue, for as long as its token lives: a region has three addresses of a service.
+const MOST_ADDRESSES: usize = 1000;
+const MOST_REGIONS: usize = 100;
+/// Longer addresses and names are none.
+const LONGEST: usize = 1000;
 
-#[derive(Debug, Deserialize)]
-struct Entry {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    endpoints: Vec<Address>,
+/// A token's catalogue, as far as it is about our services. A token without a project has an empty one.
+#[derive(Debug, Default)]
+pub(super) struct Catalogue {
+    entries: Vec<Entry>,
+    /// Those of all services.
+    regions: BTreeSet<String>,
+    any: bool,
 }
 
 #[derive(Debug, Deserialize)]
-struct Address {
+pub(super) struct Entry {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(default)]
+    endpoints: List<Addresses>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Addresses(Vec<Address>);
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Address {
     interface: String,
     #[serde(default)]
     region_id: Option<String>,
@@ -28,6 +44,41 @@ struct Address {
     #[serde(default)]
     region: Option<String>,
     url: String,
+}
+
+impl Rows for Addresses {
+    type Row = Address;
+
+    fn add(&mut self, address: Address) {
+        let length = address.url.len() + address.region().len() + address.interface.len();
+        if self.0.len() < MOST_ADDRESSES && length <= LONGEST {
+            self.0.push(address);
+        }
+    }
+}
+
+impl Rows for Catalogue {
+    type Row = Entry;
+
+    fn add(&mut self, entry: Entry) {
+        self.any = true;
+        let addresses = &entry.endpoints.0.0;
+        for region in addresses.iter().map(Address::region).filter(|region| !region.is_empty()) {
+            if self.regions.len() < MOST_REGIONS {
+                self.regions.insert(region.to_owned());
+            }
+        }
+        let kept: usize = self.entries.iter().map(|entry| entry.endpoints.0.0.len()).sum();
+        if is_ours(&entry.kind) && kept + addresses.len() <= MOST_ADDRESSES {
+            self.entries.push(entry);
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Catalogue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        List::deserialize(deserializer).map(|List(catalogue)| catalogue)
+    }
 }
 
 impl Address {
@@ -47,9 +98,13 @@ fn types(service: Service) -> &'static [&'static str] {
     }
 }
 
+fn is_ours(kind: &str) -> bool {
+    Service::ALL.into_iter().any(|service| types(service).contains(&kind))
+}
+
 impl Catalogue {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        !self.any
     }
 
     /// The service's address in the region and for the interface of `config`.
@@ -62,9 +117,9 @@ impl Catalogue {
                 && config.region().is_none_or(|region| region == address.region())
         };
         let found = types(service).iter().find_map(|&kind| {
-            let entries = self.0.iter().filter(|entry| entry.kind == kind);
+            let entries = self.entries.iter().filter(|entry| entry.kind == kind);
             entries
-                .flat_map(|entry| &entry.endpoints)
+                .flat_map(|entry| &entry.endpoints.0.0)
                 .filter(wanted)
                 .min_by_key(|address| (address.region(), &address.url))
         });
@@ -77,14 +132,9 @@ impl Catalogue {
 
     /// A region that no service has is a mistake of the configuration; a service that our region lacks is not.
     fn absent(&self, config: &CloudConfig) -> Error {
-        let addresses = self.0.iter().flat_map(|entry| &entry.endpoints);
-        let mut known: Vec<String> =
-            addresses.map(|address| address.region().to_owned()).filter(|region| !region.is_empty()).collect();
-        known.sort();
-        known.dedup();
         match config.region() {
-            Some(region) if !known.is_empty() && !known.iter().any(|name| name == region) => {
-                Error::RegionNotFound { region: region.to_owned(), known }
+            Some(region) if !self.regions.is_empty() && !self.regions.contains(region) => {
+                Error::RegionNotFound { region: region.to_owned(), known: self.regions.iter().cloned().collect() }
             }
             _ => Error::ServiceNotInCatalogue,
         }
@@ -98,6 +148,25 @@ mod tests {
     fn config(more: &str) -> CloudConfig {
         let yaml = format!("clouds: {{c: {{{more} auth: {{auth_url: 'http://k', token: t, project_id: p}}}}}}");
         CloudConfig::parse(&yaml, "c", None, None).unwrap()
+    }
+
+    #[test]
+    fn no_more_is_kept_than_is_needed() {
+        let address = |url: &str| serde_json::json!({"interface": "public", "region": "r", "url": url});
+        let of =
+            |kind: &str, addresses: Vec<serde_json::Value>| serde_json::json!({"type": kind, "endpoints": addresses});
+        let catalogue: Catalogue = serde_json::from_value(serde_json::json!([
+            of("volume", vec![address("http://v"); 5000]),
+            of("orchestration", vec![address(&format!("http://{}", "h".repeat(LONGEST))), address("http://heat")]),
+            of("compute", vec![address("http://n"); 5000]),
+            {"type": "dcs"},
+        ]))
+        .unwrap();
+        let kept = catalogue.entries.iter().map(|entry| (entry.kind.as_str(), entry.endpoints.0.0.len()));
+        assert_eq!(kept.collect::<Vec<_>>(), [("orchestration", 1), ("dcs", 0)]);
+        assert_eq!(catalogue.find(Service::Orchestration, &config("")).unwrap().as_str(), "http://heat/");
+        let other: Catalogue = serde_json::from_value(serde_json::json!([of("volume", Vec::new())])).unwrap();
+        assert!(!other.is_empty() && Catalogue::default().is_empty());
     }
 
     /// The catalogue of a recorded login with Keystone 22.0.2.

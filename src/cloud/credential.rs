@@ -44,13 +44,24 @@ impl Credential {
 
 /// All credentials in use, and those that were refused a short while ago.
 #[derive(Default)]
-pub(super) struct Credentials(Mutex<HashMap<(Url, Auth), Arc<Credential>>>);
+pub(super) struct Credentials(Mutex<All>);
+
+type All = HashMap<(Url, Auth), Arc<Credential>>;
 
 impl Credentials {
+    /// Forgets those that nobody uses any more.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.lock().retain(|_, credential| Arc::strong_count(credential) > 1 || credential.refuses(now));
+    }
+
     /// The one that this entry logs in with, the same for all its uses.
     pub(super) fn of(&self, config: &CloudConfig, now: Instant) -> Arc<Credential> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, credential| Arc::strong_count(credential) > 1 || credential.refuses(now));
+        self.sweep(now);
+        let mut all = self.lock();
         all.entry((config.auth_url.clone(), config.auth.clone())).or_default().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, All> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -201,7 +201,7 @@ impl Error {
             Error::Timeout
         } else if error.is_builder() {
             Error::Unexpected("the request could not be built")
-        } else if is_garbled(error) {
+        } else if error.is_decode() && is_garbled(error) {
             Error::Unexpected("the answer could not be decompressed")
         } else {
             Error::ConnectionFailed
@@ -214,11 +214,12 @@ fn certificate_refused(error: &(dyn StdError + 'static)) -> bool {
     causes(error).any(|cause| matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
 }
 
-/// Whether the body was complete and could not be decompressed. For reqwest a connection that ends within the body is
-/// a matter of decoding, too.
+/// Whether the body could not be decompressed. For reqwest a connection that ends within the body is a matter of
+/// decoding, too, and for rustls what is no TLS is invalid data.
 fn is_garbled(error: &(dyn StdError + 'static)) -> bool {
     let garbled = |io: &std::io::Error| matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput);
-    causes(error).any(|cause| cause.downcast_ref().is_some_and(garbled))
+    let of_tls = causes(error).any(|cause| cause.is::<rustls::Error>());
+    !of_tls && causes(error).any(|cause| cause.downcast_ref().is_some_and(garbled))
 }
 
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {

@@ -15,8 +15,8 @@ use super::{Answer, CloudConfig, ConfigError, Error, Network, Service};
 const KIB: usize = 1 << 10;
 /// So many bytes of a body need no [`Room`]. Most answers are shorter.
 const SMALL: usize = 256 * KIB;
-/// How long a body may hold room.
-const LARGE_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the rest of a large body may take, while others wait for its room.
+const LARGE_DEADLINE: Duration = Duration::from_secs(15);
 /// A host that drops packets shall not use up a whole deadline, of which Heat alone needs a minute.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
@@ -55,6 +55,8 @@ impl Room {
 pub(super) struct Http {
     client: Client,
     room: Arc<Room>,
+    /// Held by the one large body of this cloud that may be under way: others have their turn in between.
+    large: Arc<tokio::sync::Mutex<()>>,
     /// When each origin last answered: for so long one of its connections may be in the pool.
     answered: Mutex<HashMap<Origin, Instant>>,
 }
@@ -73,7 +75,7 @@ impl Http {
             Ok(client) => client,
             Err(_) => builder().tls_certs_only(certificates).build().map_err(unusable)?,
         };
-        Ok(Http { client, room: network.room(), answered: Mutex::default() })
+        Ok(Http { client, room: network.room(), large: Arc::default(), answered: Mutex::default() })
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -101,7 +103,8 @@ impl Http {
             if limit <= SMALL {
                 return Err(Error::BodyTooLarge);
             }
-            room = self.room.take(limit).await;
+            let alone = self.large.clone().lock_owned().await;
+            room = self.room.take(limit).await.map(|room| (room, alone));
             let rest = timeout(LARGE_DEADLINE, fill(&mut response, &mut body, limit));
             if rest.await.map_err(|_| Error::Timeout)?? == Fill::Full {
                 return Err(Error::BodyTooLarge);

@@ -1,6 +1,6 @@
 //! How clouds are reached, the same for all of them: more certificate authorities, and proxies.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc, time::Instant};
 
 use reqwest::{Certificate, ClientBuilder, Proxy};
 use url::Url;
@@ -65,6 +65,11 @@ impl Network {
 
     pub(super) fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    /// Forgets what only sessions needed that are no more.
+    pub fn sweep(&self) {
+        self.credentials.sweep(Instant::now());
     }
 
     pub(super) fn room(&self) -> Arc<Room> {

@@ -1,5 +1,7 @@
 //! One user's way to one cloud.
 
+mod identity;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +13,12 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout_at};
 use url::Url;
 
-use super::config::{Auth, web_url, with_project, with_version};
+use identity::Known;
+
+use super::config::{web_url, with_project, with_version};
 use super::credential::FIVE_MINUTES;
 use super::http::Http;
-use super::token::{self, Holder, Token, TokenProject};
+use super::token::{Holder, Token, TokenProject};
 use super::tokens::{Current, Tokens};
 use super::{Answer, CloudConfig, ConfigError, Error, Failure, Network, Refusal, Service};
 use crate::metrics::Metrics;
@@ -23,13 +27,8 @@ use crate::metrics::Metrics;
 const IN_FLIGHT: usize = 16;
 /// Clocks that differ more are told, once.
 const MUCH_SKEW: Duration = Duration::from_secs(30);
-/// How long it is believed when an application credential ends, and that a project exists.
-const HOUR: Duration = Duration::from_secs(3600);
 /// Keeps a deadline within what a clock can represent.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(86_400);
-
-/// When Keystone was asked for a project, and whether it knows it; `None` where it did not say.
-type Known = (Instant, Option<bool>);
 
 /// A monotonic clock, by which tokens age. Deadlines of calls are always real time.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
@@ -203,6 +202,8 @@ impl Session {
             self.rejections().remove(&service);
             return Ok(answer);
         }
+        // It may hold room that the next one needs.
+        drop(answer);
         if !fresh && !self.rejects(service) {
             let token = self.tokens.renewed(Some(&token), deadline).await?;
             let answer = self.ask(expected, service, &url, headers, &token, deadline).await?;
@@ -221,85 +222,6 @@ impl Session {
     /// [`Error::RegionNotFound`]: a token carries the roles and the catalogue of the time of its login.
     pub fn doubt_token(&self) {
         self.tokens.doubt();
-    }
-
-    /// Whether Keystone knows the project; `None` where the credential may not ask, and for the token's own project
-    /// without asking. Asked at most once an hour, unless it does not know it: it may be created yet.
-    ///
-    /// # Errors
-    /// As [`Session::get`].
-    pub async fn knows_project(&self, id: &str, deadline: Duration) -> Result<Option<bool>, Failure> {
-        self.log_in(deadline).await?;
-        let own = self.known_project().is_some_and(|own| own.id == id);
-        if own {
-            return Ok(Some(true));
-        }
-        let project = self.project_memory(id);
-        let late = |_| Error::Timeout.at(Service::Identity);
-        let mut known = timeout_at(end(deadline), project.lock()).await.map_err(late)?;
-        let now = (self.clock)();
-        if let Some((at, known)) = *known
-            && now.saturating_duration_since(at) < HOUR
-        {
-            return Ok(known);
-        }
-        let answer = self.ask_project(id, deadline).await?;
-        *known = (answer != Some(false)).then_some((now, answer));
-        Ok(answer)
-    }
-
-    /// Forgets those that nobody is asking for and that would be asked for anew.
-    fn project_memory(&self, id: &str) -> Arc<tokio::sync::Mutex<Option<Known>>> {
-        let now = (self.clock)();
-        let recent = |(at, _): Known| now.saturating_duration_since(at) < HOUR;
-        let mut projects = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
-        if !projects.contains_key(id) {
-            projects.retain(|_, known| known.try_lock().map_or(true, |known| known.is_some_and(recent)));
-        }
-        projects.entry(id.to_owned()).or_default().clone()
-    }
-
-    async fn ask_project(&self, id: &str, deadline: Duration) -> Result<Option<bool>, Failure> {
-        let mut url = self.endpoint(Service::Identity, deadline).await?.url;
-        let path = format!("{}/projects/{id}", url.path().trim_end_matches('/'));
-        url.set_path(&path);
-        let answer = self.get_expecting(&[403], Service::Identity, url, &[], deadline).await?;
-        match answer.status {
-            403 => Ok(None),
-            // Any other 404 is of something that stands before Keystone, or of an address that is not Keystone's.
-            404 => Ok(token::says_not_found(&answer.body).then_some(false)),
-            _ => answer.ok().map(|_| Some(true)).map_err(|error| error.at(Service::Identity)),
-        }
-    }
-
-    /// When the credential itself ends, as far as Keystone tells: a user's password, an application credential, or a
-    /// token that was given. Asked at most once an hour; where it could not be asked, what was known stays.
-    pub async fn credential_ends(&self, holder: &Holder, deadline: Duration) -> Option<Timestamp> {
-        let id = match (&self.config.auth, &holder.application_credential) {
-            (Auth::Token { .. }, _) => return holder.token_ends,
-            (Auth::Password { .. }, _) => return holder.password_ends,
-            (Auth::ApplicationCredential { .. }, None) => return None,
-            (Auth::ApplicationCredential { .. }, Some(id)) => id,
-        };
-        let now = (self.clock)();
-        let recent = |at: &Instant| now.saturating_duration_since(*at) < HOUR;
-        let mut known = self.ends.lock().await;
-        if let Some((_, ends)) = known.filter(|(at, _)| recent(at)) {
-            return ends;
-        }
-        let path = ["users", &holder.user_id, "application_credentials", id];
-        let asked = self.application_credential_ends(&path, deadline).await;
-        let ends = asked.unwrap_or(known.and_then(|(_, ends)| ends));
-        *known = Some((now, ends));
-        ends
-    }
-
-    /// `None` where Keystone did not say.
-    async fn application_credential_ends(&self, path: &[&str], deadline: Duration) -> Option<Option<Timestamp>> {
-        let mut url = self.endpoint(Service::Identity, deadline).await.ok()?.url;
-        url.path_segments_mut().ok()?.pop_if_empty().extend(path);
-        let answer = self.get(Service::Identity, url, &[], deadline).await.ok()?.ok().ok()?;
-        token::application_credential_ends(&answer.body)
     }
 
     fn locate(&self, service: Service, token: &Token) -> Result<Endpoint, Failure> {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::catalogue::Catalogue;
 use super::config::{Auth, Credential, Domain, Named, Scope};
+use super::rows::{List, Rows};
 use super::{Answer, Error, Secret};
 
 /// The project that a token is for.
@@ -67,7 +68,7 @@ struct Body {
     #[serde(default)]
     user: User,
     #[serde(default)]
-    roles: Vec<Role>,
+    roles: List<Roles>,
     application_credential: Option<Id>,
 }
 
@@ -83,6 +84,22 @@ struct User {
 #[derive(Deserialize)]
 struct Role {
     name: String,
+}
+
+/// They are only shown, to a person.
+#[derive(Default)]
+struct Roles(Vec<String>);
+
+impl Rows for Roles {
+    type Row = Role;
+
+    fn add(&mut self, role: Role) {
+        const MOST: usize = 100;
+        const LONGEST: usize = 255;
+        if self.0.len() < MOST && role.name.len() <= LONGEST {
+            self.0.push(role.name);
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -107,7 +124,7 @@ impl Token {
         if lifetime.is_zero() {
             return Err(Error::Unexpected("the token ends when it begins"));
         }
-        let mut roles: Vec<_> = body.roles.into_iter().map(|role| role.name).collect();
+        let List(Roles(mut roles)) = body.roles;
         roles.sort();
         let holder = Holder {
             password_ends: body.user.password_expires_at.as_deref().and_then(time),

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 
 /// The pause between two renewals ahead of time. A token that cannot get younger would be renewed at each call.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
-/// From a login that failed to the next, where Keystone asks for no other pause: all who use the session would try.
+/// After a login that failed, where Keystone asks for no other pause: all who use the session would try.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a login may take, however soon those who wait for it give up.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ type Login = Shared<BoxFuture<'static, Result<Arc<Token>, Error>>>;
 struct State {
     token: Option<Arc<Token>>,
     login: Option<Login>,
-    /// How the last login failed, and when it was tried.
+    /// How the last login failed, and when.
     failed: Option<(Instant, Error)>,
     last_login: Option<Instant>,
     doubted: Option<Instant>,
@@ -160,7 +160,7 @@ impl Tokens {
     /// One login, its outcome kept.
     async fn log_in(&self) -> Result<Arc<Token>, Error> {
         let _turn = self.credential.turn().await;
-        let asked = (self.clock)();
+        let (asked, began) = ((self.clock)(), Instant::now());
         // Another session of the same user may have been refused meanwhile.
         let outcome =
             if self.credential.refuses(asked) { Err(Error::LoginRefused) } else { self.try_once(asked).await };
@@ -172,7 +172,7 @@ impl Tokens {
                 state.token = Some(token.clone());
             }
             Err(Error::LoginRefused) => {}
-            Err(error) => state.failed = Some((asked, error.clone())),
+            Err(error) => state.failed = Some((asked + began.elapsed(), error.clone())),
         }
         if let Err(error) = &outcome
             && state.token.as_ref().is_some_and(|token| !token.has_ended(asked))

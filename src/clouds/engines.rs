@@ -34,6 +34,8 @@ pub struct Wish {
     pub interval: Duration,
     /// How long it is willing to wait.
     pub deadline: Duration,
+    /// Its status says that an engine does not answer.
+    pub doubts: bool,
 }
 
 #[derive(Debug)]
@@ -202,7 +204,8 @@ async fn run(cloud: Arc<Cloud>) {
         let before = inner.answers.borrow().clone();
         let answers = Arc::new(before.as_ref().clone().and(outcome.clone(), now));
         // The engines have had time to report then.
-        let soon = if answers.is_undecided() { interval.min(answers.report_interval()) } else { interval };
+        let undecided = answers.is_undecided(inner.lock().wishes.values().any(|wish| wish.doubts));
+        let soon = if undecided { interval.min(answers.report_interval()) } else { interval };
         take_turn(&mut inner.lock(), &outcome, soon, now);
         inner.answers.send_replace(answers.clone());
         let hurried = std::mem::take(&mut inner.lock().hurried);

@@ -1,25 +1,30 @@
-//! How far a watch on CloudTenants has got, and whether it goes on.
+//! A watch on CloudTenants, how far it has got, and whether it goes on.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use kube::runtime::{
-    reflector::Store,
-    utils::Backoff,
-    watcher::{self, DefaultBackoff, Event},
+use futures::{Stream, StreamExt as _, stream};
+use kube::{
+    Api,
+    runtime::{
+        WatchStreamExt as _,
+        reflector::Store,
+        utils::Backoff,
+        watcher::{self, DefaultBackoff, Event, watcher},
+    },
 };
 use tokio::sync::SetOnce;
 
 use crate::roster::Watched;
 
-/// The longest pause between two tries, a try itself takes up to ten seconds more: see [`QUIET`].
+/// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// After so long without an error a watch goes on: one that nothing happens on says nothing.
-const QUIET: Duration = Duration::from_secs(40);
-/// Errors over so long are no interruption that passes.
+/// A watch that has failed for so long is no interruption that passes.
 const BROKEN: Duration = Duration::from_secs(60);
+/// How long a watch lasts, in seconds, until it is begun anew: one whose connection is dead goes unnoticed no longer.
+const LASTS: u32 = 60;
 
 /// One watch, as others see it.
 #[derive(Clone)]
@@ -28,16 +33,12 @@ pub(super) struct Following {
     pub(super) store: Store<Watched>,
     /// Not the store's own `wait_until_ready`: it wakes only one of those who wait, and the controller does.
     pub(super) listed: Arc<SetOnce<()>>,
-    pulse: Arc<Mutex<Pulse>>,
+    failing_since: Arc<Mutex<Option<Instant>>>,
 }
-
-/// When errors came: the first and the last of a row.
-#[derive(Debug, Default)]
-struct Pulse(Option<(Instant, Instant)>);
 
 impl Following {
     pub(super) fn new(namespace: Option<String>, store: Store<Watched>) -> Self {
-        Self { namespace, store, listed: Arc::default(), pulse: Arc::default() }
+        Self { namespace, store, listed: Arc::default(), failing_since: Arc::default() }
     }
 
     pub(super) fn name(&self) -> String {
@@ -50,34 +51,48 @@ impl Following {
 
     /// Whether the watch has only failed for a while.
     pub(super) fn is_broken(&self, now: Instant) -> bool {
-        self.pulse.lock().unwrap_or_else(PoisonError::into_inner).is_broken(now)
+        let since = *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| now.saturating_duration_since(since) >= BROKEN)
     }
 
-    pub(super) fn note(&self, event: &Result<Event<Watched>, watcher::Error>) {
-        if matches!(event, Ok(Event::InitDone)) {
-            // Only the first time counts.
-            let _ = self.listed.set(());
+    pub(super) fn note(&self, event: &Result<Event<Watched>, watcher::Error>, now: Instant) {
+        let mut failing_since = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Err(error) => {
+                failing_since.get_or_insert(now);
+                tracing::warn!(%error, "the watch on the CloudTenants of {}", self.name());
+            }
+            // A list that has begun may still break off.
+            Ok(Event::Init | Event::InitApply(_)) => {}
+            Ok(Event::InitDone) => {
+                *failing_since = None;
+                // Only the first time counts.
+                let _ = self.listed.set(());
+            }
+            Ok(Event::Apply(_) | Event::Delete(_)) => *failing_since = None,
         }
-        self.pulse.lock().unwrap_or_else(PoisonError::into_inner).note(event.is_ok(), Instant::now());
     }
 }
 
-impl Pulse {
-    fn note(&mut self, ok: bool, now: Instant) {
-        let row = self.0.filter(|(_, last)| now.saturating_duration_since(*last) < QUIET);
-        self.0 = (!ok).then(|| (row.map_or(now, |(first, _)| first), now));
-    }
-
-    fn is_broken(&self, now: Instant) -> bool {
-        self.0.is_some_and(|(first, last)| {
-            last.saturating_duration_since(first) >= BROKEN && now.saturating_duration_since(last) < QUIET
-        })
-    }
+/// The events of a watch. After an error it lists anew, since a watch that is merely resumed does not tell that it
+/// goes on.
+pub(super) fn events(api: Api<Watched>) -> impl Stream<Item = Result<Event<Watched>, watcher::Error>> {
+    let begin = move || {
+        let config = watcher::Config::default().streaming_lists().timeout(LASTS);
+        watcher(api.clone(), config).boxed()
+    };
+    let first = begin();
+    let events = stream::unfold((first, begin), |(mut events, begin)| async move {
+        let event = events.next().await?;
+        let events = if event.is_err() { begin() } else { events };
+        Some((event, (events, begin)))
+    });
+    events.backoff(Pauses::default())
 }
 
 /// The pauses between two tries: kube's own, but no longer than [`LONGEST_PAUSE`].
 #[derive(Default)]
-pub(super) struct Pauses(DefaultBackoff);
+struct Pauses(DefaultBackoff);
 
 impl Iterator for Pauses {
     type Item = Duration;
@@ -95,32 +110,37 @@ impl Backoff for Pauses {
 
 #[cfg(test)]
 mod tests {
+    use kube::{
+        core::{DeserializeGuard, ObjectMeta, error_boundary::InvalidObject},
+        runtime::reflector::store::Writer,
+    };
+
     use super::*;
 
     #[test]
-    fn a_row_of_errors_is_a_broken_watch() {
+    fn a_watch_that_has_only_failed_for_a_minute_is_broken() {
+        let tenant = || DeserializeGuard(Err(InvalidObject { error: String::new(), metadata: ObjectMeta::default() }));
         let start = Instant::now();
         let at = |second| start + Duration::from_secs(second);
-        let mut pulse = Pulse::default();
-        for (name, second, ok, broken) in [
-            ("an error", 0, Some(false), false),
-            ("more of them", 30, Some(false), false),
-            ("still more", 59, Some(false), false),
-            ("for a minute", 60, Some(false), true),
-            ("nothing since", 99, None, true),
-            ("nothing for so long that it goes on", 100, None, false),
-            ("an error much later begins anew", 130, Some(false), false),
-            ("and more", 160, Some(false), false),
-            ("something has happened between", 161, Some(true), false),
-            ("an error", 165, Some(false), false),
-            ("in the row from there", 200, Some(false), false),
-            ("for a minute", 225, Some(false), true),
-            ("and something happens", 226, Some(true), false),
+        let following = Following::new(None, Writer::default().as_reader());
+        for (name, second, event, broken) in [
+            ("an error", 0, Some(Err(watcher::Error::NoResourceVersion)), false),
+            ("it has begun to list", 30, Some(Ok(Event::Init)), false),
+            ("and broke off", 59, Some(Err(watcher::Error::NoResourceVersion)), false),
+            ("for a minute", 60, None, true),
+            ("it has begun again", 70, Some(Ok(Event::Init)), true),
+            ("and lists", 71, Some(Ok(Event::InitApply(tenant()))), true),
+            ("all of them", 72, Some(Ok(Event::InitDone)), false),
+            ("nothing happens", 1000, None, false),
+            ("an error", 1001, Some(Err(watcher::Error::NoResourceVersion)), false),
+            ("something happens", 1031, Some(Ok(Event::Apply(tenant()))), false),
+            ("an error later", 1062, Some(Err(watcher::Error::NoResourceVersion)), false),
         ] {
-            if let Some(ok) = ok {
-                pulse.note(ok, at(second));
+            if let Some(event) = event {
+                following.note(&event, at(second));
             }
-            assert_eq!(pulse.is_broken(at(second)), broken, "{name}");
+            assert_eq!(following.is_broken(at(second)), broken, "{name}");
         }
+        assert!(following.is_listed());
     }
 }

@@ -236,11 +236,15 @@ impl EngineAnswers {
         self.listed_in_row >= needed && self.quiet_for(self.at) >= self.report_interval().saturating_mul(3)
     }
 
-    /// Whether Heat is to be asked more often than its tenants wish: something is not decided, and needs more answers.
+    /// Whether Heat is to be asked more often than its tenants wish: it answers, and what it says is not decided yet.
+    /// `doubted` is whether one of their statuses says that an engine does not answer, perhaps from before this
+    /// process.
     #[must_use]
-    pub fn is_undecided(&self) -> bool {
+    pub fn is_undecided(&self, doubted: bool) -> bool {
         let rows = self.list.as_ref().map_or(0, |list| u32::try_from(list.rows.len()).unwrap_or(u32::MAX));
-        !self.is_settled(false) || self.silence.is_some() && !self.has_recovered(rows)
+        let doubted = doubted || self.silence.is_some();
+        let answers = self.failed.is_none() && !self.not_offered;
+        answers && (!self.is_settled(false) || doubted && !self.has_recovered(rows))
     }
 
     /// Whether those who read `before` have to look again at once: anything but one more list like the last one,
@@ -248,7 +252,8 @@ impl EngineAnswers {
     #[must_use]
     pub fn is_news_after(&self, before: &Self) -> bool {
         let same_rows = self.list.as_deref().map(EngineList::downs) == before.list.as_deref().map(EngineList::downs);
-        let restless = |answers: &Self| answers.silence.is_some() && answers.listed_in_row <= 65;
+        let restless =
+            |answers: &Self| answers.silence.is_some() && answers.listed_in_row <= 65 && !answers.not_offered;
         !same_rows
             || restless(self)
             || self.failed != before.failed

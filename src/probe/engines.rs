@@ -5,13 +5,12 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{
-    join, openstack_time, read,
-    rows::{List, Rows},
-    version,
-};
+use super::{join, openstack_time, read, version};
 use crate::{
-    cloud::{Answer, Error, Failure, Service, Session},
+    cloud::{
+        Answer, Error, Failure, Service, Session,
+        rows::{List, Rows},
+    },
     observation::{
         EngineList, EngineRow,
         engines::{DEFAULT_REPORT_INTERVAL, EngineAnswer},
@@ -21,6 +20,9 @@ use crate::{
 /// A longer list is not read: every tenant of the credential counts it. Engines in pods leave a row behind with each
 /// restart, until someone runs `heat-manage service clean`.
 const MOST_ROWS: usize = 10_000;
+
+/// As long as Heat's database lets a host's name be.
+const LONGEST_NAME: usize = 255;
 
 /// Asks Heat. `now` is our clock, for answers without a `Date`.
 ///
@@ -100,6 +102,11 @@ fn listed(list: Services, cloud_now: Timestamp) -> Result<EngineAnswer, Error> {
     let List(Engines(rows)) = list.services;
     if rows.len() > MOST_ROWS {
         return Err(Error::Unexpected("it lists more than 10,000 engines, which \"heat-manage service clean\" mends"));
+    }
+    let long =
+        |row: &EngineRow| [&row.id, &row.host, &row.binary, &row.topic].iter().any(|name| name.len() > LONGEST_NAME);
+    if rows.iter().any(long) {
+        return Err(Error::Unexpected("it lists an engine with a name of more than 255 bytes"));
     }
     Ok(EngineAnswer::Listed(Arc::new(EngineList { rows, cloud_now })))
 }

@@ -8,13 +8,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, de::IgnoredAny};
 use url::Url;
 
-use super::{
-    join, openstack_time, project, read,
-    rows::{List, Rows},
-    version,
-};
+use super::{join, openstack_time, project, read, version};
 use crate::{
-    cloud::{Answer, Error, Failure, Service, Session},
+    cloud::{
+        Answer, Error, Failure, Service, Session,
+        rows::{List, Rows},
+    },
     observation::{Periods, Usage},
     target::Target,
 };

@@ -350,7 +350,9 @@ async fn a_dead_connection_does_not_cost_the_lead() {
     let (through, link) = Link::to(&kubeconfig).await;
     let operator = replica(&through, &namespace, "only").await;
     operator.until_ready().await.unwrap();
-    let leases: Api<Lease> = Api::namespaced(control_plane.client().await.unwrap(), &namespace);
+    let lab = Lab::around(control_plane, namespace, operator).await;
+    lab.apply_secret(&lab.cloud.clouds_yaml("openstack")).await;
+    let leases: Api<Lease> = Api::namespaced(lab.client.clone(), &lab.namespace);
     let renewed = |lease: &Lease| lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref()).map(|at| at.0);
     for _ in 0..3 {
         // Between two renewals.
@@ -360,8 +362,11 @@ async fn a_dead_connection_does_not_cost_the_lead() {
         let after = |lease: &Lease| renewed(lease).is_some_and(|at| at > frozen);
         wait::until(leases.clone(), "cloudtenant-operator", "is renewed", SOON, after).await.unwrap();
     }
-    assert!(leads(&operator));
-    assert!(!operator.log().contains("leading no more"), "{}", operator.log());
+    // The watch on CloudTenants is dead, too.
+    lab.apply("shop", &json!({})).await;
+    lab.until("shop", "is looked at", LATER, |tenant| reason(tenant, "Ready") == Some("Healthy")).await;
+    assert!(leads(&lab.operator));
+    assert!(!lab.operator.log().contains("leading no more"), "{}", lab.operator.log());
 }
 
 #[tokio::test]

@@ -185,4 +185,8 @@ fn at_most_ten_thousand_rows() {
         let answer = probe::engines::parse(200, body.as_bytes(), START).unwrap();
         assert_eq!(answer.is_ok(), read, "{rows}");
     }
+    for (length, read) in [(255, true), (256, false)] {
+        let body = format!(r#"{{"services": [{{"host": "{}", "status": "up"}}]}}"#, "h".repeat(length));
+        assert_eq!(probe::engines::parse(200, body.as_bytes(), START).unwrap().is_ok(), read, "{length}");
+    }
 }

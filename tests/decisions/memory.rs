@@ -1,6 +1,6 @@
 //! What the process remembers between two passes: verdicts in a row, and a way that is missing.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cloudtenant_operator::{
     api::{CloudTenantStatus, Policy, REQUESTED_AT},
@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     services::config,
-    words::{START, caches, failure, later},
+    words::{START, caches, failure, later, list},
     world::World,
 };
 
@@ -165,7 +165,8 @@ async fn heats_answers_to_others() {
     let cloud = SimulatedCloud::start().await.unwrap();
     let clouds = clouds();
     let open = clouds.open(&config(&cloud.clouds_yaml("c"))).unwrap();
-    let wish = |name_, interval| Wish { tenant: name(name_), interval, deadline: Duration::from_secs(60) };
+    let wish =
+        |name_, interval| Wish { tenant: name(name_), interval, deadline: Duration::from_secs(60), doubts: false };
     let number = |look: Look<Engines>| match look {
         Look::Seen(seen) => seen.answers.number,
         Look::UnderWay => 0,
@@ -209,6 +210,31 @@ fn answers_from_before_a_pause() {
     assert!(matches!(look(&failed), Look::Failed(_, 1)), "why Heat is left alone");
 }
 
+/// What is not decided is asked again soon, unless nobody answers.
+#[test]
+fn when_heat_is_asked_more_often() {
+    let listed = || Outcome::Seen(EngineAnswer::Listed(Arc::new(list("h1; h2", START, &mut BTreeMap::new()))));
+    let answers = |before: &[fn() -> Outcome<EngineAnswer>], lists: usize| {
+        let before = before.iter().map(|outcome| outcome());
+        let all = before.chain((0..lists).map(|_| listed())).zip(0..);
+        all.fold(EngineAnswers::default(), |answers, (outcome, number)| answers.and(outcome, later(START, number * 20)))
+    };
+    let unanswered = || Outcome::Seen(EngineAnswer::Unanswered);
+    let failed = || Outcome::Failed(failure("Timeout", false));
+    for (name, answers, doubted, undecided) in [
+        ("all is well", answers(&[], 1), false, false),
+        ("a 503", answers(&[unanswered], 0), false, true),
+        ("one, and a list", answers(&[unanswered], 1), false, true),
+        ("one, and as many lists as it takes", answers(&[unanswered], 3), false, false),
+        ("one, and then no answer", answers(&[unanswered, failed], 0), false, false),
+        ("one, and then no Heat", answers(&[unanswered, || Outcome::NotOffered], 0), false, false),
+        ("one before the process began", answers(&[], 2), true, true),
+        ("and as many lists as it takes", answers(&[], 4), true, false),
+    ] {
+        assert_eq!(answers.is_undecided(doubted), undecided, "{name}");
+    }
+}
+
 /// The entry for the engines alone has a way of its own, which may be missing.
 #[tokio::test]
 async fn the_engines_own_way() {
@@ -227,7 +253,7 @@ async fn the_engines_own_way() {
     assert_eq!(tenant.engines_missing, Some((START, 2)), "since the first");
 
     let interval = Duration::from_secs(60);
-    let wish = || Wish { tenant: name("t"), interval, deadline: interval };
+    let wish = || Wish { tenant: name("t"), interval, deadline: interval, doubts: false };
     tenant.wish_engines("uid", &open, wish(), START);
     assert_eq!(tenant.engines_missing, None);
     assert_eq!(failed(tenant.miss_engines(passing(), later(START, 30))), "None", "what is known stays in use");

@@ -254,8 +254,10 @@ fn the_engines_have_a_credential_of_their_own() {
          40 | up - -                  | AllEnginesUp AuthenticationFailed AuthenticationFailed | Unknown AuthenticationFailed | Stalled AuthenticationFailed | Failed | ObservationRecovered engines
          50 | - ok full               | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | ObservationRecovered caches, usage
     ");
-    passes("both at once", "
-          0 | new own=admin !AuthenticationFailed !AuthenticationFailed !AuthenticationFailed | AuthenticationFailed AuthenticationFailed AuthenticationFailed | Unknown AuthenticationFailed | Stalled AuthenticationFailed | Failed | AuthenticationFailed engines, AuthenticationFailed
+    passes("both at once: the one may be needed on the way to the other", "
+          0 | new own=admin !AuthenticationFailed !AuthenticationFailed !AuthenticationFailed | AuthenticationFailed AuthenticationFailed AuthenticationFailed | Unknown AuthenticationFailed | Stalled AuthenticationFailed | Failed | AuthenticationFailed
+         10 | - ok full               | AuthenticationFailed AllCachesHealthy Reported | Unknown AuthenticationFailed | Stalled AuthenticationFailed | Failed | AuthenticationFailed engines, ObservationRecovered caches, usage
+         20 | - - -                   | AuthenticationFailed AllCachesHealthy Reported | Unknown AuthenticationFailed | Stalled AuthenticationFailed | Failed |
     ");
 }
 
@@ -283,6 +285,11 @@ fn so_many_bad_verdicts_in_a_row() {
         310 | down err -              | Progressing Progressing Reported             | Unknown Progressing | | InProgress | ObservationRecovered engines, caches
         320 | down err -              | Progressing Progressing Reported             | Unknown Progressing | | InProgress |
         330 | down err -              | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
+    ");
+    passes("also where nothing was ever believed", "
+          0 | new threshold=3 !Timeout ok full | Timeout AllCachesHealthy Reported    | Unknown Timeout | | InProgress | ObservationFailed engines
+         10 | down ok -               | Progressing AllCachesHealthy Reported        | Unknown Progressing | | InProgress | ObservationRecovered engines
+         20 | down ok -               | Progressing AllCachesHealthy Reported        | Unknown Progressing | | InProgress |
     ");
     passes("a stored False stays, across restarts and what could not be seen", "
           0 | new down err full       | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy

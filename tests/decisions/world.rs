@@ -196,8 +196,10 @@ impl World {
         let unknown = |kind: ProbeKind| {
             condition::find(&self.stored.conditions, condition_of(kind)).is_some_and(|found| found.status == "Unknown")
         };
-        matches!(reason, EventReason::AuthenticationFailed | EventReason::ObservationFailed)
-            && ProbeKind::ALL.into_iter().any(unknown)
+        matches!(
+            reason,
+            EventReason::AuthenticationFailed | EventReason::ObservationFailed | EventReason::ObservationRecovered
+        ) && ProbeKind::ALL.into_iter().any(unknown)
     }
 
     /// As `Tenant::count_bad`, whose own test is in `memory`.

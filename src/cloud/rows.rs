@@ -8,7 +8,7 @@ use serde::{
 };
 
 /// What is kept of a list's rows.
-pub(super) trait Rows: Default {
+pub(crate) trait Rows: Default {
     /// A row as the service sends it.
     type Row: for<'de> Deserialize<'de>;
 
@@ -18,7 +18,13 @@ pub(super) trait Rows: Default {
 
 /// A list, read row by row.
 #[derive(Debug)]
-pub(super) struct List<R>(pub(super) R);
+pub(crate) struct List<R>(pub(crate) R);
+
+impl<R: Rows> Default for List<R> {
+    fn default() -> Self {
+        Self(R::default())
+    }
+}
 
 impl<'de, R: Rows> Deserialize<'de> for List<R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,0 +1,99 @@
+//! What Keystone is asked beside logins: whether a project exists, and when a credential ends.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::time::timeout_at;
+
+use super::{Session, end};
+use crate::cloud::config::Auth;
+use crate::cloud::token::{self, Holder};
+use crate::cloud::{Error, Failure, Service};
+
+/// How long it is believed when an application credential ends, and that a project exists.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// When Keystone was asked for a project, and whether it knows it; `None` where it did not say.
+pub(super) type Known = (Instant, Option<bool>);
+
+impl Session {
+    /// Whether Keystone knows the project; `None` where the credential may not ask, and for the token's own project
+    /// without asking. Asked at most once an hour, unless it does not know it: it may be created yet.
+    ///
+    /// # Errors
+    /// As [`Session::get`].
+    pub async fn knows_project(&self, id: &str, deadline: Duration) -> Result<Option<bool>, Failure> {
+        self.log_in(deadline).await?;
+        let own = self.known_project().is_some_and(|own| own.id == id);
+        if own {
+            return Ok(Some(true));
+        }
+        let project = self.project_memory(id);
+        let late = |_| Error::Timeout.at(Service::Identity);
+        let mut known = timeout_at(end(deadline), project.lock()).await.map_err(late)?;
+        let now = (self.clock)();
+        if let Some((at, known)) = *known
+            && now.saturating_duration_since(at) < HOUR
+        {
+            return Ok(known);
+        }
+        let answer = self.ask_project(id, deadline).await?;
+        *known = (answer != Some(false)).then_some((now, answer));
+        Ok(answer)
+    }
+
+    /// Forgets those that nobody is asking for and that would be asked for anew.
+    fn project_memory(&self, id: &str) -> Arc<tokio::sync::Mutex<Option<Known>>> {
+        let now = (self.clock)();
+        let recent = |(at, _): Known| now.saturating_duration_since(at) < HOUR;
+        let mut projects = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
+        if !projects.contains_key(id) {
+            projects.retain(|_, known| known.try_lock().map_or(true, |known| known.is_some_and(recent)));
+        }
+        projects.entry(id.to_owned()).or_default().clone()
+    }
+
+    async fn ask_project(&self, id: &str, deadline: Duration) -> Result<Option<bool>, Failure> {
+        let mut url = self.endpoint(Service::Identity, deadline).await?.url;
+        let path = format!("{}/projects/{id}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        let answer = self.get_expecting(&[403], Service::Identity, url, &[], deadline).await?;
+        match answer.status {
+            403 => Ok(None),
+            // Any other 404 is of something that stands before Keystone, or of an address that is not Keystone's.
+            404 => Ok(token::says_not_found(&answer.body).then_some(false)),
+            _ => answer.ok().map(|_| Some(true)).map_err(|error| error.at(Service::Identity)),
+        }
+    }
+
+    /// When the credential itself ends, as far as Keystone tells: a user's password, an application credential, or a
+    /// token that was given. Asked at most once an hour; where it could not be asked, what was known stays.
+    pub async fn credential_ends(&self, holder: &Holder, deadline: Duration) -> Option<Timestamp> {
+        let id = match (&self.config.auth, &holder.application_credential) {
+            (Auth::Token { .. }, _) => return holder.token_ends,
+            (Auth::Password { .. }, _) => return holder.password_ends,
+            (Auth::ApplicationCredential { .. }, None) => return None,
+            (Auth::ApplicationCredential { .. }, Some(id)) => id,
+        };
+        let now = (self.clock)();
+        let recent = |at: &Instant| now.saturating_duration_since(*at) < HOUR;
+        let mut known = self.ends.lock().await;
+        if let Some((_, ends)) = known.filter(|(at, _)| recent(at)) {
+            return ends;
+        }
+        let path = ["users", &holder.user_id, "application_credentials", id];
+        let asked = self.application_credential_ends(&path, deadline).await;
+        let ends = asked.unwrap_or(known.and_then(|(_, ends)| ends));
+        *known = Some((now, ends));
+        ends
+    }
+
+    /// `None` where Keystone did not say.
+    async fn application_credential_ends(&self, path: &[&str], deadline: Duration) -> Option<Option<Timestamp>> {
+        let mut url = self.endpoint(Service::Identity, deadline).await.ok()?.url;
+        url.path_segments_mut().ok()?.pop_if_empty().extend(path);
+        let answer = self.get(Service::Identity, url, &[], deadline).await.ok()?.ok().ok()?;
+        token::application_credential_ends(&answer.body)
+    }
+}
