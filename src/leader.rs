@@ -21,6 +21,8 @@ use kube::{
 };
 use tokio::time::{sleep, timeout};
 
+use crate::api_server;
+
 /// How long a Lease counts after its last renewal. These three are client-go's own defaults.
 pub const LEASE: Duration = Duration::from_secs(15);
 /// Who could not renew for so long leads no more.
@@ -121,7 +123,7 @@ impl Elector {
     /// cannot be seen. May be dropped at any time; a Lease that was taken in that very moment is given back by
     /// [`Self::release`].
     pub async fn acquire(&mut self, waits: impl Fn(Result<(), String>)) -> Mandate {
-        let only = watcher::Config::default().fields(&format!("metadata.name={}", self.name)).streaming_lists();
+        let only = api_server::watch().fields(&format!("metadata.name={}", self.name));
         let mut changes = std::pin::pin!(watcher(self.api.clone(), only).default_backoff().applied_objects());
         // What the watch does not tell is asked for.
         let mut watching = false;

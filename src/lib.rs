@@ -16,6 +16,7 @@
 //! the [`controller`] runs while it is held.
 
 pub mod api;
+pub mod api_server;
 pub mod candidate;
 pub mod check;
 pub mod cloud;

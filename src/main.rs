@@ -3,13 +3,13 @@
 #[path = "main/arguments.rs"]
 mod arguments;
 
-use std::{io::IsTerminal as _, process::ExitCode, sync::Arc, time::Duration};
+use std::{io::IsTerminal as _, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use arguments::{Arguments, Check, Command, LogFormat, Output, Run, Verify};
 use clap::Parser as _;
 use cloudtenant_operator::{
-    api,
+    api, api_server,
     check::{Report, Subject},
     context::Settings,
     leader::Elector,
@@ -18,7 +18,7 @@ use cloudtenant_operator::{
     run::Process,
     server,
 };
-use kube::{Client, Config};
+use kube::Client;
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -29,6 +29,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What `check` exits with where there is nothing to judge.
 const COULD_NOT_SEE: u8 = 2;
+
+const NO_WAY: &str = "no way to the Kubernetes API";
 
 /// `EX_USAGE` of sysexits.h.
 const WRONG_USAGE: u8 = 64;
@@ -112,7 +114,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     tokio::spawn(signalled(shutdown.clone())?);
     let network = arguments.network.read()?;
-    let config = config().await?;
+    let config = api_server::config().await.context(NO_WAY)?;
     let client = Client::try_from(config.clone())?;
     let lease = arguments.duties.lease(&client);
     let named = arguments.instance.clone().filter(|name| !name.trim().is_empty());
@@ -144,21 +146,8 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The way to the Kubernetes API: never by the proxies of the environment, which are for clouds.
-async fn config() -> anyhow::Result<Config> {
-    let mut config = Config::infer().await.context("no way to the Kubernetes API")?;
-    config.proxy_url = None;
-    // A call that hangs or that the API server refuses for now is ours to try again, and not for minutes.
-    config.default_retry = false;
-    config.connect_timeout = Some(Duration::from_secs(10));
-    // A watch lasts a minute, so nothing is silent for longer but what is dead.
-    config.read_timeout = Some(Duration::from_secs(90));
-    config.reset_reader_on_write = true;
-    Ok(config)
-}
-
 async fn client() -> anyhow::Result<Client> {
-    Ok(Client::try_from(config().await?)?)
+    Ok(Client::try_from(api_server::config().await.context(NO_WAY)?)?)
 }
 
 fn verify(arguments: &Verify) -> anyhow::Result<u8> {

@@ -11,16 +11,12 @@ use kube::{
     runtime::{WatchStreamExt as _, watcher},
 };
 
-use crate::{context::Context, identity::TenantName, roster::Roster};
-
-/// As long as the watch on CloudTenants.
-const LASTS: u32 = 60;
+use crate::{api_server, context::Context, identity::TenantName, roster::Roster};
 
 /// Follows the Secrets for ever. While the watch is broken they are read again as without one, and after a new list all
 /// are read once more: what was deleted meanwhile is not in it.
 pub async fn follow(api: Api<PartialObjectMeta<Secret>>, context: Arc<Context>, roster: Roster) {
-    let mut events =
-        std::pin::pin!(watcher(api, watcher::Config::default().streaming_lists().timeout(LASTS)).default_backoff());
+    let mut events = std::pin::pin!(watcher(api, api_server::watch()).default_backoff());
     let mut listens = false;
     while let Some(event) = events.next().await {
         let (telling, secret) = match event {

@@ -15,16 +15,16 @@ use kube::{
         watcher::{self, DefaultBackoff, Event, watcher},
     },
 };
-use tokio::sync::SetOnce;
+use tokio::{sync::SetOnce, time::timeout};
 
-use crate::roster::Watched;
+use crate::{api_server, roster::Watched};
 
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A watch that has failed for so long is no interruption that passes.
 const BROKEN: Duration = Duration::from_secs(60);
-/// How long a watch lasts, in seconds, until it is begun anew: one whose connection is dead goes unnoticed no longer.
-const LASTS: u32 = 60;
+/// How long nothing may come while the CloudTenants are listed: the connection that was taken may be dead.
+const LISTING: Duration = Duration::from_secs(15);
 
 /// One watch, as others see it.
 #[derive(Clone)]
@@ -77,15 +77,23 @@ impl Following {
 /// The events of a watch. After an error it lists anew, since a watch that is merely resumed does not tell that it
 /// goes on.
 pub(super) fn events(api: Api<Watched>) -> impl Stream<Item = Result<Event<Watched>, watcher::Error>> {
-    let begin = move || {
-        let config = watcher::Config::default().streaming_lists().timeout(LASTS);
-        watcher(api.clone(), config).boxed()
-    };
+    let begin = move || watcher(api.clone(), api_server::watch()).boxed();
     let first = begin();
-    let events = stream::unfold((first, begin), |(mut events, begin)| async move {
-        let event = events.next().await?;
-        let events = if event.is_err() { begin() } else { events };
-        Some((event, (events, begin)))
+    let events = stream::unfold((first, false, begin), |(mut events, listed, begin)| async move {
+        let event = if listed {
+            events.next().await?
+        } else {
+            let silent =
+                || watcher::Error::WatchStartFailed(kube::Error::Service("the API server does not answer".into()));
+            timeout(LISTING, events.next()).await.unwrap_or_else(|_| Some(Err(silent())))?
+        };
+        let (events, listed) = match &event {
+            // What is dropped closes its connection.
+            Err(_) => (begin(), false),
+            Ok(Event::InitDone) => (events, true),
+            Ok(_) => (events, listed),
+        };
+        Some((event, (events, listed, begin)))
     });
     events.backoff(Pauses::default())
 }
@@ -116,6 +124,19 @@ mod tests {
     };
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_of_which_nothing_comes_is_given_up_and_begun_anew() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let mut events = std::pin::pin!(events(Api::all(client)));
+        for turn in 0..3 {
+            let event = timeout(2 * LISTING, events.next()).await.unwrap();
+            assert!(matches!(event, Some(Err(watcher::Error::WatchStartFailed(_)))), "{turn}: {event:?}");
+        }
+    }
 
     #[test]
     fn a_watch_that_has_only_failed_for_a_minute_is_broken() {
