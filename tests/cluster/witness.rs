@@ -2,7 +2,7 @@
 //! each what docs/gitops.md says that they do.
 //!
 //! A test that has seen a state expects it of the witness too. So a watch that broke, and the states that were lost by
-//! it, fail the test.
+//! it, fail the test; but not where the API server forgot them, as it does when a definition is replaced.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,6 +46,41 @@ type State = (String, String);
 struct Seen {
     states: BTreeMap<State, Value>,
     errors: Vec<String>,
+    /// The API server has no older states than it lists next.
+    expired: bool,
+    /// Each CloudTenant's version in the list after that.
+    relisted: BTreeMap<String, u64>,
+}
+
+impl Seen {
+    fn has(&self, state: &State) -> bool {
+        let forgotten = |version: u64| self.relisted.get(&state.0).is_some_and(|&listed| version < listed);
+        self.states.contains_key(state) || state.1.parse().is_ok_and(forgotten)
+    }
+
+    fn take(&mut self, event: watcher::Result<Event<DynamicObject>>) {
+        match event {
+            Ok(Event::Apply(tenant)) => self.keep(tenant),
+            Ok(Event::InitApply(tenant)) => {
+                if self.expired {
+                    let version = tenant.resource_version().unwrap().parse().unwrap();
+                    self.relisted.insert(tenant.name_any(), version);
+                }
+                self.keep(tenant);
+            }
+            Ok(Event::InitDone) => self.expired = false,
+            Ok(Event::Init | Event::Delete(_)) => {}
+            Err(error) => {
+                self.expired |= matches!(&error, watcher::Error::WatchError(status) if status.code == 410);
+                self.errors.push(error.to_string());
+            }
+        }
+    }
+
+    fn keep(&mut self, tenant: DynamicObject) {
+        let state = (tenant.name_any(), tenant.resource_version().unwrap());
+        self.states.insert(state, serde_json::to_value(tenant).unwrap());
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -94,7 +129,7 @@ impl Witness {
         loop {
             let seen = locked(&self.seen);
             let wanted = locked(&self.wanted);
-            let missed: Vec<_> = wanted.iter().filter(|state| !seen.states.contains_key(*state)).collect();
+            let missed: Vec<_> = wanted.iter().filter(|state| !seen.has(state)).collect();
             if missed.is_empty() {
                 return Ok(seen.states.values().cloned().collect());
             }
@@ -115,14 +150,11 @@ async fn watch(kubeconfig: Kubeconfig, namespace: &str, seen: &Mutex<Seen>, list
     let mut listed = Some(listed);
     let events = watcher::watcher(tenants, watcher::Config::default()).default_backoff();
     let keep = events.for_each(|event| {
-        match event {
-            Ok(Event::Apply(tenant) | Event::InitApply(tenant)) => {
-                let state = (tenant.name_any(), tenant.resource_version().unwrap());
-                locked(seen).states.insert(state, serde_json::to_value(tenant).unwrap());
-            }
-            Ok(Event::InitDone) => drop(listed.take().map(|listed| listed.send(()))),
-            Ok(Event::Init | Event::Delete(_)) => {}
-            Err(error) => locked(seen).errors.push(error.to_string()),
+        let done = matches!(event, Ok(Event::InitDone));
+        locked(seen).take(event);
+        if done && let Some(listed) = listed.take() {
+            // Nobody waits any more where this fails.
+            let _ = listed.send(());
         }
         ready(())
     });
@@ -164,6 +196,28 @@ mod tests {
         let missed = witness.testimony(Duration::ZERO).unwrap_err();
         assert!(missed.contains("has not seen [(\"shop\", \"1\")]"), "{missed}");
         locked(&witness.wanted).clear();
+    }
+
+    #[test]
+    fn what_the_api_server_forgot_is_not_missed() {
+        let shop = |version: &str| {
+            let object = json!({"metadata": {"name": "shop", "resourceVersion": version}});
+            serde_json::from_value::<DynamicObject>(object).unwrap()
+        };
+        let state = |version: &str| ("shop".to_owned(), version.to_owned());
+        let broken = |code| {
+            let status = kube::core::Status { code, ..kube::core::Status::default() };
+            Err(watcher::Error::WatchError(status.boxed()))
+        };
+        for (name, error, lost) in [("forgotten", broken(410), false), ("lost by the watch", broken(500), true)] {
+            let mut seen = Seen::default();
+            for event in [Ok(Event::Apply(shop("3"))), error, Ok(Event::Init), Ok(Event::InitApply(shop("7")))] {
+                seen.take(event);
+            }
+            seen.take(Ok(Event::InitDone));
+            assert_eq!(seen.has(&state("5")), !lost, "{name}");
+            assert_eq!([seen.has(&state("3")), seen.has(&state("7")), seen.has(&state("8"))], [true, true, false]);
+        }
     }
 
     #[tokio::test]
