@@ -14,8 +14,8 @@ pub use spec::{
     UsageProbe,
 };
 pub use status::{
-    CacheCounts, CachesStatus, CloudTenantStatus, EngineHost, EnginesStatus, KindCounts, OtherCount, PreviousUsage,
-    Source, UsageStatus,
+    CacheCounts, CachesStatus, CloudTenantStatus, DownEngine, EngineHost, EnginesStatus, KindCounts, OtherCount,
+    PreviousUsage, Source, UsageStatus,
 };
 
 use k8s_openapi::{

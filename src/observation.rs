@@ -1,6 +1,8 @@
 //! Plain data: what a probe saw, or why it could not see.
 
+pub mod engine_list;
 pub mod engines;
+pub mod setback;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 

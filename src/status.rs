@@ -16,6 +16,7 @@ pub(crate) use block::observed_at;
 pub use write::{differs, is_heartbeat_due};
 
 use block::Block;
+use engines::{Said, said};
 
 use crate::{
     api::{CloudTenantStatus, Policy, Reason, Source, condition_type as ty, reason::Class},
@@ -57,13 +58,20 @@ pub struct Engines {
     pub answers: Arc<EngineAnswers>,
     /// The number of the one that this tenant judged last.
     pub seen: u64,
+    /// It is a single 503 that a second one has to confirm.
+    pub waits: bool,
 }
 
 impl Look<Engines> {
     /// What a tenant with this status reads of Heat's answers: only those after the one with the number `too_old`.
     #[must_use]
     pub fn at(answers: Arc<EngineAnswers>, seen: u64, too_old: u64, old: &CloudTenantStatus) -> Self {
-        let told = condition::reason(&old.conditions, ty::ENGINES_HEALTHY) == Some(Reason::ServerError);
+        let reason = condition::reason(&old.conditions, ty::ENGINES_HEALTHY);
+        let told = reason == Some(Reason::ServerError);
+        // A message broker that is back answers one request with a 503. What the status says already needs no other.
+        let confirmed = matches!(said(old.engines.as_ref()), Said::Unresponsive | Said::AllDown);
+        let timed_out = reason == Some(Reason::Timeout);
+        let single = answers.silence.filter(|silence| !confirmed && silence.needs_confirmation(timed_out));
         if answers.number <= too_old {
             Self::UnderWay
         } else if answers.not_offered {
@@ -73,7 +81,10 @@ impl Look<Engines> {
         } else if answers.answered_at.is_none() || answers.unanswered().is_none() && !answers.is_settled(told) {
             Self::UnderWay
         } else {
-            Self::Seen(Engines { answers, seen })
+            let waits = single.is_some() && answers.unanswered().is_some();
+            // A list after it ends the wait.
+            let seen = single.filter(|_| !waits).map_or(seen, |silence| silence.number.max(seen));
+            Self::Seen(Engines { answers, seen, waits })
         }
     }
 }
@@ -109,7 +120,8 @@ impl Pass<'_> {
     /// Whether every probe that is asked has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.engines != Look::UnderWay && self.caches != Look::UnderWay && self.usage != Look::UnderWay
+        let waits = matches!(&self.engines, Look::UnderWay | Look::Seen(Engines { waits: true, .. }));
+        !waits && self.caches != Look::UnderWay && self.usage != Look::UnderWay
     }
 }
 
@@ -228,7 +240,9 @@ fn settle<T, B: Block>(
         return (verdict(Reason::ProbeDisabled, message), None);
     }
     let stale = age(pass.verdict_at[kind as usize], pass.now) > staleness(pass.target, kind);
+    let waits = kind == ProbeKind::Engines && matches!(&pass.engines, Look::Seen(seen) if seen.waits);
     match look {
+        Look::Seen(_) if waits => (kept(old, kind, stale), block.cloned()),
         // Heat's last answer stays to be read while the next one does not come.
         Look::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block.cloned()),
         Look::Seen(seen) => {

@@ -57,16 +57,18 @@ fn every_field_has_a_description() {
     assert!(silent.is_empty(), "without a doc comment in src/api: {silent:?}");
 }
 
-/// Server-side apply owns a list without keys as a whole, and so would take what others have put there.
+/// Server-side apply owns an atomic list as a whole, and so would take what others have put there: such a list is
+/// atomic on purpose.
 #[test]
-fn every_list_is_a_map_by_its_key_or_a_set() {
+fn every_list_has_a_type_for_server_side_apply() {
     let lists = fields().into_iter().filter(|(_, schema)| schema["type"] == "array");
     let mut keys: Vec<_> = lists
         .map(|(path, schema)| {
-            if schema["x-kubernetes-list-type"] == "set" {
-                return format!("{path} as a set");
+            match schema["x-kubernetes-list-type"].as_str() {
+                Some("set") => return format!("{path} as a set"),
+                Some("atomic") => return format!("{path} as a whole"),
+                type_ => assert_eq!(type_, Some("map"), "{path}"),
             }
-            assert_eq!(schema["x-kubernetes-list-type"], "map", "{path}");
             format!("{path} by {}", schema["x-kubernetes-list-map-keys"][0].as_str().unwrap())
         })
         .collect();
@@ -79,6 +81,7 @@ fn every_list_is_a_map_by_its_key_or_a_set() {
             ".status.caches.byKind by kind",
             ".status.caches.byKind[].other by name",
             ".status.conditions by type",
+            ".status.engines.downEngines as a whole",
             ".status.engines.hosts by host",
         ]
     );

@@ -95,6 +95,39 @@ pub struct EnginesStatus {
     /// How many more hosts there are than the list has.
     #[serde(default)]
     pub hosts_omitted: u32,
+    /// The engines that count and are down, at most 20, sorted by host, binary, topic and ID. Absent while no engine
+    /// answers, since then no engine lists them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub down_engines: Vec<DownEngine>,
+    /// When Heat first answered after AllEnginesDown, by the operator's clock. Engines that stay down since then are
+    /// counted until Heat has answered for longer than forgetAfter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answering_since: Option<Time>,
+}
+
+/// One engine that has stopped reporting, as Heat lists it.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DownEngine {
+    /// The engine's ID, which its log names.
+    #[serde(rename = "engineID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub engine_id: Option<String>,
+    /// The host as Heat names it.
+    #[schemars(length(max = 255))]
+    pub host: String,
+    /// The program, such as `heat-engine`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub binary: Option<String>,
+    /// The topic of the message queue that the engine reads, such as `engine`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub topic: Option<String>,
+    /// The engine's last report, by the cloud's clock. Absent where it cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_heartbeat: Option<Time>,
 }
 
 /// One host that runs engines, or did.

@@ -211,7 +211,7 @@ async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session)
     let asked = probe::engines::ask(session, deadline, Timestamp::now()).await;
     probe::outcome(session, asked).map(|answer| {
         let answers = EngineAnswers::default().and(Outcome::Seen(answer), Timestamp::now());
-        Engines { answers: Arc::new(answers), seen: 0 }
+        Engines { answers: Arc::new(answers), seen: 0, waits: false }
     })
 }
 

@@ -24,6 +24,8 @@ pub struct Answer {
     pub date: Option<Timestamp>,
     /// The header `Retry-After` as a span of time, at most an hour.
     pub retry_after: Option<Duration>,
+    /// How long it took from the request on, the body included.
+    pub took: Duration,
     /// The body, decompressed.
     pub body: Vec<u8>,
     pub(super) headers: HeaderMap,
@@ -36,7 +38,7 @@ impl Answer {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let date = text(DATE).and_then(http_date);
         let retry_after = text(RETRY_AFTER).and_then(|text| retry_after(text, date.unwrap_or_else(Timestamp::now)));
-        Answer { status, date, retry_after, body, headers, _room: room }
+        Answer { status, date, retry_after, took: Duration::ZERO, body, headers, _room: room }
     }
 
     /// The answer if its status is 2xx, else the status' class.

@@ -272,7 +272,11 @@ impl Session {
 
         let started = Instant::now();
         let answer = timeout_at(deadline, self.http.send(service, request)).await;
-        let answer = answer.unwrap_or(Err(Error::Timeout));
+        let took = started.elapsed();
+        let mut answer = answer.unwrap_or(Err(Error::Timeout));
+        if let Ok(answer) = &mut answer {
+            answer.took = took;
+        }
         if let Ok(Answer { date: Some(date), .. }) = &answer {
             self.set_clock(service, date.duration_since(Timestamp::now()));
         }
@@ -282,7 +286,7 @@ impl Session {
             Err(error) => Some(error.clone()),
         };
         let outcome = outcome.as_ref().map_or("ok", Error::kind);
-        self.metrics.cloud_request(service.as_str(), outcome, started.elapsed());
+        self.metrics.cloud_request(service.as_str(), outcome, took);
         answer.map_err(|error| error.at(service))
     }
 

@@ -22,7 +22,8 @@ use crate::{
     schedule::{Turn, after},
 };
 
-/// After a 503 of Heat's own, which another engine may contradict.
+/// After a 503 of Heat's own, which another engine may contradict. Heat is never asked sooner after an answer, whatever
+/// it says of its report interval and however often a tenant wants an answer now.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// What one tenant asks of the task.
@@ -56,6 +57,8 @@ struct State {
     hurried: bool,
     turn: Option<Turn>,
     asked_at: Timestamp,
+    /// Heat's last answer has to be so old before it is asked again.
+    rest: Duration,
     /// The last request was given up, so Heat may still be busy with it: such requests pile up in heat-api, and the
     /// next one comes no sooner than the interval.
     gave_up: bool,
@@ -169,11 +172,12 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The shortest interval and the longest deadline; `None` ends the task.
+    /// The shortest interval and the shortest deadline, so that no tenant's verdict waits for another tenant's longer
+    /// deadline; `None` ends the task.
     fn wish(&self) -> Option<(Duration, Duration)> {
         let mut state = self.lock();
         let interval = state.interval();
-        let deadline = state.wishes.values().map(|wish| wish.deadline).max();
+        let deadline = state.wishes.values().map(|wish| wish.deadline).min();
         state.running = interval.is_some();
         interval.zip(deadline)
     }
@@ -184,6 +188,7 @@ impl Inner {
         state.keep_time(now);
         let Some(turn) = &state.turn else { return Duration::ZERO };
         let next = turn.next.min(after(state.asked_at, interval)).max(turn.not_before.unwrap_or(now));
+        let next = next.max(after(state.asked_at, state.rest));
         Duration::try_from(next.duration_since(now)).unwrap_or_default()
     }
 }
@@ -203,9 +208,15 @@ async fn run(cloud: Arc<Cloud>) {
         let now = Timestamp::now();
         let before = inner.answers.borrow().clone();
         let answers = Arc::new(before.as_ref().clone().and(outcome.clone(), now));
-        // The engines have had time to report then.
         let undecided = answers.is_undecided(inner.lock().wishes.values().any(|wish| wish.doubts));
-        let soon = if undecided { interval.min(answers.report_interval()) } else { interval };
+        let soon = match undecided {
+            // Engines that were started after the failed request need no time: their answers alone decide.
+            true if answers.has_new_engines() => ASK_AGAIN,
+            // The engines have had time to report then.
+            true => answers.report_interval().max(ASK_AGAIN),
+            false => interval,
+        };
+        let soon = soon.min(interval);
         take_turn(&mut inner.lock(), &outcome, soon, now);
         inner.answers.send_replace(answers.clone());
         let hurried = std::mem::take(&mut inner.lock().hurried);
@@ -228,7 +239,7 @@ fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Durat
     let mut gave_up = false;
     match outcome {
         Outcome::Seen(EngineAnswer::Listed(_)) | Outcome::NotOffered => turn.seen(interval, 0.0, now),
-        Outcome::Seen(EngineAnswer::Unanswered) => turn.seen(ASK_AGAIN.min(interval), 0.0, now),
+        Outcome::Seen(EngineAnswer::Unanswered { .. }) => turn.seen(ASK_AGAIN.min(interval), 0.0, now),
         Outcome::Failed(failure) => {
             turn.failed(failure, interval, 0.0, now);
             gave_up = failure.reason == Reason::Timeout && !failure.transient;
@@ -238,5 +249,56 @@ fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Durat
         }
     }
     (state.asked_at, state.gave_up) = (now, gave_up);
+    state.rest = if matches!(outcome, Outcome::Seen(_)) { ASK_AGAIN } else { Duration::ZERO };
     state.turn = Some(turn);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observation::EngineList;
+
+    fn wish(name: &str, interval: u64, deadline: u64) -> Wish {
+        let tenant = TenantName { namespace: "n".to_owned(), name: name.to_owned() };
+        let secs = Duration::from_secs;
+        Wish { tenant, interval: secs(interval), deadline: secs(deadline), doubts: false }
+    }
+
+    fn inner(wishes: &[Wish]) -> Inner {
+        let EnginesTask(inner) = EnginesTask::new(tokio::sync::mpsc::channel(1).0);
+        let inner = Arc::into_inner(inner).unwrap();
+        inner.lock().wishes = wishes.iter().map(|wish| (wish.tenant.name.clone(), wish.clone())).collect();
+        inner
+    }
+
+    #[test]
+    fn the_shortest_interval_and_the_shortest_deadline_count() {
+        let inner = inner(&[wish("slow", 300, 600), wish("quick", 10, 90), wish("other", 60, 75)]);
+        assert_eq!(inner.wish(), Some((Duration::from_secs(10), Duration::from_secs(75))));
+    }
+
+    /// What was answered, what the cloud or a tenant wants then, and how long Heat is left alone at least.
+    #[test]
+    fn heat_is_never_asked_sooner_than_five_seconds_after_an_answer() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let unanswered = || Outcome::Seen(EngineAnswer::Unanswered { sent: now });
+        let list = EngineList { rows: Vec::new(), cloud_now: now };
+        let listed = || Outcome::Seen(EngineAnswer::Listed(Arc::new(list.clone())));
+        for (name, outcome, soon, hurry, wait) in [
+            ("an undecided list with a report interval of 0", listed(), 0, false, 5),
+            ("a tenant wants an answer now", listed(), 300, true, 5),
+            ("a 503", unanswered(), 10, false, 5),
+            ("nothing special", listed(), 10, false, 10),
+            ("no answer, and a tenant wants one now", Outcome::NotOffered, 300, true, 0),
+        ] {
+            let inner = inner(&[wish("t", 10, 75)]);
+            take_turn(&mut inner.lock(), &outcome, Duration::from_secs(soon), now);
+            let subscription = Subscription { inner: Arc::new(inner), uid: "t".to_owned() };
+            if hurry {
+                assert!(subscription.hurry(now), "{name}");
+            }
+            let waits = subscription.inner.wait(Duration::from_secs(10), now);
+            assert_eq!(waits, Duration::from_secs(wait), "{name}");
+        }
+    }
 }

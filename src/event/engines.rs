@@ -44,9 +44,10 @@ pub(super) fn transitions(stored: &CloudTenantStatus, old: &CloudTenantStatus, n
             let note = format!("The orchestration engine on {} hosts {what}, on {} first.", hosts.len(), hosts[0]);
             notices.push(tell(reason, &hosts.join(","), note));
         } else {
-            notices.extend(
-                hosts.iter().map(|host| tell(reason, host, format!("The orchestration engine on {host} {what}."))),
-            );
+            notices.extend(hosts.iter().map(|host| {
+                let ids = if reason == EventReason::EngineDown { ids(block, host) } else { String::new() };
+                tell(reason, host, format!("The orchestration engine on {host} {what}{ids}."))
+            }));
         }
     }
     let silent_before = match said(before) {
@@ -59,6 +60,19 @@ pub(super) fn transitions(stored: &CloudTenantStatus, old: &CloudTenantStatus, n
         notices.push(tell(EventReason::EngineRecovered, "", note.to_owned()));
     }
     notices
+}
+
+/// The IDs of the host's engines that are down, ` (engine ID a, b)`, as far as Heat has listed them.
+fn ids(block: &EnginesStatus, host: &str) -> String {
+    const NAMED: usize = 3;
+    let down = block.down_engines.iter().filter(|engine| engine.host == host);
+    let ids: Vec<_> = down.filter_map(|engine| engine.engine_id.as_deref()).collect();
+    match ids.len() {
+        0 => String::new(),
+        count if count > NAMED => format!(" (engine IDs {} and {} more)", ids[..NAMED].join(", "), count - NAMED),
+        1 => format!(" (engine ID {})", ids[0]),
+        _ => format!(" (engine IDs {})", ids.join(", ")),
+    }
 }
 
 #[derive(Default)]

@@ -7,80 +7,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use super::engine_list::{DEFAULT_REPORT_INTERVAL, EngineList, EngineRow, age};
+pub use super::setback::Setbacks;
 use super::{Failure, Outcome};
 use crate::api::Reason;
 
-/// Heat's own default, for rows that do not say.
-pub const DEFAULT_REPORT_INTERVAL: Duration = Duration::from_secs(60);
-
-/// One row of Heat's list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineRow {
-    /// The row's own id.
-    pub id: String,
-    /// The host, as Heat was told to call it.
-    pub host: String,
-    /// `heat-engine`.
-    pub binary: String,
-    /// `engine`.
-    pub topic: String,
-    /// Heat's own verdict.
-    pub says_down: bool,
-    /// The last report, by the cloud's clock; `None` if unreadable.
-    pub heartbeat: Option<Timestamp>,
-    /// When the row came to be, by the cloud's clock.
-    pub created: Option<Timestamp>,
-    /// How often the engine reports.
-    pub report_interval: Duration,
-}
-
-impl EngineRow {
-    /// Down means that Heat says so **and** that the last report is older than two intervals: Heats before 13
-    /// call an engine down after one. An unreadable report leaves it to Heat.
-    #[must_use]
-    pub fn is_down(&self, cloud_now: Timestamp) -> bool {
-        self.says_down
-            && self.heartbeat.is_none_or(|beat| age(beat, cloud_now) > self.report_interval.saturating_mul(2))
-    }
-}
-
-/// One list of engines.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineList {
-    /// The rows in any order.
-    pub rows: Vec<EngineRow>,
-    /// The cloud's clock when it answered; ours where the answer bore no `Date`.
-    pub cloud_now: Timestamp,
-}
-
-impl EngineList {
-    /// The longest report interval of all rows.
-    #[must_use]
-    pub fn report_interval(&self) -> Option<Duration> {
-        self.rows.iter().map(|row| row.report_interval).max()
-    }
-
-    /// The newest report of each host that is listed, this list's or an earlier one's in `before`. One in the
-    /// cloud's future is an earlier clock's.
-    fn beats(&self, before: &BTreeMap<String, Timestamp>) -> BTreeMap<String, Timestamp> {
-        let mut beats = BTreeMap::new();
-        for row in &self.rows {
-            let earlier = before.get(&row.host).copied().filter(|beat| *beat <= self.cloud_now);
-            if let Some(beat) = row.heartbeat.max(earlier) {
-                let newest = beats.entry(row.host.clone()).or_insert(beat);
-                *newest = beat.max(*newest);
-            }
-        }
-        beats
-    }
-
-    /// Which rows are down: what makes one list differ from the next for those who read it.
-    fn downs(&self) -> Vec<(&str, bool)> {
-        let mut downs: Vec<_> = self.rows.iter().map(|row| (row.id.as_str(), row.is_down(self.cloud_now))).collect();
-        downs.sort_unstable();
-        downs
-    }
-}
+/// After so many consecutive time-outs, a first 503 may be what a message broker gives that has just come back.
+const TIMEOUTS: u32 = 2;
 
 /// What Heat says when it is asked for its engines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +21,10 @@ pub enum EngineAnswer {
     /// 200: an engine answered with the list.
     Listed(Arc<EngineList>),
     /// Heat's own 503: an engine took the request and did not answer, or there is none.
-    Unanswered,
+    Unanswered {
+        /// When the request was sent, by the cloud's clock.
+        sent: Timestamp,
+    },
 }
 
 /// A row of 503s.
@@ -102,6 +38,19 @@ pub struct Silence {
     pub last: Timestamp,
     /// The number of the answer that was the last of them.
     pub number: u64,
+    /// When the request for the last of them was sent, by the cloud's clock.
+    pub sent: Timestamp,
+    /// Time-outs came before the first of them: a message broker that is back answers one request with a 503.
+    pub after_timeouts: bool,
+}
+
+impl Silence {
+    /// Whether this is a single 503 that a second one has to confirm, for a tenant whose condition says that Heat
+    /// timed out, or not.
+    #[must_use]
+    pub const fn needs_confirmation(&self, condition_is_timeout: bool) -> bool {
+        self.count == 1 && (self.after_timeouts || condition_is_timeout)
+    }
 }
 
 /// Heat's answers up to now, as far as verdicts need them. Numbers start with the process.
@@ -119,12 +68,19 @@ pub struct EngineAnswers {
     pub list: Option<Arc<EngineList>>,
     /// The newest report of each of its hosts in any list: the status has them only as of its last write.
     pub beats: BTreeMap<String, Timestamp>,
+    /// The newest report in any list, by the cloud's clock, and its host. A restarted engine answers before it is listed
+    /// itself.
+    pub newest_report: Option<(Timestamp, String)>,
+    /// Rows of the latest list whose reports went back in time.
+    pub setbacks: Setbacks,
     /// 200s since the last 503.
     pub listed_in_row: u32,
     /// The latest row of 503s; it goes on while `listed_in_row` is 0.
     pub silence: Option<Silence>,
     /// What kept us from an answer the last times, and how many times.
     pub failed: Option<(Failure, u32)>,
+    /// Consecutive time-outs of Heat; once they are [`TIMEOUTS`], they count until Heat answers.
+    timeouts: u32,
     /// Heat has failed by itself since the last list, as it does without its database.
     pub erred: bool,
     /// When the first list came after that, until one has been settled.
@@ -148,6 +104,12 @@ impl EngineAnswers {
             Outcome::NotOffered => {}
             Outcome::Failed(failure) => {
                 self.erred |= failure.reason == Reason::ServerError;
+                // A time-out that is transient is another service's, such as a login's.
+                self.timeouts = match self.timeouts {
+                    before if failure.reason == Reason::Timeout && !failure.transient => before.saturating_add(1),
+                    before if before < TIMEOUTS => 0,
+                    enough => enough,
+                };
                 self.failed = Some((failure, before.map_or(0, |(_, times)| times).saturating_add(1)));
             }
             Outcome::Seen(answer) => {
@@ -162,21 +124,27 @@ impl EngineAnswers {
                             self.seen_again_at = Some(now);
                         }
                         self.beats = list.beats(&self.beats);
+                        self.setbacks = self.setbacks.after(self.list.as_deref(), &list, now);
+                        let known = self.newest_report.take().filter(|(report, _)| *report <= list.cloud_now);
+                        self.newest_report = known.max(list.newest_report().map(|(at, host)| (at, host.to_owned())));
                         self.list = Some(list);
                         self.listed_in_row = self.listed_in_row.saturating_add(1);
                         self.seen_again_at = self.seen_again_at.filter(|_| !self.is_settled(false));
                     }
-                    EngineAnswer::Unanswered => {
+                    EngineAnswer::Unanswered { sent } => {
                         let silence = self.silence.filter(|_| self.listed_in_row == 0);
                         self.silence = Some(Silence {
                             count: silence.map_or(0, |silence| silence.count).saturating_add(1),
                             since: silence.map_or(now, |silence| silence.since),
                             last: now,
                             number: self.number,
+                            sent,
+                            after_timeouts: silence.map_or(self.timeouts >= TIMEOUTS, |silence| silence.after_timeouts),
                         });
                         self.listed_in_row = 0;
                     }
                 }
+                self.timeouts = 0;
             }
         }
         self
@@ -187,14 +155,15 @@ impl EngineAnswers {
         let silence = self.silence.iter_mut().flat_map(|silence| [&mut silence.since, &mut silence.last]);
         let others = [&mut self.answered_at, &mut self.first_at, &mut self.seen_again_at].into_iter().flatten();
         silence.chain(others).for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+        self.setbacks.shift(by);
     }
 
     /// What is still worth knowing when nobody has asked for a while: which engines have reported, and why Heat could
     /// not be asked. Lists and rows of answers from before say nothing about now.
     #[must_use]
     pub fn resumed(self) -> Self {
-        let Self { number, at, beats, failed, .. } = self;
-        Self { number, at, beats, failed, ..Self::default() }
+        let Self { number, at, beats, newest_report, failed, .. } = self;
+        Self { number, at, beats, newest_report, failed, ..Self::default() }
     }
 
     /// The row of 503s that is going on.
@@ -233,7 +202,15 @@ impl EngineAnswers {
     #[must_use]
     pub fn has_recovered(&self, engines: u32) -> bool {
         let needed = engines.saturating_add(1).clamp(3, 64);
-        self.listed_in_row >= needed && self.quiet_for(self.at) >= self.report_interval().saturating_mul(3)
+        let quiet = || self.quiet_for(self.at) >= self.report_interval().saturating_mul(3);
+        self.listed_in_row >= needed && (self.has_new_engines() || quiet())
+    }
+
+    /// Whether every engine that reports in time was started after the last unanswered request was sent, so that none
+    /// of them can be the one that did not answer.
+    #[must_use]
+    pub fn has_new_engines(&self) -> bool {
+        self.silence.zip(self.list.as_ref()).is_some_and(|(silence, list)| list.all_created_after(silence.sent))
     }
 
     /// Whether Heat is to be asked more often than its tenants wish: it answers, and what it says is not decided yet.
@@ -244,7 +221,8 @@ impl EngineAnswers {
         let rows = self.list.as_ref().map_or(0, |list| u32::try_from(list.rows.len()).unwrap_or(u32::MAX));
         let doubted = doubted || self.silence.is_some();
         let answers = self.failed.is_none() && !self.not_offered;
-        answers && (!self.is_settled(false) || doubted && !self.has_recovered(rows))
+        let waiting = self.setbacks.waiting(self.at) > 0;
+        answers && (waiting || !self.is_settled(false) || doubted && !self.has_recovered(rows))
     }
 
     /// Whether those who read `before` have to look again at once: anything but one more list like the last one,
@@ -259,12 +237,7 @@ impl EngineAnswers {
             || self.failed != before.failed
             || self.not_offered != before.not_offered
             || self.is_settled(false) != before.is_settled(false)
+            || self.setbacks.waiting(self.at) != before.setbacks.waiting(before.at)
             || before.number == 0
     }
-}
-
-/// How long ago; nothing is older than no time at all.
-#[must_use]
-pub fn age(then: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(then)).unwrap_or(Duration::ZERO)
 }

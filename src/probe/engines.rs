@@ -34,7 +34,8 @@ pub async fn ask(session: &Session, deadline: Duration, now: Timestamp) -> Resul
     let address = version::address(session, service, deadline).await?;
     let url = join(&address, &["services"]).map_err(failure)?;
     let answer = session.get(service, url, &[], deadline).await?;
-    parse(answer.status, &answer.body, answer.date.unwrap_or(now)).unwrap_or_else(|| of_status(answer)).map_err(failure)
+    let cloud_now = answer.date.unwrap_or(now);
+    parse(answer.status, &answer.body, cloud_now, answer.took).unwrap_or_else(|| of_status(answer)).map_err(failure)
 }
 
 fn of_status(answer: Answer) -> Result<EngineAnswer, Error> {
@@ -54,7 +55,9 @@ impl Rows for Engines {
     type Row = Row;
 
     fn add(&mut self, one: Row) {
-        if self.0.len() <= MOST_ROWS {
+        // A record that Heat has deleted is no engine.
+        let deleted = one.deleted_at.as_ref().is_some_and(|at| !at.is_empty());
+        if !deleted && self.0.len() <= MOST_ROWS {
             self.0.push(row(one));
         }
     }
@@ -64,6 +67,7 @@ impl Rows for Engines {
 struct Row {
     #[serde(default)]
     id: String,
+    engine_id: Option<String>,
     host: String,
     #[serde(default)]
     binary: String,
@@ -73,6 +77,7 @@ struct Row {
     report_interval: Option<u64>,
     created_at: Option<String>,
     updated_at: Option<String>,
+    deleted_at: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -86,14 +91,17 @@ struct RefusalError {
     message: String,
 }
 
-/// Reads an answer of Heat; `None` where it is not Heat's own word on its engines.
+/// Reads an answer of Heat that came at `cloud_now`, by its own clock, after it `took` so long; `None` where it is not
+/// Heat's own word on its engines.
 #[must_use]
-pub fn parse(status: u16, body: &[u8], cloud_now: Timestamp) -> Option<Result<EngineAnswer, Error>> {
+pub fn parse(status: u16, body: &[u8], cloud_now: Timestamp, took: Duration) -> Option<Result<EngineAnswer, Error>> {
     match status {
         200 => Some(
             read::<Services>(body, "Heat's list of engines cannot be read").and_then(|list| listed(list, cloud_now)),
         ),
-        503 if says_engines_are_down(body) => Some(Ok(EngineAnswer::Unanswered)),
+        503 if says_engines_are_down(body) => {
+            Some(Ok(EngineAnswer::Unanswered { sent: cloud_now.saturating_sub(took).unwrap_or(cloud_now) }))
+        }
         _ => None,
     }
 }
@@ -103,8 +111,7 @@ fn listed(list: Services, cloud_now: Timestamp) -> Result<EngineAnswer, Error> {
     if rows.len() > MOST_ROWS {
         return Err(Error::Unexpected("it lists more than 10,000 engines, which \"heat-manage service clean\" mends"));
     }
-    let long =
-        |row: &EngineRow| [&row.id, &row.host, &row.binary, &row.topic].iter().any(|name| name.len() > LONGEST_NAME);
+    let long = |row: &EngineRow| row.names().iter().any(|name| name.len() > LONGEST_NAME);
     if rows.iter().any(long) {
         return Err(Error::Unexpected("it lists an engine with a name of more than 255 bytes"));
     }
@@ -121,6 +128,7 @@ fn row(row: Row) -> EngineRow {
         created,
         report_interval: row.report_interval.map_or(DEFAULT_REPORT_INTERVAL, Duration::from_secs),
         id: row.id,
+        engine_id: row.engine_id.unwrap_or_default(),
         host: row.host,
         binary: row.binary,
         topic: row.topic,

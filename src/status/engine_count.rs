@@ -3,37 +3,82 @@
 //! A killed and restarted engine leaves a row behind that stays down for hours. So "a row is down" does not
 //! mean that an engine is down.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
 use crate::{
-    api::{EngineHost, EnginesStatus, time},
-    observation::engines::{EngineList, EngineRow, age},
+    api::{DownEngine, EngineHost, EnginesStatus, time},
+    observation::engines::{EngineList, EngineRow, Setbacks, age},
     target::EnginesTarget,
 };
 
 /// Hosts in the status.
 const MOST_HOSTS: usize = 50;
+/// Engines that are down, in the status.
+const MOST_DOWN: usize = 20;
 
-/// The newest report of each host that has been recorded, by the cloud's clock.
-pub type Recorded<'a> = HashMap<&'a str, Timestamp>;
+/// What is known from before the list.
+#[derive(Debug, Default)]
+pub struct Known<'a> {
+    /// The newest report of each host that has been recorded, by the cloud's clock.
+    pub recorded: HashMap<&'a str, Timestamp>,
+    /// The newest report of all, by the cloud's clock, and its host.
+    pub newest_report: Option<(Timestamp, &'a str)>,
+    /// Rows whose reports went back in time.
+    pub setbacks: Setbacks,
+    /// Hosts that were counted when no engine answered, and have not had the time since to report. They are not
+    /// forgotten.
+    pub kept: HashSet<&'a str>,
+    /// The operator's clock when the list came.
+    pub now: Timestamp,
+}
+
+impl<'a> Known<'a> {
+    /// Whether this engine, which is down, no longer counts. Its silence is measured against the newest report of all
+    /// engines: where all reports are old, as in an example of a document, no engine has been silent for long.
+    fn forgets(&self, row: &EngineRow, newest: Option<(Timestamp, &str)>, rules: &EnginesTarget) -> bool {
+        let silent = |(newest, _)| row.heartbeat.is_some_and(|beat| age(beat, newest) > rules.forget_after);
+        newest.is_some_and(silent) && !self.kept.contains(row.host.as_str())
+    }
+
+    /// The newest report of all engines where an engine is forgotten only by an earlier list. The block has to keep it,
+    /// or that engine would count again after a restart of the operator.
+    fn to_keep(
+        &self,
+        list: &EngineList,
+        forgotten: &[&EngineRow],
+        rules: &EnginesTarget,
+    ) -> Option<(Timestamp, &'a str)> {
+        let listed = list.newest_report();
+        let by_memory = forgotten.iter().any(|row| !self.forgets(row, listed, rules));
+        self.newest_report.filter(|(_, host)| by_memory && !rules.ignore_hosts.iter().any(|ignored| ignored == host))
+    }
+}
 
 /// Counts engines by host.
 #[must_use]
-pub fn count(list: &EngineList, recorded: &Recorded<'_>, rules: &EnginesTarget) -> EnginesStatus {
-    let kinds = kinds(list);
+pub fn count(list: &EngineList, known: &Known<'_>, rules: &EnginesTarget) -> EnginesStatus {
+    let is_down = |row: &EngineRow| known.setbacks.is_down(row, list.cloud_now, known.now);
+    let kinds = kinds(list, is_down);
     let mut block = EnginesStatus::default();
     let mut hosts: BTreeMap<&str, EngineHost> = BTreeMap::new();
+    let newest = known.newest_report.max(list.newest_report());
+    let (mut down_rows, mut forgotten) = (Vec::new(), Vec::new());
     for row in list.rows.iter().filter(|row| !rules.ignore_hosts.contains(&row.host)) {
         // One in the cloud's future is no memory: its clock was put back.
-        let recorded = recorded.get(&*row.host).copied().filter(|beat| *beat <= list.cloud_now);
-        let says_down = row.is_down(list.cloud_now);
-        let ghost = says_down && kinds.get(&key(row)).is_some_and(|kind| kind.makes_ghost(row, recorded));
+        let recorded = known.recorded.get(&*row.host).copied().filter(|beat| *beat <= list.cloud_now);
+        // Where a report went back in time, the record says nothing about what the engine left behind.
+        let memory = recorded.filter(|_| !known.setbacks.has(row));
+        let says_down = is_down(row);
+        let ghost = says_down && kinds.get(&key(row)).is_some_and(|kind| kind.makes_ghost(row, memory));
         let down = says_down && !ghost;
-        if down && row.heartbeat.is_some_and(|beat| age(beat, list.cloud_now) > rules.forget_after) {
-            block.forgotten += 1;
+        if down && known.forgets(row, newest, rules) {
+            forgotten.push(row);
             continue;
+        }
+        if down {
+            down_rows.push(row);
         }
         let host = hosts.entry(&row.host).or_insert_with(|| EngineHost {
             host: row.host.clone(),
@@ -44,6 +89,11 @@ pub fn count(list: &EngineList, recorded: &Recorded<'_>, rules: &EnginesTarget) 
         host.down += u32::from(down);
         host.up += u32::from(!down && !ghost);
     }
+    if let Some((report, name)) = known.to_keep(list, &forgotten, rules) {
+        let host = hosts.entry(name).or_insert_with(|| EngineHost { host: name.to_owned(), ..EngineHost::default() });
+        host.last_heartbeat = host.last_heartbeat.take().max(Some(time(report)));
+    }
+    block.forgotten = u32::try_from(forgotten.len()).unwrap_or(u32::MAX);
     let mut hosts: Vec<_> = hosts.into_values().collect();
     block.up = hosts.iter().map(|host| host.up).sum();
     block.down = hosts.iter().map(|host| host.down).sum();
@@ -52,7 +102,20 @@ pub fn count(list: &EngineList, recorded: &Recorded<'_>, rules: &EnginesTarget) 
     block.hosts_omitted = u32::try_from(hosts.len().saturating_sub(MOST_HOSTS)).unwrap_or(u32::MAX);
     hosts.truncate(MOST_HOSTS);
     block.hosts = hosts;
+    down_rows.sort_by_key(|row| (&row.host, &row.binary, &row.topic, &row.engine_id, row.heartbeat));
+    block.down_engines = down_rows.into_iter().take(MOST_DOWN).map(down_engine).collect();
     block
+}
+
+fn down_engine(row: &EngineRow) -> DownEngine {
+    let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    DownEngine {
+        engine_id: text(&row.engine_id),
+        host: row.host.clone(),
+        binary: text(&row.binary),
+        topic: text(&row.topic),
+        last_heartbeat: row.heartbeat.map(time),
+    }
 }
 
 /// All rows of one kind of engine on one host.
@@ -72,10 +135,10 @@ fn key(row: &EngineRow) -> Key<'_> {
     (&row.host, &row.binary, &row.topic)
 }
 
-fn kinds(list: &EngineList) -> HashMap<Key<'_>, Kind> {
+fn kinds(list: &EngineList, is_down: impl Fn(&EngineRow) -> bool) -> HashMap<Key<'_>, Kind> {
     let mut kinds: HashMap<_, Kind> = HashMap::with_capacity(list.rows.len());
     for row in &list.rows {
-        let of_row = Kind { newest_birth: row.created, down: row.is_down(list.cloud_now), last_beat: row.heartbeat };
+        let of_row = Kind { newest_birth: row.created, down: is_down(row), last_beat: row.heartbeat };
         kinds
             .entry(key(row))
             .and_modify(|kind| {
@@ -94,10 +157,10 @@ impl Kind {
         self.supersedes(row) || recorded.is_some_and(|recorded| self.has_come_back(recorded))
     }
 
-    /// A row of the same engine came to be after this one's last report: the engine was restarted. The workers of
-    /// one process, all created together, are not superseded by each other.
+    /// A younger row of the same engine came to be after this one's last report: the engine was restarted. The workers
+    /// of one process, all created together, are not superseded by each other, nor is a row by itself.
     fn supersedes(&self, row: &EngineRow) -> bool {
-        row.heartbeat.zip(self.newest_birth).is_some_and(|(beat, birth)| birth > beat)
+        row.heartbeat.zip(self.newest_birth).is_some_and(|(beat, birth)| birth > beat && Some(birth) > row.created)
     }
 
     /// The row that superseded the others left gracefully, and what is left of the host is older than what we had

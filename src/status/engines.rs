@@ -1,13 +1,22 @@
 //! Pure: the verdict on Heat's engines, from what was last said and what Heat has answered since.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+    time::Duration,
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
     api::{EnginesStatus, Reason, time},
-    observation::{EngineAnswers, engines::Silence},
+    observation::{
+        EngineAnswers,
+        engines::{Silence, age},
+    },
     status::{
         Judged,
-        engine_count::{Recorded, count},
+        engine_count::{Known, count},
     },
     target::EnginesTarget,
 };
@@ -77,6 +86,8 @@ fn judge_silence(old: Option<&EnginesStatus>, answers: &EngineAnswers, silence: 
                 host.down += std::mem::take(&mut host.up);
             }
             block.hosts.sort_by_key(|host| host.down == 0);
+            // Nobody has listed these engines, and nobody answers.
+            (block.down_engines, block.answering_since) = (Vec::new(), None);
             block.down = block.total;
             block.up = 0;
             block.unanswered = ALL_DOWN_AFTER;
@@ -103,8 +114,9 @@ fn judge_list(
     seen: u64,
     rules: &EnginesTarget,
 ) -> Judged<EnginesStatus> {
-    let recorded = recorded(old, answers);
-    let mut block = answers.list.as_ref().map_or_else(EnginesStatus::default, |list| count(list, &recorded, rules));
+    let known = known(old, answers, rules);
+    let mut block = answers.list.as_ref().map_or_else(EnginesStatus::default, |list| count(list, &known, rules));
+    block.answering_since = answering_since(old, answers);
     if block.down > 0 {
         return verdict(Reason::EnginesDown, block);
     }
@@ -132,16 +144,49 @@ fn judge_list(
     verdict(Reason::AllEnginesUp, block)
 }
 
-/// What the status has of each host, with what it has reported since.
-fn recorded<'a>(old: Option<&'a EnginesStatus>, answers: &'a EngineAnswers) -> Recorded<'a> {
-    let mut recorded: Recorded<'_> = answers.beats.iter().map(|(host, beat)| (host.as_str(), *beat)).collect();
+/// What the status and earlier answers say of each host.
+fn known<'a>(old: Option<&'a EnginesStatus>, answers: &'a EngineAnswers, rules: &EnginesTarget) -> Known<'a> {
+    let mut recorded: HashMap<&str, _> = answers.beats.iter().map(|(host, beat)| (host.as_str(), *beat)).collect();
+    let mut newest_report = answers.newest_report.as_ref().map(|(report, host)| (*report, host.as_str()));
+    let cloud_now = answers.list.as_ref().map(|list| list.cloud_now);
     for host in old.into_iter().flat_map(|block| &block.hosts) {
         if let Some(stored) = &host.last_heartbeat {
             let newest = recorded.entry(&host.host).or_insert(stored.0);
             *newest = stored.0.max(*newest);
+            // One in the cloud's future is no memory: that clock was set back.
+            let report = cloud_now.filter(|now| stored.0 <= *now).map(|_| (stored.0, host.host.as_str()));
+            newest_report = newest_report.max(report);
         }
     }
-    recorded
+    Known {
+        recorded,
+        newest_report,
+        setbacks: answers.setbacks.clone(),
+        kept: kept(old, answers, rules),
+        now: answers.at,
+    }
+}
+
+/// The hosts that AllEnginesDown counted, until Heat has answered for longer than forgetAfter: how long they have been
+/// silent says nothing while their engines had no Heat to report to.
+fn kept<'a>(old: Option<&'a EnginesStatus>, answers: &EngineAnswers, rules: &EnginesTarget) -> HashSet<&'a str> {
+    let Some(old) = old else { return HashSet::new() };
+    let since = answering_since(Some(old), answers);
+    if since.is_none_or(|since| age(since.0, answers.at) > rules.forget_after) {
+        return HashSet::new();
+    }
+    old.hosts.iter().filter(|host| host.down > 0).map(|host| host.host.as_str()).collect()
+}
+
+/// When Heat first answered after AllEnginesDown: now, or as the status has it. A later time than now is a clock's that
+/// was set back since.
+fn answering_since(old: Option<&EnginesStatus>, answers: &EngineAnswers) -> Option<Time> {
+    let now = answers.answered_at.map(time);
+    if said(old) == Said::AllDown {
+        return now;
+    }
+    let since = old?.answering_since.clone()?;
+    now.map(|now| since.min(now))
 }
 
 fn verdict(reason: Reason, mut block: EnginesStatus) -> Judged<EnginesStatus> {

@@ -43,6 +43,8 @@ fn timeless(status: &CloudTenantStatus) -> CloudTenantStatus {
     if let Some(engines) = &mut status.engines {
         forget(&mut engines.observed_at);
         engines.hosts.iter_mut().for_each(|host| forget(&mut host.last_heartbeat));
+        engines.down_engines.iter_mut().for_each(|engine| forget(&mut engine.last_heartbeat));
+        forget(&mut engines.answering_since);
     }
     if let Some(caches) = &mut status.caches {
         forget(&mut caches.observed_at);

@@ -51,6 +51,8 @@ async fn an_engine_dies_and_comes_back() {
     let tenant = lab.until_reason("shop", "Ready", "EnginesDown").await;
     assert_eq!(summary(&tenant), "1/2");
     assert_eq!(status(&tenant, "Ready"), Some("False"));
+    let down = tenant.status.as_ref().unwrap().engines.as_ref().unwrap().down_engines.clone();
+    let id = down[0].engine_id.as_deref().unwrap();
     assert!(condition(&tenant, "Stalled").is_none(), "somebody may just be restarting it");
     assert!(message(&tenant, "EnginesHealthy").unwrap().contains("engine-1.lab"));
     lab.poke("shop").await;
@@ -65,7 +67,10 @@ async fn an_engine_dies_and_comes_back() {
     assert_eq!(
         told,
         [
-            ("EngineDown".to_owned(), "The orchestration engine on engine-1.lab stopped reporting.".to_owned()),
+            (
+                "EngineDown".to_owned(),
+                format!("The orchestration engine on engine-1.lab stopped reporting (engine ID {id})."),
+            ),
             ("EngineRecovered".to_owned(), "The orchestration engine on engine-1.lab reports again.".to_owned()),
         ]
     );

@@ -7,7 +7,7 @@ use cloudtenant_operator::{
     api::Policy,
     observation::engines::EngineAnswer,
     probe,
-    status::engine_count::{Recorded, count},
+    status::engine_count::{Known, count},
     target::EnginesTarget,
 };
 use jiff::Timestamp;
@@ -49,6 +49,7 @@ fn rows_of_a_list() {
         another host's engine supersedes nothing    |            | h1 down beat=130; h2 born=100        | 1 1 0 | h1 0/1 @130, h2 1/0 @1
         nor does another topic's                    |            | h1 down beat=130; h1 born=100 topic=x | 1 1 0 | h1 1/1 @1
         unreadable is superseded by nothing         |            | h1 down unreadable; h1 born=100      | 1 1 0 | h1 1/1 @1
+        nor is a row by itself, whose clock was ahead when it was made |  | h1 down beat=130 born=100 | 0 1 0 | h1 0/1 @130
         siblings are not superseded by each other   |            | h1 x3 down beat=130                  | 0 3 0 | h1 0/3 @130
         one worker of three is dead                 |            | h1 x2; h1 down beat=130              | 2 1 0 | h1 2/1 @1
     ");
@@ -65,11 +66,18 @@ fn rows_of_a_list() {
         and nothing of it can be read               | h1@30      | h1 down unreadable                   | 0 1 0 | h1 0/1 @30
     ");
     check("what is silent for longer than forgetAfter", "
-        a day                                       |            | h1; h2 down beat=86400               | 1 1 0 | h2 0/1 @86400, h1 1/0 @1
-        longer                                      |            | h1; h2 down beat=86401               | 1 0 1 | h1 1/0 @1
-        beside a sibling                            |            | h1; h1 down beat=86401               | 1 0 1 | h1 1/0 @1
-        a ghost does not count anyway               | h2@30      | h1; h2 down beat=86401               | 1 0 0 | h1 1/0 @1, h2 0/0 @30
+        a day                                       |            | h1; h2 down beat=86401               | 1 1 0 | h2 0/1 @86401, h1 1/0 @1
+        longer                                      |            | h1; h2 down beat=86402               | 1 0 1 | h1 1/0 @1
+        beside a sibling                            |            | h1; h1 down beat=86402               | 1 0 1 | h1 1/0 @1
+        a ghost does not count anyway               | h2@30      | h1; h2 down beat=86402               | 1 0 0 | h1 1/0 @1, h2 0/0 @30
         up is up                                    |            | h1 beat=86401                        | 1 0 0 | h1 1/0 @86401
+        than the newest report, not than the clock  |            | h1 down beat=99999 born=999999        | 0 1 0 | h1 0/1 @99999
+        as in Heat's document                       |            | h1 beat=99999; h2 down beat=99000    | 1 1 0 | h2 0/1 @99000, h1 1/0 @99999
+        older than it by a day                      |            | h1 down beat=200000; h2 down beat=113600 | 0 2 0 | h1 0/1 @200000, h2 0/1 @113600
+        and by more                                 |            | h1 down beat=200000; h2 down beat=113599 | 0 1 1 | h2 0/1 @113599
+        a clock two days ahead is the cloud's now   |            | h1 beat=-172800; h2 down beat=86400  | 1 1 0 | h2 0/1 @86400, h1 1/0 @-172800
+        and no later                                |            | h1 beat=-172800; h2 down beat=86401  | 1 0 1 | h1 1/0 @-172800
+        a ghost's report counts as one              |            | h1 down beat=500 born=900; h1 down unreported born=400 topic=x; h2 down beat=99999 | 0 2 1 | h1 0/2 @400
         unreadable is nothing to measure            |            | h1 down unreadable                   | 0 1 0 | h1 0/1
         nothing at all                              |            |                                      | 0 0 0 |
     ");
@@ -105,10 +113,11 @@ fn check_by(rules: &EnginesTarget, name: &str, table: &str) {
 fn counted(rules: &EnginesTarget, cells: &[String], cloud_now: Timestamp) -> Vec<String> {
     let recorded = cells[1].split_whitespace().map(|text| text.split_once('@').unwrap());
     let recorded = recorded.map(|(host, ago)| (host, later(cloud_now, -ago.parse::<i64>().unwrap()))).collect();
+    let known = Known { recorded, now: START, ..Known::default() };
     let mut list = list(&cells[2], cloud_now, &mut BTreeMap::new());
-    let block = count(&list, &recorded, rules);
+    let block = count(&list, &known, rules);
     list.rows.reverse();
-    assert_eq!(count(&list, &recorded, rules), block, "the rows' order is arbitrary");
+    assert_eq!(count(&list, &known, rules), block, "the rows' order is arbitrary");
     assert_eq!(block.total, block.up + block.down);
     let hosts = block.hosts.iter().map(|host| {
         let ago = host.last_heartbeat.as_ref().map(|beat| cloud_now.duration_since(beat.0).as_secs());
@@ -122,7 +131,7 @@ fn counted(rules: &EnginesTarget, cells: &[String], cloud_now: Timestamp) -> Vec
 #[test]
 fn at_most_fifty_hosts_the_down_ones_first() {
     let list = list("h01..60; h55..58 down beat=99 topic=x", START, &mut BTreeMap::new());
-    let block = count(&list, &Recorded::new(), &RULES);
+    let block = count(&list, &Known::default(), &RULES);
     let hosts: Vec<_> = block.hosts.iter().map(|host| host.host.as_str()).collect();
     assert_eq!(hosts[..6], ["h55", "h56", "h57", "h58", "h01", "h02"]);
     assert_eq!((hosts.len(), block.hosts_omitted, block.up, block.down), (50, 10, 60, 4));
@@ -145,7 +154,7 @@ fn rows_as_heat_writes_them() {
     ] {
         let status = if down { "" } else { r#""status": "up","# };
         let body = format!(r#"{{"services": [{{"host": "h1", {status} {fields}}}]}}"#);
-        let answer = probe::engines::parse(200, body.as_bytes(), START).unwrap().unwrap();
+        let answer = probe::engines::parse(200, body.as_bytes(), START, Duration::ZERO).unwrap().unwrap();
         let EngineAnswer::Listed(list) = answer else { panic!("{name}") };
         let hour = |hour: i64| format!("2026-11-22T{hour:02}:00:00Z").parse::<Timestamp>().unwrap();
         let row = &list.rows[0];
@@ -171,8 +180,9 @@ fn the_503s_that_say_that_engines_are_down() {
         ("another status", 500, heat, false),
         ("a proxy gave up", 504, heat, false),
     ] {
-        let answer = probe::engines::parse(status, body.as_bytes(), START);
-        assert_eq!(answer, own_word.then_some(Ok(EngineAnswer::Unanswered)), "{name}");
+        let answer = probe::engines::parse(status, body.as_bytes(), START, Duration::from_secs(60));
+        let sent = later(START, -60);
+        assert_eq!(answer, own_word.then_some(Ok(EngineAnswer::Unanswered { sent })), "{name}");
     }
 }
 
@@ -182,11 +192,15 @@ fn at_most_ten_thousand_rows() {
     let row = r#"{"host": "h", "status": "up"}"#;
     for (rows, read) in [(10_000, true), (10_001, false)] {
         let body = format!(r#"{{"services": [{}]}}"#, vec![row; rows].join(","));
-        let answer = probe::engines::parse(200, body.as_bytes(), START).unwrap();
+        let answer = probe::engines::parse(200, body.as_bytes(), START, Duration::ZERO).unwrap();
         assert_eq!(answer.is_ok(), read, "{rows}");
     }
     for (length, read) in [(255, true), (256, false)] {
         let body = format!(r#"{{"services": [{{"host": "{}", "status": "up"}}]}}"#, "h".repeat(length));
-        assert_eq!(probe::engines::parse(200, body.as_bytes(), START).unwrap().is_ok(), read, "{length}");
+        assert_eq!(
+            probe::engines::parse(200, body.as_bytes(), START, Duration::ZERO).unwrap().is_ok(),
+            read,
+            "{length}"
+        );
     }
 }

@@ -4,6 +4,7 @@
 
 mod counting;
 mod credentials;
+mod engine_stories;
 mod events;
 mod failures;
 mod kstatus;
@@ -13,6 +14,7 @@ mod periods;
 mod properties;
 mod recordings;
 mod services;
+mod story;
 #[path = "../gitops/verdict.rs"]
 mod verdict;
 mod verdicts;

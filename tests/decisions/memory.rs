@@ -41,8 +41,8 @@ fn clouds() -> Clouds {
 }
 
 fn heard(number: usize) -> Look<Engines> {
-    let one = |answers: EngineAnswers, _| answers.and(Outcome::Seen(EngineAnswer::Unanswered), START);
-    Look::Seen(Engines { answers: Arc::new((0..number).fold(EngineAnswers::default(), one)), seen: 0 })
+    let one = |answers: EngineAnswers, _| answers.and(Outcome::Seen(EngineAnswer::Unanswered { sent: START }), START);
+    Look::Seen(Engines { answers: Arc::new((0..number).fold(EngineAnswers::default(), one)), seen: 0, waits: false })
 }
 
 /// A pass whose write failed is repeated with the same answers: they are no further verdicts.
@@ -198,7 +198,7 @@ async fn heats_answers_to_others() {
 /// Nobody asked for a while: what was answered before is no verdict, and a 503 from then begins no row.
 #[test]
 fn answers_from_before_a_pause() {
-    let unanswered = || Outcome::Seen(EngineAnswer::Unanswered);
+    let unanswered = || Outcome::Seen(EngineAnswer::Unanswered { sent: START });
     let row = |answers: EngineAnswers, seconds| answers.and(unanswered(), later(START, seconds));
     let before = [0, 60, 120].into_iter().fold(EngineAnswers::default(), row);
     let resumed = before.clone().resumed();
@@ -219,7 +219,7 @@ fn when_heat_is_asked_more_often() {
         let all = before.chain((0..lists).map(|_| listed())).zip(0..);
         all.fold(EngineAnswers::default(), |answers, (outcome, number)| answers.and(outcome, later(START, number * 20)))
     };
-    let unanswered = || Outcome::Seen(EngineAnswer::Unanswered);
+    let unanswered = || Outcome::Seen(EngineAnswer::Unanswered { sent: START });
     let failed = || Outcome::Failed(failure("Timeout", false));
     for (name, answers, doubted, undecided) in [
         ("all is well", answers(&[], 1), false, false),

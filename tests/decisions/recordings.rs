@@ -68,7 +68,7 @@ async fn heat_as_time_went_by() {
     ] {
         let recorded = Recorded::load(&format!("heat/{name}")).unwrap();
         world.now = DateTimeParser::new().parse_timestamp(recorded.header("date").unwrap()).unwrap();
-        let answer = probe::engines::parse(recorded.status, &recorded.body, world.now).unwrap().unwrap();
+        let answer = probe::engines::parse(recorded.status, &recorded.body, world.now, recorded.took).unwrap().unwrap();
         let (status, notices) = world.pass_after(Outcome::Seen(answer));
         actual.push(vec![name.to_owned(), said(&status), told(&notices)]);
     }
@@ -143,7 +143,7 @@ fn of_engines(answer: EngineAnswer, date: Timestamp) -> String {
             let rows = list.rows.clone();
             EngineAnswer::Listed(Arc::new(EngineList { rows, cloud_now: date }))
         }
-        EngineAnswer::Unanswered => EngineAnswer::Unanswered,
+        other => other,
     };
     let answers = EngineAnswers::default().and(Outcome::Seen(answer), START);
     let judged = engines::judge(None, &answers, 0, &World::new().target.engines);
@@ -274,7 +274,7 @@ const DCS: &str = r#"
 "#;
 
 const DOCUMENTS: &str = r#"
-    heat-services                | AllEnginesUp 1/1, 1 forgotten
+    heat-services                | EnginesDown 1/2
     heat-services-all-down-503   | EngineUnresponsive ?/?
     heat-services-forbidden-403  | Forbidden
     nova-usage-execution         | ReportedUnpaged 1/1 0 h

@@ -56,7 +56,7 @@ async fn asked(cloud: &SimulatedCloud, session: &Session, probe: &str) -> String
             let answer = probe::engines::ask(session, target.timeout, Timestamp::now()).await;
             let seen = |answer| match answer {
                 EngineAnswer::Listed(list) => format!("{} rows", list.rows.len()),
-                EngineAnswer::Unanswered => "503".to_owned(),
+                EngineAnswer::Unanswered { .. } => "503".to_owned(),
             };
             (Service::Heat, said(answer, seen))
         }

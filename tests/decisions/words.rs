@@ -27,8 +27,8 @@ pub fn failure(word: &str, transient: bool) -> Failure {
 }
 
 /// Heat's list: `h1; h2 down beat=130; h3 x2`. Rows end with `;`, and their words are
-/// `down`, `beat=` and `born=` (seconds ago), `every=` (the report interval, 10 s), `topic=`, `xN` (workers),
-/// `unreported` (no report since it was born) and `unreadable` (neither time can be read); `h01..60` are sixty hosts.
+/// `down`, `beat=` and `born=` (seconds ago), `every=` (the report interval, 10 s), `topic=`, `xN` (workers), `id=` (the
+/// row's, where lists have to have the same row), `unreported` (no report since it was born) and `unreadable` (neither time can be read); `h01..60` are sixty hosts.
 /// A row that is down last reported when the list before said so.
 pub fn list(text: &str, cloud_now: Timestamp, beats: &mut BTreeMap<String, Timestamp>) -> EngineList {
     let mut rows = Vec::new();
@@ -41,7 +41,11 @@ pub fn list(text: &str, cloud_now: Timestamp, beats: &mut BTreeMap<String, Times
                 beats.extend(row.heartbeat.map(|beat| (host.clone(), beat)));
             }
             let workers = value(&words, "x").unwrap_or(1);
-            rows.extend((0..workers).map(|worker| EngineRow { id: format!("{text}-{host}-{worker}"), ..row.clone() }));
+            let id = words.iter().find_map(|word| word.strip_prefix("id="));
+            rows.extend((0..workers).map(|worker| EngineRow {
+                id: id.map_or_else(|| format!("{text}-{host}-{worker}"), str::to_owned),
+                ..row.clone()
+            }));
         }
     }
     EngineList { rows, cloud_now }
@@ -61,6 +65,7 @@ fn row(host: &str, words: &[&str], cloud_now: Timestamp, last: Option<Timestamp>
     let topic = words.iter().find_map(|word| word.strip_prefix("topic="));
     EngineRow {
         id: String::new(),
+        engine_id: String::new(),
         host: host.to_owned(),
         binary: "heat-engine".to_owned(),
         topic: topic.unwrap_or("engine").to_owned(),

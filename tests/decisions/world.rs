@@ -89,7 +89,11 @@ impl World {
             Outcome::Seen(EngineAnswer::Listed(Arc::new(list(rows, cloud_now, &mut self.beats))))
         } else {
             match words {
-                "503" => Outcome::Seen(EngineAnswer::Unanswered),
+                words if words.starts_with("503") => {
+                    // As long as Heat's RPC time-out is here.
+                    let took = words.strip_prefix("503 took=").map_or(10, |took| took.parse().unwrap());
+                    Outcome::Seen(EngineAnswer::Unanswered { sent: later(cloud_now, -took) })
+                }
                 "absent" => Outcome::NotOffered,
                 "timeout" => Outcome::Failed(failure("Timeout", false)),
                 other => Outcome::Failed(failure(&other[1..], other.starts_with('?'))),
