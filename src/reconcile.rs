@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube::runtime::controller::Action;
 
 use crate::{
-    api::{CloudTenant, CloudTenantStatus, Reason, condition_type as ty},
+    api::{CloudTenant, CloudTenantStatus, Reason, condition_type as ty, reason::Class},
     condition,
     context::Context,
     event,
@@ -196,6 +196,14 @@ fn has(status: &CloudTenantStatus, reason: Reason) -> bool {
     reasons.contains(&Some(reason))
 }
 
+/// Whether a person must act: for the CloudTenant, or for a probe that does not count for Ready.
+fn takes_a_person(status: &CloudTenantStatus) -> bool {
+    let mut probes = ProbeKind::ALL.into_iter().map(status::condition_of);
+    let is_stalled = |reason: Reason| reason.class() == Class::Stalled;
+    condition::find(&status.conditions, ty::STALLED).is_some()
+        || probes.any(|type_| condition::reason(&status.conditions, type_).is_some_and(is_stalled))
+}
+
 /// Whether a login was refused that had not been refused before.
 fn refused_anew(old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
     has(new, Reason::AuthenticationFailed) && !has(old, Reason::AuthenticationFailed)
@@ -227,7 +235,7 @@ fn next_pass(
         wait = REFUSED_RETRY;
     } else if memory.engines_missing.is_some_and(|(since, _)| age(since, now) < SECRET_GRACE) {
         wait = wait.min(SECRET_RETRY);
-    } else if condition::find(&new.conditions, ty::STALLED).is_some() {
+    } else if takes_a_person(new) {
         wait = wait.min(STALLED_RETRY);
     }
     Action::requeue(wait.max(Duration::from_millis(100)))

@@ -57,14 +57,18 @@ fn every_field_has_a_description() {
     assert!(silent.is_empty(), "without a doc comment in src/api: {silent:?}");
 }
 
-/// Server-side apply owns a list without keys as a whole, and so would take what others have put there.
+/// Server-side apply owns a list without keys as a whole, and so would take what others have put there. That is meant
+/// where the list is one decision.
 #[test]
-fn every_list_is_a_map_by_its_key_or_a_set() {
+fn every_list_is_a_map_by_its_key_or_a_set_or_one_decision() {
     let lists = fields().into_iter().filter(|(_, schema)| schema["type"] == "array");
     let mut keys: Vec<_> = lists
         .map(|(path, schema)| {
             if schema["x-kubernetes-list-type"] == "set" {
                 return format!("{path} as a set");
+            }
+            if schema["x-kubernetes-list-type"] == "atomic" {
+                return format!("{path} as a whole");
             }
             assert_eq!(schema["x-kubernetes-list-type"], "map", "{path}");
             format!("{path} by {}", schema["x-kubernetes-list-map-keys"][0].as_str().unwrap())
@@ -75,6 +79,7 @@ fn every_list_is_a_map_by_its_key_or_a_set() {
         keys,
         [
             ".spec.probes.engines.ignoreHosts as a set",
+            ".spec.readyOn as a whole",
             ".status.caches.all.other by name",
             ".status.caches.byKind by kind",
             ".status.caches.byKind[].other by name",
@@ -102,6 +107,15 @@ fn integers_have_formats_that_kubernetes_knows() {
         let format = schema.get("format").and_then(Value::as_str);
         assert!(matches!(format, None | Some("int32" | "int64")), "{path}: {format:?}");
     }
+}
+
+/// A default would be stored in every object, as the API server's own: server-side apply could not narrow the list then.
+#[test]
+fn ready_on_has_no_default() {
+    let fields = fields();
+    let (_, ready_on) = fields.iter().find(|(path, _)| path == ".spec.readyOn").unwrap();
+    assert_eq!((ready_on.get("default"), ready_on.get("nullable")), (None, None));
+    assert_eq!(ready_on["items"]["enum"], json!(["Engines", "Caches", "Usage"]));
 }
 
 /// kstatus takes a resource without an observed generation for a finished one.
@@ -133,7 +147,7 @@ fn names_and_columns() {
         some.map(|column| column["name"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(columns(false), ["Ready", "Reason", "Engines", "Caches", "vCPU-hours", "Since", "Age"]);
-    assert_eq!(columns(true), ["Suspended", "Project", "Message"]);
+    assert_eq!(columns(true), ["Suspended", "Observed", "Project", "Message"]);
 }
 
 /// A column whose path leads nowhere is empty for ever, and nobody is told.

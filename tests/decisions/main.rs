@@ -6,6 +6,7 @@ mod counting;
 mod credentials;
 mod events;
 mod failures;
+mod gates;
 mod kstatus;
 mod memory;
 mod passes;
