@@ -7,10 +7,12 @@ use kube::runtime::controller::Action;
 
 use crate::{
     api::{CloudTenant, CloudTenantStatus, Reason, condition_type as ty, reason::Class},
+    clouds::Cloud,
     condition,
     context::Context,
     event,
     identity::{TenantId, TenantName},
+    metrics::{Credential, Metrics},
     observation::{ProbeKind, engines::age},
     observe::{self, Looks},
     roster::Watched,
@@ -151,7 +153,10 @@ async fn pass(
     }
     let now = Timestamp::now();
     let source = match &opened {
-        Ok(Some(cloud)) => observe::source(target, &cloud.config, &cloud.session, now).await,
+        Ok(Some(cloud)) => {
+            note_credentials(&context.metrics, &id.uid, target, memory, cloud).await;
+            observe::source(target, &cloud.config, &cloud.session, now).await
+        }
         _ => None,
     };
     let mut pass = Pass {
@@ -188,6 +193,24 @@ async fn pass(
         context.secrets.expire(&id.name.namespace, &target.secret_name);
     }
     Ok(next_pass(target, memory, &old, &new, now))
+}
+
+/// Has the metrics know when the credentials end that are in use. Of one that has not logged in yet, what was known of
+/// the one before stays: it is the one that was used last.
+async fn note_credentials(metrics: &Metrics, uid: &str, target: &Target, memory: &Tenant, cloud: &Cloud) {
+    let own = target.engines.cloud_name.is_some() && is_enabled(target, ProbeKind::Engines);
+    let engines = async {
+        if !own {
+            return Some(None);
+        }
+        observe::credential_end(&memory.engines_cloud()?.session).await
+    };
+    let (main, engines) = tokio::join!(observe::credential_end(&cloud.session), engines);
+    for (credential, end) in [(Credential::Main, main), (Credential::Engines, engines)] {
+        if let Some(end) = end {
+            metrics.credential_ends(uid, credential, end);
+        }
+    }
 }
 
 /// Whether a probe has this reason.
