@@ -88,6 +88,7 @@ impl Context {
     /// Forgets all tenants but these, by UID, and what only they needed.
     pub fn retain(&self, alive: impl Fn(&str) -> bool) {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive(uid));
+        self.metrics.retain(alive);
         self.clouds.sweep();
         self.secrets.sweep(Duration::from_secs(24 * 3600));
     }

@@ -13,7 +13,7 @@ use crate::{
     api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
     condition,
     observation::ProbeKind,
-    status::{about, caches, condition_of, observed_at},
+    status::{about, caches, condition_of, is_counted, observed_at},
     target::Target,
 };
 
@@ -147,7 +147,7 @@ fn observation_transitions(
     new: &CloudTenantStatus,
 ) -> Vec<Notice> {
     let mut notices = Vec::new();
-    let refused = |status, kind: &ProbeKind| failing(status, *kind) == Some(Reason::AuthenticationFailed);
+    let refused = |status, kind: &ProbeKind| failing(target, status, *kind) == Some(Reason::AuthenticationFailed);
     let own = target.engines.cloud_name.is_some();
     let (main, own) = ProbeKind::ALL.into_iter().partition::<Vec<_>, _>(|kind| !own || *kind != ProbeKind::Engines);
     let any_refused = |status, kinds: &[ProbeKind]| kinds.iter().any(|kind| refused(status, kind));
@@ -169,11 +169,11 @@ fn observation_transitions(
         }
         explained.extend(own);
     }
-    let fails_anew = |kind: &ProbeKind| failing(new, *kind).is_some() && failing(old, *kind).is_none();
+    let fails_anew = |kind: &ProbeKind| failing(target, new, *kind).is_some() && failing(target, old, *kind).is_none();
     let failed = ProbeKind::ALL.into_iter().filter(|kind| fails_anew(kind) && !explained.contains(kind));
     let failed: Vec<_> = failed.collect();
     if let Some(first) = failed.first() {
-        let reason = failing(new, *first).map_or("", Reason::as_str);
+        let reason = failing(target, new, *first).map_or("", Reason::as_str);
         let note = format!("Could not see {}: {reason}.", names(&failed));
         notices.push(notice(EventReason::ObservationFailed, &names(&failed), note, stored, &failed));
     }
@@ -185,7 +185,7 @@ fn observation_transitions(
             Reason::Progressing => true,
             other => matches!(other.class(), Class::Well | Class::Bad),
         };
-        failing(old, *kind).is_some() && seen.is_some_and(verdict)
+        failing(target, old, *kind).is_some() && seen.is_some_and(verdict)
     };
     let recovered: Vec<_> = ProbeKind::ALL.into_iter().filter(sees_again).collect();
     if !recovered.is_empty() {
@@ -197,12 +197,16 @@ fn observation_transitions(
 
 /// Why the probe cannot see, where it cannot. What may still arrive counts only once it takes a person, and a spec that
 /// cannot be read is no matter of the cloud's.
-fn failing(status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
-    let reason = condition::reason(&status.conditions, condition_of(kind))?;
+fn failing(target: &Target, status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
+    let reason_of = |kind| condition::reason(&status.conditions, condition_of(kind));
+    let reason = reason_of(kind)?;
     let stalled = condition::find(&status.conditions, ty::STALLED).is_some();
+    // The engines' own entry makes nothing Stalled where engines do not count for Ready: no later moment would tell it.
+    let waits = ProbeKind::ALL.into_iter().filter(|kind| is_counted(target, *kind));
+    let waits = waits.filter_map(reason_of).any(Reason::may_still_arrive);
     let fails = match reason.class() {
         Class::Passing => true,
-        Class::Stalled => reason != Reason::InvalidSpec && (stalled || !reason.may_still_arrive()),
+        Class::Stalled => reason != Reason::InvalidSpec && (stalled || !waits || !reason.may_still_arrive()),
         Class::Well | Class::Bad | Class::NotAsked => false,
     };
     fails.then_some(reason)

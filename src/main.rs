@@ -13,7 +13,7 @@ use cloudtenant_operator::{
     check::{Report, Subject},
     context::Settings,
     leader::Elector,
-    metrics::Metrics,
+    metrics::{Metrics, ProjectLabel},
     roster::Roster,
     run::Process,
     server,
@@ -128,7 +128,8 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
         TcpListener::bind(arguments.listen).await.with_context(|| format!("--listen {}", arguments.listen))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %listener.local_addr()?, "started");
     let roster = Roster::default();
-    let metrics = Arc::new(Metrics::with_tenants(roster.clone()));
+    let project = if arguments.metrics_project_label { ProjectLabel::On } else { ProjectLabel::Off };
+    let metrics = Arc::new(Metrics::with_tenants(roster.clone(), project));
     let readiness = server::Readiness::default();
     let settings = Settings {
         namespaces: arguments.duties.namespaces(),

@@ -1,6 +1,7 @@
-//! What Prometheus reads. Labels come from closed sets: no ids, no names of hosts. Only the series by tenant have
-//! the tenant's namespace and name.
+//! What Prometheus reads. Labels come from closed sets. Only the series by tenant have the tenant's namespace and
+//! name, the hosts of engines that are down, and, where that is asked for, the project's id.
 
+mod credentials;
 mod process;
 mod tenants;
 mod text;
@@ -8,6 +9,7 @@ mod text;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -15,6 +17,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+pub use credentials::Credential;
+pub use tenants::ProjectLabel;
+
+use credentials::Ends;
 
 use crate::event::EventReason;
 use crate::roster::Roster;
@@ -36,6 +43,7 @@ pub struct Metrics {
     events: Family<Event, Counter>,
     leader: Gauge,
     synced: Gauge,
+    ends: Ends,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -85,15 +93,17 @@ impl Default for Metrics {
 impl Metrics {
     /// Metrics that have counted nothing.
     pub fn new() -> Metrics {
-        Metrics::with_tenants(Roster::default())
+        Metrics::with_tenants(Roster::default(), ProjectLabel::Off)
     }
 
     /// The same, with the series of these tenants.
-    pub fn with_tenants(tenants: Roster) -> Metrics {
+    pub fn with_tenants(tenants: Roster, project: ProjectLabel) -> Metrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(process::Process));
         let own = registry.sub_registry_with_prefix("cloudtenant");
-        own.register_collector(Box::new(tenants::Tenants(tenants)));
+        let ends = Ends::default();
+        own.register_collector(Box::new(credentials::Credentials::new(tenants.clone(), project, ends.clone())));
+        own.register_collector(Box::new(tenants::Tenants::new(tenants, project)));
         let requests = Family::default();
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
         let logins = Family::default();
@@ -135,7 +145,7 @@ impl Metrics {
         let build = Family::<Build, Gauge>::default();
         build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
         own.register("build_info", "The program's version, always 1", build);
-        Metrics { registry, requests, durations, logins, clock, passes, writes, events, leader, synced }
+        Metrics { registry, requests, durations, logins, clock, passes, writes, events, leader, synced, ends }
     }
 
     /// Counts a request to a service of the cloud; `outcome` is `ok` or the error's kind.
@@ -155,6 +165,19 @@ impl Metrics {
         if self.leader.get() == 1 {
             self.clock.get_or_create(&Service { service }).set(seconds);
         }
+    }
+
+    /// Notes when a credential of the tenant with this UID ends; `None` where it does not, or Keystone does not say.
+    /// Only the leader has it, as with [`Metrics::clock_ahead`].
+    pub fn credential_ends(&self, uid: &str, credential: Credential, end: Option<Timestamp>) {
+        if self.leader.get() == 1 {
+            self.ends.note(uid, credential, end);
+        }
+    }
+
+    /// Forgets what was noted of all tenants but these, by UID.
+    pub fn retain(&self, alive: impl Fn(&str) -> bool) {
+        self.ends.retain(alive);
     }
 
     /// Counts a pass over a tenant.
@@ -183,6 +206,7 @@ impl Metrics {
         if !leads {
             // Nobody asks any more, so what was last seen would stand for ever.
             self.clock.clear();
+            self.ends.retain(|_| false);
         }
     }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 pub use engines::{EngineAnswers, EngineList, EngineRow};
 
-use crate::api::{CacheCounts, Reason};
+use crate::api::{CacheCounts, ProbeName, Reason};
 
 /// The three probes, in the order in which `Ready` names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +34,16 @@ impl ProbeKind {
             Self::Engines => "engines",
             Self::Caches => "caches",
             Self::Usage => "usage",
+        }
+    }
+}
+
+impl From<ProbeName> for ProbeKind {
+    fn from(name: ProbeName) -> Self {
+        match name {
+            ProbeName::Engines => Self::Engines,
+            ProbeName::Caches => Self::Caches,
+            ProbeName::Usage => Self::Usage,
         }
     }
 }

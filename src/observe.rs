@@ -123,9 +123,8 @@ pub fn ask(target: &Target, memory: &mut Tenant, cloud: &Arc<Cloud>, frozen: Opt
 
 /// The cloud as it was used; nothing before the first login.
 pub async fn source(target: &Target, config: &CloudConfig, session: &Session, now: Timestamp) -> Option<Source> {
-    let holder = session.known_holder()?;
+    let ends = credential_end(session).await?;
     let project = session.known_project();
-    let ends = session.credential_ends(&holder, CREDENTIAL_DEADLINE).await;
     Some(Source {
         secret_name: target.secret_name.clone(),
         cloud_name: target.cloud_name.clone(),
@@ -135,6 +134,12 @@ pub async fn source(target: &Target, config: &CloudConfig, session: &Session, no
         token_project_name: project.map(|project| project.name),
         credentials_expire_at: ends.filter(|end| *end < after(now, EXPIRES_SOON)).map(api::time),
     })
+}
+
+/// When the session's credential ends, where it does; `None` before the first login.
+pub async fn credential_end(session: &Session) -> Option<Option<Timestamp>> {
+    let holder = session.known_holder()?;
+    Some(session.credential_ends(&holder, CREDENTIAL_DEADLINE).await)
 }
 
 /// What has come of each probe.

@@ -6,11 +6,13 @@ use jiff::Timestamp;
 use kube::runtime::controller::Action;
 
 use crate::{
-    api::{CloudTenant, CloudTenantStatus, Reason, condition_type as ty},
+    api::{CloudTenant, CloudTenantStatus, Reason, condition_type as ty, reason::Class},
+    clouds::Cloud,
     condition,
     context::Context,
     event,
     identity::{TenantId, TenantName},
+    metrics::{Credential, Metrics},
     observation::{ProbeKind, engines::age},
     observe::{self, Looks},
     roster::Watched,
@@ -151,7 +153,10 @@ async fn pass(
     }
     let now = Timestamp::now();
     let source = match &opened {
-        Ok(Some(cloud)) => observe::source(target, &cloud.config, &cloud.session, now).await,
+        Ok(Some(cloud)) => {
+            note_credentials(&context.metrics, &id.uid, target, memory, cloud).await;
+            observe::source(target, &cloud.config, &cloud.session, now).await
+        }
         _ => None,
     };
     let mut pass = Pass {
@@ -190,10 +195,36 @@ async fn pass(
     Ok(next_pass(target, memory, &old, &new, now))
 }
 
+/// Has the metrics know when the credentials end that are in use. Of one that has not logged in yet, what was known of
+/// the one before stays: it is the one that was used last.
+async fn note_credentials(metrics: &Metrics, uid: &str, target: &Target, memory: &Tenant, cloud: &Cloud) {
+    let own = target.engines.cloud_name.is_some() && is_enabled(target, ProbeKind::Engines);
+    let engines = async {
+        if !own {
+            return Some(None);
+        }
+        observe::credential_end(&memory.engines_cloud()?.session).await
+    };
+    let (main, engines) = tokio::join!(observe::credential_end(&cloud.session), engines);
+    for (credential, end) in [(Credential::Main, main), (Credential::Engines, engines)] {
+        if let Some(end) = end {
+            metrics.credential_ends(uid, credential, end);
+        }
+    }
+}
+
 /// Whether a probe has this reason.
 fn has(status: &CloudTenantStatus, reason: Reason) -> bool {
     let reasons = ProbeKind::ALL.map(|kind| condition::reason(&status.conditions, status::condition_of(kind)));
     reasons.contains(&Some(reason))
+}
+
+/// Whether a person must act: for the CloudTenant, or for a probe that does not count for Ready.
+fn takes_a_person(status: &CloudTenantStatus) -> bool {
+    let mut probes = ProbeKind::ALL.into_iter().map(status::condition_of);
+    let is_stalled = |reason: Reason| reason.class() == Class::Stalled;
+    condition::find(&status.conditions, ty::STALLED).is_some()
+        || probes.any(|type_| condition::reason(&status.conditions, type_).is_some_and(is_stalled))
 }
 
 /// Whether a login was refused that had not been refused before.
@@ -227,7 +258,7 @@ fn next_pass(
         wait = REFUSED_RETRY;
     } else if memory.engines_missing.is_some_and(|(since, _)| age(since, now) < SECRET_GRACE) {
         wait = wait.min(SECRET_RETRY);
-    } else if condition::find(&new.conditions, ty::STALLED).is_some() {
+    } else if takes_a_person(new) {
         wait = wait.min(STALLED_RETRY);
     }
     Action::requeue(wait.max(Duration::from_millis(100)))

@@ -19,7 +19,7 @@ use block::Block;
 use engines::{Said, said};
 
 use crate::{
-    api::{CloudTenantStatus, Policy, Reason, Source, condition_type as ty, reason::Class},
+    api::{self, CloudTenantStatus, Policy, Reason, Source, condition_type as ty, reason::Class},
     condition,
     observation::{Caches, EngineAnswers, Failure, Periods, ProbeKind, engines::age},
     target::Target,
@@ -133,6 +133,13 @@ struct Verdict {
     message: String,
 }
 
+impl Verdict {
+    /// What another condition takes over from this one.
+    fn reason_and_message(&self) -> (Reason, String) {
+        (self.reason, self.message.clone())
+    }
+}
+
 /// The probe's condition type.
 #[must_use]
 pub const fn condition_of(kind: ProbeKind) -> &'static str {
@@ -191,6 +198,8 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
     });
     new.usage = block;
     new.conditions = ready::conditions(pass, old, &[engines, caches, usage]);
+    let counted = ProbeKind::ALL.into_iter().filter(|kind| is_counted(target, *kind));
+    new.observed_at = counted.filter_map(|kind| observed_at(&new, kind)).min().map(api::time);
     new
 }
 
@@ -310,6 +319,12 @@ fn kept(old: &CloudTenantStatus, kind: ProbeKind, stale: bool) -> Verdict {
 #[must_use]
 pub fn is_enabled(target: &Target, kind: ProbeKind) -> bool {
     policy_of(target, kind) != Policy::Disabled
+}
+
+/// Whether this probe counts for `Ready`, as far as the spec says.
+#[must_use]
+pub fn is_counted(target: &Target, kind: ProbeKind) -> bool {
+    target.ready_on.is_empty() || target.ready_on.iter().any(|name| ProbeKind::from(*name) == kind)
 }
 
 /// Whether and how this probe is asked.

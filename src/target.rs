@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::{CloudTenantSpec, GoDuration, Period, Policy, ReadyWhen};
+use crate::api::{CloudTenantSpec, GoDuration, Period, Policy, ProbeName, ReadyWhen};
 
 /// The engines' call gets at least this long: Heat says that no engine answers only after its RPC time-out of
 /// 60 s.
@@ -27,6 +27,8 @@ pub struct Target {
     pub suspend: bool,
     /// Ready never speaks of sickness, only of sight.
     pub ready_when_observed: bool,
+    /// The probes that count for Ready; all of them where it is empty.
+    pub ready_on: Vec<ProbeName>,
     /// Heat's engines.
     pub engines: EnginesTarget,
     /// DCS instances.
@@ -107,6 +109,7 @@ impl Target {
             timeout: within("spec.timeout", &spec.timeout, secs(1), secs(600))?,
             suspend: spec.suspend,
             ready_when_observed: spec.ready_when == ReadyWhen::Observed,
+            ready_on: spec.ready_on.clone(),
             engines: EnginesTarget {
                 policy: probes.engines.policy,
                 failure_threshold: probes.engines.failure_threshold,
@@ -168,7 +171,7 @@ mod tests {
         assert_eq!([target.engines.policy, target.caches.policy, target.usage.policy], [Policy::Auto; 3]);
         assert_eq!([target.engines.failure_threshold, target.caches.failure_threshold], [1, 1]);
         assert_eq!((target.usage.period, target.ready_when_observed), (Period::Month, false));
-        assert!(target.caches.include_failure && !target.suspend);
+        assert!(target.caches.include_failure && !target.suspend && target.ready_on.is_empty());
     }
 
     #[test]

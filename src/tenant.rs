@@ -217,6 +217,12 @@ impl Tenant {
         (self.engines_seen, self.engines_counted, self.engines_too_old) = (0, 0, 0);
     }
 
+    /// The cloud that the engines are asked of.
+    #[must_use]
+    pub fn engines_cloud(&self) -> Option<Arc<Cloud>> {
+        self.engines.as_ref().map(|(cloud, _)| cloud.clone())
+    }
+
     /// Has the tokens renewed before the next call.
     pub fn doubt_tokens(&self) {
         let clouds = self.cloud.iter().chain(self.engines.as_ref().map(|(cloud, _)| cloud));

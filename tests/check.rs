@@ -154,6 +154,16 @@ async fn what_is_seen_decides_how_it_ends() {
             &["✘ caches", "reason: Observed"],
         ),
         (
+            "the probes in readyOn decide how it ends, and the others are still probed",
+            json!({"readyOn": ["Engines", "Usage"]}),
+            |cloud| {
+                cloud.set_caches("p1", CacheCounts::redis(&[("error", 1)]));
+                as_it_is(cloud)
+            },
+            0,
+            &["✘ caches", "reason: CacheErrors", "message: All probes that count for Ready are healthy."],
+        ),
+        (
             "a wrong password",
             json!({}),
             |cloud| as_it_is(cloud).replace("operator-secret", "hunter2"),

@@ -77,6 +77,7 @@ fn every_list_has_a_type_for_server_side_apply() {
         keys,
         [
             ".spec.probes.engines.ignoreHosts as a set",
+            ".spec.readyOn as a whole",
             ".status.caches.all.other by name",
             ".status.caches.byKind by kind",
             ".status.caches.byKind[].other by name",
@@ -105,6 +106,15 @@ fn integers_have_formats_that_kubernetes_knows() {
         let format = schema.get("format").and_then(Value::as_str);
         assert!(matches!(format, None | Some("int32" | "int64")), "{path}: {format:?}");
     }
+}
+
+/// A default would be stored in every object, as the API server's own: server-side apply could not narrow the list then.
+#[test]
+fn ready_on_has_no_default() {
+    let fields = fields();
+    let (_, ready_on) = fields.iter().find(|(path, _)| path == ".spec.readyOn").unwrap();
+    assert_eq!((ready_on.get("default"), ready_on.get("nullable")), (None, None));
+    assert_eq!(ready_on["items"]["enum"], json!(["Engines", "Caches", "Usage"]));
 }
 
 /// kstatus takes a resource without an observed generation for a finished one.
@@ -136,7 +146,7 @@ fn names_and_columns() {
         some.map(|column| column["name"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(columns(false), ["Ready", "Reason", "Engines", "Caches", "vCPU-hours", "Since", "Age"]);
-    assert_eq!(columns(true), ["Suspended", "Project", "Message"]);
+    assert_eq!(columns(true), ["Suspended", "Observed", "Project", "Message"]);
 }
 
 /// A column whose path leads nowhere is empty for ever, and nobody is told.

@@ -59,10 +59,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "reconcile",
         &[
             "api",
+            "clouds",
             "condition",
             "context",
             "event",
             "identity",
+            "metrics",
             "observation",
             "observe",
             "roster",

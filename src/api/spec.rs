@@ -50,6 +50,13 @@ use super::{GoDuration, status::CloudTenantStatus};
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend", priority = 1),
+    printcolumn(
+        name = "Observed",
+        type_ = "date",
+        json_path = ".status.observedAt",
+        description = "Time since the oldest of the observations that count for Ready",
+        priority = 1
+    ),
     printcolumn(name = "Project", type_ = "string", json_path = ".spec.projectID", priority = 1),
     printcolumn(
         name = "Message",
@@ -89,6 +96,15 @@ pub struct CloudTenantSpec {
     /// looked at, sick or not, and never False; for pipelines that must not wait for a cloud to get well.
     #[serde(default)]
     pub ready_when: ReadyWhen,
+
+    /// The probes that count for Ready, for observedAt and for Stalled: one to three of Engines, Caches and Usage.
+    /// All of them when absent. The other probes keep their conditions, events and data.
+    // No default: a stored one could not be narrowed by server-side apply.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    #[x_kube(validation = Rule::new("self.all(x, self.exists_one(y, x == y))").message("readyOn must not name a probe twice"))]
+    pub ready_on: Vec<ProbeName>,
 
     /// While true, nothing is asked, and conditions and data stay as they are.
     #[serde(default)]
@@ -137,6 +153,17 @@ pub enum ReadyWhen {
     Healthy,
     /// All could be looked at.
     Observed,
+}
+
+/// A probe, as `readyOn` names it.
+#[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProbeName {
+    /// Heat's orchestration engines.
+    Engines,
+    /// The project's cache instances.
+    Caches,
+    /// The usage of the project's servers.
+    Usage,
 }
 
 /// The calendar periods, in UTC, that usage is summed over.

@@ -21,6 +21,10 @@ pub struct CloudTenantStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 
+    /// The oldest `observedAt` of the blocks below that count for Ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_at: Option<Time>,
+
     /// The cloud that the blocks below are about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,

@@ -145,6 +145,9 @@ pub(super) struct Run {
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
     pub(super) listen: SocketAddr,
+    /// Give the metrics of each CloudTenant a label `project` with its spec.projectID.
+    #[arg(long, env = "METRICS_PROJECT_LABEL", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) metrics_project_label: bool,
     /// What is logged, as the crate tracing-subscriber reads it, such as `debug` or `cloudtenant_operator=debug`.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub(super) log: String,

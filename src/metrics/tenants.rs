@@ -2,7 +2,7 @@
 //! object, and who does not lead has none. Nobody looks at one that is being deleted, so it has none either: somebody
 //! else's finalizer may hold it for long, with a status that is no longer true.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
@@ -31,7 +31,10 @@ const HOUR: f64 = 3600.0;
 const MIB: f64 = 1_048_576.0;
 const GIB: f64 = 1_073_741_824.0;
 
-const FAMILIES: [Family; 13] = [
+/// As many hosts as a status has.
+const MOST_HOSTS: usize = 50;
+
+const FAMILIES: [Family; 14] = [
     Family {
         name: "info",
         help: "Where the tenant's cloud was last found: Keystone's host, and the region",
@@ -97,6 +100,14 @@ const FAMILIES: [Family; 13] = [
         },
     },
     Family {
+        name: "engine_host_down",
+        help: "Heat's engines that are down on a host, as last seen; only of hosts that have some, at most 50",
+        samples: |_, status| {
+            let hosts = status.engines.iter().flat_map(|engines| &engines.hosts).filter(|host| host.down > 0);
+            hosts.take(MOST_HOSTS).map(|host| (vec![("host", &*host.host)], f64::from(host.down))).collect()
+        },
+    },
+    Family {
         name: "cache_instances",
         help: "DCS instances as last seen, by state",
         samples: |_, status| {
@@ -147,14 +158,38 @@ fn usage(
     hours.map(|hours| (vec![], hours * unit)).into_iter().collect()
 }
 
+/// Whether the series of a tenant have a label `project` with `spec.projectID`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProjectLabel {
+    /// They do not.
+    Off,
+    /// They do.
+    On,
+}
+
 /// Reads the roster at each scrape.
 #[derive(Debug)]
-pub(super) struct Tenants(pub(super) Roster);
+pub(super) struct Tenants {
+    roster: Roster,
+    project: ProjectLabel,
+}
+
+impl Tenants {
+    pub(super) const fn new(roster: Roster, project: ProjectLabel) -> Self {
+        Self { roster, project }
+    }
+}
+
+/// Those that have series.
+pub(super) fn current(roster: &Roster) -> Vec<Arc<Watched>> {
+    let mut tenants = roster.followed();
+    tenants.retain(|tenant| tenant.meta().deletion_timestamp.is_none());
+    tenants
+}
 
 impl Collector for Tenants {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let mut tenants = self.0.followed();
-        tenants.retain(|tenant| tenant.meta().deletion_timestamp.is_none());
+        let tenants = current(&self.roster);
         if tenants.is_empty() {
             return Ok(());
         }
@@ -167,7 +202,7 @@ impl Collector for Tenants {
                     Err(_) => unreadable(family),
                 };
                 for (labels, value) in samples {
-                    let labels: Vec<_> = name(tenant).into_iter().chain(labels).collect();
+                    let labels: Vec<_> = identity(tenant, self.project).chain(labels).collect();
                     metric.encode_family(&labels)?.encode_gauge(&value)?;
                 }
             }
@@ -176,9 +211,18 @@ impl Collector for Tenants {
     }
 }
 
-fn name(tenant: &Watched) -> [(&'static str, &str); 2] {
+/// The labels that all series of a tenant begin with. A spec that cannot be read names no project.
+pub(super) fn identity(tenant: &Watched, project: ProjectLabel) -> impl Iterator<Item = (&'static str, &str)> {
     let meta = tenant.meta();
-    [("namespace", meta.namespace.as_deref().unwrap_or_default()), ("name", meta.name.as_deref().unwrap_or_default())]
+    let names = [
+        ("namespace", meta.namespace.as_deref().unwrap_or_default()),
+        ("name", meta.name.as_deref().unwrap_or_default()),
+    ];
+    let project = (project == ProjectLabel::On).then(|| {
+        let id = tenant.0.as_ref().map_or("", |tenant| &tenant.spec.project_id);
+        ("project", id)
+    });
+    names.into_iter().chain(project)
 }
 
 /// A CloudTenant that is not understood is not passed over: its status says the same.
@@ -225,11 +269,72 @@ mod tests {
         }
         let roster = Roster::default();
         roster.add(None, store);
-        let text = Metrics::with_tenants(roster).encode();
+        let text = Metrics::with_tenants(roster, ProjectLabel::Off).encode();
         let mut named: Vec<_> =
             text.lines().filter_map(|line| line.split(",name=\"").nth(1)?.split('"').next()).collect();
         named.sort_unstable();
         named.dedup();
         assert_eq!(named, ["here", "unreadable"], "{text}");
+    }
+
+    fn watched(tenant: serde_json::Value) -> Roster {
+        let (store, mut writer) = reflector::store();
+        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(tenant).unwrap()));
+        let roster = Roster::default();
+        roster.add(None, store);
+        roster
+    }
+
+    #[test]
+    fn hosts_with_engines_down_have_series_as_many_as_a_status_has() {
+        let host = |name: &str, up: u32, down: u32| json!({ "host": name, "up": up, "down": down });
+        let mut hosts = vec![host("h1", 0, 4), host("h2", 1, 3), host("a\"b\\c\nd", 0, 1), host("well", 4, 0)];
+        let text = |hosts: &[serde_json::Value]| {
+            let roster = watched(json!({
+                "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant",
+                "metadata": { "namespace": "shop", "name": "a" },
+                "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
+                "status": { "engines": { "hosts": hosts } },
+            }));
+            Metrics::with_tenants(roster, ProjectLabel::Off).encode()
+        };
+        let prefix = "cloudtenant_engine_host_down{namespace=\"shop\",name=\"a\",host=";
+        let found: Vec<_> =
+            text(&hosts).lines().filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned).collect();
+        assert_eq!(found, ["\"h1\"} 4.0", "\"h2\"} 3.0", "\"a\\\"b\\\\c\\nd\"} 1.0"]);
+        hosts.extend((0..100).map(|number| host(&format!("more-{number}"), 0, 1)));
+        assert_eq!(text(&hosts).lines().filter(|line| line.starts_with(prefix)).count(), 50);
+    }
+
+    #[test]
+    fn all_series_of_a_tenant_have_its_project_where_that_is_asked_for() {
+        let condition = json!({ "type": "Ready", "status": "True", "reason": "Healthy", "message": "Well.",
+            "lastTransitionTime": "2026-11-22T05:09:46Z" });
+        let status = json!({
+            "conditions": [condition], "source": { "secretName": "s", "cloudName": "c", "host": "k" },
+            "engines": { "observedAt": "2026-11-22T05:09:46Z", "hosts": [{ "host": "h", "up": 0, "down": 1 }] },
+            "caches": { "all": { "running": 1 } },
+            "usage": { "complete": true, "serverHours": "1", "vcpuHours": "1", "memoryMBHours": "1", "diskGBHours": "1" },
+        });
+        let spec = json!({ "projectID": "p-1", "cloudCredentialsRef": { "secretName": "s" } });
+        for (spec, label, begins) in [
+            (&spec, ProjectLabel::On, "{namespace=\"shop\",name=\"a\",project=\"p-1\""),
+            (&spec, ProjectLabel::Off, "{namespace=\"shop\",name=\"a\""),
+            (&json!({}), ProjectLabel::On, "{namespace=\"shop\",name=\"a\",project=\"\""),
+        ] {
+            let roster = watched(json!({
+                "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant",
+                "metadata": { "namespace": "shop", "name": "a" }, "spec": spec, "status": status,
+            }));
+            let text = Metrics::with_tenants(roster, label).encode();
+            let series: Vec<_> = text.lines().filter(|line| line.contains("name=\"a\"")).collect();
+            let families = FAMILIES.iter().filter(|family| text.contains(&format!("cloudtenant_{}{{", family.name)));
+            let readable = spec.get("projectID").is_some();
+            assert_eq!(families.count(), if readable { FAMILIES.len() } else { 2 }, "{text}");
+            for line in series {
+                assert!(line.contains(begins), "{line}");
+                assert_eq!(line.contains("project="), label == ProjectLabel::On, "{line}");
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{Pass, Verdict, condition_of};
+use super::{Look, Pass, Verdict, condition_of, is_counted};
 use crate::{
     api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
     condition,
@@ -11,29 +11,29 @@ use crate::{
 };
 
 const SUSPENDED: &str = "Suspended: ";
+const NOT_YET: &str = "Not looked at yet.";
+const ALL_WELL: &str = "All that was looked at is well.";
+const ALL_OBSERVED: &str = "All could be looked at.";
 
 /// All conditions of a pass.
 pub(super) fn conditions(pass: &Pass<'_>, old: &CloudTenantStatus, verdicts: &[Verdict]) -> Vec<Condition> {
     let next = |type_: &str, status: &str, reason, message: &str| {
         condition::next(&old.conditions, type_, status, reason, message, pass.generation, pass.now)
     };
-    let (reason, message) = match worst(verdicts) {
-        (reason, message) if pass.target.ready_when_observed && reason.class() == Class::Bad => {
-            unseen(verdicts).unwrap_or_else(|| (Reason::Observed, format!("All could be looked at. {message}")))
-        }
-        worst => worst,
-    };
+    // A new generation is in progress until its first pass has ended; what is in progress is not stalled.
+    let fresh =
+        old.observed_generation != Some(pass.generation) || condition::find(&old.conditions, ty::RECONCILING).is_some();
+    let in_progress = fresh && !pass.has_ended();
+    let gate = Gate::new(pass, verdicts, in_progress);
+    let (reason, message) = gate.ready();
     let mut conditions = vec![next(ty::READY, reason.condition_status(), reason, &message)];
     for verdict in verdicts {
         let status = verdict.reason.condition_status();
         conditions.push(next(condition_of(verdict.kind), status, verdict.reason, &verdict.message));
     }
-    // A new generation is in progress until its first pass has ended; what is in progress is not stalled.
-    let fresh =
-        old.observed_generation != Some(pass.generation) || condition::find(&old.conditions, ty::RECONCILING).is_some();
-    if fresh && !pass.has_ended() {
+    if in_progress {
         conditions.push(next(ty::RECONCILING, "True", Reason::Progressing, "The first look has not ended yet."));
-    } else if let Some((reason, message)) = stalled(verdicts, pass.waited || was_stalled(old)) {
+    } else if let Some((reason, message)) = gate.stalled(pass.waited || was_stalled(old)) {
         conditions.push(next(ty::STALLED, "True", reason, &message));
     }
     conditions
@@ -44,43 +44,93 @@ fn was_stalled(old: &CloudTenantStatus) -> bool {
     condition::reason(&old.conditions, ty::STALLED).is_some_and(Reason::may_still_arrive)
 }
 
-const fn counts(reason: Reason) -> bool {
+const fn is_observed(reason: Reason) -> bool {
     !matches!(reason, Reason::ProbeDisabled | Reason::ServiceNotOffered)
 }
 
-/// False before Unknown before True; among equals, the probes' order.
-fn worst(verdicts: &[Verdict]) -> (Reason, String) {
-    let rank = |verdict: &&Verdict| match verdict.reason.class() {
-        Class::Bad => 0,
-        Class::NotAsked | Class::Passing | Class::Stalled => 1,
-        Class::Well => 2,
-    };
-    match verdicts.iter().filter(|verdict| counts(verdict.reason)).min_by_key(rank) {
-        None => (
-            Reason::NothingObserved,
-            "Nothing is observed: every probe is disabled or not offered by this cloud.".to_owned(),
-        ),
-        Some(verdict) if verdict.reason.class() == Class::Well => {
-            (Reason::Healthy, "All that was looked at is well.".to_owned())
+/// Whether this pass found that the catalogue does not offer the service.
+fn is_not_offered(pass: &Pass<'_>, kind: ProbeKind) -> bool {
+    match kind {
+        ProbeKind::Engines => pass.engines == Look::NotOffered,
+        ProbeKind::Caches => pass.caches == Look::NotOffered,
+        ProbeKind::Usage => pass.usage == Look::NotOffered,
+    }
+}
+
+/// The verdicts that `Ready` and `Stalled` come from. What fails every probe, such as a missing Secret, fails these too.
+struct Gate<'a> {
+    /// Those in `readyOn` that are neither disabled nor not offered, in the probes' order.
+    counted: Vec<&'a Verdict>,
+    when_observed: bool,
+    /// `readyOn` is in the spec.
+    is_narrowed: bool,
+    /// Some probe outside of `readyOn` is neither disabled nor not offered.
+    leaves_out: bool,
+    /// No verdict counts, but the catalogue of this generation may not have been read yet.
+    is_too_early: bool,
+}
+
+impl<'a> Gate<'a> {
+    fn new(pass: &Pass<'_>, verdicts: &'a [Verdict], in_progress: bool) -> Self {
+        let named = |verdict: &&Verdict| is_counted(pass.target, verdict.kind);
+        let kept_not_offered =
+            |verdict: &Verdict| verdict.reason == Reason::ServiceNotOffered && !is_not_offered(pass, verdict.kind);
+        Self {
+            counted: verdicts.iter().filter(named).filter(|verdict| is_observed(verdict.reason)).collect(),
+            when_observed: pass.target.ready_when_observed,
+            is_narrowed: !pass.target.ready_on.is_empty(),
+            leaves_out: verdicts.iter().any(|verdict| !named(&verdict) && is_observed(verdict.reason)),
+            is_too_early: in_progress && verdicts.iter().filter(named).any(kept_not_offered),
         }
-        Some(verdict) => (verdict.reason, verdict.message.clone()),
     }
-}
 
-/// The first of the counted ones that could not be seen.
-fn unseen(verdicts: &[Verdict]) -> Option<(Reason, String)> {
-    let unknown = |verdict: &&Verdict| counts(verdict.reason) && verdict.reason.condition_status() == "Unknown";
-    verdicts.iter().find(unknown).map(|verdict| (verdict.reason, verdict.message.clone()))
-}
-
-fn stalled(verdicts: &[Verdict], waited: bool) -> Option<(Reason, String)> {
-    let (ready, message) = worst(verdicts);
-    if ready == Reason::NothingObserved {
-        return Some((ready, message));
+    /// Reason and message of `Ready`.
+    fn ready(&self) -> (Reason, String) {
+        let (reason, message) = self.worst();
+        if !self.when_observed || reason.class() != Class::Bad {
+            return (reason, message);
+        }
+        let unknown = self.counted.iter().find(|verdict| verdict.reason.condition_status() == "Unknown");
+        let observed = if self.is_narrowed { "All that counts for Ready could be observed." } else { ALL_OBSERVED };
+        unknown
+            .map_or_else(|| (Reason::Observed, format!("{observed} {message}")), |verdict| verdict.reason_and_message())
     }
-    let takes_a_person = |reason: Reason| reason.class() == Class::Stalled && (waited || !reason.may_still_arrive());
-    let verdict = verdicts.iter().find(|verdict| takes_a_person(verdict.reason))?;
-    Some((verdict.reason, verdict.message.clone()))
+
+    /// False before Unknown before True; among equals, the probes' order.
+    fn worst(&self) -> (Reason, String) {
+        let rank = |verdict: &&&Verdict| match verdict.reason.class() {
+            Class::Bad => 0,
+            Class::NotAsked | Class::Passing | Class::Stalled => 1,
+            Class::Well => 2,
+        };
+        match self.counted.iter().min_by_key(rank) {
+            None if self.is_too_early => (Reason::Progressing, NOT_YET.to_owned()),
+            None => (Reason::NothingObserved, self.nothing().to_owned()),
+            Some(verdict) if verdict.reason.class() == Class::Well => {
+                let healthy = if self.is_narrowed { "All probes that count for Ready are healthy." } else { ALL_WELL };
+                (Reason::Healthy, healthy.to_owned())
+            }
+            Some(verdict) => verdict.reason_and_message(),
+        }
+    }
+
+    const fn nothing(&self) -> &'static str {
+        if self.leaves_out {
+            "Nothing counts for Ready: every probe in readyOn is disabled or not offered by this cloud, so name another \
+             probe in readyOn."
+        } else {
+            "Nothing is observed: every probe is disabled or not offered by this cloud."
+        }
+    }
+
+    fn stalled(&self, waited: bool) -> Option<(Reason, String)> {
+        if self.counted.is_empty() {
+            return Some((Reason::NothingObserved, self.nothing().to_owned()));
+        }
+        let takes_a_person =
+            |reason: Reason| reason.class() == Class::Stalled && (waited || !reason.may_still_arrive());
+        self.counted.iter().find(|verdict| takes_a_person(verdict.reason)).map(|verdict| verdict.reason_and_message())
+    }
 }
 
 /// Conditions and data stay; `Ready` says that nobody is looking.
@@ -91,9 +141,8 @@ pub(super) fn suspended(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenant
             Some(before) => before.clone(),
             None if type_ == ty::STALLED => continue,
             None => {
-                let message = "Not looked at yet.";
                 let (generation, now) = (pass.generation, pass.now);
-                condition::next(&[], type_, "Unknown", Reason::Progressing, message, generation, now)
+                condition::next(&[], type_, "Unknown", Reason::Progressing, NOT_YET, generation, now)
             }
         };
         if type_ == ty::READY && !condition.message.starts_with(SUSPENDED) {

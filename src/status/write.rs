@@ -40,6 +40,7 @@ fn timeless(status: &CloudTenantStatus) -> CloudTenantStatus {
         condition.last_transition_time = api::time(Timestamp::UNIX_EPOCH);
     }
     let forget = |time: &mut Option<Time>| *time = None;
+    forget(&mut status.observed_at);
     if let Some(engines) = &mut status.engines {
         forget(&mut engines.observed_at);
         engines.hosts.iter_mut().for_each(|host| forget(&mut host.last_heartbeat));

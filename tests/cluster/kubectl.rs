@@ -43,8 +43,10 @@ async fn wait_get_and_select() {
 
     let wide = kubectl("get ct shop -o wide").await;
     let lines: Vec<_> = wide.lines().map(words).collect();
-    assert_eq!(lines[0][8..], ["SUSPENDED", "PROJECT", "MESSAGE"]);
-    assert_eq!(lines[1][8..], ["false", PROJECT, "All that was looked at is well."]);
+    assert_eq!(lines[0][8..], ["SUSPENDED", "OBSERVED", "PROJECT", "MESSAGE"]);
+    assert_eq!(lines[1][8], "false");
+    assert!(lines[1][9].ends_with('s') && lines[1][9].starts_with(|c: char| c.is_ascii_digit()), "{wide}");
+    assert_eq!(lines[1][10..], [PROJECT, "All that was looked at is well."]);
 
     let selector = format!("get cloudtenants --field-selector spec.projectID={PROJECT} -o name");
     assert_eq!(kubectl(&selector).await.trim(), "cloudtenant.cloudtenant.dev/shop");

@@ -4,6 +4,7 @@
 
 mod documents;
 mod frugal;
+mod gates;
 mod helm;
 mod installed;
 mod kubectl;

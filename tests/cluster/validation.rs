@@ -57,6 +57,15 @@ async fn a_wrong_field_is_refused_with_its_name_and_what_is_wrong() {
         ("/interval", json!("1h".repeat(17)), "spec.interval: Too long"),
         ("/interval", json!(300), "spec.interval: Invalid value: \"integer\""),
         ("/readyWhen", json!("Sometimes"), "spec.readyWhen: Unsupported value: \"Sometimes\""),
+        ("/readyOn", json!([]), "spec.readyOn: Invalid value: 0: spec.readyOn in body should have at least 1 items"),
+        ("/readyOn", json!(["Engines", "Engines"]), "readyOn must not name a probe twice"),
+        ("/readyOn", json!(["Usage", "Caches", "Usage"]), "readyOn must not name a probe twice"),
+        ("/readyOn", json!(["Engines", "Caches", "Usage", "Usage"]), "spec.readyOn: Too many: 4: must have at most 3"),
+        ("/readyOn", json!(["Heat"]), "spec.readyOn[0]: Unsupported value: \"Heat\""),
+        ("/readyOn", json!(["engines"]), "spec.readyOn[0]: Unsupported value: \"engines\""),
+        ("/readyOn", json!(["Caches", ""]), "spec.readyOn[1]: Unsupported value: \"\""),
+        ("/readyOn", json!(["Caches", null]), "spec.readyOn[1]"),
+        ("/readyOn", json!("Caches"), "spec.readyOn: Invalid value: \"string\""),
         ("/probes/engines/failureThreshold", json!(0), "spec.probes.engines.failureThreshold"),
         ("/probes/engines/failureThreshold", json!(101), "spec.probes.engines.failureThreshold"),
         ("/probes/caches/failureThreshold", json!(0), "spec.probes.caches.failureThreshold"),
@@ -121,6 +130,32 @@ async fn the_ends_of_each_range_are_accepted() {
     ] {
         let accepted = dry_run(&with(pointer, json!(value)).to_string()).await;
         assert_eq!(accepted, Ok(()), "{pointer} = {value}");
+    }
+}
+
+#[tokio::test]
+async fn each_choice_of_ready_on_is_accepted() {
+    for names in [json!(["Caches"]), json!(["Usage", "Engines"]), json!(["Usage", "Caches", "Engines"])] {
+        assert_eq!(dry_run(&with("/readyOn", names.clone()).to_string()).await, Ok(()), "{names}");
+    }
+}
+
+/// Whoever applies the list owns the whole of it, and nothing is stored where nobody does.
+#[tokio::test]
+async fn ready_on_is_narrowed_widened_and_left_out_by_server_side_apply() {
+    let control_plane = shared().await;
+    let namespace = control_plane.namespace("ready-on").await.unwrap();
+    for names in [json!(null), json!(["Engines", "Caches", "Usage"]), json!(["Caches"]), json!(["Usage"]), json!(null)]
+    {
+        let mut object = tenant("gate", &json!({}));
+        if !names.is_null() {
+            object["spec"]["readyOn"] = names.clone();
+        }
+        let args = ["apply", "--server-side", "--namespace", &namespace, "--filename=-", "--output=json"];
+        let output = control_plane.kubectl_stdin(&args, &object.to_string()).await.unwrap();
+        assert!(output.status.success(), "{names}: {}", output.stderr);
+        let stored: Value = serde_json::from_str(&output.stdout).unwrap();
+        assert_eq!(stored["spec"]["readyOn"], names);
     }
 }
 

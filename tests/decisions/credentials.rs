@@ -46,10 +46,17 @@ async fn what_the_status_shows() {
         let target = World::new().target;
         let now = Timestamp::now();
         assert_eq!(observe::source(&target, &config, &session, now).await, None, "before a login: {name}");
+        assert_eq!(observe::credential_end(&session).await, None, "before a login: {name}");
         session.log_in(target.timeout).await.unwrap();
         let source = observe::source(&target, &config, &session, now).await.unwrap();
         let expires = source.credentials_expire_at.map(|at| at.0.as_second());
         assert_eq!(expires.is_some(), shown, "{credential}: {name}");
+        // The metric has it, however far off it is.
+        let known = observe::credential_end(&session).await.unwrap().map(Timestamp::as_second);
+        assert_eq!(known.is_some(), days.is_some() || shown, "{credential}: {name}");
+        if let Some(end) = end {
+            assert_eq!(known, Some(end.as_second()), "{credential}: {name}");
+        }
         if let (Some(end), true) = (end, shown) {
             assert_eq!(expires, Some(end.as_second()), "{credential}: {name}");
         }

@@ -7,6 +7,7 @@ mod credentials;
 mod engine_stories;
 mod events;
 mod failures;
+mod gates;
 mod kstatus;
 mod memory;
 mod passes;

@@ -5,7 +5,7 @@
 //! see and it may pass, `!Reason` could not see, for all else see `words`. `new` is a tenant nobody has visited.
 
 use cloudtenant_operator::{
-    api::{CloudTenantStatus, Policy, Reason, condition_type as ty, reason::Class, time},
+    api::{CloudTenantStatus, Policy, ProbeName, Reason, condition_type as ty, reason::Class, time},
     condition,
     observation::ProbeKind,
     status::{self, Look, condition_of},
@@ -17,7 +17,7 @@ use crate::{
     world::{World, compare, lines, reason_of, source, told},
 };
 
-fn passes(name: &str, table: &str) {
+pub fn passes(name: &str, table: &str) {
     let expected = lines(table);
     let mut world = World::new();
     let actual: Vec<_> = expected.iter().map(|cells| step(&mut world, cells)).collect();
@@ -44,6 +44,8 @@ fn step(world: &mut World, cells: &[String]) -> Vec<String> {
             }
             ("own", name) => world.target.engines.cloud_name = Some(name.to_owned()),
             ("readyWhen", word) => world.target.ready_when_observed = word == "Observed",
+            ("readyOn", "all") => world.target.ready_on.clear(),
+            ("readyOn", names) => world.target.ready_on = names.split(',').map(probe_name).collect(),
             ("includeFailure", on) => world.target.caches.include_failure = on == "true",
             other => panic!("{other:?}"),
         }
@@ -80,6 +82,10 @@ fn policy(word: &str) -> Policy {
         "off" => Policy::Disabled,
         other => panic!("{other:?}"),
     }
+}
+
+fn probe_name(word: &str) -> ProbeName {
+    serde_json::from_value(word.into()).unwrap()
 }
 
 /// What holds for every status.

@@ -8,7 +8,11 @@ use testkit::tools;
 use crate::prometheus::{file, promtool};
 
 const RULES: &str = "charts/cloudtenant-operator/files/alerts.yaml";
-const TESTS: [&str; 2] = ["tests/monitoring/alerts_test.yaml", "tests/monitoring/alerts_day_test.yaml"];
+const TESTS: [&str; 3] = [
+    "tests/monitoring/alerts_test.yaml",
+    "tests/monitoring/alerts_day_test.yaml",
+    "tests/monitoring/alerts_limits_test.yaml",
+];
 
 /// promtool's words on a rule file with this in place of that: on the rules themselves, and on their tests. Rules that
 /// are not changed by it are left out with their tests, since promtool takes its time.
@@ -46,7 +50,7 @@ fn judged(that: &str, this: &str) -> Option<[(bool, String); 2]> {
         write(path.rsplit_once('/').unwrap().1, &tests)
     });
     let check = promtool(&programs, &["check", "rules", &rules], "");
-    let test = promtool(&programs, &["test", "rules", &tests_of_it[0], &tests_of_it[1]], "");
+    let test = promtool(&programs, &["test", "rules", &tests_of_it[0], &tests_of_it[1], &tests_of_it[2]], "");
     Some([check, test])
 }
 
@@ -66,10 +70,11 @@ fn every(rules: &Value) -> impl Iterator<Item = &Value> {
 #[test]
 fn the_alerts_are_rules_and_do_what_their_tests_say() {
     let Some(programs) = tools::prometheus().unwrap() else { return };
-    let [rules, tests, of_a_day] = [RULES, TESTS[0], TESTS[1]].map(|path| file(path).display().to_string());
+    let rules = file(RULES).display().to_string();
+    let [tests, of_a_day, of_limits] = TESTS.map(|path| file(path).display().to_string());
     let (taken, said) = promtool(&programs, &["check", "rules", &rules], "");
     assert!(taken, "{said}");
-    let (passed, said) = promtool(&programs, &["test", "rules", &tests, &of_a_day], "");
+    let (passed, said) = promtool(&programs, &["test", "rules", &tests, &of_a_day, &of_limits], "");
     assert!(passed, "{said}");
 }
 
@@ -157,6 +162,16 @@ fn the_tests_refuse_rules_that_do_something_else() {
             "cloudtenant_events_total{outcome=\"error\"}",
             "cloudtenant_events_total",
         ),
+        ("a credential that ends in two weeks is told", "< 7 * 86400", "< 14 * 86400"),
+        ("a credential that ends in three days is not", "< 7 * 86400", "< 2 * 86400"),
+        ("what ends within a day is told twice", "- time() >= 86400", "- time() >= 0"),
+        ("an hour is a day", "- time() < 86400", "- time() < 3600"),
+        ("what has ended is not told", "- time() < 86400", "- time() < 86400 > 0"),
+        ("a clock that is behind is right", "max_over_time(abs(", "max_over_time(("),
+        ("the other cloud's clock hides it", "[10m:1m]", "[2m:1m]"),
+        ("one wrong answer is told", "[10m:1m]", "[30m:1m]"),
+        ("a clock may be a minute ahead", "[10m:1m])\n          ) > 60", "[10m:1m])\n          ) > 58"),
+        ("two minutes are little", "[10m:1m])\n          ) > 60", "[10m:1m])\n          ) > 120"),
         ("errors are as good as none", "> 0.05", "> 2"),
         ("any error is one too many", "> 0.05", "> 0"),
         (

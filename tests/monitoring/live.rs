@@ -66,6 +66,8 @@ impl Scene {
         let sick = SimulatedCloud::start().await.unwrap();
         let away = SimulatedCloud::start().await.unwrap();
         let away_at = away.auth_url().trim_start_matches("http://").trim_end_matches("/v3").to_owned();
+        // Long before the alerts on it.
+        lab.cloud.set_password_expiry(Some(jiff::Timestamp::now() + Duration::from_secs(30 * 86_400)));
         let scene = Self { lab, sick, away: Some(away), away_at };
         scene.secret("sick", &scene.sick.clouds_yaml("openstack")).await;
         scene.secret("refused", &scene.lab.cloud.clouds_yaml("openstack")).await;

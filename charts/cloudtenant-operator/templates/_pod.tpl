@@ -27,6 +27,10 @@
   value: {{ .Values.log.level | quote }}
 - name: LOG_FORMAT
   value: {{ .Values.log.format }}
+{{- if .Values.monitoring.projectLabel }}
+- name: METRICS_PROJECT_LABEL
+  value: "true"
+{{- end }}
 {{- if include "cloudtenant-operator.hasCloudCA" . }}
 - name: CLOUD_CA_FILE
   value: {{ include "cloudtenant-operator.cloudCADirectory" . }}/ca.crt

@@ -148,6 +148,7 @@ pub const REFUSED: &[Refused] = &[
         &["topologySpreadConstraints[1]: there is one for a and DoNotSchedule already"],
     ),
     ("service: { port: 70000 }", &["/service/port", "maximum"]),
+    ("monitoring: { projectLabel: project }", &["/monitoring/projectLabel", "want boolean"]),
     ("monitoring: { serviceMonitor: { interval: 30 } }", &["/monitoring/serviceMonitor/interval", "want string"]),
     ("monitoring: { podMonitor: { interval: half an hour } }", &["monitoring.podMonitor.interval", "is no duration"]),
     (

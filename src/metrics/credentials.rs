@@ -1,0 +1,198 @@
+//! When credentials end, as their sessions know it: noted by each pass, read at the scrape.
+//!
+//! The status has the end only in its last seven days, and only that of the tenant's own entry. It stands in for what
+//! this process does not know yet: after a restart a credential that has ended cannot log in any more.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::Timestamp;
+use kube::Resource as _;
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
+
+use super::tenants::{ProjectLabel, current, identity};
+use crate::roster::{Roster, Watched};
+
+/// One of the credentials that a tenant uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// `cloudCredentialsRef`.
+    Main,
+    /// `probes.engines.cloudName`.
+    Engines,
+}
+
+impl Credential {
+    const ALL: [Self; 2] = [Self::Main, Self::Engines];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Engines => "engines",
+        }
+    }
+}
+
+/// The ends that are known, by the tenant's UID: one that is created again under the same name is another one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ends(Arc<Mutex<HashMap<String, [Option<Timestamp>; 2]>>>);
+
+impl Ends {
+    pub(super) fn note(&self, uid: &str, credential: Credential, end: Option<Timestamp>) {
+        let mut ends = self.lock();
+        if let Some(known) = ends.get_mut(uid) {
+            known[credential as usize] = end;
+        } else if end.is_some() {
+            ends.entry(uid.to_owned()).or_default()[credential as usize] = end;
+        }
+    }
+
+    pub(super) fn retain(&self, alive: impl Fn(&str) -> bool) {
+        self.lock().retain(|uid, _| alive(uid));
+    }
+
+    fn of(&self, tenant: &Watched, credential: Credential) -> Option<Timestamp> {
+        let known = tenant.meta().uid.as_ref().and_then(|uid| self.lock().get(uid)?[credential as usize]);
+        known.or_else(|| match credential {
+            Credential::Main => {
+                let source = tenant.0.as_ref().ok()?.status.as_ref()?.source.as_ref()?;
+                source.credentials_expire_at.as_ref().map(|end| end.0)
+            }
+            Credential::Engines => None,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, [Option<Timestamp>; 2]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads the roster and what was noted at each scrape.
+#[derive(Debug)]
+pub(super) struct Credentials {
+    roster: Roster,
+    project: ProjectLabel,
+    ends: Ends,
+}
+
+impl Credentials {
+    pub(super) const fn new(roster: Roster, project: ProjectLabel, ends: Ends) -> Self {
+        Self { roster, project, ends }
+    }
+}
+
+impl Collector for Credentials {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let tenants = current(&self.roster);
+        if tenants.is_empty() {
+            return Ok(());
+        }
+        let (name, help) = (
+            "credential_expiry_timestamp_seconds",
+            "When a credential of the tenant ends, as last used; absent where it does not end, or nobody can know",
+        );
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for tenant in &tenants {
+            for credential in Credential::ALL {
+                let Some(end) = self.ends.of(tenant, credential) else { continue };
+                let own = [("credential", credential.as_str())];
+                let labels: Vec<_> = identity(tenant, self.project).chain(own).collect();
+                metric.encode_family(&labels)?.encode_gauge(&(end.as_second() as f64))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::{
+        reflector::{self, store::Writer},
+        watcher::Event,
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn at(second: i64) -> Option<Timestamp> {
+        Some(Timestamp::from_second(second).unwrap())
+    }
+
+    /// A CloudTenant whose status says that its credential ends at 1000, or says nothing of it.
+    fn apply(writer: &mut Writer<Watched>, name: &str, uid: &str, in_status: bool) {
+        let mut tenant = json!({
+            "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant",
+            "metadata": { "namespace": "shop", "name": name, "uid": uid },
+            "spec": { "projectID": "p1", "cloudCredentialsRef": { "secretName": "s" } },
+        });
+        if in_status {
+            let end = "1970-01-01T00:16:40Z";
+            let source = json!({ "secretName": "s", "cloudName": "c", "host": "k", "credentialsExpireAt": end });
+            tenant["status"] = json!({ "source": source });
+        }
+        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(tenant).unwrap()));
+    }
+
+    fn series(metrics: &Metrics) -> Vec<String> {
+        let text = metrics.encode();
+        let prefix = "cloudtenant_credential_expiry_timestamp_seconds{namespace=\"shop\",name=";
+        let mut found: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned).collect();
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn what_a_session_knows_stands_above_the_status() {
+        let (store, mut writer) = reflector::store();
+        for (name, in_status) in [("known", false), ("later", true), ("stored", true), ("unknown", false)] {
+            apply(&mut writer, name, name, in_status);
+        }
+        let roster = Roster::default();
+        roster.add(None, store);
+        let metrics = Metrics::with_tenants(roster.clone(), ProjectLabel::On);
+        let stored = [
+            "\"later\",project=\"p1\",credential=\"main\"} 1000.0",
+            "\"stored\",project=\"p1\",credential=\"main\"} 1000.0",
+        ];
+        metrics.credential_ends("known", Credential::Main, at(5000));
+        assert_eq!(series(&metrics), stored, "only the leader has sessions");
+
+        metrics.leads(true);
+        metrics.credential_ends("known", Credential::Main, at(5000));
+        metrics.credential_ends("known", Credential::Engines, at(6000));
+        metrics.credential_ends("later", Credential::Main, at(7000));
+        metrics.credential_ends("stored", Credential::Engines, None);
+        metrics.credential_ends("unknown", Credential::Main, None);
+        metrics.credential_ends("deleted", Credential::Main, at(8000));
+        let expected = [
+            "\"known\",project=\"p1\",credential=\"engines\"} 6000.0",
+            "\"known\",project=\"p1\",credential=\"main\"} 5000.0",
+            "\"later\",project=\"p1\",credential=\"main\"} 7000.0",
+            "\"stored\",project=\"p1\",credential=\"main\"} 1000.0",
+        ];
+        assert_eq!(series(&metrics), expected);
+
+        // It was replaced by one that does not end.
+        metrics.credential_ends("known", Credential::Main, None);
+        metrics.credential_ends("known", Credential::Engines, None);
+        assert_eq!(series(&metrics), expected[2..]);
+
+        // Another one under the same name.
+        apply(&mut writer, "later", "later-2", false);
+        assert_eq!(series(&metrics), expected[3..]);
+
+        metrics.credential_ends("unknown", Credential::Main, at(9000));
+        metrics.retain(|uid| uid != "unknown");
+        assert_eq!(series(&metrics), expected[3..], "what belongs to deleted ones is forgotten");
+
+        metrics.credential_ends("known", Credential::Main, at(5000));
+        metrics.leads(false);
+        assert_eq!(series(&metrics), expected[3..], "it leads no more");
+        roster.clear();
+        assert_eq!(series(&metrics), [""; 0], "and knows no tenants");
+    }
+}
