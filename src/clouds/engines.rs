@@ -227,7 +227,7 @@ fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Durat
     let mut turn = state.turn.take().unwrap_or_else(|| Turn::first(None, interval, 0.0, now));
     let mut gave_up = false;
     match outcome {
-        Outcome::Seen(EngineAnswer::Listed(_)) | Outcome::NotOffered => turn.seen(interval, 0.0, now),
+        Outcome::Seen(EngineAnswer::Listed(_)) | Outcome::NotOffered(_) => turn.seen(interval, 0.0, now),
         Outcome::Seen(EngineAnswer::Unanswered) => turn.seen(ASK_AGAIN.min(interval), 0.0, now),
         Outcome::Failed(failure) => {
             turn.failed(failure, interval, 0.0, now);

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Failure, Outcome};
+use super::{Elsewhere, Failure, Outcome};
 use crate::api::Reason;
 
 /// Heat's own default, for rows that do not say.
@@ -131,6 +131,8 @@ pub struct EngineAnswers {
     pub seen_again_at: Option<Timestamp>,
     /// The catalogue has no orchestration.
     pub not_offered: bool,
+    /// It has in other regions.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 impl EngineAnswers {
@@ -142,10 +144,11 @@ impl EngineAnswers {
         }
         self.number += 1;
         self.at = now;
-        self.not_offered = matches!(outcome, Outcome::NotOffered);
+        self.not_offered = matches!(outcome, Outcome::NotOffered(_));
+        self.elsewhere = None;
         let before = self.failed.take();
         match outcome {
-            Outcome::NotOffered => {}
+            Outcome::NotOffered(elsewhere) => self.elsewhere = elsewhere,
             Outcome::Failed(failure) => {
                 self.erred |= failure.reason == Reason::ServerError;
                 self.failed = Some((failure, before.map_or(0, |(_, times)| times).saturating_add(1)));
@@ -258,6 +261,7 @@ impl EngineAnswers {
             || restless(self)
             || self.failed != before.failed
             || self.not_offered != before.not_offered
+            || self.elsewhere != before.elsewhere
             || self.is_settled(false) != before.is_settled(false)
             || before.number == 0
     }

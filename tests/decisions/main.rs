@@ -10,6 +10,7 @@ mod kstatus;
 mod memory;
 mod passes;
 mod periods;
+mod places;
 mod properties;
 mod recordings;
 mod services;

@@ -90,7 +90,7 @@ impl World {
         } else {
             match words {
                 "503" => Outcome::Seen(EngineAnswer::Unanswered),
-                "absent" => Outcome::NotOffered,
+                "absent" => Outcome::NotOffered(None),
                 "timeout" => Outcome::Failed(failure("Timeout", false)),
                 other => Outcome::Failed(failure(&other[1..], other.starts_with('?'))),
             }
@@ -115,7 +115,7 @@ impl World {
             return Look::Failed(failure(reason, word.starts_with('?')), self.failures[probe]);
         }
         (self.failures[probe], self.verdict_at[probe]) = (0, self.now);
-        if word == "absent" { Look::NotOffered } else { Look::Seen(seen(word).unwrap()) }
+        if word == "absent" { Look::NotOffered(None) } else { Look::Seen(seen(word).unwrap()) }
     }
 
     /// A pass in words for engines, caches and usage.
