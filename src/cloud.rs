@@ -46,6 +46,9 @@ impl Service {
     /// Every service.
     pub const ALL: [Service; 4] = [Service::Identity, Service::Orchestration, Service::Cache, Service::Compute];
 
+    /// The services that the probes ask, at addresses of the catalogue. Keystone is asked at `auth_url`.
+    pub const PROBED: [Service; 3] = [Service::Orchestration, Service::Cache, Service::Compute];
+
     /// The service as a metric label.
     pub fn as_str(self) -> &'static str {
         match self {

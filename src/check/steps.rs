@@ -169,7 +169,7 @@ fn scope(session: &Session, holder: &Holder) -> (Mark, String) {
 
 async fn catalogue(session: &Session, deadline: Duration) -> String {
     let mut offers = Vec::new();
-    for service in [Service::Orchestration, Service::Cache, Service::Compute] {
+    for service in Service::PROBED {
         offers.push(match session.endpoint(service, deadline).await {
             Ok(endpoint) => format!("{service} at {}", endpoint.url),
             Err(failure) => format!("no {service}: {}", failure.error),

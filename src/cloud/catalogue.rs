@@ -16,9 +16,6 @@ const MOST_REGIONS: usize = 100;
 /// Longer addresses and names are none.
 const LONGEST: usize = 1000;
 
-/// The services that a region is chosen for. Keystone is asked at `auth_url`.
-const PROBED: [Service; 3] = [Service::Orchestration, Service::Cache, Service::Compute];
-
 /// A token's catalogue, as far as it is about our services. A token without a project has an empty one.
 ///
 /// What is odd in it is as if it were not there: the rest can be used.
@@ -133,7 +130,7 @@ impl Catalogue {
     /// Keystone lists in any order, and the choice must not change from token to token.
     pub(super) fn region<'a>(&'a self, config: &'a CloudConfig) -> Option<&'a str> {
         let chosen = || {
-            let all = PROBED.into_iter().flat_map(|service| self.regions_of(service, config));
+            let all = Service::PROBED.into_iter().flat_map(|service| self.regions_of(service, config));
             all.filter(|region| is_region(region)).min()
         };
         config.region().or_else(chosen)

@@ -17,7 +17,7 @@ pub(super) enum Place {
     AuthOnly,
     /// Beside `auth`.
     Entry,
-    /// Beside `auth`, after one of [`SERVICES`] and an underscore.
+    /// Beside `auth`, after the [name](prefix) of a service that the probes ask and an underscore.
     Service,
     /// Beside `auth`, after the name of any service and an underscore.
     Suffix,
@@ -45,8 +45,15 @@ pub(super) struct Key {
     pub(super) fate: Fate,
 }
 
-/// The services of the catalogue that the probes ask, as keys spell them.
-pub(super) const SERVICES: [&str; 3] = ["orchestration", "compute", "dcs"];
+/// A service's name in keys.
+pub(super) const fn prefix(service: super::Service) -> &'static str {
+    match service {
+        super::Service::Identity => "identity",
+        super::Service::Orchestration => "orchestration",
+        super::Service::Cache => "dcs",
+        super::Service::Compute => "compute",
+    }
+}
 
 const OTHER_LOGIN: &str =
     "belongs to a login that is not supported: use a password, an application credential or a token";
@@ -235,7 +242,7 @@ pub(super) fn find(below_auth: bool, name: &str) -> Option<&'static Key> {
         Auth | Moved => key.name == name,
         AuthOnly => below_auth && key.name == name,
         Entry => !below_auth && key.name == name,
-        Service => !below_auth && service_of(name, key.name).is_some_and(|service| SERVICES.contains(&service)),
+        Service => !below_auth && service_of(name, key.name).is_some_and(is_probed),
         Suffix => !below_auth && service_of(name, key.name).is_some_and(|service| !service.is_empty()),
         Prefix => !below_auth && name.strip_prefix(key.name).is_some_and(|service| !service.is_empty()),
     };
@@ -245,6 +252,10 @@ pub(super) fn find(below_auth: bool, name: &str) -> Option<&'static Key> {
 /// Whether openstacksdk moves the key into `auth` before it reads it, so that what stands beside `auth` wins.
 pub(super) fn is_moved(name: &str) -> bool {
     find(true, name).is_some_and(|key| key.place == Moved)
+}
+
+fn is_probed(name: &str) -> bool {
+    super::Service::PROBED.into_iter().any(|service| prefix(service) == name)
 }
 
 fn service_of<'a>(name: &'a str, key: &str) -> Option<&'a str> {
@@ -261,7 +272,9 @@ mod tests {
     fn spelled(key: &Key) -> Vec<String> {
         match key.place {
             AuthOnly => vec![format!("auth.{}", key.name)],
-            Service => SERVICES.iter().map(|service| format!("{service}_{}", key.name)).collect(),
+            Service => {
+                crate::cloud::Service::PROBED.map(|service| format!("{}_{}", prefix(service), key.name)).to_vec()
+            }
             Suffix => vec![format!("SERVICE_{}", key.name)],
             Prefix => vec![format!("{}SERVICE", key.name)],
             Auth | Moved | Entry => vec![key.name.to_owned()],
@@ -333,33 +346,33 @@ mod tests {
 
     #[test]
     fn the_most_exact_row_counts() {
-        let honoured = |key: &Key| matches!(key.fate, Honoured(_));
-        let refused = |key: &Key| matches!(key.fate, Refused(_));
-        let harmless = |key: &Key| matches!(key.fate, Harmless(_));
-        let rows: &[(bool, &str, Option<fn(&Key) -> bool>)] = &[
-            (false, "orchestration_interface", Some(honoured)),
-            (false, "identity_interface", Some(harmless)),
-            (false, "identity_endpoint_override", Some(honoured)),
-            (false, "network_endpoint_override", Some(harmless)),
-            (false, "heat_endpoint_override", Some(harmless)),
-            (false, "dcs_service_name", Some(refused)),
-            (false, "image_service_name", Some(harmless)),
-            (false, "identity_api_version", Some(honoured)),
-            (false, "compute_api_version", Some(harmless)),
-            (false, "has_network", Some(harmless)),
-            (false, "passcode", Some(refused)),
-            (true, "passcode", Some(refused)),
-            (true, "protocol", Some(refused)),
-            (false, "protocol", None),
-            (true, "region_name", None),
-            (false, "regionname", None),
-            (false, "_interface", None),
-            (false, "has_", None),
-        ];
-        for (below_auth, name, expected) in rows {
-            let found = find(*below_auth, name);
-            assert_eq!(found.is_some(), expected.is_some(), "{name}");
-            assert!(found.zip(*expected).is_none_or(|(key, is)| is(key)), "{name}");
+        for (below_auth, name, expected) in [
+            (false, "orchestration_interface", "honoured"),
+            (false, "identity_interface", "harmless"),
+            (false, "identity_endpoint_override", "honoured"),
+            (false, "network_endpoint_override", "harmless"),
+            (false, "heat_endpoint_override", "harmless"),
+            (false, "dcs_service_name", "refused"),
+            (false, "image_service_name", "harmless"),
+            (false, "identity_api_version", "honoured"),
+            (false, "compute_api_version", "harmless"),
+            (false, "has_network", "harmless"),
+            (false, "passcode", "refused"),
+            (true, "passcode", "refused"),
+            (true, "protocol", "refused"),
+            (false, "protocol", "unknown"),
+            (true, "region_name", "unknown"),
+            (false, "regionname", "unknown"),
+            (false, "_interface", "unknown"),
+            (false, "has_", "unknown"),
+        ] {
+            let found = match find(below_auth, name).map(|key| key.fate) {
+                Some(Honoured(_)) => "honoured",
+                Some(Refused(_)) => "refused",
+                Some(Harmless(_)) => "harmless",
+                None => "unknown",
+            };
+            assert_eq!(found, expected, "{name}");
         }
         assert!(is_moved("project_name") && !is_moved("username") && !is_moved("region_name"));
     }

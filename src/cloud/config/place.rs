@@ -7,22 +7,10 @@ use url::Url;
 use super::{ConfigError, Interface, invalid};
 use crate::cloud::Service;
 use crate::cloud::catalogue::types;
+use crate::cloud::keys::prefix;
 use crate::cloud::yaml::Entry;
 
 const NOT_PLAIN: &str = "is not a plain URL: give one with http or https, without user, password or query";
-
-/// The services of the catalogue whose keys are read; Keystone is asked at `auth_url`.
-const PROBED: [Service; 3] = [Service::Orchestration, Service::Cache, Service::Compute];
-
-/// The service's name in keys of clouds.yaml.
-const fn prefix(service: Service) -> &'static str {
-    match service {
-        Service::Identity => "identity",
-        Service::Orchestration => "orchestration",
-        Service::Cache => "dcs",
-        Service::Compute => "compute",
-    }
-}
 
 /// An absolute http or https URL without user and password, its trailing slashes removed.
 pub(crate) fn web_url(text: &str) -> Option<Url> {
@@ -112,7 +100,7 @@ pub(super) fn interfaces(entry: &Entry, key: &str, older: &str) -> Result<Option
 
 pub(super) fn own_interfaces(entry: &Entry) -> Result<BTreeMap<Service, Vec<Interface>>, ConfigError> {
     let mut own = BTreeMap::new();
-    for service in PROBED {
+    for service in Service::PROBED {
         let prefix = prefix(service);
         let (key, older) = (format!("{prefix}_interface"), format!("{prefix}_endpoint_type"));
         if let Some(interfaces) = interfaces(entry, &key, &older)? {
@@ -155,7 +143,7 @@ pub(crate) fn with_token(text: &str, project: &str, user: &str) -> String {
 
 /// A service in another region, or of another type, would be another place than the status says.
 pub(super) fn has_one_region_and_known_types(entry: &Entry) -> Result<(), ConfigError> {
-    for service in PROBED {
+    for service in Service::PROBED {
         let key = format!("{}_region_name", prefix(service));
         if entry.get(&[&key]).is_some_and(|region| entry.region.as_deref() != Some(region)) {
             return invalid(
