@@ -1,6 +1,6 @@
 //! The keys of a cloud's entry in clouds.yaml, and what the operator does with each of them.
 //!
-//! The table has every key that openstacksdk 4 and keystoneauth 5 read from an entry. `docs/clouds-yaml.md` is made
+//! The table has every key that openstacksdk 4.18 and keystoneauth 5.14 read from an entry. `docs/clouds-yaml.md` is made
 //! from it. A key that is not in it is ignored, as openstacksdk ignores it.
 
 use Fate::{Harmless, Honoured, Refused};
