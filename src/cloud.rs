@@ -9,6 +9,7 @@ mod config;
 mod credential;
 mod error;
 mod http;
+mod keys;
 mod network;
 pub(crate) mod rows;
 mod secret;
@@ -20,12 +21,13 @@ mod yaml;
 use std::fmt;
 
 pub use answer::Answer;
-pub use config::{CloudConfig, ConfigError};
-pub use error::{Error, Failure, Refusal};
+pub use config::{CloudConfig, ConfigError, Notes};
+pub(crate) use error::listed;
+pub use error::{Error, Failure, NoProject, Refusal};
 pub use network::{Network, NetworkError, ProxyRule};
 pub use secret::Secret;
 pub use session::{Clock, Endpoint, Session};
-pub use token::{Holder, TokenProject};
+pub use token::{Holder, TokenProject, TokenScope};
 
 /// A service of the cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,6 +45,9 @@ pub enum Service {
 impl Service {
     /// Every service.
     pub const ALL: [Service; 4] = [Service::Identity, Service::Orchestration, Service::Cache, Service::Compute];
+
+    /// The services that the probes ask, at addresses of the catalogue. Keystone is asked at `auth_url`.
+    pub const PROBED: [Service; 3] = [Service::Orchestration, Service::Cache, Service::Compute];
 
     /// The service as a metric label.
     pub fn as_str(self) -> &'static str {

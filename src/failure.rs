@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     api::Reason,
-    cloud::{self, ConfigError, Error, Service},
+    cloud::{self, ConfigError, Error, Service, listed},
     observation::Failure,
 };
 
@@ -68,7 +68,7 @@ pub fn of_config(error: &ConfigError) -> Failure {
 pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
     let service = failure.service;
     let told = match &failure.error {
-        Error::ServiceNotInCatalogue => return None,
+        Error::ServiceNotInCatalogue | Error::ServiceElsewhere { .. } => return None,
         // Heat's list comes only after its RPC time-out, so silence beyond that is said at once.
         Error::Timeout if service == Service::Orchestration => said_at_once(
             Reason::Timeout,
@@ -101,19 +101,21 @@ pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
             Reason::InvalidCloudConfig,
             "The token is for no project: name the project in the Secret's clouds.yaml.".to_owned(),
         ),
+        Error::NoProject(scope) => fatal(
+            Reason::InvalidCloudConfig,
+            format!("The token is for {scope} and not for a project: name a project in the Secret's clouds.yaml."),
+        ),
         Error::TokenRejected => fatal(Reason::TokenRejected, token_rejected(service)),
+        Error::OutsideAccessRules => fatal(Reason::TokenRejected, outside_access_rules(service)),
         Error::Forbidden => fatal(Reason::Forbidden, forbidden(service)),
         Error::ProjectUnknown => fatal(
             Reason::ProjectNotFound,
             "Keystone does not know the project: make another CloudTenant with the right spec.projectID.".to_owned(),
         ),
-        Error::NotFound => fatal(
-            Reason::EndpointNotFound,
-            format!("{service} is not where the catalogue says: correct {}.", at(service)),
-        ),
+        Error::NotFound => fatal(Reason::EndpointNotFound, not_found(service)),
         Error::RegionNotFound { region, known } => fatal(
             Reason::RegionNotFound,
-            format!("The catalogue has no region {region} for {service}: use one of {}.", known.join(", ")),
+            format!("The catalogue has no region {region} for {service}: use one of {}.", listed(known)),
         ),
         Error::RateLimited { .. } => {
             passing(Reason::RateLimited, format!("{service} asks for fewer requests: it is asked again later."))
@@ -155,6 +157,33 @@ fn token_rejected(service: Service) -> String {
             format!("{service} refuses a token that Keystone has just issued: look at its keystone_authtoken settings.")
         }
     }
+}
+
+fn outside_access_rules(service: Service) -> String {
+    let (method_and_path, service_type) = match service {
+        Service::Identity => ("GET /v3/projects/*", "identity"),
+        Service::Orchestration => ("GET /v1/*/services", "orchestration"),
+        Service::Cache => ("GET /v1.0/*/instances/status", "dcs"),
+        Service::Compute => ("GET /v2.1/os-simple-tenant-usage/*", "compute"),
+    };
+    format!(
+        "{service} refuses the token, whose application credential has access rules: add a rule for {method_and_path} \
+         of the service {service_type}, or create the credential without access rules."
+    )
+}
+
+fn not_found(service: Service) -> String {
+    // A tenant cannot mend a vendor's catalogue or gateway.
+    let disable = match service {
+        Service::Identity => return format!("Keystone has no such page at its address: correct {}.", at(service)),
+        Service::Orchestration => "probes.engines.policy",
+        Service::Cache => "probes.caches.policy",
+        Service::Compute => "probes.usage.policy",
+    };
+    format!(
+        "{service} is not at the address that the catalogue gives: set {disable} to Disabled, or correct {}.",
+        at(service)
+    )
 }
 
 fn forbidden(service: Service) -> String {

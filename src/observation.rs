@@ -67,13 +67,22 @@ pub struct Failure {
     pub transient: bool,
 }
 
+/// The regions of a service that the cloud's own region does not offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// The region whose endpoints are used.
+    pub region: String,
+    /// The regions that offer the service, as a sentence lists them.
+    pub offered_in: String,
+}
+
 /// How one look at a service ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome<T> {
     /// The service answered.
     Seen(T),
-    /// The cloud's catalogue has no such service.
-    NotOffered,
+    /// The cloud's catalogue has no such service, or only in other regions.
+    NotOffered(Option<Elsewhere>),
     /// Could not see.
     Failed(Failure),
 }
@@ -83,7 +92,7 @@ impl<T> Outcome<T> {
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Outcome<U> {
         match self {
             Self::Seen(seen) => Outcome::Seen(change(seen)),
-            Self::NotOffered => Outcome::NotOffered,
+            Self::NotOffered(elsewhere) => Outcome::NotOffered(elsewhere),
             Self::Failed(failure) => Outcome::Failed(failure),
         }
     }

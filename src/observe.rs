@@ -11,13 +11,13 @@ use crate::{
     context::Context,
     failure,
     identity::TenantId,
-    observation::{Caches, Failure, Outcome, Periods, ProbeKind},
+    observation::{Caches, Elsewhere, Failure, Outcome, Periods, ProbeKind},
     probe::{self, usage::Window},
     schedule::after,
     status::{
         Engines, Look,
         engines::{Said, said},
-        is_enabled,
+        is_enabled, is_same_place,
     },
     target::Target,
     tenant::Tenant,
@@ -42,9 +42,8 @@ pub async fn open(context: &Context, id: &TenantId, target: &Target) -> Result<A
 }
 
 /// The closed period that is in the status already, if it is this cloud's.
-pub fn frozen(old: &CloudTenantStatus, config: &CloudConfig) -> Option<Window> {
-    let is_of = |source: &&Source| source.host == config.host() && source.region.as_deref() == config.region();
-    old.source.as_ref().filter(is_of)?;
+pub fn frozen(old: &CloudTenantStatus, config: &CloudConfig, region: Option<&str>) -> Option<Window> {
+    old.source.as_ref().filter(|source| is_same_place(source, &config.host(), region))?;
     let previous = old.usage.as_ref()?.previous.as_ref()?;
     Some(Window { start: previous.start.as_ref()?.0, end: previous.end.as_ref()?.0 })
 }
@@ -75,30 +74,46 @@ pub async fn ask_engines(
             memory.wish_engines(&id.uid, &engines, wish, Timestamp::now());
             None
         }
-        Err(Some(failure)) => memory.miss_engines(failure, Timestamp::now()),
-        Err(None) => {
+        Err(Missing::Failed(failure)) => memory.miss_engines(failure, Timestamp::now()),
+        Err(Missing::NotOffered(elsewhere)) => {
             memory.leave_engines();
-            Some(Look::NotOffered)
+            Some(Look::NotOffered(elsewhere))
         }
     }
 }
 
-/// A system-scoped catalogue has no address of Heat: the tenant's own catalogue lends its. Without a failure it
-/// has none either.
+/// Why there is no cloud to ask for the engines.
+enum Missing {
+    Failed(Failure),
+    /// The tenant's own catalogue has no address of Heat that it could lend.
+    NotOffered(Option<Elsewhere>),
+}
+
+impl From<Failure> for Missing {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// A system-scoped catalogue has no address of Heat: the tenant's own catalogue lends its.
 async fn open_for_engines(
     context: &Context,
     id: &TenantId,
     target: &Target,
     cloud_name: &str,
     cloud: &Cloud,
-) -> Result<Arc<Cloud>, Option<Failure>> {
+) -> Result<Arc<Cloud>, Missing> {
     let mut config = context.secrets.config(&id.name.namespace, target, cloud_name).await?;
+    // The same region as for the other probes, where the entry names none.
+    if config.region().is_none() && config.is_of_same_cloud(&cloud.config) {
+        config = Arc::new(config.as_ref().clone().or_region(cloud.config.region()));
+    }
     if config.is_system_scoped() && config.is_of_same_cloud(&cloud.config) {
         let endpoint = cloud.session.endpoint(Service::Orchestration, LENT_ADDRESS).await;
         let endpoint = match probe::outcome(&cloud.session, endpoint) {
             Outcome::Seen(endpoint) => endpoint,
-            Outcome::NotOffered => return Err(None),
-            Outcome::Failed(failure) => return Err(Some(failure)),
+            Outcome::NotOffered(elsewhere) => return Err(Missing::NotOffered(elsewhere)),
+            Outcome::Failed(failure) => return Err(failure.into()),
         };
         config = Arc::new(config.as_ref().clone().or_endpoint(Service::Orchestration, &endpoint.url));
     }
@@ -129,9 +144,9 @@ pub async fn source(target: &Target, config: &CloudConfig, session: &Session, no
         secret_name: target.secret_name.clone(),
         cloud_name: target.cloud_name.clone(),
         host: config.host(),
-        region: config.region().map(str::to_owned),
+        region: session.known_region(),
         token_project_id: project.as_ref().map(|project| project.id.clone()),
-        token_project_name: project.map(|project| project.name),
+        token_project_name: project.map(|project| project.name).filter(|name| !name.is_empty()),
         credentials_expire_at: ends.filter(|end| *end < after(now, EXPIRES_SOON)).map(api::time),
     })
 }

@@ -11,23 +11,43 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::{
-    cloud::{Error, Failure, Session},
+    cloud::{Error, Failure, NoProject, Service, Session, listed},
     failure,
-    observation::Outcome,
+    observation::{Elsewhere, Outcome},
 };
 
 /// How a question ended. A token carries the roles and the catalogue of its login, so after some failures a new
 /// one may know better.
 pub fn outcome<T>(session: &Session, answer: Result<T, Failure>) -> Outcome<T> {
-    let failure = match answer {
+    let mut failure = match answer {
         Ok(seen) => return Outcome::Seen(seen),
         Err(failure) => failure,
     };
+    if failure.error == Error::Forbidden {
+        failure.error = refused_for_scope(session, failure.service).unwrap_or(Error::Forbidden);
+    }
     tracing::debug!(%failure, "could not see");
     if let Error::Forbidden | Error::NotFound | Error::RegionNotFound { .. } = failure.error {
         session.doubt_token();
     }
-    failure::of_call(&failure).map_or(Outcome::NotOffered, Outcome::Failed)
+    match (failure::of_call(&failure), failure.error) {
+        (Some(failure), _) => Outcome::Failed(failure),
+        (None, Error::ServiceElsewhere { region, offered_in }) => {
+            let (region, offered_in) = (listed(&[region]), listed(&offered_in));
+            Outcome::NotOffered(Some(Elsewhere { region, offered_in }))
+        }
+        (None, _) => Outcome::NotOffered(None),
+    }
+}
+
+/// A role would not help where the token is for no project. Heat may show its engines to the whole system's admins.
+fn refused_for_scope(session: &Session, service: Service) -> Option<Error> {
+    let error = session.no_project()?;
+    match service {
+        Service::Identity => None,
+        Service::Orchestration => (error != Error::NoProject(NoProject::System)).then_some(error),
+        Service::Cache | Service::Compute => Some(error),
+    }
 }
 
 /// Adds segments to an endpoint's path.

@@ -131,7 +131,9 @@ async fn pass(
         match &opened {
             Ok(Some(cloud)) => {
                 memory.turn_to(cloud, Timestamp::now());
-                observe::ask(target, memory, cloud, observe::frozen(&old, &cloud.config), Timestamp::now());
+                let region = cloud.session.known_region();
+                let frozen = observe::frozen(&old, &cloud.config, region.as_deref());
+                observe::ask(target, memory, cloud, frozen, Timestamp::now());
                 let unseen = observe::ask_engines(context, id, target, memory, cloud, &old).await;
                 tokio::select! {
                     () = context.shutdown.cancelled() => return Ok(Action::await_change()),

@@ -21,7 +21,7 @@ use engines::{Said, said};
 use crate::{
     api::{self, CloudTenantStatus, Policy, Reason, Source, condition_type as ty, reason::Class},
     condition,
-    observation::{Caches, EngineAnswers, Failure, Periods, ProbeKind, engines::age},
+    observation::{Caches, Elsewhere, EngineAnswers, Failure, Periods, ProbeKind, engines::age},
     target::Target,
 };
 
@@ -43,8 +43,8 @@ pub enum Look<T> {
     NotDue,
     /// It has been asked and has not answered yet.
     UnderWay,
-    /// The catalogue does not offer the service.
-    NotOffered,
+    /// The catalogue does not offer the service, or only in other regions.
+    NotOffered(Option<Elsewhere>),
     /// It answered.
     Seen(T),
     /// It could not see, for so many times in a row.
@@ -75,7 +75,7 @@ impl Look<Engines> {
         if answers.number <= too_old {
             Self::UnderWay
         } else if answers.not_offered {
-            Self::NotOffered
+            Self::NotOffered(answers.elsewhere.clone())
         } else if let Some((failure, times)) = answers.failed.clone() {
             Self::Failed(failure, times)
         } else if answers.answered_at.is_none() || answers.unanswered().is_none() && !answers.is_settled(told) {
@@ -150,12 +150,21 @@ pub const fn condition_of(kind: ProbeKind) -> &'static str {
     }
 }
 
+/// Whether this is the cloud and the region that was used before.
+///
+/// Where nothing names a region, it is known only after a login, and older operators never wrote it: a region that is
+/// absent is no other one.
+#[must_use]
+pub fn is_same_place(before: &Source, host: &str, region: Option<&str>) -> bool {
+    let same_region = before.region.as_deref().zip(region).is_none_or(|(before, now)| before == now);
+    before.host == host && same_region
+}
+
 /// The old status as far as it is about this cloud: another one's data and verdicts say nothing about it.
 #[must_use]
 pub fn about(old: &CloudTenantStatus, source: Option<&Source>) -> CloudTenantStatus {
-    let same = |before: &Source, now: &Source| before.host == now.host && before.region == now.region;
     match (&old.source, source) {
-        (Some(before), Some(now)) if !same(before, now) => CloudTenantStatus {
+        (Some(before), Some(now)) if !is_same_place(before, &now.host, now.region.as_deref()) => CloudTenantStatus {
             observed_generation: old.observed_generation,
             last_handled_reconcile_at: old.last_handled_reconcile_at.clone(),
             ..CloudTenantStatus::default()
@@ -268,12 +277,11 @@ fn settle<T, B: Block>(
             }
             (verdict(judged.reason, judged.message), Some(judged.block))
         }
-        Look::NotOffered if policy == Policy::Required || block.is_some() => {
-            (verdict(Reason::EndpointNotFound, absent(kind)), block.cloned())
+        Look::NotOffered(elsewhere) if policy == Policy::Required || block.is_some() => {
+            (verdict(Reason::EndpointNotFound, absent(kind, elsewhere.as_ref())), block.cloned())
         }
-        Look::NotOffered => {
-            let message = "Not asked: the cloud's catalogue does not offer the service.".to_owned();
-            (verdict(Reason::ServiceNotOffered, message), None)
+        Look::NotOffered(elsewhere) => {
+            (verdict(Reason::ServiceNotOffered, not_offered(kind, elsewhere.as_ref())), None)
         }
         Look::Failed(failure, times) if !failure.transient || *times > 1 || stale || took_a_person(old, kind) => {
             (verdict(failure.reason, failure.message.clone()), block.cloned())
@@ -282,13 +290,42 @@ fn settle<T, B: Block>(
     }
 }
 
+/// Why a service is not asked.
+#[must_use]
+pub fn not_offered(kind: ProbeKind, elsewhere: Option<&Elsewhere>) -> String {
+    match elsewhere {
+        None => "Not asked: the cloud's catalogue does not offer the service.".to_owned(),
+        Some(Elsewhere { region, offered_in }) => format!(
+            "Not asked: {} is not offered in region {region}, only in {offered_in}: set spec.region if one of these \
+             is meant.",
+            service_of(kind)
+        ),
+    }
+}
+
 /// What to do where a service is missed.
 #[must_use]
-pub fn absent(kind: ProbeKind) -> String {
-    format!(
-        "The cloud's catalogue does not offer the service: add it there, set its endpoint override in clouds.yaml, \
-         or set probes.{kind}.policy to Disabled."
-    )
+pub fn absent(kind: ProbeKind, elsewhere: Option<&Elsewhere>) -> String {
+    match elsewhere {
+        None => format!(
+            "The cloud's catalogue does not offer the service: add it there, set its endpoint override in \
+             clouds.yaml, or set probes.{kind}.policy to Disabled."
+        ),
+        Some(Elsewhere { region, offered_in }) => format!(
+            "{} is not offered in region {region}, only in {offered_in}: set spec.region to one of these, set its \
+             endpoint override in clouds.yaml, or set probes.{kind}.policy to Disabled.",
+            service_of(kind)
+        ),
+    }
+}
+
+/// The service that the probe asks, by the name that people know.
+const fn service_of(kind: ProbeKind) -> &'static str {
+    match kind {
+        ProbeKind::Engines => "Heat",
+        ProbeKind::Caches => "DCS",
+        ProbeKind::Usage => "Nova",
+    }
 }
 
 /// Whether a person had to act, and seems to have: a call has got as far as to fail in passing.

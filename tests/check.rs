@@ -271,6 +271,10 @@ async fn what_is_seen_decides_how_it_ends() {
             &["First to mend: engines. clouds.yaml has no cloud named system"],
         ),
     ];
+    judge(rows).await;
+}
+
+async fn judge(rows: &[(&str, Value, Make, i32, &[&str])]) {
     for (name, more, make, exit, texts) in rows {
         let cloud = cloud().await;
         let (status, text) = check(&spec(more), &make(&cloud), &[]);
@@ -280,6 +284,227 @@ async fn what_is_seen_decides_how_it_ends() {
         }
         assert_eq!(text.contains("First to mend"), *exit == 2, "{name}:\n{text}");
     }
+}
+
+/// The rights and the place that the entry asks for are the ones that are used, or the entry is refused.
+#[tokio::test]
+async fn rights_and_places() {
+    let rows: &[(&str, Value, Make, i32, &[&str])] = &[
+        (
+            "by a trust",
+            json!({}),
+            |cloud| cloud.clouds_yaml_trust("openstack", &cloud.create_trust(&["admin"])),
+            0,
+            &[
+                "✔ scope        project admin (ec556a52de3448f0b8b5f8fc5ac83529) by a trust, roles: admin (",
+                "2/2 engines up",
+            ],
+        ),
+        (
+            "by a trust that delegates too little",
+            json!({}),
+            |cloud| cloud.clouds_yaml_trust("openstack", &cloud.create_trust(&["reader"])),
+            2,
+            &["by a trust, roles: reader", "First to mend: engines. Heat refused the engine list"],
+        ),
+        (
+            "by a trust that is gone",
+            json!({}),
+            |cloud| cloud.clouds_yaml_trust("openstack", "0123456789abcdef"),
+            2,
+            &["First to mend: login. Keystone refuses the credential"],
+        ),
+        (
+            "a trust beside a project",
+            json!({}),
+            |cloud| {
+                let trust = cloud.create_trust(&["admin"]);
+                cloud.clouds_yaml_trust("openstack", &trust) + "    project_id: p1\n"
+            },
+            2,
+            &["First to mend: clouds.yaml. auth.trust_id cannot stand beside project_id"],
+        ),
+        (
+            "a profile",
+            json!({}),
+            |cloud| as_it_is(cloud) + "    profile: ovh\n",
+            2,
+            &["First to mend: clouds.yaml. profile is not followed", "reason: InvalidCloudConfig", "type: Stalled"],
+        ),
+        (
+            "a project beside auth",
+            json!({}),
+            |cloud| {
+                cloud.add_user("operator", "", "5cc8d7fe980e4781a7752052282b49a1", &["reader"]);
+                as_it_is(cloud) + "    project_name: demo\n"
+            },
+            2,
+            &["project demo (5cc8d7fe980e4781a7752052282b49a1), roles: reader"],
+        ),
+        (
+            "no region named",
+            json!({}),
+            |cloud| {
+                cloud.set_regions(&["RegionTwo", "RegionOne"]);
+                as_it_is(cloud).replace("    region_name: RegionOne\n", "")
+            },
+            0,
+            &["✔ catalogue    region RegionOne (the first in the catalogue); Heat at ", "    region: RegionOne\n"],
+        ),
+        (
+            "the first of a list of regions",
+            json!({}),
+            |cloud| {
+                cloud.set_regions(&["Alpha", "RegionOne"]);
+                as_it_is(cloud).replace("region_name: RegionOne", "regions: [RegionOne, Alpha]")
+            },
+            0,
+            &["region RegionOne (the first of regions)", "    region: RegionOne\n"],
+        ),
+        (
+            "a region that the entry does not list",
+            json!({"region": "Beta"}),
+            |cloud| as_it_is(cloud).replace("region_name: RegionOne", "regions: [RegionOne, Alpha]"),
+            2,
+            &["First to mend: clouds.yaml. regions lists RegionOne, Alpha, but not Beta"],
+        ),
+        (
+            "the interface of a service",
+            json!({}),
+            |cloud| {
+                cloud.set_reachable_interface("internal");
+                as_it_is(cloud)
+                    + "    interface: [admin]\n    orchestration_interface: internal\n    compute-interface: internal\n    \
+                       dcs_endpoint_type: internalURL\n"
+            },
+            0,
+            &["2/2 engines up"],
+        ),
+        (
+            "a service that another region offers",
+            json!({}),
+            |cloud| {
+                cloud.set_in_catalogue("dcs", false);
+                cloud.add_odd_rows(&[of("dcs", "Other")]);
+                as_it_is(cloud)
+            },
+            0,
+            &["- caches       Not asked: DCS is not offered in region RegionOne, only in Other: set spec.region"],
+        ),
+        (
+            "and that is required",
+            json!({"probes": {"caches": {"policy": "Required"}}}),
+            |cloud| {
+                cloud.set_in_catalogue("dcs", false);
+                cloud.add_odd_rows(&[of("dcs", "Other"), of("dcs", "Another")]);
+                as_it_is(cloud)
+            },
+            2,
+            &["First to mend: caches. DCS is not offered in region RegionOne, only in Another, Other: set spec.region"],
+        ),
+        (
+            "odd rows of the catalogue",
+            json!({}),
+            |cloud| {
+                cloud.add_odd_rows(&[
+                    json!({"type": "image", "endpoints": null}),
+                    json!({"type": "volume", "endpoints": [{"interface": "public", "region": "RegionOne", "url": null}]}),
+                    json!({"type": "ec2", "endpoints": [{"region": "RegionOne", "publicURL": "http://x"}]}),
+                    json!({"type": "dcs", "endpoints": [{"interface": "public", "region": "RegionOne", "url": null}]}),
+                    json!({"type": null}),
+                    json!(7),
+                ]);
+                as_it_is(cloud)
+            },
+            0,
+            &["2/2 engines up"],
+        ),
+        (
+            "a domain's token",
+            json!({}),
+            |cloud| {
+                cloud.grant_domain_role("reader");
+                cloud.clouds_yaml_domain("openstack")
+            },
+            2,
+            &[
+                "✔ scope        domain Default, roles: reader",
+                "First to mend: engines. The token is for a domain and not for a project: name a project",
+                "✘ usage        The token is for a domain and not for a project: name a project",
+                "reason: InvalidCloudConfig",
+            ],
+        ),
+        (
+            "a domain's token whose catalogue has Keystone alone",
+            json!({}),
+            |cloud| {
+                cloud.grant_domain_role("reader");
+                cloud.show_domains_keystone_alone();
+                cloud.clouds_yaml_domain("openstack")
+            },
+            2,
+            &[
+                "First to mend: engines. The token is for a domain and not for a project: name a project",
+                "✘ caches       The token is for a domain and not for a project: name a project",
+            ],
+        ),
+        (
+            "a token for the whole system",
+            json!({}),
+            |cloud| format!("clouds:\n{}", cloud.system_entry("openstack")),
+            2,
+            &["✘ caches       The token is for the whole system and not for a project: name a project"],
+        ),
+        (
+            "access rules for what the probes ask",
+            json!({}),
+            |cloud| {
+                cloud.set_access_rules(&[
+                    ("GET", "/v1/*/services", "orchestration"),
+                    ("GET", "/v1.0/**", "dcs"),
+                    ("GET", "/v2.1/os-simple-tenant-usage/*", "compute"),
+                ]);
+                cloud.clouds_yaml_application_credential("openstack")
+            },
+            0,
+            &["! scope", "access rules: it may make the calls that they list, and no others", "✔ usage"],
+        ),
+        (
+            "access rules for something else",
+            json!({}),
+            |cloud| {
+                cloud.set_access_rules(&[("GET", "/v2.1/servers", "compute"), ("GET", "/v1.0/**", "dcs")]);
+                cloud.clouds_yaml_application_credential("openstack")
+            },
+            2,
+            &[
+                "First to mend: engines. Heat refuses the token, whose application credential has access rules: add a \
+                 rule for GET /v1/*/services of the service orchestration",
+                "✔ caches",
+                "✘ usage        Nova refuses the token, whose application credential has access rules",
+                "reason: TokenRejected",
+            ],
+        ),
+        (
+            "a call that the vendor's gateway does not publish",
+            json!({}),
+            |cloud| {
+                let body =
+                    r#"{"error_code": "APIGW.0101", "error_msg": "The API does not exist or has not been published"}"#;
+                cloud.fault(Service::Dcs, Fault::status(404, body));
+                as_it_is(cloud)
+            },
+            2,
+            &["First to mend: caches. DCS is not at the address that the catalogue gives: set probes.caches.policy to"],
+        ),
+    ];
+    judge(rows).await;
+}
+
+/// A row of the catalogue with one public address, which leads nowhere.
+fn of(service_type: &str, region: &str) -> Value {
+    let url = format!("http://{region}.invalid/v1.0");
+    json!({"type": service_type, "endpoints": [{"interface": "public", "region": region, "url": url}]})
 }
 
 #[tokio::test]

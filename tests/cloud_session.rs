@@ -12,7 +12,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use cloudtenant_operator::cloud::{Answer, Clock, CloudConfig, Error, Failure, Network, Refusal, Service, Session};
+use cloudtenant_operator::cloud::{
+    Answer, Clock, CloudConfig, Error, Failure, Network, NoProject, Refusal, Service, Session,
+};
 use cloudtenant_operator::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,6 +35,8 @@ struct Cloud {
     login_status: AtomicU16,
     login_gate: Semaphore,
     logins: AtomicUsize,
+    /// What its tokens say besides, as members of a JSON object.
+    token_has: Mutex<&'static str>,
     script: Mutex<Arc<Script>>,
     /// The path and the token of each call of the service.
     calls: Mutex<Vec<(String, String)>>,
@@ -49,6 +53,7 @@ impl Cloud {
             login_status: AtomicU16::new(201),
             login_gate: Semaphore::new(0),
             logins: AtomicUsize::new(0),
+            token_has: Mutex::new(r#""user": {"id": "u", "name": "user"}"#),
             script: Mutex::new(Arc::new(|_, _| status(200))),
             calls: Mutex::default(),
             gate: Semaphore::new(0),
@@ -88,8 +93,10 @@ impl Cloud {
             r#"[{{"type": "orchestration", "endpoints": [{{"interface": "public", "region": "r", "url": "{}/heat/v1/p"}}]}}]"#,
             self.url
         );
+        let has = *self.token_has.lock().unwrap();
+        let project = if has.contains("project\"") { "" } else { r#""project": {"id": "p", "name": "project"},"# };
         let body = format!(
-            r#"{{"token": {{"issued_at": "2026-11-22T05:00:00.000000Z", "expires_at": "2026-11-22T06:00:00", "project": {{"id": "p", "name": "project"}}, "catalog": {catalogue}}}}}"#
+            r#"{{"token": {{{has}, "issued_at": "2026-11-22T05:00:00.000000Z", "expires_at": "2026-11-22T06:00:00", {project} "catalog": {catalogue}}}}}"#
         );
         Response::builder().status(201).header("x-subject-token", format!("token-{number}")).body(body.into()).unwrap()
     }
@@ -248,6 +255,108 @@ async fn a_rejected_fresh_token_is_an_error_and_no_herd_of_logins() {
     client.pass(300);
     assert_eq!(client.get().await.unwrap_err(), rejected);
     assert_eq!(cloud.tokens()[3..], ["token-1", "token-2"]);
+}
+
+const ACCESS_RULES: &str = r#""user": {"id": "u", "name": "user"}, "application_credential": {"id": "a", "name": "n",
+    "restricted": true, "access_rules": [{"id": "r", "method": "GET", "path": "/v1/*/services", "service": "orchestration"}]}"#;
+
+/// Keystone, too, answers 401 to what access rules leave out: no better token is to be had, and nothing has failed.
+#[tokio::test]
+async fn a_question_that_access_rules_leave_out_renews_no_token() {
+    let cloud = Cloud::start().await;
+    *cloud.token_has.lock().unwrap() = ACCESS_RULES;
+    cloud.answers(|path, _| status(if path.starts_with("/v3/") { 401 } else { 200 }));
+    let client = Client::with(&cloud, "application_credential_id: a, application_credential_secret: hunter2", "");
+    client.get().await.unwrap();
+    let session = &client.session;
+    for project in ["one", "two"] {
+        assert_eq!(session.knows_project(project, LONG).await, Ok(None), "{project}");
+    }
+    client.pass(600);
+    assert_eq!(session.knows_project("three", LONG).await, Ok(None));
+    let holder = session.known_holder().unwrap();
+    assert!(holder.has_access_rules);
+    assert_eq!(session.credential_ends(&holder, LONG).await, None);
+    client.get().await.unwrap();
+    assert_eq!(cloud.logins(), 1);
+    let asked: Vec<_> = cloud.calls.lock().unwrap().iter().map(|(path, _)| path.clone()).collect();
+    let heat = "/heat/v1/p/services".to_owned();
+    let keystone = ["projects/one", "projects/two", "projects/three", "users/u/application_credentials/a"];
+    let keystone = keystone.map(|path| format!("/v3/{path}"));
+    assert_eq!(asked, [&[heat.clone()][..], &keystone, &[heat]].concat());
+}
+
+/// A Keystone that does not list access rules may have them, or a token that it no longer knows.
+#[tokio::test]
+async fn a_401_for_a_project_is_tried_with_one_new_token_and_is_no_failure() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    client.get().await.unwrap();
+    cloud.answers(|path, token| match path {
+        "/v3/projects/revoked" if token == "token-1" => status(401),
+        "/v3/projects/revoked" => status(200),
+        path => status(if path.starts_with("/v3/") { 401 } else { 200 }),
+    });
+    let session = &client.session;
+    assert_eq!(session.knows_project("revoked", LONG).await, Ok(Some(true)));
+    assert_eq!(cloud.logins(), 2);
+    for project in ["one", "two", "one"] {
+        assert_eq!(session.knows_project(project, LONG).await, Ok(None), "{project}");
+    }
+    assert_eq!(cloud.logins(), 3);
+    client.pass(300);
+    assert_eq!(session.knows_project("three", LONG).await, Ok(None));
+    assert_eq!(cloud.logins(), 4);
+}
+
+#[tokio::test]
+async fn a_service_that_access_rules_leave_out() {
+    let cloud = Cloud::start().await;
+    *cloud.token_has.lock().unwrap() = ACCESS_RULES;
+    let client = Client::with(&cloud, "application_credential_id: a, application_credential_secret: hunter2", "");
+    client.get().await.unwrap();
+    cloud.answers(|_, _| status(401));
+    let outside = failure(Service::Orchestration, Error::OutsideAccessRules);
+    for _ in 0..3 {
+        assert_eq!(client.get().await.unwrap_err(), outside);
+    }
+    assert_eq!(cloud.logins(), 2, "the token might have been revoked");
+}
+
+#[tokio::test]
+async fn the_region_is_known_after_the_login_where_none_is_named() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    assert_eq!(client.session.known_region(), None);
+    client.get().await.unwrap();
+    assert_eq!(client.session.known_region().as_deref(), Some("r"));
+    let client = Client::with(&cloud, "token: t", "region_name: s,");
+    assert_eq!(client.session.known_region().as_deref(), Some("s"));
+}
+
+#[tokio::test]
+async fn a_token_without_a_project_says_so() {
+    let cloud = Cloud::start().await;
+    for (token_has, region, error) in [
+        (r#""domain": {"id": "d", "name": "D"}, "project": null"#, "r", Error::NoProject(NoProject::Domain)),
+        (r#""domain": {"id": "d"}, "project": null"#, "mars", Error::NoProject(NoProject::Domain)),
+        (r#""system": {"all": true}, "project": {}"#, "r", Error::ServiceNotInCatalogue),
+        (r#""project": 7"#, "r", Error::Unscoped),
+        (r#""OS-TRUST:trust": {"id": "t"}"#, "r", Error::ServiceNotInCatalogue),
+    ] {
+        *cloud.token_has.lock().unwrap() = token_has;
+        let client = Client::with(&cloud, "token: t", &format!("region_name: {region},"));
+        let found = client.session.endpoint(Service::Cache, LONG).await;
+        assert_eq!(found, Err(failure(Service::Cache, error)), "{token_has}");
+        if region == "r" {
+            // The catalogue has Heat all the same.
+            client.session.endpoint(Service::Orchestration, LONG).await.unwrap();
+        }
+    }
+    *cloud.token_has.lock().unwrap() = r#""domain": {"id": "d"}, "project": null"#;
+    let client = Client::with(&cloud, "token: t", "dcs_endpoint_override: 'http://d/v1.0/%(project_id)s',");
+    let found = client.session.endpoint(Service::Cache, LONG).await;
+    assert_eq!(found, Err(failure(Service::Cache, Error::NoProject(NoProject::Domain))));
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ pub struct Source {
     pub cloud_name: String,
     /// Keystone's host, with its port where one is given.
     pub host: String,
-    /// The region, where clouds.yaml or the spec names one.
+    /// The region: as the spec or clouds.yaml names it, or the one that was chosen from the catalogue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// The ID of the project that the token is scoped to.

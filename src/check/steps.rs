@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use super::{Mark, Step, Subject};
 use crate::{
     api::{Policy, Reason, Source, reason::Class},
-    cloud::{CloudConfig, Network, Service, Session},
+    cloud::{CloudConfig, Holder, Network, Service, Session, TokenScope},
     failure,
     metrics::Metrics,
     observation::{Caches, EngineAnswers, Failure, Outcome, Periods, ProbeKind},
     observe, probe,
     secrets::Texts,
-    status::{Engines, Judged, Look, absent, caches, engines, policy_of, usage},
+    status::{Engines, Judged, Look, absent, caches, engines, not_offered, policy_of, usage},
     target::Target,
 };
 
@@ -99,29 +99,33 @@ async fn way(subject: &Subject, tell: &mut Tell<'_>) -> Result<(Arc<CloudConfig>
         None => (Mark::Ok, format!("as {user}")),
     });
     step("login", began, login)?;
-    let scope = match session.known_project() {
-        Some(project) => format!("project {} ({})", project.name, project.id),
-        None if config.is_system_scoped() => "the whole system".to_owned(),
-        None => "no project".to_owned(),
+    step("scope", Instant::now(), Ok(scope(&session, &holder)))?;
+    let region = match (config.region(), session.known_region()) {
+        (None, Some(region)) => format!("region {region} (the first in the catalogue); "),
+        _ => String::new(),
     };
-    let roles = if holder.roles.is_empty() { "none".to_owned() } else { holder.roles.join(", ") };
-    step("scope", Instant::now(), Ok((Mark::Ok, format!("{scope}, roles: {roles}"))))?;
-    step("catalogue", Instant::now(), Ok((Mark::Ok, catalogue(&session, target.timeout).await)))?;
+    let found = region + &catalogue(&session, target.timeout).await;
+    step("catalogue", Instant::now(), Ok((Mark::Ok, found)))?;
     Ok((config, session, source))
 }
 
 fn read(target: &Target, texts: &Texts) -> Result<(Mark, String, Arc<CloudConfig>), Failure> {
     let Texts { clouds, cacert } = texts;
-    let config = CloudConfig::parse(clouds.expose(), &target.cloud_name, cacert.as_deref(), target.region.as_deref());
-    let config = config.map_err(|error| failure::of_config(&error))?;
-    let ignored = CloudConfig::ignored_keys(clouds.expose(), &target.cloud_name).unwrap_or_default();
-    let region = config.region().map(|region| format!(", region {region}")).unwrap_or_default();
-    let found = format!("cloud {} at {}{region}", target.cloud_name, config.host());
-    let (mark, found) = if ignored.is_empty() {
-        (Mark::Ok, found)
-    } else {
-        (Mark::Note, format!("{found}; not read: {}", ignored.join(", ")))
-    };
+    let (cacert, region) = (cacert.as_deref(), target.region.as_deref());
+    let read = CloudConfig::parse_with_notes(clouds.expose(), &target.cloud_name, cacert, region);
+    let (config, notes) = read.map_err(|error| failure::of_config(&error))?;
+    let mut found = format!("cloud {} at {}", target.cloud_name, config.host());
+    if let Some(region) = config.region() {
+        found += &format!(", region {region}");
+    }
+    if let Some(key) = notes.first_of {
+        found += &format!(" (the first of {key})");
+    }
+    let mut mark = Mark::Ok;
+    if !notes.ignored.is_empty() {
+        found += &format!("; not read: {}", notes.ignored.join(", "));
+        mark = Mark::Note;
+    }
     Ok((mark, found, Arc::new(config)))
 }
 
@@ -145,9 +149,27 @@ async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, Strin
     }
 }
 
+/// What the token is for, and what it may.
+fn scope(session: &Session, holder: &Holder) -> (Mark, String) {
+    let project = session.known_project().map(|project| format!("project {} ({})", project.name, project.id));
+    let project = project.unwrap_or_else(|| "no project".to_owned());
+    let scope = match &holder.scope {
+        TokenScope::Nothing | TokenScope::Project => project,
+        TokenScope::Trust => format!("{project} by a trust"),
+        TokenScope::Domain(name) => format!("domain {name}"),
+        TokenScope::System => "the whole system".to_owned(),
+    };
+    let roles = if holder.roles.is_empty() { "none".to_owned() } else { holder.roles.join(", ") };
+    let found = format!("{scope}, roles: {roles}");
+    if holder.has_access_rules {
+        return (Mark::Note, format!("{found}; access rules: it may make the calls that they list, and no others"));
+    }
+    (Mark::Ok, found)
+}
+
 async fn catalogue(session: &Session, deadline: Duration) -> String {
     let mut offers = Vec::new();
-    for service in [Service::Orchestration, Service::Cache, Service::Compute] {
+    for service in Service::PROBED {
         offers.push(match session.endpoint(service, deadline).await {
             Ok(endpoint) => format!("{service} at {}", endpoint.url),
             Err(failure) => format!("no {service}: {}", failure.error),
@@ -202,7 +224,7 @@ async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session)
     let own = match (&subject.target.engines.cloud_name, &subject.secret) {
         (Some(name), Ok(texts)) => match own_session(subject, texts, name, config, session).await {
             Outcome::Seen(own) => Some(own),
-            Outcome::NotOffered => return Outcome::NotOffered,
+            Outcome::NotOffered(elsewhere) => return Outcome::NotOffered(elsewhere),
             Outcome::Failed(failure) => return Outcome::Failed(failure),
         },
         _ => None,
@@ -228,10 +250,13 @@ async fn own_session(
         Ok(config) => config,
         Err(error) => return Outcome::Failed(failure::of_config(&error)),
     };
+    if config.is_of_same_cloud(main) {
+        config = config.or_region(main.region());
+    }
     if config.is_system_scoped() && config.is_of_same_cloud(main) {
         match probe::outcome(session, session.endpoint(Service::Orchestration, *timeout).await) {
             Outcome::Seen(endpoint) => config = config.or_endpoint(Service::Orchestration, &endpoint.url),
-            Outcome::NotOffered => return Outcome::NotOffered,
+            Outcome::NotOffered(elsewhere) => return Outcome::NotOffered(elsewhere),
             Outcome::Failed(failure) => return Outcome::Failed(failure),
         }
     }
@@ -262,8 +287,14 @@ async fn probe<T>(
                 };
                 (mark, format!("allowed; {found}"), Look::Seen(seen))
             }
-            Outcome::NotOffered if policy == Policy::Required => (Mark::Failed, absent(kind), Look::NotOffered),
-            Outcome::NotOffered => (Mark::Skipped, "not in the catalogue".to_owned(), Look::NotOffered),
+            Outcome::NotOffered(elsewhere) => {
+                let (mark, found) = match &elsewhere {
+                    found if policy == Policy::Required => (Mark::Failed, absent(kind, found.as_ref())),
+                    None => (Mark::Skipped, "not in the catalogue".to_owned()),
+                    Some(_) => (Mark::Skipped, not_offered(kind, elsewhere.as_ref())),
+                };
+                (mark, found, Look::NotOffered(elsewhere))
+            }
             Outcome::Failed(failure) => (Mark::Failed, failure.message.clone(), Look::Failed(failure, u32::MAX)),
         }
     } else {

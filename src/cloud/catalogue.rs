@@ -6,22 +6,24 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use super::config::{CloudConfig, web_url};
-use super::rows::{List, Rows};
+use super::rows::{List, Odd, Rows};
 use super::{Error, Service};
 
 /// What is kept of a catalogue, for as long as its token lives: a region has three addresses of a service.
 const MOST_ADDRESSES: usize = 1000;
+const MOST_ENTRIES: usize = 100;
 const MOST_REGIONS: usize = 100;
 /// Longer addresses and names are none.
 const LONGEST: usize = 1000;
 
 /// A token's catalogue, as far as it is about our services. A token without a project has an empty one.
+///
+/// What is odd in it is as if it were not there: the rest can be used.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
     entries: Vec<Entry>,
     /// Those of all services.
     regions: BTreeSet<String>,
-    any: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -29,7 +31,7 @@ pub(super) struct Entry {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
-    endpoints: List<Addresses>,
+    endpoints: Odd<List<Addresses>>,
 }
 
 #[derive(Debug, Default)]
@@ -39,17 +41,18 @@ pub(super) struct Addresses(Vec<Address>);
 pub(super) struct Address {
     interface: String,
     #[serde(default)]
-    region_id: Option<String>,
+    region_id: Odd<String>,
     /// The older name of `region_id`; Keystone sends both.
     #[serde(default)]
-    region: Option<String>,
+    region: Odd<String>,
     url: String,
 }
 
 impl Rows for Addresses {
-    type Row = Address;
+    type Row = Odd<Address>;
 
-    fn add(&mut self, address: Address) {
+    fn add(&mut self, Odd(address): Odd<Address>) {
+        let Some(address) = address.filter(|address| !address.url.is_empty()) else { return };
         let length = address.url.len() + address.region().len() + address.interface.len();
         if self.0.len() < MOST_ADDRESSES && length <= LONGEST {
             self.0.push(address);
@@ -58,19 +61,21 @@ impl Rows for Addresses {
 }
 
 impl Rows for Catalogue {
-    type Row = Entry;
+    type Row = Odd<Entry>;
 
-    fn add(&mut self, entry: Entry) {
-        self.any = true;
-        let addresses = &entry.endpoints.0.0;
-        for region in addresses.iter().map(Address::region).filter(|region| !region.is_empty()) {
+    fn add(&mut self, Odd(entry): Odd<Entry>) {
+        let Some(entry) = entry else { return };
+        let addresses = entry.addresses();
+        for region in addresses.iter().map(Address::region).filter(|region| is_region(region)) {
             if self.regions.len() < MOST_REGIONS {
                 self.regions.insert(region.to_owned());
             }
         }
-        let kept: usize = self.entries.iter().map(|entry| entry.endpoints.0.0.len()).sum();
-        if is_ours(&entry.kind) && kept + addresses.len() <= MOST_ADDRESSES {
-            self.entries.push(entry);
+        if is_ours(&entry.kind) && self.entries.len() < MOST_ENTRIES {
+            let kept: usize = self.entries.iter().map(|entry| entry.addresses().len()).sum();
+            if kept + addresses.len() <= MOST_ADDRESSES {
+                self.entries.push(entry);
+            }
         }
     }
 }
@@ -81,15 +86,26 @@ impl<'de> Deserialize<'de> for Catalogue {
     }
 }
 
-impl Address {
-    fn region(&self) -> &str {
-        let named = self.region_id.as_deref().or(self.region.as_deref());
-        named.unwrap_or_default()
+impl Entry {
+    fn addresses(&self) -> &[Address] {
+        self.endpoints.0.as_ref().map_or(&[], |List(Addresses(addresses))| addresses)
     }
 }
 
+impl Address {
+    fn region(&self) -> &str {
+        let mut named = [&self.region_id, &self.region].into_iter().filter_map(|Odd(region)| region.as_deref());
+        named.find(|region| !region.is_empty()).unwrap_or_default()
+    }
+}
+
+/// Some vendors put what belongs to no region into a region `*`.
+fn is_region(name: &str) -> bool {
+    !matches!(name, "" | "*")
+}
+
 /// A service's types in catalogues, the preferred first.
-fn types(service: Service) -> &'static [&'static str] {
+pub(super) fn types(service: Service) -> &'static [&'static str] {
     match service {
         Service::Identity => &["identity"],
         Service::Orchestration => &["orchestration"],
@@ -103,42 +119,81 @@ fn is_ours(kind: &str) -> bool {
 }
 
 impl Catalogue {
-    pub(super) fn is_empty(&self) -> bool {
-        !self.any
+    /// Whether the service is there, with an address or without.
+    pub(super) fn lists(&self, service: Service) -> bool {
+        self.entries.iter().any(|entry| types(service).contains(&entry.kind.as_str()))
     }
 
-    /// The service's address in the region and for the interface of `config`.
+    /// The region whose addresses are used: the one that `config` names, or the first by name that offers one of the
+    /// services that are probed. It is the same for all of them.
     ///
-    /// Without a region it is the first by the region's name, then by URL: Keystone lists in any order,
-    /// and the choice must not change from token to token.
-    pub(super) fn find(&self, service: Service, config: &CloudConfig) -> Result<Url, Error> {
-        let wanted = |address: &&Address| {
-            address.interface == config.interface.as_str()
-                && config.region().is_none_or(|region| region == address.region())
+    /// Keystone lists in any order, and the choice must not change from token to token.
+    pub(super) fn region<'a>(&'a self, config: &'a CloudConfig) -> Option<&'a str> {
+        let chosen = || {
+            let all = Service::PROBED.into_iter().flat_map(|service| self.regions_of(service, config));
+            all.filter(|region| is_region(region)).min()
         };
-        let found = types(service).iter().find_map(|&kind| {
-            let entries = self.entries.iter().filter(|entry| entry.kind == kind);
-            entries
-                .flat_map(|entry| &entry.endpoints.0.0)
-                .filter(wanted)
-                .min_by_key(|address| (address.region(), &address.url))
-        });
-        match found {
+        config.region().or_else(chosen)
+    }
+
+    /// The service's address in the region and for the interfaces of `config`.
+    pub(super) fn find(&self, service: Service, config: &CloudConfig) -> Result<Url, Error> {
+        let region = self.region(config);
+        let here = |address: &Address| region.is_none_or(|region| region == address.region());
+        // Where no region is named, an address without a region is as good as one in the region that was chosen.
+        let anywhere = |address: &Address| config.region().is_none() && !is_region(address.region());
+        match self.address(service, config, here).or_else(|| self.address(service, config, anywhere)) {
             Some(address) => web_url(&address.url)
                 .ok_or(Error::Unexpected("the service catalogue has an address that is not a plain URL")),
-            None => Err(self.absent(config)),
+            None => Err(self.absent(service, config)),
         }
+    }
+
+    /// By type, then by interface, in the order in which these are preferred; then by URL.
+    fn address(&self, service: Service, config: &CloudConfig, wanted: impl Fn(&Address) -> bool) -> Option<&Address> {
+        types(service).iter().find_map(|&kind| {
+            let entries = self.entries.iter().filter(|entry| entry.kind == kind);
+            entries
+                .flat_map(Entry::addresses)
+                .filter(|address| wanted(address))
+                .filter_map(|address| Some((interface_rank(address, service, config)?, address)))
+                // An address that cannot be used hides none that can.
+                .min_by_key(|(rank, address)| {
+                    (*rank, web_url(&address.url).is_none(), address.region(), address.url.as_str())
+                })
+                .map(|(_, address)| address)
+        })
+    }
+
+    /// The regions of the service's addresses for the interfaces of `config`.
+    fn regions_of<'a>(&'a self, service: Service, config: &'a CloudConfig) -> impl Iterator<Item = &'a str> {
+        let entries = self.entries.iter().filter(move |entry| types(service).contains(&entry.kind.as_str()));
+        let addresses = entries.flat_map(Entry::addresses);
+        addresses.filter(move |address| interface_rank(address, service, config).is_some()).map(Address::region)
     }
 
     /// A region that no service has is a mistake of the configuration; a service that our region lacks is not.
-    fn absent(&self, config: &CloudConfig) -> Error {
-        match config.region() {
-            Some(region) if !self.regions.is_empty() && !self.regions.contains(region) => {
-                Error::RegionNotFound { region: region.to_owned(), known: self.regions.iter().cloned().collect() }
-            }
+    fn absent(&self, service: Service, config: &CloudConfig) -> Error {
+        if let Some(region) = config.region()
+            && !self.regions.is_empty()
+            && !self.regions.contains(region)
+        {
+            return Error::RegionNotFound { region: region.to_owned(), known: self.regions.iter().cloned().collect() };
+        }
+        let elsewhere: BTreeSet<_> = self.regions_of(service, config).filter(|region| is_region(region)).collect();
+        match self.region(config) {
+            Some(region) if !elsewhere.is_empty() => Error::ServiceElsewhere {
+                region: region.to_owned(),
+                offered_in: elsewhere.into_iter().take(MOST_REGIONS).map(str::to_owned).collect(),
+            },
             _ => Error::ServiceNotInCatalogue,
         }
     }
+}
+
+/// Where the address's interface stands among those that are wanted.
+fn interface_rank(address: &Address, service: Service, config: &CloudConfig) -> Option<usize> {
+    config.interfaces(service).iter().position(|interface| interface.as_str() == address.interface)
 }
 
 #[cfg(test)]
@@ -155,18 +210,22 @@ mod tests {
         let address = |url: &str| serde_json::json!({"interface": "public", "region": "r", "url": url});
         let of =
             |kind: &str, addresses: Vec<serde_json::Value>| serde_json::json!({"type": kind, "endpoints": addresses});
-        let catalogue: Catalogue = serde_json::from_value(serde_json::json!([
+        let catalogue = read(&serde_json::json!([
             of("volume", vec![address("http://v"); 5000]),
             of("orchestration", vec![address(&format!("http://{}", "h".repeat(LONGEST))), address("http://heat")]),
             of("compute", vec![address("http://n"); 5000]),
             {"type": "dcs"},
-        ]))
-        .unwrap();
-        let kept = catalogue.entries.iter().map(|entry| (entry.kind.as_str(), entry.endpoints.0.0.len()));
+        ]));
+        let kept = catalogue.entries.iter().map(|entry| (entry.kind.as_str(), entry.addresses().len()));
         assert_eq!(kept.collect::<Vec<_>>(), [("orchestration", 1), ("dcs", 0)]);
         assert_eq!(catalogue.find(Service::Orchestration, &config("")).unwrap().as_str(), "http://heat/");
-        let other: Catalogue = serde_json::from_value(serde_json::json!([of("volume", Vec::new())])).unwrap();
-        assert!(!other.is_empty() && Catalogue::default().is_empty());
+        let many = read(&serde_json::Value::Array(vec![serde_json::json!({"type": "dcs"}); 5000]));
+        assert_eq!(many.entries.len(), MOST_ENTRIES);
+        assert!(many.lists(Service::Cache) && !many.lists(Service::Compute));
+    }
+
+    fn read(rows: &serde_json::Value) -> Catalogue {
+        serde_json::from_str(&rows.to_string()).unwrap()
     }
 
     /// The catalogue of a recorded login with Keystone 22.0.2.
@@ -174,8 +233,8 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testkit/fixtures/keystone/token-password-admin.http");
         let text = std::fs::read_to_string(path).unwrap();
         let body = text.lines().find(|line| line.starts_with('{')).unwrap();
-        let mut json: serde_json::Value = serde_json::from_str(body).unwrap();
-        serde_json::from_value(json["token"]["catalog"].take()).unwrap()
+        let json: serde_json::Value = serde_json::from_str(body).unwrap();
+        read(&json["token"]["catalog"])
     }
 
     #[test]
@@ -206,10 +265,14 @@ mod tests {
         let at = |kind: &str, region: &str, url: &str| {
             format!(r#"{{"type": "{kind}", "endpoints": [{{"interface": "public", {region} "url": "{url}"}}]}}"#)
         };
-        let (a, b) = (r#""region": "a","#, r#""region_id": "b","#);
+        let (a, b, star) = (r#""region": "a","#, r#""region_id": "b","#, r#""region": "*","#);
         let two = format!("[{}, {}]", at("dcs", b, "http://b/"), at("dcs", a, "http://a/"));
         let versions = format!("[{}, {}]", at("dcsv1", a, "http://v1"), at("dcsv2", a, "http://v2"));
         let elsewhere = format!("[{}, {}]", at("dcs", b, "http://b"), at("compute", a, "http://a"));
+        let at_b = || Error::ServiceElsewhere { region: "a".into(), offered_in: vec!["b".into()] };
+        let global = format!("[{}, {}]", at("dcs", star, "http://x"), at("compute", a, "http://a"));
+        let alone = at_list(&at("identity", star, "http://k"));
+        let internal = two.replace("public", "internal");
         let rows = [
             ("[]", "region_name: a,", Err(Error::ServiceNotInCatalogue)),
             (r#"[{"type": "dcs", "endpoints": []}]"#, "region_name: a,", Err(Error::ServiceNotInCatalogue)),
@@ -218,8 +281,19 @@ mod tests {
             (&two, "region_name: b,", Ok("http://b/")),
             (&versions, "", Ok("http://v2/")),
             // The region exists, the service is offered in another one: not offered here.
-            (&elsewhere, "region_name: a,", Err(Error::ServiceNotInCatalogue)),
+            (&elsewhere, "region_name: a,", Err(at_b())),
+            // One region for all services, also where we choose it.
+            (&elsewhere, "", Err(at_b())),
             (&at_list(&at("dcs", "", "http://x/v1/")), "", Ok("http://x/v1")),
+            // A region that is none.
+            (&global, "", Ok("http://x/")),
+            (&global, "region_name: a,", Err(Error::ServiceNotInCatalogue)),
+            (&alone, "region_name: a,", Err(Error::ServiceNotInCatalogue)),
+            // Interfaces in order of preference, and those of a service.
+            (&internal, "", Err(Error::ServiceNotInCatalogue)),
+            (&internal, "interface: [public, internal],", Ok("http://a/")),
+            (&internal, "dcs_interface: internal,", Ok("http://a/")),
+            (&internal, "interface: internal, dcs-endpoint-type: publicURL,", Err(Error::ServiceNotInCatalogue)),
             (
                 &at_list(&at("dcs", "", "ftp://x")),
                 "",
@@ -230,6 +304,81 @@ mod tests {
             let catalogue: Catalogue = serde_json::from_str(json).unwrap();
             let found = catalogue.find(Service::Cache, &config(more));
             assert_eq!(found.map(String::from), expected.map(str::to_owned), "{json} {more}");
+        }
+    }
+
+    #[test]
+    fn the_region_that_is_chosen() {
+        let at = |kind: &str, interface: &str, region: &str| {
+            format!(
+                r#"{{"type": "{kind}", "endpoints": [
+                    {{"interface": "{interface}", "region": "{region}", "url": "http://x"}}]}}"#
+            )
+        };
+        let rows = [
+            (vec![at("dcs", "public", "b")], "", Some("b")),
+            (vec![at("dcs", "public", "*")], "", None),
+            // Neither another service's region nor one of another interface.
+            (
+                vec![
+                    at("dcs", "public", "d"),
+                    at("image", "public", "a"),
+                    at("compute", "admin", "b"),
+                    at("compute", "public", "c"),
+                ],
+                "",
+                Some("c"),
+            ),
+            (vec![at("dcs", "public", "b"), at("orchestration", "admin", "a")], "", Some("b")),
+            (
+                vec![at("dcs", "public", "b"), at("orchestration", "admin", "a")],
+                "orchestration_interface: admin,",
+                Some("a"),
+            ),
+            (Vec::new(), "region_name: x,", Some("x")),
+        ];
+        for (entries, more, expected) in rows {
+            let catalogue: Catalogue = serde_json::from_str(&format!("[{}]", entries.join(", "))).unwrap();
+            assert_eq!(catalogue.region(&config(more)), expected, "{entries:?} {more}");
+        }
+    }
+
+    /// What is odd is as if it were not there, and the row of DCS beside it can be used.
+    #[test]
+    fn an_odd_row_is_its_own_fault() {
+        let deep = format!(r#"{{"type": "image", "endpoints": {}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+        let rows = [
+            "null",
+            "7",
+            r#""dcs""#,
+            "[]",
+            "{}",
+            r#"{"type": null, "endpoints": []}"#,
+            r#"{"type": ["dcs"], "endpoints": []}"#,
+            r#"{"type": "image", "endpoints": null}"#,
+            r#"{"type": "image", "endpoints": "http://x"}"#,
+            r#"{"type": "image", "endpoints": {"public": "http://x"}}"#,
+            r#"{"type": "image", "endpoints": [null, 7, "x", []]}"#,
+            r#"{"type": "image", "endpoints": [{"interface": "public", "region": "r", "url": null}]}"#,
+            r#"{"type": "dcs", "endpoints": [{"interface": "public", "region": "r", "url": null}]}"#,
+            r#"{"type": "dcs", "endpoints": [{"interface": "public", "region": "r", "url": ""}]}"#,
+            r#"{"type": "dcs", "endpoints": [{"interface": null, "region": "r", "url": "http://x"}]}"#,
+            r#"{"type": "dcs", "endpoints": [{"interface": "public", "region": "r", "url": "ftp://x"}]}"#,
+            r#"{"type": "dcs", "endpoints": [{"region": "r", "publicURL": "http://x", "adminURL": "http://x"}]}"#,
+            r#"{"type": "dcs", "endpoints": [{"interface": "public", "region_id": 7, "region": {}, "url": "ftp://x"}]}"#,
+            r#"{"type": "dcs", "type": "dcs", "endpoints": null}"#,
+            r#"{"type": "\ud800", "endpoints": []}"#,
+            &deep,
+        ];
+        let good = r#"{"type": "dcs", "endpoints": [{"interface": "public", "region": "r", "url": "http://good"}]}"#;
+        for odd in rows {
+            for json in [format!("[{odd}, {good}]"), format!("[{good}, {odd}]")] {
+                let catalogue: Catalogue = serde_json::from_str(&json).unwrap();
+                let found = catalogue.find(Service::Cache, &config("region_name: r,"));
+                assert_eq!(found.map(String::from), Ok("http://good/".to_owned()), "{odd:.200}");
+            }
+            let alone: Catalogue = serde_json::from_str(&format!("[{odd}]")).unwrap();
+            assert!(alone.find(Service::Cache, &config("")).is_err(), "{odd:.200}");
         }
     }
 

@@ -1,11 +1,17 @@
 //! openstacksdk's `clouds.yaml`, as far as a pod can follow it.
 
+mod login;
+mod place;
+
 use std::collections::BTreeMap;
 
 use url::Url;
 
+use super::error::listed;
 use super::yaml::Entry;
 use super::{Secret, Service};
+
+pub(super) use place::{needs_project, web_url, with_token, with_version};
 
 /// One entry of a `clouds.yaml`, checked and complete.
 ///
@@ -16,11 +22,14 @@ pub struct CloudConfig {
     pub(super) auth_url: Url,
     pub(super) auth: Auth,
     pub(super) region: Option<String>,
-    pub(super) interface: Interface,
+    /// In order of preference.
+    interfaces: Vec<Interface>,
+    /// Those of services that have their own.
+    own_interfaces: BTreeMap<Service, Vec<Interface>>,
     pub(super) verify: bool,
     /// PEM, from the Secret.
     pub(super) cacert: Option<String>,
-    /// Endpoints that stand in for the catalogue's; they may hold `%(project_id)s`.
+    /// Endpoints that stand in for the catalogue's; they may hold [place holders](with_token).
     pub(super) overrides: BTreeMap<Service, String>,
 }
 
@@ -68,6 +77,8 @@ pub(super) enum Scope {
     Domain(Domain),
     /// The whole cloud.
     System,
+    /// The project of a trust, by the trust's id.
+    Trust(String),
 }
 
 /// Which of a service's addresses is used.
@@ -92,7 +103,7 @@ impl Interface {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// There is no such entry below `clouds`.
-    #[error("clouds.yaml has no cloud named {cloud} (it has: {})", known.join(", "))]
+    #[error("clouds.yaml has no cloud named {cloud} (it has: {})", listed(known))]
     CloudNotFound {
         /// The entry that was asked for.
         cloud: String,
@@ -109,10 +120,19 @@ pub enum ConfigError {
     },
 }
 
+/// What a person is told of an entry besides its values.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Notes {
+    /// The keys that are ignored, sorted. A typing error is among them.
+    pub ignored: Vec<String>,
+    /// The key of whose list the region is the first: nothing names one of them.
+    pub first_of: Option<&'static str>,
+}
+
 impl CloudConfig {
     /// Reads the entry `cloud` of `yaml`.
     ///
-    /// `cacert` is PEM; what `cacert`, `cert` and `key` of the YAML name are files elsewhere and are not followed.
+    /// `cacert` is PEM; what `cacert` and `key` of the YAML name are files elsewhere and are not followed.
     /// `region` stands above the entry's `region_name`. Unknown keys are ignored, as openstacksdk does.
     pub fn parse(
         yaml: &str,
@@ -120,19 +140,42 @@ impl CloudConfig {
         cacert: Option<&str>,
         region: Option<&str>,
     ) -> Result<CloudConfig, ConfigError> {
-        let entry = Entry::read(yaml, cloud)?;
-        Ok(CloudConfig {
-            auth_url: auth_url(&entry)?,
-            auth: auth(&entry)?,
-            region: region
-                .filter(|region| !region.is_empty())
-                .or_else(|| entry.get(&["region_name"]))
-                .map(str::to_owned),
-            interface: interface(&entry)?,
+        CloudConfig::parse_with_notes(yaml, cloud, cacert, region).map(|(config, _)| config)
+    }
+
+    /// [`CloudConfig::parse`], and what a person is told besides.
+    ///
+    /// # Errors
+    /// As [`CloudConfig::parse`].
+    pub fn parse_with_notes(
+        yaml: &str,
+        cloud: &str,
+        cacert: Option<&str>,
+        region: Option<&str>,
+    ) -> Result<(CloudConfig, Notes), ConfigError> {
+        let entry = Entry::read(yaml, cloud, region)?;
+        let method = login::method(&entry)?;
+        if let Some(refused) = entry.refused() {
+            return Err(refused);
+        }
+        let config = CloudConfig {
+            auth_url: place::auth_url(&entry)?,
+            auth: login::auth(&entry, method)?,
+            region: entry.region.clone(),
+            interfaces: place::interfaces(&entry, "interface", "endpoint_type")?.unwrap_or(vec![Interface::Public]),
+            own_interfaces: place::own_interfaces(&entry)?,
             verify: verify(&entry)?,
             cacert: pem(cacert)?,
-            overrides: overrides(&entry)?,
-        })
+            overrides: place::overrides(&entry)?,
+        };
+        place::has_one_region_and_known_types(&entry)?;
+        let first_of = entry.first_of;
+        Ok((config, Notes { ignored: entry.ignored(), first_of }))
+    }
+
+    /// The interfaces at which a service may be asked, in order of preference.
+    pub(super) fn interfaces(&self, service: Service) -> &[Interface] {
+        self.own_interfaces.get(&service).unwrap_or(&self.interfaces)
     }
 
     /// Keystone's host, with the port where the URL names one.
@@ -166,12 +209,11 @@ impl CloudConfig {
         self
     }
 
-    /// The keys of the entry that are ignored, sorted. A typing error is among them.
-    ///
-    /// # Errors
-    /// As [`CloudConfig::parse`].
-    pub fn ignored_keys(yaml: &str, cloud: &str) -> Result<Vec<String>, ConfigError> {
-        Ok(Entry::read(yaml, cloud)?.ignored)
+    /// The same entry for this region, unless it names one of its own.
+    #[must_use]
+    pub fn or_region(mut self, region: Option<&str>) -> CloudConfig {
+        self.region = self.region.or_else(|| region.map(str::to_owned));
+        self
     }
 
     /// Whether the cloud's certificates are checked.
@@ -201,141 +243,16 @@ fn need(entry: &Entry, field: &str, keys: &[&str]) -> Result<String, ConfigError
     }
 }
 
-/// An absolute http or https URL without user and password, its trailing slashes removed.
-pub(super) fn web_url(text: &str) -> Option<Url> {
-    let url = Url::parse(text.trim_end_matches('/')).ok()?;
-    let plain = matches!(url.scheme(), "http" | "https")
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
-    plain.then_some(url)
-}
-
-fn auth_url(entry: &Entry) -> Result<Url, ConfigError> {
-    const FIELD: &str = "auth.auth_url";
-    let Some(text) = entry.get(&["auth_url"]) else {
-        let problem = if entry.get(&["profile", "vendor"]).is_some() {
-            "is missing: give Keystone's URL, since profiles of vendors are not followed"
-        } else {
-            "is missing: give Keystone's URL"
-        };
-        return invalid(FIELD, problem);
-    };
-    let Some(url) = web_url(text) else {
-        return invalid(FIELD, "is not a plain URL: give one with http or https, without user, password or query");
-    };
-    let path = url.path().trim_end_matches('/');
-    if path.ends_with("/v2.0") || path.ends_with("/v2") {
-        return invalid(FIELD, "names version 2 of the identity API: replace it with v3");
-    }
-    Ok(with_version(url))
-}
-
-/// Keystone's address with its version, whether it was given with or without.
-pub(super) fn with_version(mut url: Url) -> Url {
-    let path = url.path().trim_end_matches('/').to_owned();
-    if !path.ends_with("/v3") {
-        url.set_path(&format!("{path}/v3"));
-    }
-    url
-}
-
-fn auth(entry: &Entry) -> Result<Auth, ConfigError> {
-    let has = |keys: &[&str]| entry.get(keys).is_some();
-    let auth_type = match entry.get(&["auth_type"]) {
-        Some(auth_type) => auth_type,
-        // As openstacksdk, which also infers the token; the credential is ours.
-        None if has(&["application_credential_id", "application_credential_secret"]) => "v3applicationcredential",
-        None if has(&["token", "auth_token"]) && !has(&["password"]) => "v3token",
-        None => "v3password",
-    };
-    match auth_type {
-        "password" | "v3password" => Ok(Auth::Password {
-            user: user(entry)?,
-            password: need(entry, "auth.password", &["password"])?.into(),
-            scope: scope(entry)?,
-        }),
-        "v3applicationcredential" => Ok(Auth::ApplicationCredential {
-            credential: match entry.get(&["application_credential_id"]) {
-                Some(id) => Credential::Id(id.to_owned()),
-                None => Credential::Name {
-                    name: need(entry, "auth.application_credential_id", &["application_credential_name"])?,
-                    user: user(entry)?,
-                },
-            },
-            secret: need(entry, "auth.application_credential_secret", &["application_credential_secret"])?.into(),
-        }),
-        "token" | "v3token" => {
-            Ok(Auth::Token { token: need(entry, "auth.token", &["token", "auth_token"])?.into(), scope: scope(entry)? })
-        }
-        _ => invalid("auth_type", "is not supported: use v3applicationcredential, v3password or v3token"),
-    }
-}
-
-fn user(entry: &Entry) -> Result<Named, ConfigError> {
-    if let Some(id) = entry.get(&["user_id"]) {
-        return Ok(Named::Id(id.to_owned()));
-    }
-    Ok(Named::Name {
-        name: need(entry, "auth.username", &["username", "user_name"])?,
-        domain: domain(entry, "auth.user_domain_name", "user_domain")?,
-    })
-}
-
-fn scope(entry: &Entry) -> Result<Option<Scope>, ConfigError> {
-    match entry.get(&["system_scope"]) {
-        None => {}
-        Some("all") => return Ok(Some(Scope::System)),
-        Some(_) => return invalid("system_scope", "is not known: use all, or name a project"),
-    }
-    if let Some(id) = entry.get(&["project_id", "tenant_id"]) {
-        return Ok(Some(Scope::Project(Named::Id(id.to_owned()))));
-    }
-    if let Some(name) = entry.get(&["project_name", "tenant_name"]) {
-        return Ok(Some(Scope::Project(Named::Name {
-            name: name.to_owned(),
-            domain: domain(entry, "auth.project_domain_name", "project_domain")?,
-        })));
-    }
-    let id = entry.get(&["domain_id"]).map(|id| Domain::Id(id.into()));
-    let name = || entry.get(&["domain_name"]).map(|name| Domain::Name(name.into()));
-    // None of them: Keystone takes the user's default project, if there is one.
-    Ok(id.or_else(name).map(Scope::Domain))
-}
-
-/// The domain of a user or project: its own, else `domain_*`, else `default_domain*`, as openstacksdk falls back.
-fn domain(entry: &Entry, field: &str, own: &str) -> Result<Domain, ConfigError> {
-    let id = |key: &str| entry.get(&[key]).map(|id| Domain::Id(id.to_owned()));
-    let name = |key: &str| entry.get(&[key]).map(|name| Domain::Name(name.to_owned()));
-    let found = id(&format!("{own}_id"))
-        .or_else(|| name(&format!("{own}_name")))
-        .or_else(|| id("domain_id"))
-        .or_else(|| name("domain_name"))
-        .or_else(|| id("default_domain_id"))
-        .or_else(|| name("default_domain_name"))
-        .or_else(|| id("default_domain"));
-    match found {
-        Some(domain) => Ok(domain),
-        None => invalid(field, "is missing: a name is unique only within a domain, so add it, often as Default"),
-    }
-}
-
-fn interface(entry: &Entry) -> Result<Interface, ConfigError> {
-    match entry.get(&["interface", "endpoint_type"]) {
-        None | Some("public" | "publicURL") => Ok(Interface::Public),
-        Some("internal" | "internalURL") => Ok(Interface::Internal),
-        Some("admin" | "adminURL") => Ok(Interface::Admin),
-        Some(_) => invalid("interface", "is not known: use public, internal or admin"),
-    }
-}
-
 fn verify(entry: &Entry) -> Result<bool, ConfigError> {
-    let text = entry.get(&["verify"]).unwrap_or("true");
+    Ok(truth(entry, "verify")?.unwrap_or(true) && !truth(entry, "insecure")?.unwrap_or(false))
+}
+
+fn truth(entry: &Entry, key: &str) -> Result<Option<bool>, ConfigError> {
+    let Some(text) = entry.get(&[key]) else { return Ok(None) };
     match text.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "on" | "1" => Ok(true),
-        "false" | "no" | "off" | "0" => Ok(false),
-        _ => invalid("verify", "is not a truth value: use true or false"),
+        "true" | "yes" | "on" | "1" => Ok(Some(true)),
+        "false" | "no" | "off" | "0" => Ok(Some(false)),
+        _ => invalid(key, "is not a truth value: use true or false"),
     }
 }
 
@@ -347,31 +264,6 @@ fn pem(text: Option<&str>) -> Result<Option<String>, ConfigError> {
         Ok(certificates) if !certificates.is_empty() => Ok(Some(text.to_owned())),
         _ => invalid("cacert", "holds no certificate: give one or more in PEM"),
     }
-}
-
-fn overrides(entry: &Entry) -> Result<BTreeMap<Service, String>, ConfigError> {
-    let mut overrides = BTreeMap::new();
-    for service in Service::ALL {
-        let key = match service {
-            Service::Identity => "identity_endpoint_override",
-            Service::Orchestration => "orchestration_endpoint_override",
-            Service::Cache => "dcs_endpoint_override",
-            Service::Compute => "compute_endpoint_override",
-        };
-        let Some(text) = entry.get(&[key]) else {
-            continue;
-        };
-        if web_url(&with_project(text, "x")).is_none() {
-            return invalid(key, "is not a plain URL: give one with http or https, without user, password or query");
-        }
-        overrides.insert(service, text.to_owned());
-    }
-    Ok(overrides)
-}
-
-/// An override with the token's project in keystoneauth's place holders.
-pub(super) fn with_project(text: &str, project: &str) -> String {
-    ["%(project_id)s", "%(tenant_id)s"].iter().fold(text.to_owned(), |text, holder| text.replace(holder, project))
 }
 
 #[cfg(test)]

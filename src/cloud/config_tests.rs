@@ -38,8 +38,49 @@ fn auth_urls() {
         let seen = seen.as_ref().map(|(url, host)| (url.as_str(), host.as_str()));
         assert_eq!(seen.map_err(String::as_str), expected, "{url}");
     }
-    let vendor = parse("profile: ovh, auth: {token: t}").unwrap_err();
-    assert_eq!(vendor, "auth.auth_url is missing: give Keystone's URL, since profiles of vendors are not followed");
+}
+
+#[test]
+fn a_region_in_a_url() {
+    let url = "auth: {auth_url: 'https://iam.{region_name}.example.com/v3', token: t}";
+    let over = |text: &str| {
+        format!("region_name: r-1, dcs_endpoint_override: '{text}', auth: {{auth_url: 'http://k', token: t}}")
+    };
+    let holds = "auth.auth_url holds {region_name}, and ";
+    let rows = [
+        (format!("region_name: eu_de-1, {url}"), Ok("https://iam.eu_de-1.example.com/v3")),
+        (format!("regions: [eu-de, eu-nl], {url}"), Ok("https://iam.eu-de.example.com/v3")),
+        (url.to_owned(), Err(format!("{holds}nothing names a region: add region_name to the entry"))),
+        // The region may be another author's, who must not lead the password elsewhere.
+        (
+            format!("region_name: evil.example/, {url}"),
+            Err(format!("{holds}the region is more than letters, digits, - and _: write the URL out")),
+        ),
+        (
+            format!("region_name: a, {}", url.replace("region_name", "profile")),
+            Err("auth.auth_url holds a place holder in braces that is not {region_name}: write the URL out".into()),
+        ),
+        (over("http://d/{region_name}/%(project_id)s/%(user_id)s"), Ok("http://d/r-1/%(project_id)s/%(user_id)s")),
+        (over("http://d/%(tenant_id)s"), Ok("http://d/%(tenant_id)s")),
+        (
+            over("http://d/%(domain_id)s"),
+            Err("dcs_endpoint_override holds a place holder that is not known: use %(project_id)s or %(user_id)s"
+                .into()),
+        ),
+        (
+            over("http://{d}"),
+            Err("dcs_endpoint_override holds a place holder in braces that is not {region_name}: write the URL out"
+                .into()),
+        ),
+    ];
+    for (entry, expected) in rows {
+        let config = parse(&entry);
+        let seen = config.map(|config| match config.overrides.get(&Service::Cache) {
+            Some(text) => text.clone(),
+            None => config.auth_url.to_string(),
+        });
+        assert_eq!(seen, expected.map(str::to_owned), "{entry}");
+    }
 }
 
 #[test]
@@ -57,10 +98,31 @@ fn credentials() {
     let no_domain = |field: &str| {
         Err(format!("{field} is missing: a name is unique only within a domain, so add it, often as Default"))
     };
+    let two_scopes = |key: &str, other: &str| {
+        Err(format!("auth.{key} cannot stand beside {other}, since a token has one scope: keep the one that is meant"))
+    };
+    let own_scope = |key: &str| {
+        Err(format!(
+            "auth.{key} cannot stand beside an application credential, which is for one project already: remove the key"
+        ))
+    };
+    let several: Result<Auth, String> =
+        Err("auth_type is missing, and the entry has more than one of password, token \
+                                             and application credential: name the one that is meant"
+            .into());
     let rows: Vec<(&str, Result<Auth, String>)> = vec![
         (
             "username: u, password: p, user_domain_name: D, project_name: a, project_domain_id: e",
             password(named("u", name("D")), "p", project("a", id("e"))),
+        ),
+        // What is the same for the loader and what is not: an id of a domain wins over a name.
+        (
+            "username: u, password: p, user_domain_name: D, default_domain_id: d, project_id: j",
+            password(named("u", id("d")), "p", by_id("j")),
+        ),
+        (
+            "username: u, password: p, user_domain_name: D, domain_id: d, project_id: j",
+            password(named("u", id("d")), "p", by_id("j")),
         ),
         // Ids need no domain, and win over names.
         (
@@ -98,6 +160,27 @@ fn credentials() {
             credential(Credential::Name { name: "n".into(), user: named("u", id("d")) }),
         ),
         ("token: t, project_id: p", token(by_id("p"))),
+        ("user_id: u, password: p, trust_id: t", password(Named::Id("u".into()), "p", Some(Scope::Trust("t".into())))),
+        ("token: t, trust-id: u", token(Some(Scope::Trust("u".into())))),
+        ("user_id: u, password: p, trust_id: t, project_name: a", two_scopes("trust_id", "project_name")),
+        ("user_id: u, password: p, trust_id: t, tenant_id: a", two_scopes("trust_id", "tenant_id")),
+        ("user_id: u, password: p, trust_id: t, system_scope: all", two_scopes("system_scope", "trust_id")),
+        ("user_id: u, password: p, trust_id: t, domain_id: d", two_scopes("trust_id", "domain_id")),
+        ("token: t, system_scope: all, project_id: p", two_scopes("system_scope", "project_id")),
+        ("application_credential_id: i, application_credential_secret: s, trust_id: t", own_scope("trust_id")),
+        ("application_credential_id: i, application_credential_secret: s, project_name: p", own_scope("project_name")),
+        (
+            "application_credential_id: i, application_credential_secret: s, system_scope: all",
+            own_scope("system_scope"),
+        ),
+        ("application_credential_id: i, application_credential_secret: s, domain_id: d", own_scope("domain_id")),
+        ("user_id: u, password: p, token: t", several.clone()),
+        ("user_id: u, password: p, application_credential_id: i, application_credential_secret: s", several.clone()),
+        (
+            "user_id: u, password: p, unscoped: true",
+            Err("auth.unscoped asks for a token for no project, which can read nothing: remove it".into()),
+        ),
+        ("user_id: u, password: p, unscoped: false", password(Named::Id("u".into()), "p", None)),
         ("user_id: u, password: ~", missing("auth.password")),
         ("user_id: u, password: ''", missing("auth.password")),
         ("password: p", missing("auth.username")),
@@ -115,6 +198,13 @@ fn credentials() {
 #[test]
 fn other_keys() {
     let unsupported = "auth_type is not supported: use v3applicationcredential, v3password or v3token";
+    let other_login = "belongs to a login that is not supported: use a password, an application credential or a token";
+    let no_regions =
+        "regions is no list of regions: give names, or mappings that have name and values and nothing else";
+    let one_region = "is not the entry's region, and a CloudTenant reads one region: set region_name to it, or make a \
+                      CloudTenant for each region";
+    let profile = "is not followed: write what the profile supplies, such as auth_url, region_name and interface, into \
+                   the entry, and remove the key";
     let verify = "verify is not a truth value: use true or false";
     let no_url = "is not a plain URL: give one with http or https, without user, password or query";
     let rows: Vec<(&str, Result<(), String>)> = vec![
@@ -128,32 +218,205 @@ fn other_keys() {
         ("verify: false", Ok(())),
         ("verify: No", Ok(())),
         ("verify: maybe", Err(verify.into())),
+        ("auth_plugin: v3oidcpassword", Err(unsupported.into())),
+        ("auth_plugin: v3oidcpassword, auth_type: v3token", Ok(())),
+        ("auth_type: v3totp, passcode: 1", Err(unsupported.into())),
+        ("passcode: 1", Err(format!("passcode {other_login}"))),
+        ("passcode: ~", Ok(())),
+        ("auth_methods: [v3password, v3totp]", Err(format!("auth_methods {other_login}"))),
+        ("protocol: saml2", Ok(())),
+        ("interface: [internal, public]", Ok(())),
+        ("interface: [internal, private]", Err("interface is not known: use public, internal or admin".into())),
+        (
+            "compute_endpoint_type: private",
+            Err("compute_interface is not known: use public, internal or admin".into()),
+        ),
+        ("identity_interface: private", Ok(())),
+        ("insecure: true", Ok(())),
+        ("insecure: maybe", Err("insecure is not a truth value: use true or false".into())),
         ("regions: [a, b]", Ok(())),
-        ("cacert: /etc/passwd, cert: /a, key: /b", Ok(())),
+        ("region_name: b, regions: [a, b]", Ok(())),
+        ("region_name: c, regions: [a, {name: b}]", Err("regions lists a, b, but not c: name one of these".into())),
+        ("regions: a", Err(no_regions.into())),
+        ("regions: [{values: {}}]", Err(no_regions.into())),
+        ("regions: [{name: a, valeus: {}}]", Err(no_regions.into())),
+        ("regions: []", Ok(())),
+        ("regions: ~", Ok(())),
+        ("region_name: a, dcs_region_name: a", Ok(())),
+        ("region_name: a, dcs_region_name: b", Err(format!("dcs_region_name {one_region}"))),
+        ("compute-region-name: b", Err(format!("compute_region_name {one_region}"))),
+        ("network_region_name: b, identity_region_name: c", Ok(())),
+        ("compute_service_type: compute", Ok(())),
+        (
+            "compute_service_type: 'rax:compute'",
+            Err("compute_service_type is not supported: set compute_endpoint_override instead, or remove the key".into()),
+        ),
+        (
+            "orchestration_service_name: heat2",
+            Err("orchestration_service_name is not supported: set this service's endpoint override instead, or remove \
+                 the key"
+                .into()),
+        ),
+        ("image_service_name: glance", Ok(())),
+        ("identity_api_version: '3'", Ok(())),
+        ("identity_api_version: v3.14", Ok(())),
+        (
+            "identity_api_version: 2.0",
+            Err("identity_api_version is not supported: set it to 3, or remove it".into()),
+        ),
+        ("compute_api_version: '2.1', orchestration_api_version: 1", Ok(())),
+        ("profile: ovh", Err(format!("profile {profile}"))),
+        ("cloud: ovh", Err(format!("cloud {profile}"))),
+        ("profile: ''", Ok(())),
+        ("cacert: /etc/passwd, key: /b", Ok(())),
+        (
+            "cert: /a",
+            Err("cert names a client certificate, which is not supported: use a credential that needs none, and remove \
+                 the key"
+                .into()),
+        ),
+        ("dcs_endpoint: 'http://d/v1.0/%(project_id)s'", Ok(())),
         ("orchestration_endpoint_override: 'http://h/v1/%(project_id)s'", Ok(())),
         ("compute_endpoint_override: nova", Err(format!("compute_endpoint_override {no_url}"))),
-        ("system_scope: all", Ok(())),
-        ("system_scope: some", Err("system_scope is not known: use all, or name a project".into())),
         ("networks: [{name: a}], floating_ip_source: None", Ok(())),
     ];
     for (more, expected) in rows {
         let config = parse(&format!("{more}, auth: {{auth_url: 'http://k', {LOGIN}}}"));
         assert_eq!(config.map(drop), expected, "{more}");
     }
+    let system = |scope: &str| parse(&format!("system_scope: {scope}, auth: {{auth_url: 'http://k', token: t}}"));
+    assert_eq!(system("all").map(drop), Ok(()));
+    assert_eq!(system("some").unwrap_err(), "system_scope is not known: use all, or name a project");
+}
+
+/// openstacksdk moves some keys into `auth` before it reads them, and takes the rest from `auth` first.
+#[test]
+fn keys_beside_auth() {
+    let auth = "auth: {auth_url: 'http://k', user_id: u, password: p, username: n, user_domain_id: d, tenant_id: t}";
+    let project = |id: &str| Some(Scope::Project(Named::Id(id.into())));
+    let user = |id: &str, password: &str, scope| Auth::Password {
+        user: Named::Id(id.into()),
+        password: password.to_owned().into(),
+        scope,
+    };
+    let rows = [
+        ("tenant_id: x", user("u", "p", project("x"))),
+        ("project-id: x", user("u", "p", project("x"))),
+        ("project_id: ''", user("u", "p", project("t"))),
+        ("user_id: x, password: y", user("u", "p", project("t"))),
+    ];
+    for (beside, expected) in rows {
+        assert_eq!(parse(&format!("{beside}, {auth}")).map(|config| config.auth), Ok(expected), "{beside}");
+    }
+    let both = "project_name: outer, auth: {auth_url: 'http://k', user_id: u, password: p, project_name: inner, \
+                project_domain_id: d}";
+    let named = Named::Name { name: "outer".into(), domain: Domain::Id("d".into()) };
+    assert_eq!(parse(both).unwrap().auth, user("u", "p", Some(Scope::Project(named))));
+    let tokens = "token: outer, auth: {auth_url: 'http://k', token: inner, auth_token: older}";
+    assert_eq!(parse(tokens).unwrap().auth, Auth::Token { token: "outer".to_owned().into(), scope: None });
+}
+
+/// A region's values stand above the entry's, as openstacksdk merges them.
+#[test]
+fn regions_with_values() {
+    let yaml = "
+clouds:
+  c:
+    auth: {auth_url: 'http://k', user_id: u, password: p, project_id: j}
+    interface: public
+    dcs_endpoint_override: http://dcs
+    regions:
+      - a
+      - name: b
+        values:
+          auth: {auth-url: 'http://k-{region_name}', project_id: own}
+          interface: internal
+          verify: false
+          dcs_endpoint_override: ~
+          region_name: ignored
+          regions: [x]
+          pasword: typing
+      - name: c
+        values: {profile: x}
+      - {name: 010, values: ~}
+";
+    let read = |region| CloudConfig::parse_with_notes(yaml, "c", None, region);
+    let (config, notes) = read(None).unwrap();
+    assert_eq!((config.region(), notes.first_of), (Some("a"), Some("regions")));
+    assert_eq!((config.auth_url.as_str(), config.verify, notes.ignored), ("http://k/v3", true, vec![]));
+    let (config, notes) = read(Some("b")).unwrap();
+    assert_eq!((config.region(), notes.first_of), (Some("b"), None));
+    assert_eq!((config.auth_url.as_str(), config.verify), ("http://k-b/v3", false));
+    assert_eq!(config.interfaces(Service::Compute), [Interface::Internal]);
+    assert_eq!(config.overrides.len(), 1);
+    assert_eq!(notes.ignored, ["pasword", "regions"]);
+    let Auth::Password { scope, .. } = config.auth else { panic!() };
+    assert_eq!(scope, Some(Scope::Project(Named::Id("own".into()))));
+    assert!(read(Some("c")).unwrap_err().to_string().starts_with("profile is not followed"));
+    assert_eq!(read(Some("010")).unwrap().0.region(), Some("010"));
+    let error = read(Some("d")).unwrap_err().to_string();
+    assert_eq!(error, "regions lists a, b, c, 010, but not d: name one of these");
 }
 
 #[test]
-fn system_scope_stands_above_a_project() {
+fn several_region_names() {
     let rows = [
-        ("system_scope: all, auth: {auth_url: 'http://k', token: t, project_id: p}", true),
+        ("region_name: 'a, b'", None, Some("a"), Some("region_name")),
+        ("region_name: [b, a]", None, Some("b"), Some("region_name")),
+        ("region_name: [b]", None, Some("b"), None),
+        ("region_name: a,b", Some("b"), Some("b"), None),
+        ("region_name: 007", None, Some("007"), None),
+        ("region_name: no", None, Some("no"), None),
+        ("region_name: [b, a], regions: [a, b]", None, Some("b"), Some("region_name")),
+        ("regions: [no, yes]", None, Some("no"), Some("regions")),
+        ("region_name: ''", None, None, None),
+    ];
+    for (more, wanted, region, first_of) in rows {
+        let yaml = format!("clouds: {{c: {{{more}, auth: {{auth_url: 'http://k', {LOGIN}}}}}}}");
+        let (config, notes) = CloudConfig::parse_with_notes(&yaml, "c", None, wanted).unwrap();
+        assert_eq!((config.region(), notes.first_of), (region, first_of), "{more} {wanted:?}");
+    }
+}
+
+#[test]
+fn certificates_are_checked_unless_either_key_says_no() {
+    for (more, verify) in [
+        ("verify: true", true),
+        ("verify: false", false),
+        ("insecure: true", false),
+        ("insecure: true, verify: true", false),
+        ("insecure: false, verify: false", false),
+        ("insecure: false", true),
+        ("insecure: ~", true),
+    ] {
+        let config = parse(&format!("{more}, auth: {{auth_url: 'http://k', {LOGIN}}}")).unwrap();
+        assert_eq!(config.verifies(), verify, "{more}");
+    }
+}
+
+#[test]
+fn interfaces_of_services() {
+    let auth = "auth: {auth_url: 'http://k', token: t}";
+    let rows: [(&str, &[Interface]); 6] = [
+        ("", &[Interface::Public]),
+        ("interface: adminURL,", &[Interface::Admin]),
+        ("interface: admin, endpoint_type: internalURL,", &[Interface::Internal]),
+        ("interface: [internal, public, internal],", &[Interface::Internal, Interface::Public]),
+        ("interface: admin, compute-interface: internal,", &[Interface::Internal]),
+        ("interface: admin, orchestration_interface: internal,", &[Interface::Admin]),
+    ];
+    for (more, expected) in rows {
+        assert_eq!(parse(&format!("{more} {auth}")).unwrap().interfaces(Service::Compute), expected, "{more}");
+    }
+}
+
+#[test]
+fn system_scope_in_either_place() {
+    let rows = [
+        ("system_scope: all, auth: {auth_url: 'http://k', token: t}", true),
         ("auth: {auth_url: 'http://k', token: t, system_scope: all}", true),
         ("auth: {auth_url: 'http://k', token: t, project_id: p}", false),
-        // An application credential brings its own scope.
-        (
-            "system_scope: all, auth: {auth_url: 'http://k', application_credential_id: a, \
-             application_credential_secret: s}",
-            false,
-        ),
+        ("auth: {auth_url: 'http://k', application_credential_id: a, application_credential_secret: s}", false),
     ];
     for (entry, expected) in rows {
         assert_eq!(parse(entry).unwrap().is_system_scoped(), expected, "{entry}");
@@ -163,8 +426,11 @@ fn system_scope_stands_above_a_project() {
 #[test]
 fn ignored_keys_are_named() {
     let yaml = "clouds: {c: {region-name: a, regionname: b, cacert: /x, auth: {auth_url: 'http://k', pasword: p}}}";
-    let ignored = CloudConfig::ignored_keys(yaml, "c").unwrap();
-    assert_eq!(ignored, ["auth.pasword", "cacert", "regionname"]);
+    let error = CloudConfig::parse_with_notes(yaml, "c", None, None).unwrap_err().to_string();
+    assert!(error.starts_with("auth.username is missing"), "{error}");
+    let yaml = yaml.replace("auth: {", "identity_api_version: 3, auth: {token: t, auth_type: v3token, ");
+    let (_, notes) = CloudConfig::parse_with_notes(&yaml, "c", None, None).unwrap();
+    assert_eq!(notes.ignored, ["auth.auth_type", "auth.pasword", "cacert", "regionname"]);
 }
 
 #[test]

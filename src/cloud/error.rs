@@ -41,6 +41,32 @@ pub enum Refusal {
     Redirect,
 }
 
+/// What a token without a project is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoProject {
+    /// A domain.
+    #[error("a domain")]
+    Domain,
+    /// The whole cloud.
+    #[error("the whole system")]
+    System,
+}
+
+/// Names in a sentence: at most ten, and none longer than 64 characters.
+pub(crate) fn listed(names: &[String]) -> String {
+    const MOST: usize = 10;
+    const LONGEST: usize = 64;
+    let short = |name: &String| match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.clone(),
+    };
+    let shown: Vec<_> = names.iter().take(MOST).map(short).collect();
+    match names.len().saturating_sub(MOST) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// The class of a failure.
 ///
 /// `Display` is one stable sentence: no URL, token, upstream body or request id is in it.
@@ -68,9 +94,15 @@ pub enum Error {
     /// The login gave a token without a project, hence without a service catalogue.
     #[error("the token is for no project and has no service catalogue")]
     Unscoped,
+    /// The token is for something else than a project, and its catalogue has no address of the service.
+    #[error("the token is for {0} and not for a project")]
+    NoProject(NoProject),
     /// 401 with a token that Keystone has only just issued.
     #[error("a fresh token was rejected")]
     TokenRejected,
+    /// The same with a token of an application credential that has access rules.
+    #[error("the service rejects the token, whose application credential has access rules")]
+    OutsideAccessRules,
     /// 403.
     #[error("access is forbidden")]
     Forbidden,
@@ -83,8 +115,16 @@ pub enum Error {
     /// The catalogue lacks the service, in our region or for our interface.
     #[error("the service catalogue does not offer it")]
     ServiceNotInCatalogue,
+    /// The catalogue lacks the service in our region and offers it in others.
+    #[error("the service catalogue does not offer it in region {region} (it does in: {})", listed(offered_in))]
+    ServiceElsewhere {
+        /// Our region.
+        region: String,
+        /// The regions that offer it, sorted.
+        offered_in: Vec<String>,
+    },
     /// The catalogue knows other regions only.
-    #[error("the service catalogue does not know the region {region} (it knows: {})", known.join(", "))]
+    #[error("the service catalogue does not know the region {region} (it knows: {})", listed(known))]
     RegionNotFound {
         /// The region that was asked for.
         region: String,
@@ -130,12 +170,12 @@ impl Error {
             Error::CertificateUntrusted => "certificate_untrusted",
             Error::AddressRefused(_) => "address_refused",
             Error::LoginRefused => "login_refused",
-            Error::Unscoped => "unscoped",
-            Error::TokenRejected => "token_rejected",
+            Error::Unscoped | Error::NoProject(_) => "unscoped",
+            Error::TokenRejected | Error::OutsideAccessRules => "token_rejected",
             Error::Forbidden => "forbidden",
             Error::ProjectUnknown => "project_unknown",
             Error::NotFound => "not_found",
-            Error::ServiceNotInCatalogue => "service_not_in_catalogue",
+            Error::ServiceNotInCatalogue | Error::ServiceElsewhere { .. } => "service_not_in_catalogue",
             Error::RegionNotFound { .. } => "region_not_found",
             Error::RateLimited { .. } => "rate_limited",
             Error::ServiceUnavailable { .. } => "service_unavailable",
@@ -278,6 +318,15 @@ mod tests {
         assert!(certificate_refused(&wrapped(expired)));
         assert!(!certificate_refused(&wrapped(rustls::Error::DecryptError)));
         assert!(!certificate_refused(&Io::from(ErrorKind::ConnectionReset)));
+    }
+
+    #[test]
+    fn lists_are_short() {
+        let names = |count: usize| (0..count).map(|n| format!("r{n}")).collect::<Vec<_>>();
+        assert_eq!(listed(&names(0)), "");
+        assert_eq!(listed(&names(2)), "r0, r1");
+        assert_eq!(listed(&names(12)), "r0, r1, r2, r3, r4, r5, r6, r7, r8, r9 and 2 more");
+        assert_eq!(listed(&["ü".repeat(65)]), format!("{}…", "ü".repeat(64)));
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{SeqAccess, Visitor},
+    de::{DeserializeOwned, SeqAccess, Visitor},
 };
+use serde_json::value::RawValue;
 
 /// What is kept of a list's rows.
 pub(crate) trait Rows: Default {
@@ -29,6 +30,26 @@ impl<R: Rows> Default for List<R> {
 impl<'de, R: Rows> Deserialize<'de> for List<R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(Reader(PhantomData))
+    }
+}
+
+/// A value that others can do without: `None` where it has another shape than it should have.
+///
+/// It is skipped first and read then, so that what is odd within it ends there. A value within `n` others is passed
+/// over `n` times.
+#[derive(Debug)]
+pub(crate) struct Odd<T>(pub(crate) Option<T>);
+
+impl<T> Default for Odd<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Odd<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(text.get()).ok()))
     }
 }
 

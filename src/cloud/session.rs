@@ -15,7 +15,7 @@ use url::Url;
 
 use identity::Known;
 
-use super::config::{web_url, with_project, with_version};
+use super::config::{needs_project, web_url, with_token, with_version};
 use super::credential::FIVE_MINUTES;
 use super::http::Http;
 use super::token::{Holder, Token, TokenProject};
@@ -112,7 +112,8 @@ impl Session {
     /// It is the override of clouds.yaml, else the catalogue's; Keystone's is the `auth_url`.
     ///
     /// # Errors
-    /// A failed login, [`Error::ServiceNotInCatalogue`], [`Error::RegionNotFound`], [`Error::Unscoped`].
+    /// A failed login, [`Error::ServiceNotInCatalogue`], [`Error::ServiceElsewhere`], [`Error::RegionNotFound`],
+    /// [`Error::Unscoped`], [`Error::NoProject`].
     pub async fn endpoint(&self, service: Service, deadline: Duration) -> Result<Endpoint, Failure> {
         let current = self.tokens.current(end(deadline)).await?;
         self.locate(service, &current.token)
@@ -153,6 +154,18 @@ impl Session {
         self.tokens.held()?.project.clone()
     }
 
+    /// The region whose addresses are used: the one that is named, else the one that was chosen from the catalogue of
+    /// the token in hand.
+    pub fn known_region(&self) -> Option<String> {
+        let named = self.config.region().map(str::to_owned);
+        named.or_else(|| Some(self.tokens.held()?.catalogue.region(&self.config)?.to_owned()))
+    }
+
+    /// What is wrong where a project is needed, if the token in hand is for none.
+    pub(crate) fn no_project(&self) -> Option<Error> {
+        self.tokens.held()?.no_project()
+    }
+
     /// What Keystone told with the token in hand; nothing before the first login.
     pub fn known_holder(&self) -> Option<Holder> {
         Some(self.tokens.held()?.holder.clone())
@@ -171,8 +184,8 @@ impl Session {
     /// After a 401 the token is renewed and the call repeated, once.
     ///
     /// # Errors
-    /// A failed login has [`Service::Identity`]. [`Error::TokenRejected`] after a 401 with a fresh token;
-    /// for five minutes from then a 401 of this service no longer renews the token.
+    /// A failed login has [`Service::Identity`]. [`Error::TokenRejected`] or [`Error::OutsideAccessRules`] after a 401
+    /// with a fresh token; for five minutes from then a 401 of this service no longer renews the token.
     pub async fn get(
         &self,
         service: Service,
@@ -185,6 +198,8 @@ impl Session {
 
     /// [`Session::get`] where these statuses, too, are what a healthy service answers: metrics count them as `ok`.
     ///
+    /// With 401 among them, a token whose application credential has access rules is not renewed for it.
+    ///
     /// # Errors
     /// As [`Session::get`].
     pub async fn get_expecting(
@@ -196,24 +211,29 @@ impl Session {
         deadline: Duration,
     ) -> Result<Answer, Failure> {
         let deadline = end(deadline);
-        let Current { token, fresh } = self.tokens.current(deadline).await?;
-        let answer = self.ask(expected, service, &url, headers, &token, deadline).await?;
+        let Current { mut token, fresh } = self.tokens.current(deadline).await?;
+        let mut answer = self.ask(expected, service, &url, headers, &token, deadline).await?;
         if answer.status != 401 {
             self.rejections().remove(&service);
             return Ok(answer);
         }
-        // It may hold room that the next one needs.
-        drop(answer);
+        let tolerated = expected.contains(&401);
+        if tolerated && token.holder.has_access_rules {
+            return Ok(answer);
+        }
         if !fresh && !self.rejects(service) {
-            let token = self.tokens.renewed(Some(&token), deadline).await?;
-            let answer = self.ask(expected, service, &url, headers, &token, deadline).await?;
+            // It may hold room that the next one needs.
+            drop(answer);
+            token = self.tokens.renewed(Some(&token), deadline).await?;
+            answer = self.ask(expected, service, &url, headers, &token, deadline).await?;
             if answer.status != 401 {
                 return Ok(answer);
             }
         }
         let now = (self.clock)();
         self.rejections().entry(service).or_insert(now);
-        Err(Error::TokenRejected.at(service))
+        let error = if token.holder.has_access_rules { Error::OutsideAccessRules } else { Error::TokenRejected };
+        if tolerated { Ok(answer) } else { Err(error.at(service)) }
     }
 
     /// Has the token renewed before the next call, at most once in five minutes.
@@ -228,19 +248,28 @@ impl Session {
         let project = token.project.as_ref().map(|project| project.id.as_str());
         let (url, overridden) = match self.config.overrides.get(&service) {
             Some(text) => {
-                let url = web_url(&with_project(text, project.unwrap_or_default()));
+                let url = web_url(&with_token(text, project.unwrap_or_default(), &token.holder.user_id));
                 let url = if service == Service::Identity { url.map(with_version) } else { url };
-                let problem = "the endpoint override is no URL with the token's project in it";
-                (url.ok_or(Error::Unexpected(problem)), true)
+                let problem = "the endpoint override is no URL with the token's project and user in it";
+                let missing = token.no_project().filter(|_| needs_project(text));
+                (missing.map_or_else(|| url.ok_or(Error::Unexpected(problem)), Err), true)
             }
             None if service == Service::Identity => (Ok(self.config.auth_url.clone()), false),
-            None if token.is_unscoped() => (Err(Error::Unscoped), false),
-            None => (token.catalogue.find(service, &self.config), false),
+            None => (self.in_catalogue(service, token), false),
         };
         Ok(Endpoint {
             url: url.map_err(|error| error.at(service))?,
             overridden,
             token_project: project.map(str::to_owned),
+        })
+    }
+
+    fn in_catalogue(&self, service: Service, token: &Token) -> Result<Url, Error> {
+        token.catalogue.find(service, &self.config).map_err(|error| match error {
+            Error::ServiceNotInCatalogue | Error::ServiceElsewhere { .. } | Error::RegionNotFound { .. } => {
+                token.without_project(service).unwrap_or(error)
+            }
+            other => other,
         })
     }
 

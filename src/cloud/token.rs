@@ -6,20 +6,40 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::catalogue::Catalogue;
 use super::config::{Auth, Credential, Domain, Named, Scope};
-use super::rows::{List, Rows};
-use super::{Answer, Error, Secret};
+use super::rows::{List, Odd, Rows};
+use super::{Answer, Error, NoProject, Secret, Service};
+
+/// Longer names and ids are none: Keystone's have at most 255 characters.
+const LONGEST: usize = 255;
 
 /// The project that a token is for.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenProject {
     /// The project's id.
     pub id: String,
-    /// The project's name.
+    /// The project's name; empty where Keystone gives none.
     pub name: String,
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum TokenScope {
+    /// Nothing: the user has no default project.
+    #[default]
+    Nothing,
+    /// A project.
+    Project,
+    /// A project, with the roles that a trust delegates.
+    Trust,
+    /// The domain of this name.
+    Domain(String),
+    /// The whole cloud.
+    System,
 }
 
 /// What Keystone tells of a credential when it issues a token.
@@ -37,6 +57,10 @@ pub struct Holder {
     pub password_ends: Option<Timestamp>,
     /// The application credential's id, where one was used.
     pub application_credential: Option<String>,
+    /// Whether the application credential has access rules: it may make the calls that they list, and no others.
+    pub has_access_rules: bool,
+    /// What the token is for.
+    pub scope: TokenScope,
 }
 
 /// A token and what came with it.
@@ -59,26 +83,58 @@ struct Envelope {
     token: Body,
 }
 
+/// A token without an end is none; all else may be odd or missing.
 #[derive(Deserialize)]
 struct Body {
     expires_at: String,
-    issued_at: Option<String>,
-    project: Option<TokenProject>,
-    catalog: Option<Catalogue>,
     #[serde(default)]
-    user: User,
+    issued_at: Odd<String>,
     #[serde(default)]
-    roles: List<Roles>,
-    application_credential: Option<Id>,
+    project: Odd<IdAndName>,
+    #[serde(default)]
+    domain: Odd<IdAndName>,
+    #[serde(default)]
+    system: Odd<System>,
+    #[serde(default, rename = "OS-TRUST:trust")]
+    trust: Odd<Trust>,
+    #[serde(default)]
+    catalog: Odd<Catalogue>,
+    #[serde(default)]
+    user: Odd<User>,
+    #[serde(default)]
+    roles: Odd<List<Roles>>,
+    #[serde(default)]
+    application_credential: Odd<UsedCredential>,
+}
+
+/// A project or a domain.
+#[derive(Default, Deserialize)]
+struct IdAndName {
+    #[serde(default)]
+    id: Odd<String>,
+    #[serde(default)]
+    name: Odd<String>,
+}
+
+#[derive(Deserialize)]
+struct System {
+    all: bool,
+}
+
+#[derive(Deserialize)]
+struct Trust {
+    #[serde(rename = "id")]
+    _id: String,
 }
 
 #[derive(Default, Deserialize)]
 struct User {
     #[serde(default)]
-    id: String,
+    id: Odd<String>,
     #[serde(default)]
-    name: String,
-    password_expires_at: Option<String>,
+    name: Odd<String>,
+    #[serde(default)]
+    password_expires_at: Odd<String>,
 }
 
 #[derive(Deserialize)]
@@ -91,20 +147,29 @@ struct Role {
 struct Roles(Vec<String>);
 
 impl Rows for Roles {
-    type Row = Role;
+    type Row = Odd<Role>;
 
-    fn add(&mut self, role: Role) {
+    fn add(&mut self, Odd(role): Odd<Role>) {
         const MOST: usize = 100;
-        const LONGEST: usize = 255;
-        if self.0.len() < MOST && role.name.len() <= LONGEST {
-            self.0.push(role.name);
+        if let Some(name) = text(Odd(role.map(|role| role.name)))
+            && self.0.len() < MOST
+        {
+            self.0.push(name);
         }
     }
 }
 
 #[derive(Deserialize)]
-struct Id {
-    id: String,
+struct UsedCredential {
+    #[serde(default)]
+    id: Odd<String>,
+    #[serde(default)]
+    access_rules: Odd<Vec<IgnoredAny>>,
+}
+
+/// A text that is neither empty nor too long.
+fn text(Odd(text): Odd<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty() && text.len() <= LONGEST)
 }
 
 impl Token {
@@ -113,41 +178,70 @@ impl Token {
     /// The lifetime is counted from Keystone's own `issued_at`, so its clock and ours may differ.
     pub(super) fn read(answer: &Answer, asked: Instant) -> Result<Token, Error> {
         let value = answer.header("x-subject-token").ok_or(Error::Unexpected("the login's answer has no token"))?;
-        let body = serde_json::from_slice::<Envelope>(&answer.body)
+        // A name in another encoding is no reason to have no token.
+        let body = String::from_utf8_lossy(&answer.body);
+        let body = serde_json::from_str::<Envelope>(&body)
             .map_err(|_| Error::Unexpected("the login's answer is not Keystone's JSON"))?
             .token;
         let end = time(&body.expires_at).ok_or(Error::Unexpected("the token's end is not a readable time"))?;
-        let start = body.issued_at.as_deref().and_then(time);
+        let start = body.issued_at.0.as_deref().and_then(time);
         let now = Timestamp::now();
         let start = start.or(answer.date).unwrap_or(now);
         let lifetime = Duration::try_from(end.duration_since(start)).unwrap_or_default();
         if lifetime.is_zero() {
             return Err(Error::Unexpected("the token ends when it begins"));
         }
-        let List(Roles(mut roles)) = body.roles;
+        let List(Roles(mut roles)) = body.roles.0.unwrap_or_default();
         roles.sort();
+        let project = body.project.0.and_then(|project| {
+            Some(TokenProject { id: text(project.id)?, name: text(project.name).unwrap_or_default() })
+        });
+        let domain = body.domain.0.and_then(|domain| text(domain.name).or(text(domain.id)));
+        let scope = match (&project, domain) {
+            (Some(_), _) if body.trust.0.is_some() => TokenScope::Trust,
+            (Some(_), _) => TokenScope::Project,
+            (None, Some(domain)) => TokenScope::Domain(domain),
+            (None, None) if body.system.0.is_some_and(|system| system.all) => TokenScope::System,
+            (None, None) => TokenScope::Nothing,
+        };
+        let user = body.user.0.unwrap_or_default();
+        let credential = body.application_credential.0;
         let holder = Holder {
-            password_ends: body.user.password_expires_at.as_deref().and_then(time),
-            user: body.user.name,
-            user_id: body.user.id,
+            password_ends: user.password_expires_at.0.as_deref().and_then(time),
+            user: text(user.name).unwrap_or_default(),
+            user_id: text(user.id).unwrap_or_default(),
             roles,
             token_ends: Some(end),
-            application_credential: body.application_credential.map(|credential| credential.id),
+            has_access_rules: credential.as_ref().is_some_and(|credential| credential.access_rules.0.is_some()),
+            application_credential: credential.and_then(|credential| text(credential.id)),
+            scope,
         };
         Ok(Token {
             holder,
             value: value.to_owned().into(),
-            project: body.project,
-            catalogue: body.catalog.unwrap_or_default(),
+            project,
+            catalogue: body.catalog.0.unwrap_or_default(),
             asked,
             lifetime,
             ahead: start.duration_since(now),
         })
     }
 
-    /// Neither a project nor a catalogue: Keystone found no default project for the user.
-    pub(super) fn is_unscoped(&self) -> bool {
-        self.project.is_none() && self.catalogue.is_empty()
+    /// What is wrong where a project is needed, if the token is for none.
+    pub(super) fn no_project(&self) -> Option<Error> {
+        match self.holder.scope {
+            TokenScope::Project | TokenScope::Trust => None,
+            TokenScope::Nothing => Some(Error::Unscoped),
+            TokenScope::Domain(_) => Some(Error::NoProject(NoProject::Domain)),
+            TokenScope::System => Some(Error::NoProject(NoProject::System)),
+        }
+    }
+
+    /// Why the catalogue has no address of a service, if that is because the token is for no project.
+    pub(super) fn without_project(&self, service: Service) -> Option<Error> {
+        // For the whole system, Keystone lists a service whose addresses name a project without any address.
+        let may_lack_it = self.holder.scope == TokenScope::System && !self.catalogue.lists(service);
+        self.no_project().filter(|_| !may_lack_it)
     }
 
     pub(super) fn has_ended(&self, now: Instant) -> bool {
@@ -235,6 +329,7 @@ pub(super) fn login(auth: &Auth) -> Value {
             json!({"auth": {"identity": identity, "scope": {"project": named(project)}}})
         }
         Some(Scope::System) => json!({"auth": {"identity": identity, "scope": {"system": {"all": true}}}}),
+        Some(Scope::Trust(id)) => json!({"auth": {"identity": identity, "scope": {"OS-TRUST:trust": {"id": id}}}}),
         Some(Scope::Domain(domain)) => {
             json!({"auth": {"identity": identity, "scope": {"domain": domain_json(domain)}}})
         }
@@ -257,6 +352,7 @@ fn domain_json(domain: &Domain) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
     use reqwest::header::HeaderMap;
 
     use super::super::CloudConfig;
@@ -329,6 +425,137 @@ mod tests {
         assert!(!format!("{token:?}").contains("gAAAA"));
     }
 
+    /// What is odd about a token's project, user, roles or catalogue is as if it were not there.
+    #[test]
+    fn odd_members() {
+        let rows = [
+            (r#""roles": null"#, ""),
+            (r#""roles": {}"#, ""),
+            (
+                r#""roles": [{"name": "b"}, null, 7, {}, {"name": null}, {"name": ["x"]}, {"id": "x"}, {"name": "a"}]"#,
+                "a b",
+            ),
+            (r#""project": null, "user": null, "domain": null, "system": null, "catalog": null"#, ""),
+            (r#""project": [], "user": "u", "domain": 7, "system": "all", "catalog": {}, "issued_at": 5"#, ""),
+            (r#""project": {"id": "p"}"#, "p:"),
+            (r#""project": {"id": "p", "name": null}"#, "p:"),
+            (r#""project": {"id": null, "name": "n"}"#, ""),
+            (r#""project": {"id": "p", "name": "n"}, "application_credential": "x""#, "p:n"),
+            (r#""application_credential": {"id": 7, "access_rules": null}"#, ""),
+            (r#""application_credential": {"access_rules": []}"#, "rules"),
+            (r#""application_credential": {"id": "i", "access_rules": [7]}"#, "rules i"),
+            (r#""user": {"id": 7, "name": "n", "password_expires_at": {}}"#, "n"),
+            (r#""OS-TRUST:trust": null, "is_domain": "x", "methods": 5"#, ""),
+        ];
+        for (members, expected) in rows {
+            let body = format!(r#"{{"token": {{"expires_at": "2026-11-22T06:00:00Z", {members}}}}}"#);
+            let token = Token::read(&answer(Some("t"), &body), Instant::now()).unwrap();
+            let holder = token.holder;
+            let project = token.project.map(|project| format!("{}:{}", project.id, project.name));
+            let rules = holder.has_access_rules.then(|| "rules".to_owned());
+            let credential = holder.application_credential;
+            let user = Some(holder.user).filter(|user| !user.is_empty());
+            let seen = project.into_iter().chain(rules).chain(credential).chain(user).chain(holder.roles);
+            assert_eq!(seen.collect::<Vec<_>>().join(" "), expected, "{members}");
+        }
+        let long = format!(r#""project": {{"id": "{}"}}, "roles": [{{"name": "{0}"}}]"#, "x".repeat(LONGEST + 1));
+        let body = format!(r#"{{"token": {{"expires_at": "2026-11-22T06:00:00Z", {long}}}}}"#);
+        let token = Token::read(&answer(Some("t"), &body), Instant::now()).unwrap();
+        assert!(token.project.is_none() && token.holder.roles.is_empty());
+    }
+
+    #[test]
+    fn scopes() {
+        let domain = |name: &str| TokenScope::Domain(name.to_owned());
+        for (members, scope) in [
+            (r#""user": {}"#, TokenScope::Nothing),
+            (r#""project": {"id": "p"}"#, TokenScope::Project),
+            (r#""project": {"id": "p"}, "OS-TRUST:trust": {"id": "t", "impersonation": true}"#, TokenScope::Trust),
+            (r#""project": {"id": "p"}, "domain": {"id": "d"}"#, TokenScope::Project),
+            (r#""domain": {"id": "d", "name": "D"}"#, domain("D")),
+            (r#""domain": {"id": "d"}"#, domain("d")),
+            (r#""system": {"all": true}"#, TokenScope::System),
+            (r#""system": {"all": false}"#, TokenScope::Nothing),
+        ] {
+            let body = format!(r#"{{"token": {{"expires_at": "2026-11-22T06:00:00Z", {members}}}}}"#);
+            let token = Token::read(&answer(Some("t"), &body), Instant::now()).unwrap();
+            assert_eq!(token.holder.scope, scope, "{members}");
+        }
+    }
+
+    /// Any JSON, made of words that the answer has in other places.
+    fn json() -> impl Strategy<Value = Value> {
+        const WORDS: [&str; 17] = [
+            "type",
+            "endpoints",
+            "interface",
+            "public",
+            "region",
+            "region_id",
+            "url",
+            "id",
+            "name",
+            "dcs",
+            "identity",
+            "access_rules",
+            "all",
+            "http://x/v1.0",
+            "*",
+            "",
+            "\u{0}ü",
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            select(&WORDS[..]).prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 60, 6, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..6).prop_map(Value::from),
+                vec((select(&WORDS[..]), inner), 0..6)
+                    .prop_map(|members| members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// Whatever the rows and members are, there is a token, and the good rows can be used.
+        #[test]
+        fn odd_rows_fail_no_login(
+            before in vec(json(), 0..4),
+            after in vec(json(), 0..4),
+            members in vec((select(&["project", "user", "domain", "system", "roles", "application_credential",
+                                     "OS-TRUST:trust", "issued_at", "methods", "is_domain"][..]), json()), 0..5),
+        ) {
+            let good = json!({"type": "dcs", "endpoints": [{"interface": "public", "region": "r", "url": "http://good"}]});
+            let rows: Vec<_> = before.into_iter().chain([good]).chain(after).collect();
+            let mut token: serde_json::Map<_, _> =
+                members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+            token.insert("expires_at".into(), "2126-11-22T06:00:00Z".into());
+            token.insert("catalog".into(), rows.into());
+            let token = Token::read(&answer(Some("t"), &json!({"token": token}).to_string()), Instant::now()).unwrap();
+            let yaml = "clouds: {c: {region_name: r, auth: {auth_url: 'http://k', token: t}}}";
+            let config = CloudConfig::parse(yaml, "c", None, None).unwrap();
+            for service in Service::ALL {
+                let found = token.catalogue.find(service, &config);
+                prop_assert!(service != Service::Cache || found.is_ok(), "{:?}", found);
+            }
+        }
+
+        /// Nor does a catalogue or a member that is no list and no object.
+        #[test]
+        fn odd_members_fail_no_login(catalog in json(), roles in json(), project in json()) {
+            let token = json!({"expires_at": "2126-11-22T06:00:00Z", "catalog": catalog, "roles": roles,
+                               "project": project});
+            let body = json!({"token": token}).to_string();
+            prop_assert!(Token::read(&answer(Some("t"), &body), Instant::now()).is_ok());
+        }
+    }
+
     /// The bodies that Keystone 22.0.2 has answered with 201 in the recordings, and those of a token.
     #[test]
     fn bodies() {
@@ -342,7 +569,7 @@ mod tests {
                 r#"{"auth":{"identity":{"methods":["password"],"password":{"user":{"name":"demo","domain":{"id":"default"},"password":"demo-secret"}}}}}"#,
             ),
             (
-                "application_credential_id: i, application_credential_secret: s, project_id: p",
+                "application_credential_id: i, application_credential_secret: s",
                 r#"{"auth":{"identity":{"methods":["application_credential"],"application_credential":{"id":"i","secret":"s"}}}}"#,
             ),
             (
@@ -356,6 +583,18 @@ mod tests {
             (
                 "user_id: u, password: 12345, domain_name: Default",
                 r#"{"auth":{"identity":{"methods":["password"],"password":{"user":{"id":"u","password":"12345"}}},"scope":{"domain":{"name":"Default"}}}}"#,
+            ),
+            (
+                "user_id: u, password: p, trust_id: t",
+                r#"{"auth":{"identity":{"methods":["password"],"password":{"user":{"id":"u","password":"p"}}},"scope":{"OS-TRUST:trust":{"id":"t"}}}}"#,
+            ),
+            (
+                "token: t, trust_id: u",
+                r#"{"auth":{"identity":{"methods":["token"],"token":{"id":"t"}},"scope":{"OS-TRUST:trust":{"id":"u"}}}}"#,
+            ),
+            (
+                "user_id: u, password: p, system_scope: all",
+                r#"{"auth":{"identity":{"methods":["password"],"password":{"user":{"id":"u","password":"p"}}},"scope":{"system":{"all":true}}}}"#,
             ),
         ];
         for (auth, body) in rows {

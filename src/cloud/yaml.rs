@@ -1,76 +1,35 @@
-//! The plain values of one entry of a `clouds.yaml`.
+//! The values of one entry of a `clouds.yaml`, with those of its region.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod reader;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-
-use super::ConfigError;
-
-/// The keys outside `auth` that are read, besides those of `auth`, which openstacksdk takes from either place.
-const TOP: &[&str] = &[
-    "auth_type",
-    "region_name",
-    "interface",
-    "endpoint_type",
-    "verify",
-    "system_scope",
-    "profile",
-    "vendor",
-    "orchestration_endpoint_override",
-    "compute_endpoint_override",
-    "dcs_endpoint_override",
-    "identity_endpoint_override",
-];
-
-/// The keys of `auth` that are read.
-const AUTH: &[&str] = &[
-    "auth_url",
-    "username",
-    "user_name",
-    "user_id",
-    "password",
-    "user_domain_id",
-    "user_domain_name",
-    "project_id",
-    "project_name",
-    "tenant_id",
-    "tenant_name",
-    "project_domain_id",
-    "project_domain_name",
-    "domain_id",
-    "domain_name",
-    "default_domain",
-    "default_domain_id",
-    "default_domain_name",
-    "system_scope",
-    "application_credential_id",
-    "application_credential_name",
-    "application_credential_secret",
-    "token",
-    "auth_token",
-];
+use super::error::listed;
+use super::{ConfigError, keys};
+use reader::{File, Level, Region};
 
 /// One entry's values as they are written: `0123` stays `0123`, whatever YAML takes it for.
 /// Hyphens in keys are underscores, as for openstacksdk. Empty values are absent.
-#[derive(Default)]
 pub(super) struct Entry {
-    top: BTreeMap<String, String>,
-    auth: BTreeMap<String, String>,
-    /// The keys that are not read, sorted.
-    pub(super) ignored: Vec<String>,
+    values: Level,
+    /// The region whose endpoints are used, if the entry or the spec names one.
+    pub(super) region: Option<String>,
+    /// The key of whose list the region is the first, because nothing names one of them.
+    pub(super) first_of: Option<&'static str>,
 }
 
 impl Entry {
-    /// Reads the entry `cloud`. Other entries need only be YAML.
-    pub(super) fn read(yaml: &str, cloud: &str) -> Result<Entry, ConfigError> {
+    /// Reads the entry `cloud` for a region, or for the one that it names itself. Other entries need only be YAML.
+    pub(super) fn read(yaml: &str, cloud: &str, region: Option<&str>) -> Result<Entry, ConfigError> {
         let options = serde_saphyr::options! {
             // As PyYAML, and so openstacksdk.
             duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
+            // Names of regions stay as they are written.
+            strict_booleans: true,
+            leading_zero_numbers_as_strings: true,
+            underscored_numbers_as_strings: true,
             // Snippets would quote the Secret.
             with_snippet: false,
         };
-        let read = |de: serde_saphyr::Deserializer<'_, '_>| File(cloud).deserialize(de);
+        let read = |de: serde_saphyr::Deserializer<'_, '_>| File(cloud).read(de);
         let file = serde_saphyr::with_deserializer_from_str_with_options(yaml, options, read);
         // The parser's own message may quote the text: only the place is told.
         let found = file.map_err(|error| ConfigError::Invalid {
@@ -90,122 +49,76 @@ impl Entry {
                 problem: "is missing from clouds.yaml: put the entries below this key".into(),
             });
         };
-        entry.ok_or_else(|| ConfigError::CloudNotFound { cloud: cloud.to_owned(), known })
+        let entry = entry.ok_or_else(|| ConfigError::CloudNotFound { cloud: cloud.to_owned(), known })?;
+        Entry::of(entry, region)
     }
 
-    /// The first of the keys that has a value; `auth` stands above the rest of the entry.
-    pub(super) fn get(&self, keys: &[&str]) -> Option<&str> {
-        keys.iter().find_map(|&key| self.auth.get(key).or_else(|| self.top.get(key))).map(String::as_str)
-    }
-}
-
-type Found = (Option<Entry>, Vec<String>);
-
-/// The whole file: the wanted entry and the names of all.
-struct File<'a>(&'a str);
-
-impl<'de> DeserializeSeed<'de> for File<'_> {
-    type Value = Option<Found>;
-
-    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Self::Value, D::Error> {
-        de.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for File<'_> {
-    type Value = Option<Found>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a mapping with the key clouds")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = None;
-        while let Some(key) = map.next_key::<String>()? {
-            if key == "clouds" {
-                found = Some(map.next_value_seed(Clouds(self.0))?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(found)
-    }
-}
-
-struct Clouds<'a>(&'a str);
-
-impl<'de> DeserializeSeed<'de> for Clouds<'_> {
-    type Value = Found;
-
-    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Found, D::Error> {
-        de.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Clouds<'_> {
-    type Value = Found;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a mapping of names to clouds")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Found, A::Error> {
-        let (mut entry, mut known) = (None, Vec::new());
-        while let Some(name) = map.next_key::<String>()? {
-            if name == self.0 {
-                entry = Some(map.next_value_seed(Values { top: true })?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-            known.push(name);
-        }
-        known.sort();
-        Ok((entry, known))
-    }
-}
-
-/// An entry (`top`) or its `auth`.
-struct Values {
-    top: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for Values {
-    type Value = Entry;
-
-    fn deserialize<D: Deserializer<'de>>(self, de: D) -> Result<Entry, D::Error> {
-        de.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Values {
-    type Value = Entry;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a mapping of keys to plain values")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
-        let mut entry = Entry::default();
-        while let Some(key) = map.next_key::<String>()? {
-            let key = key.replace('-', "_");
-            if self.top && key == "auth" {
-                let auth = map.next_value_seed(Values { top: false })?;
-                entry.auth = auth.top;
-                entry.ignored.extend(auth.ignored.iter().map(|key| format!("auth.{key}")));
-            } else if AUTH.contains(&key.as_str()) || (self.top && TOP.contains(&key.as_str())) {
-                match map.next_value::<Option<String>>()? {
-                    Some(value) if !value.is_empty() => entry.top.insert(key, value),
-                    _ => entry.top.remove(&key),
-                };
-            } else {
-                map.next_value::<IgnoredAny>()?;
-                // Only version 3 is spoken, which is what most files say here.
-                if key != "identity_api_version" {
-                    entry.ignored.push(key);
+    /// Chooses the region, and puts the region's values in place of the entry's.
+    fn of(mut values: Level, wanted: Option<&str>) -> Result<Entry, ConfigError> {
+        let regions = std::mem::take(&mut values.regions);
+        let names = values.top.get("region_name").cloned().flatten().unwrap_or_default();
+        // An older form of the list: one text with commas.
+        let mut names = names.iter().flat_map(|name| name.split(',')).map(str::trim).filter(|name| !name.is_empty());
+        let named = names.next();
+        let wanted = wanted.filter(|region| !region.is_empty());
+        let first_of = (wanted.is_none() && names.next().is_some()).then_some("region_name");
+        let region = wanted.or(named).map(str::to_owned);
+        let Some(regions) = regions.filter(|regions| !regions.is_empty()) else {
+            return Ok(Entry { values, region, first_of });
+        };
+        let invalid = |problem: String| Err(ConfigError::Invalid { field: "regions".into(), problem });
+        let known: Option<Vec<_>> = regions.iter().map(|region| region.name.clone()).collect();
+        let Some(known) = known else {
+            return invalid(
+                "is no list of regions: give names, or mappings that have name and values and nothing else".into(),
+            );
+        };
+        let at = match &region {
+            None => 0,
+            Some(region) => match known.iter().position(|known| known == region) {
+                Some(at) => at,
+                None => {
+                    let region = listed(std::slice::from_ref(region));
+                    return invalid(format!("lists {}, but not {region}: name one of these", listed(&known)));
                 }
-            }
+            },
+        };
+        let first_of = if region.is_none() { Some("regions") } else { first_of };
+        if let Some(Region { values: Some(own), .. }) = regions.into_iter().nth(at) {
+            values.overlay(own);
         }
-        entry.ignored.sort();
-        Ok(entry)
+        Ok(Entry { values, region: known.into_iter().nth(at), first_of })
+    }
+
+    /// The first of the keys that has a value.
+    ///
+    /// What stands below `auth` wins over what stands beside it, except for the keys that openstacksdk moves there.
+    pub(super) fn get(&self, keys: &[&str]) -> Option<&str> {
+        self.list(keys).first().map(String::as_str)
+    }
+
+    /// The values of the first of the keys that has any.
+    pub(super) fn list(&self, keys: &[&str]) -> &[String] {
+        let (auth, top) = (&self.values.auth, &self.values.top);
+        let has = |values: &&Vec<String>| !values.is_empty();
+        let in_auth = |key: &&str| auth.get(*key).and_then(Option::as_ref).filter(has);
+        let beside = |key: &&str| top.get(*key).and_then(Option::as_ref).filter(has);
+        let found = if keys.first().is_some_and(|key| keys::is_moved(key)) {
+            keys.iter().find_map(|key| beside(key).or_else(|| in_auth(key)))
+        } else {
+            keys.iter().find_map(in_auth).or_else(|| keys.iter().find_map(beside))
+        };
+        found.map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The first of the entry's keys that are refused, and why.
+    pub(super) fn refused(&self) -> Option<ConfigError> {
+        let (field, problem) = self.values.refused.first_key_value()?;
+        Some(ConfigError::Invalid { field: field.clone(), problem: (*problem).to_owned() })
+    }
+
+    /// The keys that are not read, sorted.
+    pub(super) fn ignored(self) -> Vec<String> {
+        self.values.ignored.into_iter().collect()
     }
 }

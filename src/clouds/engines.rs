@@ -238,7 +238,7 @@ fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Durat
     let mut turn = state.turn.take().unwrap_or_else(|| Turn::first(None, interval, 0.0, now));
     let mut gave_up = false;
     match outcome {
-        Outcome::Seen(EngineAnswer::Listed(_)) | Outcome::NotOffered => turn.seen(interval, 0.0, now),
+        Outcome::Seen(EngineAnswer::Listed(_)) | Outcome::NotOffered(_) => turn.seen(interval, 0.0, now),
         Outcome::Seen(EngineAnswer::Unanswered { .. }) => turn.seen(ASK_AGAIN.min(interval), 0.0, now),
         Outcome::Failed(failure) => {
             turn.failed(failure, interval, 0.0, now);
@@ -289,7 +289,7 @@ mod tests {
             ("a tenant wants an answer now", listed(), 300, true, 5),
             ("a 503", unanswered(), 10, false, 5),
             ("nothing special", listed(), 10, false, 10),
-            ("no answer, and a tenant wants one now", Outcome::NotOffered, 300, true, 0),
+            ("no answer, and a tenant wants one now", Outcome::NotOffered(None), 300, true, 0),
         ] {
             let inner = inner(&[wish("t", 10, 75)]);
             take_turn(&mut inner.lock(), &outcome, Duration::from_secs(soon), now);

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use super::engine_list::{DEFAULT_REPORT_INTERVAL, EngineList, EngineRow, age};
 pub use super::setback::Setbacks;
-use super::{Failure, Outcome};
+use super::{Elsewhere, Failure, Outcome};
 use crate::api::Reason;
 
 /// After so many consecutive time-outs, a first 503 may be what a message broker gives that has just come back.
@@ -87,6 +87,8 @@ pub struct EngineAnswers {
     pub seen_again_at: Option<Timestamp>,
     /// The catalogue has no orchestration.
     pub not_offered: bool,
+    /// It has in other regions.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 impl EngineAnswers {
@@ -98,10 +100,11 @@ impl EngineAnswers {
         }
         self.number += 1;
         self.at = now;
-        self.not_offered = matches!(outcome, Outcome::NotOffered);
+        self.not_offered = matches!(outcome, Outcome::NotOffered(_));
+        self.elsewhere = None;
         let before = self.failed.take();
         match outcome {
-            Outcome::NotOffered => {}
+            Outcome::NotOffered(elsewhere) => self.elsewhere = elsewhere,
             Outcome::Failed(failure) => {
                 self.erred |= failure.reason == Reason::ServerError;
                 // A time-out that is transient is another service's, such as a login's.
@@ -236,6 +239,7 @@ impl EngineAnswers {
             || restless(self)
             || self.failed != before.failed
             || self.not_offered != before.not_offered
+            || self.elsewhere != before.elsewhere
             || self.is_settled(false) != before.is_settled(false)
             || self.setbacks.waiting(self.at) != before.setbacks.waiting(before.at)
             || before.number == 0

@@ -51,9 +51,9 @@ const fn is_observed(reason: Reason) -> bool {
 /// Whether this pass found that the catalogue does not offer the service.
 fn is_not_offered(pass: &Pass<'_>, kind: ProbeKind) -> bool {
     match kind {
-        ProbeKind::Engines => pass.engines == Look::NotOffered,
-        ProbeKind::Caches => pass.caches == Look::NotOffered,
-        ProbeKind::Usage => pass.usage == Look::NotOffered,
+        ProbeKind::Engines => matches!(pass.engines, Look::NotOffered(_)),
+        ProbeKind::Caches => matches!(pass.caches, Look::NotOffered(_)),
+        ProbeKind::Usage => matches!(pass.usage, Look::NotOffered(_)),
     }
 }
 

@@ -141,9 +141,9 @@ impl<T: Clone + Send + 'static> Probing<T> {
                 self.turn.seen(interval, share, now);
                 self.found = Look::Seen(seen);
             }
-            Some(Outcome::NotOffered) => {
+            Some(Outcome::NotOffered(elsewhere)) => {
                 self.turn.seen(interval, share, now);
-                self.found = Look::NotOffered;
+                self.found = Look::NotOffered(elsewhere);
             }
             Some(Outcome::Failed(failure)) => {
                 self.turn.failed(&failure, interval, share, now);

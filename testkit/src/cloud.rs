@@ -65,6 +65,16 @@ impl Service {
     /// Every service.
     pub const ALL: [Self; 4] = [Self::Keystone, Self::Heat, Self::Dcs, Self::Nova];
 
+    /// The service's type in catalogues and access rules.
+    fn catalogue_type(self) -> &'static str {
+        match self {
+            Self::Keystone => "identity",
+            Self::Heat => "orchestration",
+            Self::Dcs => "dcs",
+            Self::Nova => "compute",
+        }
+    }
+
     fn router(self, shared: Arc<Shared>) -> Router {
         match self {
             Self::Keystone => keystone::router(shared),
@@ -211,6 +221,34 @@ impl SimulatedCloud {
             ("system_scope", "all"),
         ];
         self.yaml(cloud_name, "password", &auth).replacen("clouds:\n", "", 1)
+    }
+
+    /// A `clouds.yaml` with one cloud: the password of the user `demo`, by a trust of the operator's.
+    #[must_use]
+    pub fn clouds_yaml_trust(&self, cloud_name: &str, trust: &str) -> String {
+        let state = self.shared.lock();
+        let user = &state.identity.users[1];
+        let auth = [
+            ("username", user.name.as_str()),
+            ("password", &user.password),
+            ("user_domain_name", "Default"),
+            ("trust_id", trust),
+        ];
+        self.yaml(cloud_name, "password", &auth)
+    }
+
+    /// A `clouds.yaml` with one cloud: the operator's password, for the domain `default`.
+    #[must_use]
+    pub fn clouds_yaml_domain(&self, cloud_name: &str) -> String {
+        let state = self.shared.lock();
+        let user = &state.identity.users[0];
+        let auth = [
+            ("username", user.name.as_str()),
+            ("password", &user.password),
+            ("user_domain_name", "Default"),
+            ("domain_id", "default"),
+        ];
+        self.yaml(cloud_name, "password", &auth)
     }
 
     /// A `clouds.yaml` with one cloud: a token that the operator was given.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cloudtenant_operator::{
     api::{Reason, reason::Class},
-    cloud::{ConfigError, Error, Failure, Refusal, Service},
+    cloud::{ConfigError, Error, Failure, NoProject, Refusal, Service},
     failure::{SecretError, of_call, of_config, of_secret},
 };
 
@@ -21,7 +21,10 @@ fn failed_calls() {
         (Error::AddressRefused(Refusal::OtherOrigin), Reason::AddressRefused, true),
         (Error::LoginRefused, Reason::AuthenticationFailed, true),
         (Error::Unscoped, Reason::InvalidCloudConfig, true),
+        (Error::NoProject(NoProject::Domain), Reason::InvalidCloudConfig, true),
+        (Error::NoProject(NoProject::System), Reason::InvalidCloudConfig, true),
         (Error::TokenRejected, Reason::TokenRejected, true),
+        (Error::OutsideAccessRules, Reason::TokenRejected, true),
         (Error::Forbidden, Reason::Forbidden, true),
         (Error::ProjectUnknown, Reason::ProjectNotFound, true),
         (Error::NotFound, Reason::EndpointNotFound, true),
@@ -43,7 +46,10 @@ fn failed_calls() {
             one_sentence(&told.message);
         }
     }
-    assert_eq!(of_call(&Failure { service: Service::Cache, error: Error::ServiceNotInCatalogue }), None);
+    let elsewhere = Error::ServiceElsewhere { region: "a".to_owned(), offered_in: vec!["b".to_owned()] };
+    for error in [Error::ServiceNotInCatalogue, elsewhere] {
+        assert_eq!(of_call(&Failure { service: Service::Cache, error }), None);
+    }
 }
 
 #[test]
@@ -54,6 +60,13 @@ fn what_a_message_says_to_do() {
         (Service::Orchestration, Error::Forbidden, "grant the credential the admin role"),
         (Service::Cache, Error::TokenRejected, "set probes.caches.policy to Disabled"),
         (Service::Compute, Error::NotFound, "compute_endpoint_override"),
+        (Service::Orchestration, Error::NotFound, "set probes.engines.policy to Disabled, or correct"),
+        (Service::Cache, Error::NotFound, "set probes.caches.policy to Disabled, or correct"),
+        (Service::Compute, Error::NotFound, "set probes.usage.policy to Disabled, or correct"),
+        (Service::Identity, Error::NotFound, "correct auth_url"),
+        (Service::Orchestration, Error::NoProject(NoProject::Domain), "for a domain and not for a project: name a"),
+        (Service::Orchestration, Error::OutsideAccessRules, "add a rule for GET /v1/*/services of the service orch"),
+        (Service::Compute, Error::OutsideAccessRules, "add a rule for GET /v2.1/os-simple-tenant-usage/*"),
         (Service::Identity, Error::Dns, "auth_url"),
         (Service::Identity, Error::CertificateUntrusted, "cacert"),
     ] {

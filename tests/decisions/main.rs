@@ -12,6 +12,7 @@ mod kstatus;
 mod memory;
 mod passes;
 mod periods;
+mod places;
 mod properties;
 mod recordings;
 mod services;

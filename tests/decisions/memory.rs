@@ -227,7 +227,7 @@ fn when_heat_is_asked_more_often() {
         ("one, and a list", answers(&[unanswered], 1), false, true),
         ("one, and as many lists as it takes", answers(&[unanswered], 3), false, false),
         ("one, and then no answer", answers(&[unanswered, failed], 0), false, false),
-        ("one, and then no Heat", answers(&[unanswered, || Outcome::NotOffered], 0), false, false),
+        ("one, and then no Heat", answers(&[unanswered, || Outcome::NotOffered(None)], 0), false, false),
         ("one before the process began", answers(&[], 2), true, true),
         ("and as many lists as it takes", answers(&[], 4), true, false),
     ] {

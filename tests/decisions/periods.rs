@@ -54,12 +54,12 @@ async fn step(cloud: &SimulatedCloud, world: &mut World, servers: &mut Vec<Serve
     let before = cloud.count(Service::Nova);
     // A session of its own takes the cloud's time from its login.
     let session = session(&config);
-    let frozen = observe::frozen(&world.stored, &config);
+    let frozen = observe::frozen(&world.stored, &config, config.region());
     let answer = probe::usage::ask(&session, &world.target, frozen, Timestamp::now()).await;
     let look = match probe::outcome(&session, answer) {
         Outcome::Seen(periods) => Look::Seen(periods),
         Outcome::Failed(failure) => Look::Failed(failure, 1),
-        Outcome::NotOffered => Look::NotOffered,
+        Outcome::NotOffered(elsewhere) => Look::NotOffered(elsewhere),
     };
     let (status, _) = world.pass(Look::NotDue, Look::NotDue, look);
     let time = |time: &Option<Time>| time.as_ref().unwrap().0.strftime("%m-%dT%H:%M").to_string();

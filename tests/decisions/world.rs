@@ -94,7 +94,7 @@ impl World {
                     let took = words.strip_prefix("503 took=").map_or(10, |took| took.parse().unwrap());
                     Outcome::Seen(EngineAnswer::Unanswered { sent: later(cloud_now, -took) })
                 }
-                "absent" => Outcome::NotOffered,
+                "absent" => Outcome::NotOffered(None),
                 "timeout" => Outcome::Failed(failure("Timeout", false)),
                 other => Outcome::Failed(failure(&other[1..], other.starts_with('?'))),
             }
@@ -119,7 +119,7 @@ impl World {
             return Look::Failed(failure(reason, word.starts_with('?')), self.failures[probe]);
         }
         (self.failures[probe], self.verdict_at[probe]) = (0, self.now);
-        if word == "absent" { Look::NotOffered } else { Look::Seen(seen(word).unwrap()) }
+        if word == "absent" { Look::NotOffered(None) } else { Look::Seen(seen(word).unwrap()) }
     }
 
     /// A pass in words for engines, caches and usage.

@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 
 use super::{Session, end};
 use crate::cloud::config::Auth;
-use crate::cloud::token::{self, Holder};
+use crate::cloud::token::{self, Holder, TokenScope};
 use crate::cloud::{Error, Failure, Service};
 
 /// How long it is believed when an application credential ends, and that a project exists.
@@ -58,9 +58,10 @@ impl Session {
         let mut url = self.endpoint(Service::Identity, deadline).await?.url;
         let path = format!("{}/projects/{id}", url.path().trim_end_matches('/'));
         url.set_path(&path);
-        let answer = self.get_expecting(&[403], Service::Identity, url, &[], deadline).await?;
+        // 401: access rules may leave the question out.
+        let answer = self.get_expecting(&[401, 403], Service::Identity, url, &[], deadline).await?;
         match answer.status {
-            403 => Ok(None),
+            401 | 403 => Ok(None),
             // Any other 404 is of something that stands before Keystone, or of an address that is not Keystone's.
             404 => Ok(token::says_not_found(&answer.body).then_some(false)),
             _ => answer.ok().map(|_| Some(true)).map_err(|error| error.at(Service::Identity)),
@@ -72,6 +73,8 @@ impl Session {
     pub async fn credential_ends(&self, holder: &Holder, deadline: Duration) -> Option<Timestamp> {
         let id = match (&self.config.auth, &holder.application_credential) {
             (Auth::Token { .. }, _) => return holder.token_ends,
+            // The user of a trust's token may be the one who created the trust, with another password.
+            (Auth::Password { .. }, _) if holder.scope == TokenScope::Trust => return None,
             (Auth::Password { .. }, _) => return holder.password_ends,
             (Auth::ApplicationCredential { .. }, None) => return None,
             (Auth::ApplicationCredential { .. }, Some(id)) => id,
@@ -93,7 +96,7 @@ impl Session {
     async fn application_credential_ends(&self, path: &[&str], deadline: Duration) -> Option<Option<Timestamp>> {
         let mut url = self.endpoint(Service::Identity, deadline).await.ok()?.url;
         url.path_segments_mut().ok()?.pop_if_empty().extend(path);
-        let answer = self.get(Service::Identity, url, &[], deadline).await.ok()?.ok().ok()?;
+        let answer = self.get_expecting(&[401, 403], Service::Identity, url, &[], deadline).await.ok()?.ok().ok()?;
         token::application_credential_ends(&answer.body)
     }
 }

@@ -30,6 +30,10 @@ pub(super) struct Catalogue {
     regions: Vec<String>,
     interfaces: Vec<String>,
     reachable: Option<String>,
+    /// Rows that a test adds, as they are.
+    odd: Vec<Value>,
+    /// As on Huawei-like clouds.
+    domain_has_keystone_alone: bool,
 }
 
 impl Catalogue {
@@ -45,6 +49,8 @@ impl Catalogue {
             regions: vec![REGION.to_owned()],
             interfaces: ["internal", "public", "admin"].map(str::to_owned).to_vec(),
             reachable: None,
+            odd: Vec::new(),
+            domain_has_keystone_alone: false,
         }
     }
 
@@ -55,7 +61,7 @@ impl Catalogue {
 
     /// The catalogue as a token of that project has it. Without one, services whose addresses name a project are
     /// listed without any.
-    pub(super) fn listing(&self, shared: &Shared, project: Option<&str>) -> Value {
+    fn listing(&self, shared: &Shared, project: Option<&str>) -> Value {
         self.entries
             .iter()
             .filter(|entry| entry.listed)
@@ -78,7 +84,14 @@ impl Catalogue {
                     .collect();
                 json!({"id": entry.id, "type": entry.service_type, "name": entry.name, "endpoints": endpoints})
             })
+            .chain(self.odd.iter().cloned())
             .collect()
+    }
+
+    /// The catalogue as a token has it that is for this project, for a domain, or for the whole system.
+    pub(super) fn of_scope(&self, shared: &Shared, project: Option<&str>, domain: bool) -> Value {
+        let alone = domain && self.domain_has_keystone_alone;
+        if alone { keystone_alone(shared) } else { self.listing(shared, project) }
     }
 
     /// Other regions and interfaces lead nowhere, so that a client that picks the wrong one shows it.
@@ -90,6 +103,13 @@ impl Catalogue {
             format!("http://{interface}.{region}.invalid")
         }
     }
+}
+
+/// Keystone in a region that is none.
+fn keystone_alone(shared: &Shared) -> Value {
+    let url = format!("{}/v3", shared.base(Service::Keystone));
+    let endpoint = json!({"id": state::new_id(), "interface": "public", "region_id": "*", "region": "*", "url": url});
+    json!([{"id": state::new_id(), "type": "identity", "name": "iam", "endpoints": [endpoint]}])
 }
 
 impl SimulatedCloud {
@@ -122,6 +142,16 @@ impl SimulatedCloud {
                 entry.listed = listed;
             }
         }
+    }
+
+    /// Adds rows to the catalogue as they are, behind the others.
+    pub fn add_odd_rows(&self, rows: &[Value]) {
+        self.shared.lock().catalogue.odd.extend_from_slice(rows);
+    }
+
+    /// Gives a domain's tokens a catalogue of Keystone alone, in the region `*`, as Huawei-like clouds do.
+    pub fn show_domains_keystone_alone(&self) {
+        self.shared.lock().catalogue.domain_has_keystone_alone = true;
     }
 
     /// The catalogue's regions in order. Only `RegionOne` leads anywhere.

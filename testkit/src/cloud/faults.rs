@@ -157,11 +157,17 @@ pub(super) async fn layer(
 ) -> Response {
     let gzip = answer::get(request.headers(), header::ACCEPT_ENCODING.as_str())
         .is_some_and(|encodings| encodings.contains("gzip"));
-    let (delay, fault) = {
+    let (delay, fault, outside_rules) = {
         let mut state = shared.lock();
         let seen = RequestSeen::of(&request, state.clock.told());
         state.log.arrived(service, seen);
-        state.faults.meet(service, request.uri().path())
+        let path = request.uri().path();
+        let (delay, fault) = state.faults.meet(service, path);
+        // A token can always be issued and looked at.
+        let exempt = service == Service::Keystone && path.ends_with("/v3/auth/tokens");
+        let token = answer::get(request.headers(), "x-auth-token").filter(|_| !exempt);
+        let call = (request.method().as_str(), path, service.catalogue_type());
+        (delay, fault, state.identity.is_outside_rules(token, call, &state.clock))
     };
     let _in_flight = InFlight { service, shared: &shared };
     if !delay.is_zero() {
@@ -169,6 +175,7 @@ pub(super) async fn layer(
     }
     let mut response = match fault {
         Some(fault) => misbehave(fault).await,
+        None if outside_rules => answer::unauthorized(&shared),
         None => next.run(request).await,
     };
     if gzip && shared.lock().compress {

@@ -24,6 +24,44 @@ pub(super) struct User {
     pub(super) roles: BTreeMap<String, Vec<String>>,
     /// Role names on the whole system.
     pub(super) system_roles: Vec<String>,
+    /// Role names on the domain `default`.
+    pub(super) domain_roles: Vec<String>,
+}
+
+/// Roles of one user on a project, which another one may use.
+#[derive(Clone)]
+pub(super) struct Trust {
+    pub(super) id: String,
+    pub(super) trustor: String,
+    pub(super) trustee: String,
+    pub(super) project: String,
+    pub(super) roles: Vec<String>,
+}
+
+/// A call that an application credential may make.
+#[derive(Clone)]
+pub(super) struct AccessRule {
+    pub(super) id: String,
+    pub(super) method: String,
+    /// With `*` for one segment and `**` for the rest.
+    pub(super) path: String,
+    pub(super) service: String,
+}
+
+impl AccessRule {
+    fn allows(&self, method: &str, path: &str, service: &str) -> bool {
+        let mut asked = path.split('/');
+        let mut rest = false;
+        let matches = self.path.split('/').all(|part| match part {
+            "**" => {
+                rest = true;
+                true
+            }
+            "*" => asked.next().is_some(),
+            part => asked.next() == Some(part),
+        });
+        self.method == method && self.service == service && matches && (rest || asked.next().is_none())
+    }
 }
 
 #[derive(Clone)]
@@ -34,14 +72,26 @@ pub(super) struct ApplicationCredential {
     pub(super) user: String,
     pub(super) project: String,
     pub(super) expires: Option<Timestamp>,
+    pub(super) access_rules: Option<Vec<AccessRule>>,
+}
+
+/// What a token is for.
+#[derive(Clone, Default)]
+pub(super) struct Scope {
+    pub(super) project: Option<String>,
+    /// For the whole system rather than for a project.
+    pub(super) system: bool,
+    /// For the domain `default`.
+    pub(super) domain: bool,
+    /// The trust by which it is for the project.
+    pub(super) trust: Option<Trust>,
 }
 
 #[derive(Clone)]
 pub(super) struct Token {
+    /// A trust's token is its trustor's.
     pub(super) user: String,
-    pub(super) project: Option<String>,
-    /// For the whole system rather than for a project.
-    pub(super) system: bool,
+    pub(super) scope: Scope,
     pub(super) credential: Option<String>,
     pub(super) methods: Vec<String>,
     pub(super) issued: Timestamp,
@@ -55,6 +105,7 @@ pub(super) struct Access {
     pub(super) user: String,
     pub(super) project: Option<String>,
     pub(super) system: bool,
+    pub(super) domain: bool,
     pub(super) roles: Vec<String>,
 }
 
@@ -72,6 +123,7 @@ pub(super) struct Identity {
     pub(super) projects: BTreeMap<String, String>,
     pub(super) users: Vec<User>,
     pub(super) credentials: Vec<ApplicationCredential>,
+    pub(super) trusts: Vec<Trust>,
     tokens: BTreeMap<String, Token>,
     pub(super) token_lifetime: Duration,
     pub(super) expires_zoneless: bool,
@@ -84,6 +136,7 @@ impl Identity {
             projects: BTreeMap::new(),
             users: Vec::new(),
             credentials: Vec::new(),
+            trusts: Vec::new(),
             tokens: BTreeMap::new(),
             token_lifetime: Duration::from_secs(3600),
             expires_zoneless: false,
@@ -101,6 +154,7 @@ impl Identity {
             user: identity.users[0].id.clone(),
             project: ADMIN_PROJECT.to_owned(),
             expires: None,
+            access_rules: None,
         });
         identity
     }
@@ -117,6 +171,7 @@ impl Identity {
             password: password.to_owned(),
             password_expires: None,
             system_roles: Vec::new(),
+            domain_roles: Vec::new(),
             roles: BTreeMap::from([(project.to_owned(), roles)]),
         });
     }
@@ -155,16 +210,40 @@ impl Identity {
     /// What the request's token allows, none where it has no valid one.
     pub(super) fn access(&self, headers: &HeaderMap, clock: &Clock) -> Option<Access> {
         let token = self.token(answer::get(headers, "x-auth-token")?, clock)?;
-        let roles = match &token.project {
-            Some(project) => self.roles(&token.user, project),
-            None if token.system => self.system_roles(&token.user),
-            None => Vec::new(),
-        };
+        let roles = self.roles_of(token);
+        let Scope { project, system, domain, .. } = &token.scope;
         // Keystone holds a token invalid whose last role has gone.
-        if (token.project.is_some() || token.system) && roles.is_empty() {
+        if (project.is_some() || *system || *domain) && roles.is_empty() {
             return None;
         }
-        Some(Access { user: token.user.clone(), project: token.project.clone(), system: token.system, roles })
+        Some(Access { user: token.user.clone(), project: project.clone(), system: *system, domain: *domain, roles })
+    }
+
+    /// The roles that a token carries now.
+    pub(super) fn roles_of(&self, token: &Token) -> Vec<String> {
+        let Scope { project, system, domain, trust } = &token.scope;
+        match project {
+            Some(project) => {
+                let delegated = |role: &String| trust.as_ref().is_none_or(|trust| trust.roles.contains(role));
+                self.roles(&token.user, project).into_iter().filter(delegated).collect()
+            }
+            None if *system => self.system_roles(&token.user),
+            None if *domain => self.user(&token.user).map(|user| user.domain_roles.clone()).unwrap_or_default(),
+            None => Vec::new(),
+        }
+    }
+
+    /// The access rules of the application credential that the token was issued for.
+    pub(super) fn access_rules(&self, token: &Token) -> Option<&[AccessRule]> {
+        let id = token.credential.as_ref()?;
+        self.credentials.iter().find(|known| known.id == *id)?.access_rules.as_deref()
+    }
+
+    /// Whether the access rules of the request's token leave this call out.
+    pub(super) fn is_outside_rules(&self, token: Option<&str>, call: (&str, &str, &str), clock: &Clock) -> bool {
+        let rules = token.and_then(|id| self.token(id, clock)).and_then(|token| self.access_rules(token));
+        let (method, path, service) = call;
+        rules.is_some_and(|rules| !rules.iter().any(|rule| rule.allows(method, path, service)))
     }
 
     fn operator(&mut self) -> &mut User {
@@ -222,6 +301,41 @@ impl SimulatedCloud {
         }
     }
 
+    /// Lets the application credential make these calls and no others: method, path with `*` and `**`, and the
+    /// catalogue's type of the service. Its tokens list them.
+    pub fn set_access_rules(&self, rules: &[(&str, &str, &str)]) {
+        let rule = |(method, path, service): &(&str, &str, &str)| AccessRule {
+            id: state::new_id(),
+            method: (*method).to_owned(),
+            path: (*path).to_owned(),
+            service: (*service).to_owned(),
+        };
+        for credential in &mut self.shared.lock().identity.credentials {
+            credential.access_rules = Some(rules.iter().map(rule).collect());
+        }
+    }
+
+    /// Creates a trust by which the user `demo` may use roles of the operator on the project `admin`; its id.
+    pub fn create_trust(&self, roles: &[&str]) -> String {
+        let mut state = self.shared.lock();
+        let [trustor, trustee] = [&state.identity.users[0], &state.identity.users[1]].map(|user| user.id.clone());
+        let trust = Trust {
+            id: state::new_id(),
+            trustor,
+            trustee,
+            project: ADMIN_PROJECT.to_owned(),
+            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        };
+        let id = trust.id.clone();
+        state.identity.trusts.push(trust);
+        id
+    }
+
+    /// Gives the operator a role on the domain `default`.
+    pub fn grant_domain_role(&self, role: &str) {
+        self.shared.lock().identity.operator().domain_roles.push(role.to_owned());
+    }
+
     /// When the operator's password ends, as its logins tell it. It is taken all the same.
     pub fn set_password_expiry(&self, at: Option<Timestamp>) {
         self.shared.lock().identity.operator().password_expires = at;
@@ -234,8 +348,7 @@ impl SimulatedCloud {
         let now = state.clock.now();
         let token = Token {
             user: state.identity.operator().id.clone(),
-            project: Some(ADMIN_PROJECT.to_owned()),
-            system: false,
+            scope: Scope { project: Some(ADMIN_PROJECT.to_owned()), ..Scope::default() },
             credential: None,
             methods: vec!["password".to_owned()],
             issued: now,

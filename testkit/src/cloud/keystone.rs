@@ -13,7 +13,9 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    Service, answer, login,
+    Service, answer,
+    identity::Scope,
+    login,
     state::{self, Shared},
 };
 
@@ -131,8 +133,9 @@ async fn issue(
     };
     let mut body = login::describe(&state.identity, &state.clock, &token);
     let with_catalogue = !query.is_some_and(|query| query.contains("nocatalog"));
-    if with_catalogue && (token.project.is_some() || token.system) {
-        body["catalog"] = state.catalogue.listing(&shared, token.project.as_deref());
+    let Scope { project, system, domain, .. } = &token.scope;
+    if with_catalogue && (project.is_some() || *system || *domain) {
+        body["catalog"] = state.catalogue.of_scope(&shared, project.as_deref(), *domain);
     }
     let id = state.identity.issue(token);
     drop(state);
@@ -162,8 +165,9 @@ async fn catalogue(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Res
         drop(state);
         return Refusal::unauthorized().answer(&shared);
     };
-    let scoped = access.project.is_some() || access.system;
-    let listing = if scoped { state.catalogue.listing(&shared, access.project.as_deref()) } else { json!([]) };
+    let scoped = access.project.is_some() || access.system || access.domain;
+    let listing =
+        if scoped { state.catalogue.of_scope(&shared, access.project.as_deref(), access.domain) } else { json!([]) };
     let link = format!("{}/v3/auth/catalog", shared.base(Service::Keystone));
     answer::json(StatusCode::OK, &json!({"catalog": listing, "links": {"self": link}}))
 }

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
-    identity::{ApplicationCredential, Identity, Token, User},
+    identity::{AccessRule, ApplicationCredential, Identity, Scope, Token, User},
     keystone::Refusal,
     state::{self, Clock},
 };
@@ -33,12 +33,11 @@ pub(super) fn authenticate(identity: &Identity, clock: &Clock, asked: &Value) ->
         });
     }
     let proof = proof.ok_or_else(Refusal::unauthorized)?;
-    let (project, system) = scope(identity, &proof, auth.get("scope"))?;
+    let scope = scope(identity, &proof, auth.get("scope"))?;
     let now = clock.now();
     let mut token = Token {
-        user: proof.user,
-        project,
-        system,
+        user: scope.trust.as_ref().map_or(proof.user, |trust| trust.trustor.clone()),
+        scope,
         credential: None,
         methods,
         issued: now,
@@ -81,17 +80,36 @@ pub(super) fn describe(identity: &Identity, clock: &Clock, token: &Token) -> Val
     if let Some(id) = &token.credential {
         let name = identity.credentials.iter().find(|known| known.id == *id).map(|known| &known.name);
         body["application_credential"] = json!({"id": id, "name": name, "restricted": true});
+        if let Some(rules) = identity.access_rules(token).filter(|rules| !rules.is_empty()) {
+            let rule = |rule: &AccessRule| json!({"id": rule.id, "method": rule.method, "path": rule.path, "service": rule.service});
+            body["application_credential"]["access_rules"] = rules.iter().map(rule).collect();
+        }
     }
     let with_ids = |roles: Vec<String>| roles.iter().map(|role| json!({"id": role_id(role), "name": role})).collect();
-    if token.system {
+    let Scope { project, system, domain: of_domain, trust } = &token.scope;
+    if *system {
         body["system"] = json!({"all": true});
-        body["roles"] = with_ids(identity.system_roles(&token.user));
     }
-    if let Some(project) = &token.project {
+    if *of_domain {
+        body["domain"] = domain.clone();
+    }
+    if let Some(project) = project {
         let name = identity.projects.get(project);
         body["project"] = json!({"domain": domain, "id": project, "name": name});
-        body["is_domain"] = json!(false);
-        body["roles"] = with_ids(identity.roles(&token.user, project));
+        match trust {
+            None => body["is_domain"] = json!(false),
+            Some(trust) => {
+                body["OS-TRUST:trust"] = json!({
+                    "id": trust.id,
+                    "trustor_user": {"id": trust.trustor},
+                    "trustee_user": {"id": trust.trustee},
+                    "impersonation": true,
+                });
+            }
+        }
+    }
+    if *system || *of_domain || project.is_some() {
+        body["roles"] = with_ids(identity.roles_of(token));
     }
     body
 }
@@ -130,21 +148,39 @@ fn earlier_token(identity: &Identity, clock: &Clock, given: &Value) -> Result<Pr
     Ok(Proof { user: token.user.clone(), credential: None, earlier: Some(token.clone()) })
 }
 
-/// The project that the token is for (the one asked for, an application credential's own, or none), and whether it
-/// is for the whole system.
-fn scope(identity: &Identity, proof: &Proof, asked: Option<&Value>) -> Result<(Option<String>, bool), Refusal> {
+/// What the token is for: what is asked for, an application credential's own project, or nothing.
+fn scope(identity: &Identity, proof: &Proof, asked: Option<&Value>) -> Result<Scope, Refusal> {
+    let project_alone = |project: &String| Scope { project: Some(project.clone()), ..Scope::default() };
     if let Some(credential) = &proof.credential {
         return match asked {
             Some(_) => Err(Refusal::scope_of_credential()),
-            None => Ok((Some(credential.project.clone()), false)),
+            None => Ok(project_alone(&credential.project)),
         };
     }
     let Some(asked) = asked.filter(|asked| **asked != json!("unscoped")) else {
-        return Ok((None, false));
+        return Ok(Scope::default());
     };
     if asked["system"]["all"] == true {
         let may = !identity.system_roles(&proof.user).is_empty();
-        return if may { Ok((None, true)) } else { Err(Refusal::unauthorized()) };
+        return if may { Ok(Scope { system: true, ..Scope::default() }) } else { Err(Refusal::unauthorized()) };
+    }
+    if let Some(domain) = asked.get("domain") {
+        let known = domain["id"] == "default" || domain["name"] == "Default";
+        let may = identity.user(&proof.user).is_some_and(|user| !user.domain_roles.is_empty());
+        return if known && may {
+            Ok(Scope { domain: true, ..Scope::default() })
+        } else {
+            Err(Refusal::unauthorized())
+        };
+    }
+    if let Some(trust) = asked.get("OS-TRUST:trust") {
+        let id = trust["id"].as_str().unwrap_or_default();
+        let trust = identity.trusts.iter().find(|trust| trust.id == id);
+        let trust = trust.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("Could not find trust: {id}.")))?;
+        if trust.trustee != proof.user {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "User is not a trustee."));
+        }
+        return Ok(Scope { trust: Some(trust.clone()), ..project_alone(&trust.project) });
     }
     let asked = &asked["project"];
     let is_it = |(id, name): &(&String, &String)| {
@@ -154,7 +190,7 @@ fn scope(identity: &Identity, proof: &Proof, asked: Option<&Value>) -> Result<(O
     if identity.roles(&proof.user, project).is_empty() {
         return Err(Refusal::unauthorized());
     }
-    Ok((Some(project.clone()), false))
+    Ok(project_alone(project))
 }
 
 fn find_user<'a>(identity: &'a Identity, asked: &Value) -> Result<&'a User, Refusal> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::Client;
+use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use testkit::{
     cloud::{ADMIN_PROJECT, DEMO_PROJECT, Fault, Server, Service, SimulatedCloud},
@@ -51,15 +51,10 @@ async fn credentials_end_in_every_way() {
 #[tokio::test]
 async fn the_system_is_a_scope_of_its_own() {
     let cloud = SimulatedCloud::start().await.unwrap();
-    let login = |user: &str| {
-        let user = json!({"name": user, "domain": {"id": "default"}, "password": format!("{user}-secret")});
-        let identity = json!({"methods": ["password"], "password": {"user": user}});
-        let body = json!({"auth": {"identity": identity, "scope": {"system": {"all": true}}}});
-        client().post(format!("{}/auth/tokens", cloud.auth_url())).json(&body).send()
-    };
-    assert_eq!(login("demo").await.unwrap().status(), 401);
-    let answer = login("operator").await.unwrap();
-    let token = answer.headers()["x-subject-token"].to_str().unwrap().to_owned();
+    let scope = || json!({"system": {"all": true}});
+    assert_eq!(log_in_for(&cloud, "demo", scope()).await.status(), 401);
+    let answer = log_in_for(&cloud, "operator", scope()).await;
+    let token = token_of(&answer);
     let body: Value = answer.json().await.unwrap();
     assert_eq!((&body["token"]["system"], &body["token"]["project"]), (&json!({"all": true}), &Value::Null));
     let endpoints = |kind: &str| {
@@ -74,6 +69,82 @@ async fn the_system_is_a_scope_of_its_own() {
             cloud.require_system_scope();
         }
         assert_eq!((engines(&cloud, &of_project).await.0, engines(&cloud, &token).await.0), (project, system));
+    }
+}
+
+async fn log_in_for(cloud: &SimulatedCloud, user: &str, scope: Value) -> Response {
+    let user = json!({"name": user, "domain": {"id": "default"}, "password": format!("{user}-secret")});
+    let identity = json!({"methods": ["password"], "password": {"user": user}});
+    let body = json!({"auth": {"identity": identity, "scope": scope}});
+    client().post(format!("{}/auth/tokens", cloud.auth_url())).json(&body).send().await.unwrap()
+}
+
+fn token_of(answer: &Response) -> String {
+    answer.headers()["x-subject-token"].to_str().unwrap().to_owned()
+}
+
+/// As keystone/models/token_model.py and render_token.py have it.
+#[tokio::test]
+async fn a_trust_delegates_roles_to_its_trustee() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    let trust = |id: &str| json!({"OS-TRUST:trust": {"id": id}});
+    let id = cloud.create_trust(&["admin"]);
+    assert_eq!(log_in_for(&cloud, "demo", trust("another")).await.status(), 404);
+    assert_eq!(log_in_for(&cloud, "operator", trust(&id)).await.status(), 403);
+    let answer = log_in_for(&cloud, "demo", trust(&id)).await;
+    let token = token_of(&answer);
+    let body = &answer.json::<Value>().await.unwrap()["token"];
+    assert_eq!((&body["OS-TRUST:trust"]["id"], &body["project"]["id"]), (&json!(id), &json!(ADMIN_PROJECT)));
+    assert_eq!((&body["user"]["name"], &body["is_domain"]), (&json!("operator"), &Value::Null));
+    assert_eq!(body["roles"].as_array().unwrap().len(), 1);
+    assert_eq!(engines(&cloud, &token).await.0, 200);
+    let reader = cloud.create_trust(&["reader"]);
+    let token = token_of(&log_in_for(&cloud, "demo", trust(&reader)).await);
+    assert_eq!(engines(&cloud, &token).await.0, 403);
+}
+
+#[tokio::test]
+async fn a_domain_is_a_scope_of_its_own() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    let scope = || json!({"domain": {"id": "default"}});
+    assert_eq!(log_in_for(&cloud, "operator", scope()).await.status(), 401);
+    cloud.grant_domain_role("reader");
+    let addresses = |body: &Value| {
+        let catalogue = body["token"]["catalog"].as_array().unwrap();
+        let of = |entry: &Value| format!("{} {}", entry["type"], entry["endpoints"].as_array().unwrap().len());
+        catalogue.iter().map(of).collect::<Vec<_>>().join(", ")
+    };
+    let body: Value = log_in_for(&cloud, "operator", scope()).await.json().await.unwrap();
+    assert_eq!(body["token"]["domain"], json!({"id": "default", "name": "Default"}));
+    assert_eq!(body["token"]["project"], Value::Null);
+    let all = r#""compute_legacy" 0, "compute" 3, "orchestration" 0, "identity" 3, "dcs" 0"#;
+    assert_eq!(addresses(&body), all);
+    cloud.show_domains_keystone_alone();
+    let body: Value = log_in_for(&cloud, "operator", scope()).await.json().await.unwrap();
+    assert_eq!(addresses(&body), r#""identity" 1"#);
+    assert_eq!(body["token"]["catalog"][0]["endpoints"][0]["region"], "*");
+}
+
+/// As keystonemiddleware has it: 401 to every call that no rule names, of every service.
+#[tokio::test]
+async fn access_rules_leave_calls_out() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    cloud.set_access_rules(&[("GET", "/v1/*/services", "orchestration"), ("GET", "/v1.0/**", "dcs")]);
+    let mut login = Recorded::load("keystone/token-appcred-operator").unwrap();
+    login.request_body = login.request_body.map(|body| body.replace("<secret>", "operator-ac-secret"));
+    let answer = replay(&cloud, Service::Keystone, &login, "").await;
+    let token = token_of(&answer);
+    let rules = &answer.json::<Value>().await.unwrap()["token"]["application_credential"]["access_rules"];
+    assert_eq!((rules[0]["path"].as_str(), rules[1]["service"].as_str()), (Some("/v1/*/services"), Some("dcs")));
+    let nova = format!("{}/os-simple-tenant-usage", cloud.endpoint(Service::Nova));
+    for (url, status) in [
+        (format!("{}/services", cloud.endpoint(Service::Heat)), 200),
+        (format!("{}/instances/status", cloud.endpoint(Service::Dcs)), 200),
+        (nova, 401),
+        (format!("{}/projects/{ADMIN_PROJECT}", cloud.auth_url()), 401),
+        (format!("{}/v1/{ADMIN_PROJECT}/services/more", cloud.base_url(Service::Heat)), 401),
+    ] {
+        assert_eq!(get(&url, &token).await.status(), status, "{url}");
     }
 }
 

@@ -1,0 +1,82 @@
+//! Which cloud and region a status is about, and what is said of a service that only other regions offer.
+
+use cloudtenant_operator::{
+    api::{Policy, Source, condition_type as ty},
+    condition,
+    observation::{Elsewhere, Outcome, ProbeKind},
+    status::{Look, condition_of, is_same_place},
+};
+
+use crate::{
+    words::caches,
+    world::{World, reason_of, source},
+};
+
+/// A region that nobody knew yet is no other one: nothing is dropped at an upgrade, or before the first login.
+#[test]
+fn the_same_place() {
+    let before = |region: Option<&str>| Source { region: region.map(str::to_owned), ..source("k") };
+    for (name, stored, host, region, same) in [
+        ("nothing changed", Some("a"), "k", Some("a"), true),
+        ("another region", Some("a"), "k", Some("b"), false),
+        ("an older operator's status", None, "k", Some("a"), true),
+        ("before the first login", Some("a"), "k", None, true),
+        ("no regions at all", None, "k", None, true),
+        ("another host", None, "l", None, false),
+        ("another host, the same region", Some("a"), "l", Some("a"), false),
+    ] {
+        assert_eq!(is_same_place(&before(stored), host, region), same, "{name}");
+    }
+}
+
+#[test]
+fn a_region_that_was_chosen_drops_nothing() {
+    let mut world = World::new();
+    world.source = Some(Source { region: None, ..source("k") });
+    world.pass(Look::NotDue, Look::Seen(caches("ok").unwrap()), Look::NotDue);
+    let with_region = |region: &str| Some(Source { region: Some(region.to_owned()), ..source("k") });
+    world.source = with_region("a");
+    let (status, _) = world.pass(Look::NotDue, Look::NotDue, Look::NotDue);
+    assert_eq!(status.source.unwrap().region.as_deref(), Some("a"));
+    assert!(status.caches.is_some());
+    world.source = with_region("b");
+    let (status, _) = world.pass(Look::NotDue, Look::NotDue, Look::NotDue);
+    assert!(status.caches.is_none(), "the data of another region");
+}
+
+#[test]
+fn a_service_that_other_regions_offer() {
+    let elsewhere = || Some(Elsewhere { region: "a".to_owned(), offered_in: "b, c".to_owned() });
+    let seen = |world: &mut World| {
+        let engines = world.pass_after(Outcome::NotOffered(elsewhere())).0;
+        let others = world.pass(Look::NotDue, Look::NotOffered(elsewhere()), Look::NotOffered(elsewhere())).0;
+        ProbeKind::ALL.map(|kind| {
+            let status = if kind == ProbeKind::Engines { &engines } else { &others };
+            let found = condition::find(&status.conditions, condition_of(kind)).unwrap();
+            (found.reason.clone(), found.message.clone())
+        })
+    };
+    for (policy, reason, advice) in [
+        (Policy::Auto, "ServiceNotOffered", "Not asked: "),
+        (
+            Policy::Required,
+            "EndpointNotFound",
+            "only in b, c: set spec.region to one of these, set its endpoint override",
+        ),
+    ] {
+        let mut world = World::new();
+        let target = &mut world.target;
+        (target.engines.policy, target.caches.policy, target.usage.policy) = (policy, policy, policy);
+        for ((found, message), service) in seen(&mut world).into_iter().zip(["Heat", "DCS", "Nova"]) {
+            assert_eq!(found, reason, "{service}");
+            let sentence = format!("{service} is not offered in region a");
+            assert!(message.contains(&sentence) && message.contains("b, c"), "{message}");
+            assert!(message.contains(advice) && message.ends_with('.'), "{message}");
+        }
+    }
+    // Once observed, its absence is an error.
+    let mut world = World::new();
+    world.pass(Look::NotDue, Look::Seen(caches("ok").unwrap()), Look::NotDue);
+    let (status, _) = world.pass(Look::NotDue, Look::NotOffered(elsewhere()), Look::NotDue);
+    assert_eq!(reason_of(&status, ty::CACHES_HEALTHY), "EndpointNotFound");
+}
