@@ -191,9 +191,7 @@ impl Error {
 
     /// The class of a call without a complete answer.
     pub(super) fn of_transport(error: &reqwest::Error) -> Error {
-        if error.is_redirect() {
-            Error::AddressRefused(Refusal::Redirect)
-        } else if error.is_dns() {
+        if error.is_dns() {
             Error::Dns
         } else if certificate_refused(error) {
             Error::CertificateUntrusted

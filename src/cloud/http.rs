@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use reqwest::header::LOCATION;
 use reqwest::{Certificate, Client, ClientBuilder, Request, Response, redirect};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use url::Origin;
+use url::{Origin, Url};
 
-use super::{Answer, CloudConfig, ConfigError, Error, Network, Service};
+use super::{Answer, CloudConfig, ConfigError, Error, Network, Refusal, Service};
 
 /// In bytes.
 const KIB: usize = 1 << 10;
@@ -21,6 +22,7 @@ const LARGE_DEADLINE: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_secs(90);
+/// As many redirects are followed in a row.
 const REDIRECTS: usize = 3;
 
 /// The longest body that is read, decompressed, in bytes.
@@ -82,17 +84,35 @@ impl Http {
         &self.client
     }
 
-    /// The whole answer. A call that failed on a connection from the pool is repeated once: servers close idle ones.
-    pub(super) async fn send(&self, service: Service, request: Request) -> Result<Answer, Error> {
+    /// The whole answer, after the redirects within the request's origin.
+    ///
+    /// A redirect keeps method, headers and body whatever its status, as keystoneauth's does: browsers' habit of
+    /// making a GET of a POST would lose a login. The token is in there, so it never leads to another origin.
+    pub(super) async fn send(&self, service: Service, mut request: Request) -> Result<Answer, Error> {
         let origin = request.url().origin();
-        let repeat = request.try_clone().filter(|_| self.may_be_pooled(&origin));
-        let answer = match (self.client.execute(request).await, repeat) {
-            (Err(error), Some(repeat)) if is_reset(&error) => self.client.execute(repeat).await,
-            (answer, _) => answer,
-        };
-        let answer = self.read(service, answer.map_err(|error| Error::of_transport(&error))?).await?;
-        self.note(origin);
-        Ok(answer)
+        for _ in 0..=REDIRECTS {
+            let response = self.execute(&request, &origin).await?;
+            let Some(target) = redirect_target(&response) else {
+                let answer = self.read(service, response).await?;
+                self.note(origin);
+                return Ok(answer);
+            };
+            if target.origin() != origin {
+                break;
+            }
+            *request.url_mut() = target;
+        }
+        Err(Error::AddressRefused(Refusal::Redirect))
+    }
+
+    /// One answer's head. A call that failed on a connection from the pool is repeated once: servers close idle ones.
+    async fn execute(&self, request: &Request, origin: &Origin) -> Result<Response, Error> {
+        let copy = || request.try_clone().ok_or(Error::Unexpected("the request could not be built"));
+        let mut answer = self.client.execute(copy()?).await;
+        if answer.as_ref().is_err_and(is_reset) && self.may_be_pooled(origin) {
+            answer = self.client.execute(copy()?).await;
+        }
+        answer.map_err(|error| Error::of_transport(&error))
     }
 
     async fn read(&self, service: Service, mut response: Response) -> Result<Answer, Error> {
@@ -133,15 +153,20 @@ fn builder() -> ClientBuilder {
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE)
-        .redirect(redirect::Policy::custom(|attempt| {
-            // The token goes along: never to another origin.
-            let first = attempt.previous().first().map(|url| url.origin());
-            if first != Some(attempt.url().origin()) || attempt.previous().len() > REDIRECTS {
-                attempt.error("redirect refused")
-            } else {
-                attempt.follow()
-            }
-        }))
+        .redirect(redirect::Policy::none())
+}
+
+/// Where an answer redirects to; `None` where it is an answer itself, as a redirect without an address is.
+fn redirect_target(response: &Response) -> Option<Url> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 305 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    let mut target = response.url().join(location).ok()?;
+    // They would be sent as a header of their own.
+    target.set_username("").ok()?;
+    target.set_password(None).ok()?;
+    Some(target)
 }
 
 fn unusable(_: reqwest::Error) -> ConfigError {
@@ -153,7 +178,7 @@ fn unusable(_: reqwest::Error) -> ConfigError {
 
 /// Neither refused nor late: the connection ended before the head of an answer.
 fn is_reset(error: &reqwest::Error) -> bool {
-    error.is_request() && !error.is_connect() && !error.is_timeout() && !error.is_redirect()
+    error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
 #[derive(PartialEq, Eq)]
