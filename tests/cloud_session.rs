@@ -12,7 +12,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use cloudtenant_operator::cloud::{Answer, Clock, CloudConfig, Error, Failure, Network, Refusal, Service, Session};
+use cloudtenant_operator::cloud::{
+    Answer, Clock, CloudConfig, Error, Failure, Network, Refusal, Service, Session, TlsFault,
+};
 use cloudtenant_operator::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -503,7 +505,7 @@ async fn a_server_that_speaks_no_tls() {
     };
     let get = client.session.get(Service::Orchestration, Url::parse(&url).unwrap(), &[], LONG);
     let (answer, ()) = tokio::join!(get, serve);
-    assert_eq!(answer.unwrap_err(), failure(Service::Orchestration, Error::ConnectionFailed));
+    assert_eq!(answer.unwrap_err(), failure(Service::Orchestration, Error::TlsFailed(TlsFault::PlainText)));
 }
 
 /// A connection that ends within the body may pass by itself; a body that is wrong does not.

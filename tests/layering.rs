@@ -13,6 +13,7 @@ use std::{
 /// What a module's own files import from each other is their business, and so is what tests import.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("identity", &[]),
+    ("trust", &[]),
     ("api_server", &[]),
     ("api", &[]),
     ("condition", &["api"]),
@@ -29,7 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("rights", &[]),
     ("schema", &["api"]),
     ("verify", &["rights"]),
-    ("cloud", &["metrics"]),
+    ("cloud", &["metrics", "trust"]),
     ("failure", &["api", "cloud", "observation"]),
     ("probe", &["api", "cloud", "failure", "observation", "target"]),
     ("clouds", &["api", "cloud", "identity", "metrics", "observation", "probe", "schedule"]),

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::header::LOCATION;
-use reqwest::{Certificate, Client, ClientBuilder, Request, Response, redirect};
+use reqwest::{Client, ClientBuilder, Request, Response, redirect};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use url::{Origin, Url};
 
-use super::{Answer, CloudConfig, ConfigError, Error, Network, Refusal, Service};
+use super::{Answer, CloudConfig, ConfigError, Error, Network, Refusal, Service, tls};
+use crate::trust::Authorities;
 
 /// In bytes.
 const KIB: usize = 1 << 10;
@@ -56,6 +57,7 @@ impl Room {
 
 pub(super) struct Http {
     client: Client,
+    network: Network,
     room: Arc<Room>,
     /// Held by the one large body of this cloud that may be under way: others have their turn in between.
     large: Arc<tokio::sync::Mutex<()>>,
@@ -65,19 +67,21 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(config: &CloudConfig, network: &Network) -> Result<Http, ConfigError> {
-        let mut certificates = match &config.cacert {
-            Some(pem) => Certificate::from_pem_bundle(pem.as_bytes()).map_err(unusable)?,
-            None => Vec::new(),
+        let cacert = config.cacert.as_deref().map(Authorities::from_pem).transpose().map_err(|_| unusable())?;
+        let builder = network.apply(builder());
+        let builder = if config.verify {
+            builder.tls_backend_preconfigured(tls::client_config(network.trust(cacert)).map_err(|_| unusable())?)
+        } else {
+            builder.tls_danger_accept_invalid_certs(true)
         };
-        certificates.extend_from_slice(network.authorities());
-        let builder = || network.apply(builder()).tls_danger_accept_invalid_certs(!config.verify);
-        let platform = builder().tls_certs_merge(certificates.clone()).build();
-        // An image without any root certificate, as `scratch`, makes that fail; the Secret's may suffice.
-        let client = match platform {
-            Ok(client) => client,
-            Err(_) => builder().tls_certs_only(certificates).build().map_err(unusable)?,
-        };
-        Ok(Http { client, room: network.room(), large: Arc::default(), answered: Mutex::default() })
+        let client = builder.build().map_err(|_| unusable())?;
+        Ok(Http {
+            client,
+            network: network.clone(),
+            room: network.room(),
+            large: Arc::default(),
+            answered: Mutex::default(),
+        })
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -112,7 +116,10 @@ impl Http {
         if answer.as_ref().is_err_and(is_reset) && self.may_be_pooled(origin) {
             answer = self.client.execute(copy()?).await;
         }
-        answer.map_err(|error| Error::of_transport(&error))
+        match answer.map_err(|error| Error::of_transport(&error)) {
+            Err(Error::TlsFailed(fault)) => Err(tls::explain(fault, request.url(), &self.network).await),
+            answer => answer,
+        }
     }
 
     async fn read(&self, service: Service, mut response: Response) -> Result<Answer, Error> {
@@ -146,7 +153,8 @@ impl Http {
     }
 }
 
-fn builder() -> ClientBuilder {
+/// Without what TLS needs.
+pub(super) fn builder() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("cloudtenant-operator/", env!("CARGO_PKG_VERSION")))
         .gzip(true)
@@ -169,7 +177,7 @@ fn redirect_target(response: &Response) -> Option<Url> {
     Some(target)
 }
 
-fn unusable(_: reqwest::Error) -> ConfigError {
+fn unusable() -> ConfigError {
     ConfigError::Invalid {
         field: "cacert".into(),
         problem: "cannot be used as a certificate authority: give its certificate in PEM".into(),
