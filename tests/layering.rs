@@ -14,7 +14,7 @@ use std::{
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("identity", &[]),
     ("trust", &[]),
-    ("api_server", &[]),
+    ("api_server", &["trust"]),
     ("api", &[]),
     ("condition", &["api"]),
     ("observation", &["api"]),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod issued;
+mod kubeconfig;
 mod openssl;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
