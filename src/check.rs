@@ -3,6 +3,7 @@
 mod report;
 mod steps;
 mod subject;
+mod trust;
 
 use jiff::Timestamp;
 use serde::Serialize;

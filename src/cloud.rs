@@ -14,6 +14,7 @@ mod network;
 pub(crate) mod rows;
 mod secret;
 mod session;
+mod tls;
 mod token;
 mod tokens;
 mod yaml;
@@ -27,7 +28,10 @@ pub use error::{Error, Failure, NoProject, Refusal};
 pub use network::{Network, NetworkError, ProxyRule};
 pub use secret::Secret;
 pub use session::{Clock, Endpoint, Session};
+pub use tls::TlsFault;
 pub use token::{Holder, TokenProject, TokenScope};
+
+pub use crate::trust::Distrust;
 
 /// A service of the cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

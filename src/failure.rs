@@ -1,5 +1,7 @@
 //! Pure: the one mapping from what went wrong to what the user is told and when it is tried again.
 
+mod tls;
+
 use std::fmt;
 
 use crate::{
@@ -86,10 +88,8 @@ pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
             Reason::DNSFailed,
             format!("The host name of {service} does not resolve: look at DNS and {}.", at(service)),
         ),
-        Error::CertificateUntrusted => fatal(
-            Reason::CertificateUntrusted,
-            format!("The certificate of {service} is not trusted: add its authority to the Secret's key cacert."),
-        ),
+        Error::TlsFailed(fault) => tls::of_tls(service, *fault),
+        Error::CertificateUntrusted(why) => tls::of_certificate(service, *why),
         Error::AddressRefused(why) => {
             fatal(Reason::AddressRefused, format!("{service} is not called, since {why}: correct {}.", at(service)))
         }

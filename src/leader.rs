@@ -15,7 +15,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::MicroTime,
 };
 use kube::{
-    Api, Client, Config,
+    Api, Config,
     api::{ObjectMeta, PostParams},
     runtime::{WatchStreamExt as _, watcher},
 };
@@ -102,7 +102,7 @@ impl Elector {
     /// There is no way to the API server by this configuration.
     pub fn new(config: Config, namespace: &str, name: &str, identity: &str) -> Result<Self, kube::Error> {
         Ok(Self {
-            api: Api::namespaced(Client::try_from(config.clone())?, namespace),
+            api: Api::namespaced(api_server::client(config.clone())?, namespace),
             config,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -113,7 +113,7 @@ impl Elector {
 
     /// Leaves all connections that are open: they may all be dead, and the next try would meet one after the other.
     fn reconnect(&mut self) {
-        match Client::try_from(self.config.clone()) {
+        match api_server::client(self.config.clone()) {
             Ok(client) => self.api = Api::namespaced(client, &self.namespace),
             Err(error) => tracing::warn!(%error, "no new connection for the Lease"),
         }

@@ -44,5 +44,6 @@ pub mod server;
 pub mod status;
 pub mod target;
 pub mod tenant;
+pub mod trust;
 pub mod verify;
 pub mod writer;

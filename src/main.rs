@@ -115,7 +115,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     tokio::spawn(signalled(shutdown.clone())?);
     let network = arguments.network.read()?;
     let config = api_server::config().await.context(NO_WAY)?;
-    let client = Client::try_from(config.clone())?;
+    let client = api_server::client(config.clone())?;
     let lease = arguments.duties.lease(&client);
     let named = arguments.instance.clone().filter(|name| !name.trim().is_empty());
     anyhow::ensure!(
@@ -148,7 +148,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
 }
 
 async fn client() -> anyhow::Result<Client> {
-    Ok(Client::try_from(api_server::config().await.context(NO_WAY)?)?)
+    Ok(api_server::client(api_server::config().await.context(NO_WAY)?)?)
 }
 
 fn verify(arguments: &Verify) -> anyhow::Result<u8> {

@@ -11,12 +11,20 @@ use std::{
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use testkit::cloud::{CacheCounts, Fault, Service, SimulatedCloud};
+use testkit::{
+    certificates::{Authority, Issued, rcgen},
+    cloud::{CacheCounts, Fault, Service, SimulatedCloud},
+};
 
 const SECRETS: [&str; 4] = ["operator-secret", "operator-ac-secret", "hunter2", "gAAAAA"];
 
 /// Runs `check` on this CloudTenant's spec and this clouds.yaml. Whatever comes of it, no secret is printed.
 fn check(spec: &Value, clouds: &str, more: &[&str]) -> (i32, String) {
+    check_in(&[], spec, clouds, more)
+}
+
+/// [`check`] with these variables of the environment.
+fn check_in(environment: &[(&str, &str)], spec: &Value, clouds: &str, more: &[&str]) -> (i32, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let tenant = json!({ "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": "t" },
@@ -26,13 +34,19 @@ fn check(spec: &Value, clouds: &str, more: &[&str]) -> (i32, String) {
     fs::write(path("clouds.yaml"), clouds).unwrap();
     let (tenant, clouds) = (path("tenant.yaml"), path("clouds.yaml"));
     let args = ["check", "-f", tenant.as_str(), "--clouds", clouds.as_str()];
-    run(&[&args[..], more].concat())
+    run_in(environment, &[&args[..], more].concat())
 }
 
 fn run(arguments: &[&str]) -> (i32, String) {
+    run_in(&[], arguments)
+}
+
+fn run_in(environment: &[(&str, &str)], arguments: &[&str]) -> (i32, String) {
     let binary = env!("CARGO_BIN_EXE_cloudtenant-operator");
     // Nothing of the environment: it may name a proxy, or a cluster.
-    let Output { status, stdout, stderr } = Command::new(binary).args(arguments).env_clear().output().unwrap();
+    let mut command = Command::new(binary);
+    command.args(arguments).env_clear().envs(environment.iter().copied());
+    let Output { status, stdout, stderr } = command.output().unwrap();
     let text = format!("{}{}", String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
     assert!(!SECRETS.iter().any(|secret| text.contains(secret)), "{arguments:?} printed a secret:\n{text}");
     (status.code().unwrap(), text)
@@ -542,6 +556,115 @@ async fn over_tls() {
         assert_eq!(status, exit, "{name}:\n{text}");
         assert!(text.contains(part), "{name}:\n{text}");
     }
+}
+
+/// The Secret's `cacert` stands in the place of the system's authorities; the deprecated flag keeps both.
+#[tokio::test]
+async fn cacert_replaces_the_systems_authorities() {
+    let [public, private, third] = ["public", "private", "third"].map(|name| Authority::root(name).unwrap());
+    let cloud = SimulatedCloud::builder()
+        .certificate(Service::Keystone, private.issue(|_| ()).unwrap())
+        .certificate(Service::Heat, public.issue(|_| ()).unwrap())
+        .certificate(Service::Dcs, private.issue(|_| ()).unwrap())
+        .certificate(Service::Nova, private.issue(|_| ()).unwrap())
+        .start()
+        .await
+        .unwrap();
+    cloud.add_tenant("p1");
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, pem: &str| {
+        let path = folder.path().join(name).display().to_string();
+        fs::write(&path, pem).unwrap();
+        path
+    };
+    let (system, third) = (file("system.pem", &public.pem), file("third.pem", &third.pem));
+    let (private, both) = (file("private.pem", &private.pem), file("both.pem", &(private.pem + &public.pem)));
+    let merge = "--cloud-ca-merge-system";
+    let replaced = "cacert replaces the system's authorities: add this service's authority to it";
+    let will = "only the system's authorities trust the certificate of";
+    type Row<'a> = (&'a str, &'a [&'a str], i32, &'a [&'a str], &'a [&'a str]);
+    let rows: &[Row<'_>] = &[
+        (
+            "of its own",
+            &["--cacert", &private],
+            2,
+            &["✔ TLS", &format!("✘ engines      The certificate of Heat is not trusted, since {replaced}")],
+            &[will],
+        ),
+        ("of both", &["--cacert", &both], 0, &["✔ TLS", "✔ engines"], &[will, replaced]),
+        ("and the operator's", &["--cacert", &private, "--cloud-ca-file", &system], 0, &["✔ engines"], &[will]),
+        ("the operator's alone", &["--cloud-ca-file", &private], 0, &["✔ TLS", "✔ engines"], &[will, replaced]),
+        ("of nobody", &["--cacert", &third], 2, &["✘ TLS", "its authority is unknown"], &[replaced]),
+        (
+            "merged",
+            &["--cacert", &private, merge],
+            0,
+            &["✔ TLS", "✔ engines", &format!("! TLS          {will} Heat, and")],
+            &[replaced],
+        ),
+        ("none, merged", &["--cloud-ca-file", &private, merge], 0, &["✔ TLS", "✔ engines"], &[will]),
+        ("of nobody, merged", &["--cacert", &third, merge], 2, &["✘ TLS", "its authority is unknown"], &[replaced]),
+        ("an old authority's", &["--cacert", &system], 2, &["✘ TLS", "its authority is unknown"], &[replaced]),
+    ];
+    for (name, more, exit, parts, absent) in rows {
+        let environment = [("SSL_CERT_FILE", system.as_str())];
+        let (status, text) = check_in(&environment, &spec(&json!({})), &as_it_is(&cloud), more);
+        assert_eq!(status, *exit, "{name}:\n{text}");
+        for part in *parts {
+            assert!(text.contains(part), "{name}: {part:?} is not in\n{text}");
+        }
+        assert!(!absent.iter().any(|part| text.contains(part)), "{name}:\n{text}");
+    }
+
+    // Keystone itself may be the one that the system's authorities trust.
+    let environment = [("SSL_CERT_FILE", private.as_str())];
+    for (more, exit, part) in [
+        (
+            &["--cacert", &system][..],
+            2,
+            format!("✘ TLS          The certificate of Keystone is not trusted, since {replaced}"),
+        ),
+        (&["--cacert", &system, merge], 0, format!("! TLS          {will} Keystone, and")),
+    ] {
+        let (status, text) = check_in(&environment, &spec(&json!({})), &as_it_is(&cloud), more);
+        assert!(status == exit && text.contains(&part), "{more:?}:\n{text}");
+    }
+    let environment = [("SSL_CERT_FILE", private.as_str()), ("CLOUD_CA_MERGE_SYSTEM", "true")];
+    let (status, text) = check_in(&environment, &spec(&json!({})), &as_it_is(&cloud), &["--cacert", &system]);
+    assert!(status == 0 && text.contains(will), "by the environment:\n{text}");
+}
+
+/// The sentences that people see, each with the certificate that it is about.
+#[tokio::test]
+async fn certificates_that_are_not_trusted() {
+    let by_itself = |change: fn(&mut rcgen::CertificateParams)| Issued::by_itself(change).unwrap();
+    let (plain, nameless) = (by_itself(authority), by_itself(|params| params.subject_alt_names.clear()));
+    let expired = by_itself(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    for (issued, listed, exit, part) in [
+        (&plain, true, 0, "✔ TLS          the certificate is trusted"),
+        (&plain, false, 2, "it is self-signed, and is not itself in the Secret's key cacert"),
+        (&nameless, true, 2, "it has no subjectAltName, and a host name in CN alone does not count"),
+        (&expired, true, 2, "it has expired"),
+    ] {
+        let cloud = Service::ALL
+            .into_iter()
+            .fold(SimulatedCloud::builder(), |cloud, service| cloud.certificate(service, issued.clone()));
+        let cloud = cloud.start().await.unwrap();
+        cloud.add_tenant("p1");
+        let folder = tempfile::tempdir().unwrap();
+        let cacert = folder.path().join("cacert.pem").display().to_string();
+        fs::write(&cacert, &issued.pem).unwrap();
+        let more = ["--cacert", &cacert];
+        let (status, text) = check(&spec(&json!({})), &as_it_is(&cloud), if listed { &more } else { &[] });
+        assert!(status == exit && text.contains(part), "{part}:\n{text}");
+        let reasons = text.matches("reason: CertificateUntrusted").count();
+        assert_eq!(reasons > 0, exit == 2, "{text}");
+        assert!(exit == 0 || text.contains("type: Stalled"), "{text}");
+    }
+}
+
+fn authority(params: &mut rcgen::CertificateParams) {
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use cloudtenant_operator::cloud::{
-    Answer, Clock, CloudConfig, Error, Failure, Network, NoProject, Refusal, Service, Session,
+    Answer, Clock, CloudConfig, Error, Failure, Network, NoProject, Refusal, Service, Session, TlsFault,
 };
 use cloudtenant_operator::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -612,7 +612,7 @@ async fn a_server_that_speaks_no_tls() {
     };
     let get = client.session.get(Service::Orchestration, Url::parse(&url).unwrap(), &[], LONG);
     let (answer, ()) = tokio::join!(get, serve);
-    assert_eq!(answer.unwrap_err(), failure(Service::Orchestration, Error::ConnectionFailed));
+    assert_eq!(answer.unwrap_err(), failure(Service::Orchestration, Error::TlsFailed(TlsFault::PlainText)));
 }
 
 /// A connection that ends within the body may pass by itself; a body that is wrong does not.

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Mark, Step, Subject};
+use super::{Mark, Step, Subject, trust};
 use crate::{
     api::{Policy, Reason, Source, reason::Class},
     cloud::{CloudConfig, Holder, Network, Service, Session, TokenScope},
@@ -49,7 +49,13 @@ type Tell<'a> = dyn FnMut(Step) + Send + 'a;
 /// Takes every step up to the first that makes the rest pointless.
 pub(super) async fn look(subject: &Subject, tell: &mut Tell<'_>) -> Looks {
     match way(subject, tell).await {
-        Ok((config, session, source)) => probes(subject, &config, &session, source, tell).await,
+        Ok((config, session, source)) => {
+            let looks = probes(subject, &config, &session, source, tell).await;
+            if let Some(step) = trust::of_services(subject, &config, &session).await {
+                tell(step);
+            }
+            looks
+        }
         Err(failure) => Looks::failed(&failure),
     }
 }
@@ -82,6 +88,8 @@ async fn way(subject: &Subject, tell: &mut Tell<'_>) -> Result<(Arc<CloudConfig>
     let greeted = session.greet(target.timeout).await.map_err(|error| told(&error));
     let safe = if config.auth_url().scheme() == "http" {
         (Mark::Note, "not encrypted: passwords and tokens can be read on the way".to_owned())
+    } else if subject.network.relies_on_system(config.auth_url()) {
+        (Mark::Note, trust::warning(&[Service::Identity]))
     } else if config.verifies() {
         (Mark::Ok, "the certificate is trusted".to_owned())
     } else {

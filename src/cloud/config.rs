@@ -10,6 +10,7 @@ use url::Url;
 use super::error::listed;
 use super::yaml::Entry;
 use super::{Secret, Service};
+use crate::trust::Authorities;
 
 pub(super) use place::{needs_project, web_url, with_token, with_version};
 
@@ -260,9 +261,9 @@ fn pem(text: Option<&str>) -> Result<Option<String>, ConfigError> {
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
         return Ok(None);
     };
-    match reqwest::Certificate::from_pem_bundle(text.as_bytes()) {
-        Ok(certificates) if !certificates.is_empty() => Ok(Some(text.to_owned())),
-        _ => invalid("cacert", "holds no certificate: give one or more in PEM"),
+    match Authorities::from_pem(text) {
+        Ok(_) => Ok(Some(text.to_owned())),
+        Err(error) => invalid("cacert", error.to_string()),
     }
 }
 

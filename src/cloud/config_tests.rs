@@ -447,6 +447,10 @@ fn regions_and_authorities() {
     let error = CloudConfig::parse(yaml, "c", Some("no PEM"), None).unwrap_err();
     let sentence = "cacert holds no certificate: give one or more in PEM";
     assert_eq!(error.to_string(), sentence);
+    let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let error = CloudConfig::parse(yaml, "c", Some(damaged), None).unwrap_err();
+    let sentence = "cacert holds a certificate that cannot be read: give each one whole, in PEM";
+    assert_eq!(error.to_string(), sentence);
     let empty = CloudConfig::parse(yaml, "c", Some(" \n"), None).unwrap();
     assert_eq!(empty, CloudConfig::parse(yaml, "c", None, None).unwrap());
 }

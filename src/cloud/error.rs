@@ -4,7 +4,8 @@ use std::error::Error as StdError;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use super::Service;
+use super::{Service, TlsFault};
+use crate::trust::Distrust;
 
 /// A failed call: what failed, and at which service.
 ///
@@ -75,15 +76,18 @@ pub enum Error {
     /// No complete answer came within the deadline.
     #[error("no answer came in time")]
     Timeout,
-    /// No connection within ten seconds, or it was closed before the answer ended, or TLS failed.
+    /// No connection within ten seconds, or it was closed before the answer ended.
     #[error("the connection failed")]
     ConnectionFailed,
+    /// There is a connection, but no TLS on it, for another reason than the certificate.
+    #[error("{0}")]
+    TlsFailed(TlsFault),
     /// The host's name was not resolved.
     #[error("the host name could not be resolved")]
     Dns,
-    /// The server's certificate is expired, for another name, or of an unknown authority.
-    #[error("the server's certificate is not trusted")]
-    CertificateUntrusted,
+    /// The server's certificate is not trusted.
+    #[error("the server's certificate is not trusted, since {0}")]
+    CertificateUntrusted(Distrust),
     /// The address is one that must not be called.
     #[error("{0}")]
     AddressRefused(Refusal),
@@ -165,9 +169,9 @@ impl Error {
     pub fn kind(&self) -> &'static str {
         match self {
             Error::Timeout => "timeout",
-            Error::ConnectionFailed => "connection_failed",
+            Error::ConnectionFailed | Error::TlsFailed(_) => "connection_failed",
             Error::Dns => "dns",
-            Error::CertificateUntrusted => "certificate_untrusted",
+            Error::CertificateUntrusted(_) => "certificate_untrusted",
             Error::AddressRefused(_) => "address_refused",
             Error::LoginRefused => "login_refused",
             Error::Unscoped | Error::NoProject(_) => "unscoped",
@@ -231,12 +235,10 @@ impl Error {
 
     /// The class of a call without a complete answer.
     pub(super) fn of_transport(error: &reqwest::Error) -> Error {
-        if error.is_redirect() {
-            Error::AddressRefused(Refusal::Redirect)
-        } else if error.is_dns() {
+        if error.is_dns() {
             Error::Dns
-        } else if certificate_refused(error) {
-            Error::CertificateUntrusted
+        } else if let Some(tls) = of_tls(error) {
+            tls
         } else if error.is_timeout() && !error.is_connect() {
             Error::Timeout
         } else if error.is_builder() {
@@ -249,9 +251,18 @@ impl Error {
     }
 }
 
-/// Whether rustls' verdict on the certificate is among the causes.
-fn certificate_refused(error: &(dyn StdError + 'static)) -> bool {
-    causes(error).any(|cause| matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
+/// rustls' own error, if one is among the causes.
+pub(super) fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// The class of rustls' own error, if one is among the causes.
+fn of_tls(error: &(dyn StdError + 'static)) -> Option<Error> {
+    let error = tls_error(error)?;
+    match Distrust::of(error) {
+        Some(distrust) => Some(Error::CertificateUntrusted(distrust)),
+        None => TlsFault::of(error).map(Error::TlsFailed),
+    }
 }
 
 /// Whether the body could not be decompressed. For reqwest a connection that ends within the body is a matter of
@@ -314,10 +325,12 @@ mod tests {
     fn a_certificate_is_found_within_errors() {
         use std::io::Error as Io;
         let wrapped = |tls| Io::other(Io::new(ErrorKind::InvalidData, tls));
-        let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
-        assert!(certificate_refused(&wrapped(expired)));
-        assert!(!certificate_refused(&wrapped(rustls::Error::DecryptError)));
-        assert!(!certificate_refused(&Io::from(ErrorKind::ConnectionReset)));
+        let ours = wrapped(Distrust::Expired.into());
+        assert_eq!(of_tls(&ours), Some(Error::CertificateUntrusted(Distrust::Expired)));
+        let theirs = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        assert_eq!(of_tls(&wrapped(theirs)), Some(Error::CertificateUntrusted(Distrust::UnknownAuthority)));
+        assert_eq!(of_tls(&wrapped(rustls::Error::DecryptError)), Some(Error::TlsFailed(TlsFault::Other)));
+        assert_eq!(of_tls(&Io::from(ErrorKind::ConnectionReset)), None);
     }
 
     #[test]

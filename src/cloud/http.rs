@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::{Certificate, Client, ClientBuilder, Request, Response, redirect};
+use reqwest::header::LOCATION;
+use reqwest::{Client, ClientBuilder, Request, Response, redirect};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use url::Origin;
+use url::{Origin, Url};
 
-use super::{Answer, CloudConfig, ConfigError, Error, Network, Service};
+use super::{Answer, CloudConfig, ConfigError, Error, Network, Refusal, Service, tls};
+use crate::trust::Authorities;
 
 /// In bytes.
 const KIB: usize = 1 << 10;
@@ -21,6 +23,7 @@ const LARGE_DEADLINE: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_secs(90);
+/// As many redirects are followed in a row.
 const REDIRECTS: usize = 3;
 
 /// The longest body that is read, decompressed, in bytes.
@@ -54,6 +57,7 @@ impl Room {
 
 pub(super) struct Http {
     client: Client,
+    network: Network,
     room: Arc<Room>,
     /// Held by the one large body of this cloud that may be under way: others have their turn in between.
     large: Arc<tokio::sync::Mutex<()>>,
@@ -63,36 +67,59 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(config: &CloudConfig, network: &Network) -> Result<Http, ConfigError> {
-        let mut certificates = match &config.cacert {
-            Some(pem) => Certificate::from_pem_bundle(pem.as_bytes()).map_err(unusable)?,
-            None => Vec::new(),
+        let cacert = config.cacert.as_deref().map(Authorities::from_pem).transpose().map_err(|_| unusable())?;
+        let builder = network.apply(builder());
+        let builder = if config.verify {
+            builder.tls_backend_preconfigured(tls::client_config(network.trust(cacert)).map_err(|_| unusable())?)
+        } else {
+            builder.tls_danger_accept_invalid_certs(true)
         };
-        certificates.extend_from_slice(network.authorities());
-        let builder = || network.apply(builder()).tls_danger_accept_invalid_certs(!config.verify);
-        let platform = builder().tls_certs_merge(certificates.clone()).build();
-        // An image without any root certificate, as `scratch`, makes that fail; the Secret's may suffice.
-        let client = match platform {
-            Ok(client) => client,
-            Err(_) => builder().tls_certs_only(certificates).build().map_err(unusable)?,
-        };
-        Ok(Http { client, room: network.room(), large: Arc::default(), answered: Mutex::default() })
+        let client = builder.build().map_err(|_| unusable())?;
+        Ok(Http {
+            client,
+            network: network.clone(),
+            room: network.room(),
+            large: Arc::default(),
+            answered: Mutex::default(),
+        })
     }
 
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The whole answer. A call that failed on a connection from the pool is repeated once: servers close idle ones.
-    pub(super) async fn send(&self, service: Service, request: Request) -> Result<Answer, Error> {
+    /// The whole answer, after the redirects within the request's origin.
+    ///
+    /// A redirect keeps method, headers and body whatever its status, as keystoneauth's does: browsers' habit of
+    /// making a GET of a POST would lose a login. The token is in there, so it never leads to another origin.
+    pub(super) async fn send(&self, service: Service, mut request: Request) -> Result<Answer, Error> {
         let origin = request.url().origin();
-        let repeat = request.try_clone().filter(|_| self.may_be_pooled(&origin));
-        let answer = match (self.client.execute(request).await, repeat) {
-            (Err(error), Some(repeat)) if is_reset(&error) => self.client.execute(repeat).await,
-            (answer, _) => answer,
-        };
-        let answer = self.read(service, answer.map_err(|error| Error::of_transport(&error))?).await?;
-        self.note(origin);
-        Ok(answer)
+        for _ in 0..=REDIRECTS {
+            let response = self.execute(&request, &origin).await?;
+            let Some(target) = redirect_target(&response) else {
+                let answer = self.read(service, response).await?;
+                self.note(origin);
+                return Ok(answer);
+            };
+            if target.origin() != origin {
+                break;
+            }
+            *request.url_mut() = target;
+        }
+        Err(Error::AddressRefused(Refusal::Redirect))
+    }
+
+    /// One answer's head. A call that failed on a connection from the pool is repeated once: servers close idle ones.
+    async fn execute(&self, request: &Request, origin: &Origin) -> Result<Response, Error> {
+        let copy = || request.try_clone().ok_or(Error::Unexpected("the request could not be built"));
+        let mut answer = self.client.execute(copy()?).await;
+        if answer.as_ref().is_err_and(is_reset) && self.may_be_pooled(origin) {
+            answer = self.client.execute(copy()?).await;
+        }
+        match answer.map_err(|error| Error::of_transport(&error)) {
+            Err(Error::TlsFailed(fault)) => Err(tls::explain(fault, request.url(), &self.network).await),
+            answer => answer,
+        }
     }
 
     async fn read(&self, service: Service, mut response: Response) -> Result<Answer, Error> {
@@ -126,25 +153,31 @@ impl Http {
     }
 }
 
-fn builder() -> ClientBuilder {
+/// Without what TLS needs.
+pub(super) fn builder() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("cloudtenant-operator/", env!("CARGO_PKG_VERSION")))
         .gzip(true)
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE)
-        .redirect(redirect::Policy::custom(|attempt| {
-            // The token goes along: never to another origin.
-            let first = attempt.previous().first().map(|url| url.origin());
-            if first != Some(attempt.url().origin()) || attempt.previous().len() > REDIRECTS {
-                attempt.error("redirect refused")
-            } else {
-                attempt.follow()
-            }
-        }))
+        .redirect(redirect::Policy::none())
 }
 
-fn unusable(_: reqwest::Error) -> ConfigError {
+/// Where an answer redirects to; `None` where it is an answer itself, as a redirect without an address is.
+fn redirect_target(response: &Response) -> Option<Url> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 305 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    let mut target = response.url().join(location).ok()?;
+    // They would be sent as a header of their own.
+    target.set_username("").ok()?;
+    target.set_password(None).ok()?;
+    Some(target)
+}
+
+fn unusable() -> ConfigError {
     ConfigError::Invalid {
         field: "cacert".into(),
         problem: "cannot be used as a certificate authority: give its certificate in PEM".into(),
@@ -153,7 +186,7 @@ fn unusable(_: reqwest::Error) -> ConfigError {
 
 /// Neither refused nor late: the connection ended before the head of an answer.
 fn is_reset(error: &reqwest::Error) -> bool {
-    error.is_request() && !error.is_connect() && !error.is_timeout() && !error.is_redirect()
+    error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
 #[derive(PartialEq, Eq)]

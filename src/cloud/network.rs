@@ -2,15 +2,18 @@
 
 use std::{fmt, str::FromStr, sync::Arc, time::Instant};
 
-use reqwest::{Certificate, ClientBuilder, Proxy};
+use reqwest::{ClientBuilder, Proxy};
 use url::Url;
 
 use super::{credential::Credentials, http::Room};
+use crate::trust::{Authorities, Reliance, System, Trust, Unreadable};
 
 /// What applies to every cloud, and what the sessions with them share. Nothing of it applies to the Kubernetes API.
 #[derive(Clone, Default)]
 pub struct Network {
-    authorities: Vec<Certificate>,
+    authorities: Arc<Authorities>,
+    keeps_system: bool,
+    reliance: Reliance,
     proxies: Vec<ProxyRule>,
     credentials: Arc<Credentials>,
     room: Arc<Room>,
@@ -34,9 +37,9 @@ enum Hosts {
 /// Why a setting cannot be used. Never repeats a proxy's address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
-    /// No certificate in it.
-    #[error("the file of certificate authorities holds no certificate in PEM")]
-    Authorities,
+    /// No certificate in it, or one that is damaged.
+    #[error("the file of certificate authorities {0}")]
+    Authorities(Unreadable),
     /// Not a rule.
     #[error("a proxy is written HOST=URL, as in *.example.com=http://proxy.example.net:3128")]
     Form,
@@ -52,15 +55,23 @@ impl Network {
     /// `authorities` is PEM text; the first of `proxies` that names a host leads to it.
     ///
     /// # Errors
-    /// The PEM text holds no certificate.
+    /// The PEM text holds no certificate, or one that cannot be read.
     pub fn new(authorities: Option<&str>, proxies: Vec<ProxyRule>) -> Result<Self, NetworkError> {
-        let parsed = authorities.map(|pem| Certificate::from_pem_bundle(pem.as_bytes())).transpose();
-        let authorities_given = authorities.is_some();
-        let authorities = parsed.map_err(|_| NetworkError::Authorities)?.unwrap_or_default();
-        if authorities_given && authorities.is_empty() {
-            return Err(NetworkError::Authorities);
-        }
-        Ok(Self { authorities, proxies, ..Self::default() })
+        let authorities = authorities.map(Authorities::from_pem).transpose().map_err(NetworkError::Authorities)?;
+        Ok(Self { authorities: Arc::new(authorities.unwrap_or_default()), proxies, ..Self::default() })
+    }
+
+    /// Whether the system's authorities are trusted beside a Secret's `cacert`, which otherwise replaces them.
+    #[must_use]
+    pub fn keeping_system(mut self, keeps: bool) -> Self {
+        self.keeps_system = keeps;
+        self
+    }
+
+    /// Whether the server's certificate was trusted by the system's authorities alone although there is a `cacert`.
+    #[must_use]
+    pub fn relies_on_system(&self, url: &Url) -> bool {
+        url.host_str().is_some_and(|host| self.reliance.includes(host.trim_matches(['[', ']'])))
     }
 
     pub(super) fn credentials(&self) -> &Credentials {
@@ -76,8 +87,15 @@ impl Network {
         self.room.clone()
     }
 
-    pub(super) fn authorities(&self) -> &[Certificate] {
-        &self.authorities
+    /// Which servers of a cloud are trusted whose Secret has this `cacert`, or none.
+    pub(super) fn trust(&self, cacert: Option<Authorities>) -> Trust {
+        let system = match (&cacert, self.keeps_system) {
+            (None, _) => System::Trusted,
+            (Some(_), false) => System::Replaced,
+            (Some(_), true) => System::Kept(self.reliance.clone()),
+        };
+        let given = cacert.map(Arc::new).into_iter().chain([self.authorities.clone()]);
+        Trust::new(given.collect(), Some(system))
     }
 
     /// Whether one of the rules names this address' host.
@@ -136,8 +154,7 @@ impl fmt::Debug for ProxyRule {
 
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let authorities = self.authorities.len();
-        f.debug_struct("Network").field("authorities", &authorities).field("proxies", &self.proxies).finish()
+        f.debug_struct("Network").field("authorities", &self.authorities).field("proxies", &self.proxies).finish()
     }
 }
 
@@ -191,6 +208,7 @@ mod tests {
 
     #[test]
     fn a_file_without_a_certificate_is_refused() {
-        assert_eq!(Network::new(Some("none"), Vec::new()).unwrap_err(), NetworkError::Authorities);
+        let refused = Network::new(Some("none"), Vec::new()).unwrap_err();
+        assert_eq!(refused, NetworkError::Authorities(Unreadable::Empty));
     }
 }

@@ -124,11 +124,18 @@ impl Session {
     /// # Errors
     /// No answer, or an untrusted certificate. Any answer will do.
     pub async fn greet(&self, deadline: Duration) -> Result<(), Failure> {
-        let request = self.http.client().get(self.config.auth_url.clone()).build();
-        let request = request.map_err(|error| Error::of_transport(&error).at(Service::Identity))?;
-        let answer =
-            timeout_at(end(deadline), self.http.send(Service::Identity, request)).await.unwrap_or(Err(Error::Timeout));
-        answer.map(drop).map_err(|error| error.at(Service::Identity))
+        self.greet_at(Service::Identity, self.config.auth_url.clone(), deadline).await
+    }
+
+    /// [`Session::greet`] for any service, at this address.
+    ///
+    /// # Errors
+    /// As [`Session::greet`].
+    pub async fn greet_at(&self, service: Service, url: Url, deadline: Duration) -> Result<(), Failure> {
+        let request = self.http.client().get(url).build();
+        let request = request.map_err(|error| Error::of_transport(&error).at(service))?;
+        let answer = timeout_at(end(deadline), self.http.send(service, request)).await.unwrap_or(Err(Error::Timeout));
+        answer.map(drop).map_err(|error| error.at(service))
     }
 
     /// Logs in if need be.

@@ -84,9 +84,14 @@ impl DutyArguments {
 /// How clouds are reached. The Kubernetes API is not.
 #[derive(Debug, clap::Args)]
 pub(super) struct NetworkArguments {
-    /// A file of certificate authorities (PEM) that are trusted for clouds, besides the system's.
+    /// A file of certificates (PEM) that are trusted for all clouds: of authorities, and of servers themselves. They
+    /// are added to a Secret's key `cacert`, or to the system's authorities where the Secret has none.
     #[arg(long, env = "CLOUD_CA_FILE")]
     pub(super) cloud_ca_file: Option<PathBuf>,
+    /// Deprecated, and removed in the next minor version: trust the system's authorities also where a Secret has the
+    /// key `cacert`, which otherwise replaces them.
+    #[arg(long, env = "CLOUD_CA_MERGE_SYSTEM", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) cloud_ca_merge_system: bool,
     /// Proxies by host of the cloud: HOST=URL, where HOST is a name, *.suffix, or *. The first that fits counts.
     /// If none is given, those of HTTPS_PROXY, HTTP_PROXY and NO_PROXY count.
     #[arg(long, env = "CLOUD_PROXIES", value_delimiter = ',', hide_env_values = true)]
@@ -102,7 +107,14 @@ impl NetworkArguments {
         // Not by clap, which would repeat a wrong value, and with it a password.
         let rules = self.cloud_proxies.iter().filter(|rule| !rule.trim().is_empty()).map(|rule| rule.parse());
         let rules = rules.collect::<Result<Vec<ProxyRule>, _>>().context("--cloud-proxies")?;
-        Network::new(authorities.as_deref(), rules).context("--cloud-ca-file")
+        if self.cloud_ca_merge_system {
+            tracing::warn!(
+                "--cloud-ca-merge-system (CLOUD_CA_MERGE_SYSTEM, chart: cloudCA.mergeSystem) is deprecated and will be \
+                 removed in the next minor version: add all authorities of a cloud to its Secret's key cacert"
+            );
+        }
+        let network = Network::new(authorities.as_deref(), rules).context("--cloud-ca-file")?;
+        Ok(network.keeping_system(self.cloud_ca_merge_system))
     }
 }
 

@@ -35,6 +35,8 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
+use crate::certificates::Issued;
+
 pub use dcs::{CacheCounts, Counts};
 pub use faults::Fault;
 pub use identity::DEMO_PROJECT;
@@ -95,9 +97,10 @@ pub struct SimulatedCloud {
 }
 
 /// How a cloud is started.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Default)]
 pub struct Builder {
     tls: bool,
+    certificates: BTreeMap<Service, Issued>,
 }
 
 impl Builder {
@@ -105,6 +108,14 @@ impl Builder {
     #[must_use]
     pub fn tls(mut self) -> Self {
         self.tls = true;
+        self
+    }
+
+    /// Serves HTTPS, this service with this certificate.
+    #[must_use]
+    pub fn certificate(mut self, service: Service, issued: Issued) -> Self {
+        self.tls = true;
+        self.certificates.insert(service, issued);
         self
     }
 
@@ -131,10 +142,11 @@ impl Builder {
             let (sender, receiver) = mpsc::unbounded_channel();
             commands.insert(*service, sender);
             let faults = middleware::from_fn_with_state((*service, shared.clone()), faults::layer);
+            let own = self.certificates.get(service).map(tls::acceptor).transpose()?;
             serving.push(Serving {
                 address: port.address,
                 app: service.router(shared.clone()).layer(faults),
-                tls: acceptor.clone(),
+                tls: own.or_else(|| acceptor.clone()),
                 commands: receiver,
             });
         }

@@ -1,6 +1,7 @@
 //! What the operator's tests, demo and benchmarks stand on: a real control plane and a simulated cloud.
 
 pub mod assets;
+pub mod certificates;
 pub mod cloud;
 pub mod control_plane;
 mod go;

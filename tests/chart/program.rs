@@ -78,7 +78,7 @@ async fn the_operator_gets_ready_and_helm_test_succeeds() {
             "agent-narrow",
             "{ crds: { enabled: false }, fullnameOverride: agent-narrow, rbac: { scope: namespaces, namespaces: [web, archive] },
                secrets: { watch: true }, log: { level: 'info,cloudtenant_operator=debug', format: json },
-               cloudCA: { configMap: { name: authorities } },
+               cloudCA: { configMap: { name: authorities }, mergeSystem: true },
                cloudProxies: [{ host: a.example.com, url: 'http://[2001:db8::1]:3128/' },
                               { host: '*.example.com', url: 'http://p.example.com:3128' },
                               { host: '*', url: 'http://192.0.2.1:3128' }] }",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cloudtenant_operator::{
     api::{Reason, reason::Class},
-    cloud::{ConfigError, Error, Failure, NoProject, Refusal, Service},
+    cloud::{ConfigError, Distrust, Error, Failure, NoProject, Refusal, Service, TlsFault},
     failure::{SecretError, of_call, of_config, of_secret},
 };
 
@@ -16,7 +16,8 @@ fn failed_calls() {
         (Error::Timeout, Reason::Timeout, false),
         (Error::ConnectionFailed, Reason::ConnectionFailed, false),
         (Error::Dns, Reason::DNSFailed, false),
-        (Error::CertificateUntrusted, Reason::CertificateUntrusted, true),
+        (Error::TlsFailed(TlsFault::PlainText), Reason::ConnectionFailed, false),
+        (Error::CertificateUntrusted(Distrust::Expired), Reason::CertificateUntrusted, true),
         (Error::AddressRefused(Refusal::Redirect), Reason::AddressRefused, true),
         (Error::AddressRefused(Refusal::OtherOrigin), Reason::AddressRefused, true),
         (Error::LoginRefused, Reason::AuthenticationFailed, true),
@@ -68,9 +69,71 @@ fn what_a_message_says_to_do() {
         (Service::Orchestration, Error::OutsideAccessRules, "add a rule for GET /v1/*/services of the service orch"),
         (Service::Compute, Error::OutsideAccessRules, "add a rule for GET /v2.1/os-simple-tenant-usage/*"),
         (Service::Identity, Error::Dns, "auth_url"),
-        (Service::Identity, Error::CertificateUntrusted, "cacert"),
+        (Service::Identity, Error::CertificateUntrusted(Distrust::UnknownAuthority), "cacert"),
     ] {
         assert!(message(service, error.clone()).contains(advice), "{service} {error}");
+    }
+}
+
+/// Each verdict on a certificate has a sentence of its own, which names the service, and is Stalled.
+#[test]
+fn each_distrust_says_what_to_do() {
+    let rows = [
+        (Distrust::Absent, "the server presents none: configure one"),
+        (Distrust::Unreadable, "it cannot be read as X.509: issue it again"),
+        (Distrust::Key("Ed448"), "does not support its key (Ed448): issue it with RSA of 2048 to 8192 bits"),
+        (Distrust::Expired, "it has expired: renew it"),
+        (Distrust::NotYetValid, "it is not valid yet: check the clocks"),
+        (Distrust::NoNames, "it has no subjectAltName, and a host name in CN alone does not count"),
+        (Distrust::OtherName, "it is for another name"),
+        (Distrust::Purpose, "issue it with serverAuth"),
+        (Distrust::SelfSigned, "it is self-signed, and is not itself in the Secret's key cacert: add it there"),
+        (Distrust::Authority, "CA:TRUE"),
+        (Distrust::UnknownAuthority, "its authority is unknown: add its authority to the Secret's key cacert"),
+        (Distrust::NoIntermediates, "the server sends no intermediate certificate"),
+        (Distrust::SystemReplaced, "cacert replaces the system's authorities: add this service's authority to it"),
+        (Distrust::ChainDates, "a certificate between it and its authority has expired"),
+        (Distrust::ChainKey("DSA"), "the key of its authority (DSA)"),
+        (Distrust::Signature("RSA with SHA-1"), "a signature in its chain (RSA with SHA-1)"),
+        (Distrust::WrongSignature, "add the authority's present certificate"),
+        (Distrust::Revoked, "it has been revoked: renew it"),
+        (Distrust::NoProof, "configure the key that belongs to it"),
+        (Distrust::Chain, "breaks a rule of X.509"),
+    ];
+    let mut messages = Vec::new();
+    for (why, part) in rows {
+        for service in Service::ALL {
+            let told = of_call(&Failure { service, error: Error::CertificateUntrusted(why) }).unwrap();
+            assert_eq!((told.reason, told.reason.class()), (Reason::CertificateUntrusted, Class::Stalled), "{why:?}");
+            assert!(told.message.starts_with(&format!("The certificate of {service} is not trusted, since ")));
+            assert!(told.message.contains(part), "{}", told.message);
+            one_sentence(&told.message);
+            messages.push(told.message);
+        }
+    }
+    let count = messages.len();
+    messages.sort();
+    messages.dedup();
+    assert_eq!(messages.len(), count, "two verdicts have the same sentence");
+}
+
+#[test]
+fn no_tls_says_what_to_do() {
+    for (fault, part) in [
+        (TlsFault::NothingInCommon, "let its server speak TLS 1.2 or 1.3"),
+        (TlsFault::Curve("P-521"), "exchanges keys only on P-521"),
+        (TlsFault::PlainText, "correct the port or the scheme"),
+        (TlsFault::Refused, "ask for no certificate of its callers"),
+        (TlsFault::UnknownName, "does not know the host name"),
+        (TlsFault::Other, "look at its server's log"),
+    ] {
+        for service in Service::ALL {
+            let told = of_call(&Failure { service, error: Error::TlsFailed(fault) }).unwrap();
+            assert_eq!((told.reason, told.transient), (Reason::ConnectionFailed, true), "{fault:?}");
+            assert!(told.message.contains(part) && told.message.contains(&service.to_string()), "{}", told.message);
+            assert!(!told.message.contains("No connection"), "{}", told.message);
+            one_sentence(&told.message);
+        }
     }
 }
 

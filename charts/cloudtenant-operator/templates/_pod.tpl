@@ -35,6 +35,10 @@
 - name: CLOUD_CA_FILE
   value: {{ include "cloudtenant-operator.cloudCADirectory" . }}/ca.crt
 {{- end }}
+{{- if .Values.cloudCA.mergeSystem }}
+- name: CLOUD_CA_MERGE_SYSTEM
+  value: "true"
+{{- end }}
 {{- if .Values.cloudProxiesSecret.name }}
 - name: CLOUD_PROXIES
   valueFrom:

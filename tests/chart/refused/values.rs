@@ -57,6 +57,7 @@ pub const REFUSED: &[Refused] = &[
     ("serviceAccount: { name: 'a..b' }", &["/serviceAccount/name", "does not match"]),
     ("serviceAccount: { annotations: { 'a b': c } }", &["/serviceAccount/annotations", "'a b' not allowed"]),
     ("serviceAccount: { annotations: { a: 1 } }", &["/serviceAccount/annotations/a", "want string"]),
+    ("cloudCA: { mergeSystem: 'yes' }", &["/cloudCA/mergeSystem", "want boolean"]),
     ("cloudCA: { pem: not a certificate }", &["cloudCA.pem holds no certificate"]),
     ("cloudCA: { pem: '-----BEGIN CERTIFICATE-----' }", &["cloudCA.pem has a certificate that is not whole"]),
     (

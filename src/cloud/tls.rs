@@ -1,0 +1,151 @@
+//! TLS with a cloud, and why there is none where the certificate is not the reason.
+
+use std::sync::Arc;
+
+use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, OtherError};
+use url::Url;
+
+use super::{Error, Network, http};
+use crate::trust::{Trust, UnsupportedCurve, Witness};
+
+/// Why there is no TLS with a server, other than its certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TlsFault {
+    /// Neither a version nor a cipher suite is both the server's and ours.
+    #[error("the server speaks no TLS that the operator speaks")]
+    NothingInCommon,
+    /// The server exchanges keys only on a curve that ours does not support.
+    #[error("the server exchanges keys only on {0}")]
+    Curve(&'static str),
+    /// What the server sends is not TLS.
+    #[error("the server speaks no TLS")]
+    PlainText,
+    /// The server shows a certificate that we could check, and refuses us: mostly since it wants one of ours.
+    #[error("the server refuses the handshake")]
+    Refused,
+    /// The server does not know the host name that was called (RFC 6066, 3).
+    #[error("the server does not know the host name")]
+    UnknownName,
+    /// It failed in another way.
+    #[error("TLS failed")]
+    Other,
+}
+
+impl TlsFault {
+    /// `None` where the fault is ours, or where rustls has grown an error that is not known here.
+    pub(super) fn of(error: &rustls::Error) -> Option<TlsFault> {
+        use rustls::Error as Tls;
+        match error {
+            Tls::PeerIncompatible(_) => Some(TlsFault::NothingInCommon),
+            Tls::AlertReceived(alert) => Some(TlsFault::of_alert(*alert)),
+            // A server sends its own protocol's greeting, or HTTP's 400.
+            Tls::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
+                Some(TlsFault::PlainText)
+            }
+            Tls::Other(OtherError(other)) => {
+                Some(other.downcast_ref().map_or(TlsFault::Other, |UnsupportedCurve(curve)| TlsFault::Curve(curve)))
+            }
+            Tls::InvalidMessage(_)
+            | Tls::InappropriateMessage { .. }
+            | Tls::InappropriateHandshakeMessage { .. }
+            | Tls::InvalidEncryptedClientHello(_)
+            | Tls::DecryptError
+            | Tls::PeerMisbehaved(_)
+            | Tls::PeerSentOversizedRecord
+            | Tls::NoApplicationProtocol => Some(TlsFault::Other),
+            // `Distrust` has these.
+            Tls::InvalidCertificate(_)
+            | Tls::NoCertificatesPresented
+            | Tls::InvalidCertRevocationList(_)
+            | Tls::UnsupportedNameType => None,
+            // Our own faults, such as a lack of random numbers.
+            Tls::EncryptError
+            | Tls::General(_)
+            | Tls::FailedToGetCurrentTime
+            | Tls::FailedToGetRandomBytes
+            | Tls::HandshakeNotComplete
+            | Tls::BadMaxFragmentSize
+            | Tls::InconsistentKeys(_) => None,
+            // The enum may grow.
+            _ => None,
+        }
+    }
+
+    /// What the server says when it ends a connection (RFC 8446, 6.2).
+    fn of_alert(alert: AlertDescription) -> TlsFault {
+        match alert {
+            AlertDescription::HandshakeFailure
+            | AlertDescription::ProtocolVersion
+            | AlertDescription::InsufficientSecurity
+            | AlertDescription::InappropriateFallback
+            | AlertDescription::NoApplicationProtocol => TlsFault::NothingInCommon,
+            AlertDescription::UnrecognisedName => TlsFault::UnknownName,
+            // Of a certificate of ours, and we present none.
+            AlertDescription::CertificateRequired
+            | AlertDescription::NoCertificate
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied => TlsFault::Refused,
+            _ => TlsFault::Other,
+        }
+    }
+}
+
+pub(super) fn client_config(trust: Trust) -> Result<ClientConfig, rustls::Error> {
+    let mut config = Arc::new(trust).client_config()?;
+    with_http(&mut config);
+    Ok(config)
+}
+
+/// reqwest sets the protocols only in a configuration that it builds itself.
+fn with_http(config: &mut ClientConfig) {
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+}
+
+/// Finds out why a server refuses our handshake, with at most two more connections. See [`Witness`].
+pub(super) async fn explain(fault: TlsFault, url: &Url, network: &Network) -> Error {
+    if fault != TlsFault::NothingInCommon {
+        return Error::TlsFailed(fault);
+    }
+    for curves in [false, true] {
+        match look(url, network, curves).await {
+            Some(Seen::Certificate) if curves => {
+                return Error::TlsFailed(TlsFault::Curve("a curve other than X25519, P-256 and P-384"));
+            }
+            Some(Seen::Certificate) => return Error::TlsFailed(TlsFault::Refused),
+            Some(Seen::Other(error @ (Error::CertificateUntrusted(_) | Error::TlsFailed(TlsFault::Curve(_))))) => {
+                return error;
+            }
+            Some(Seen::Other(_)) | None => {}
+        }
+    }
+    Error::TlsFailed(fault)
+}
+
+/// The result of a [`Witness`].
+enum Seen {
+    /// The server shows a certificate whose key we support.
+    Certificate,
+    Other(Error),
+}
+
+async fn look(url: &Url, network: &Network, curves: bool) -> Option<Seen> {
+    let mut config = Witness::client_config(curves).ok()?;
+    with_http(&mut config);
+    let client = network.apply(http::builder()).tls_backend_preconfigured(config).build().ok()?;
+    let mut root = url.clone();
+    (_, _) = (root.set_username(""), root.set_password(None));
+    root.set_path("/");
+    root.set_query(None);
+    // It always fails: the witness trusts no server.
+    let error = client.get(root).send().await.err()?;
+    let refused = rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
+    if super::error::tls_error(&error) == Some(&refused) {
+        return Some(Seen::Certificate);
+    }
+    Some(Seen::Other(Error::of_transport(&error)))
+}

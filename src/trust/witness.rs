@@ -1,0 +1,116 @@
+//! Finds out why a server refused our handshake. A client offers the keys and curves that it supports, and a server
+//! that has none of them answers "handshake failure" without showing its certificate.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{ActiveKeyExchange, SupportedKxGroup};
+use rustls::ffdhe_groups::FfdheGroup;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, NamedGroup, OtherError, SignatureScheme};
+
+use super::Distrust;
+use super::facts::Facts;
+use super::verifier::{config, provider};
+
+/// Offers more than we support, so that a server shows its certificate. It trusts no server, so no request is sent.
+#[derive(Debug)]
+pub struct Witness(Vec<SignatureScheme>);
+
+/// The server exchanges keys on a curve only that our TLS does not support.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the server insists on the curve {0}")]
+pub struct UnsupportedCurve(pub &'static str);
+
+impl Witness {
+    /// The TLS configuration of a witness. With `curves` the server may also choose a curve that we do not support.
+    ///
+    /// # Errors
+    /// The crypto provider of the process supports no version of TLS.
+    pub fn client_config(curves: bool) -> Result<ClientConfig, Error> {
+        let mut provider = (*provider()).clone();
+        let mut schemes = provider.signature_verification_algorithms.supported_schemes();
+        schemes.extend([
+            SignatureScheme::ECDSA_NISTP521_SHA512,
+            SignatureScheme::ED448,
+            // RSASSA-PSS keys, and Brainpool curves (RFC 8446, 4.2.3; RFC 8734).
+            SignatureScheme::Unknown(0x0809),
+            SignatureScheme::Unknown(0x080a),
+            SignatureScheme::Unknown(0x080b),
+            SignatureScheme::Unknown(0x081a),
+            SignatureScheme::Unknown(0x081b),
+            SignatureScheme::Unknown(0x081c),
+            SignatureScheme::RSA_PKCS1_SHA1,
+            SignatureScheme::ECDSA_SHA1_Legacy,
+            // DSA with SHA-256 and with SHA-1 (RFC 5246, 7.4.1.4.1).
+            SignatureScheme::Unknown(0x0402),
+            SignatureScheme::Unknown(0x0202),
+        ]);
+        if curves {
+            provider.kx_groups.extend([
+                &Unsupported(NamedGroup::secp521r1, "P-521") as &dyn SupportedKxGroup,
+                &Unsupported(NamedGroup::X448, "X448"),
+            ]);
+        }
+        config(Arc::new(Self(schemes)), provider)
+    }
+}
+
+/// The answer for a certificate with a supported key.
+fn refuse() -> Error {
+    Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let kind = Facts::read(end_entity).and_then(|facts| facts.unsupported_key);
+        Err(kind.map_or_else(refuse, |kind| Distrust::Key(kind).into()))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(refuse())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(refuse())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.clone()
+    }
+}
+
+/// A curve that is offered, so that the server can choose it, and never used.
+#[derive(Debug)]
+struct Unsupported(NamedGroup, &'static str);
+
+impl SupportedKxGroup for Unsupported {
+    fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
+        Err(Error::Other(OtherError(Arc::new(UnsupportedCurve(self.1)))))
+    }
+
+    fn ffdhe_group(&self) -> Option<FfdheGroup<'static>> {
+        None
+    }
+
+    fn name(&self) -> NamedGroup {
+        self.0
+    }
+}
