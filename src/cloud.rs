@@ -9,12 +9,14 @@ mod config;
 mod credential;
 mod error;
 mod http;
+mod log;
 mod network;
 pub(crate) mod rows;
 mod secret;
 mod session;
 mod token;
 mod tokens;
+pub(crate) mod words;
 mod yaml;
 
 use std::fmt;
@@ -26,6 +28,7 @@ pub use network::{Network, NetworkError, ProxyRule};
 pub use secret::Secret;
 pub use session::{Clock, Endpoint, Session};
 pub use token::{Holder, TokenProject};
+pub use words::ErrorCode;
 
 /// A service of the cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -132,7 +132,7 @@ async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, Strin
     }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(443);
-    let fails = |error: crate::cloud::Error| told(&crate::cloud::Failure { service: Service::Identity, error });
+    let fails = |error: crate::cloud::Error| told(&error.at(Service::Identity));
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(|_| fails(crate::cloud::Error::Dns))?;
     let addresses: Vec<_> = addresses.collect();
     let connected = tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect(&addresses[..])).await;

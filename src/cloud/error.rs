@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use super::Service;
+use super::{Service, words::ErrorCode};
 
 /// A failed call: what failed, and at which service.
 ///
@@ -16,6 +16,8 @@ pub struct Failure {
     pub service: Service,
     /// What went wrong.
     pub error: Error,
+    /// The code that the service, or the gateway before it, gave with its answer.
+    pub code: Option<ErrorCode>,
 }
 
 impl Failure {
@@ -69,7 +71,7 @@ pub enum Error {
     #[error("the token is for no project and has no service catalogue")]
     Unscoped,
     /// 401 with a token that Keystone has only just issued.
-    #[error("a fresh token was rejected")]
+    #[error("the token was rejected")]
     TokenRejected,
     /// 403.
     #[error("access is forbidden")]
@@ -77,6 +79,9 @@ pub enum Error {
     /// Keystone does not know the project that is observed.
     #[error("the project does not exist")]
     ProjectUnknown,
+    /// 400 "Malformed request URL": the project in the address's path is not the token's (Nova 26.0.1).
+    #[error("the address names another project than the token's")]
+    ForeignProject,
     /// 404 from a service that the catalogue offers.
     #[error("the address was not found")]
     NotFound,
@@ -91,7 +96,7 @@ pub enum Error {
         /// All regions of the catalogue, sorted; empty where it names none.
         known: Vec<String>,
     },
-    /// 429, or 413 with `Retry-After` as older Novas answer.
+    /// 429, or 413 with `Retry-After` or an `overLimit` envelope as older Novas answer.
     #[error("too many requests")]
     RateLimited {
         /// The answer's `Retry-After`, at most an hour.
@@ -141,7 +146,7 @@ impl Error {
             Error::ServiceUnavailable { .. } => "service_unavailable",
             Error::GatewayTimeout => "gateway_timeout",
             Error::ServerError => "server_error",
-            Error::UnexpectedStatus(_) | Error::Unexpected(_) => "unexpected",
+            Error::ForeignProject | Error::UnexpectedStatus(_) | Error::Unexpected(_) => "unexpected",
             Error::BodyTooLarge => "body_too_large",
         }
     }
@@ -168,9 +173,9 @@ impl Error {
         })
     }
 
-    /// The error at its service.
-    pub(crate) fn at(self, service: Service) -> Failure {
-        Failure { service, error: self }
+    /// The error at its service, without a code.
+    pub fn at(self, service: Service) -> Failure {
+        Failure { service, error: self, code: None }
     }
 
     /// The class of an HTTP status, `None` for 2xx.

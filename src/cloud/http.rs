@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, ClientBuilder, Request, Response, redirect};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -129,6 +130,7 @@ impl Http {
 fn builder() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("cloudtenant-operator/", env!("CARGO_PKG_VERSION")))
+        .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]))
         .gzip(true)
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)

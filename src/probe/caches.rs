@@ -21,7 +21,7 @@ const MOST_OTHER: usize = 20;
 /// No login, no answer, or none that is DCS's; or Keystone does not know the project.
 pub async fn ask(session: &Session, target: &Target) -> Result<Caches, Failure> {
     let service = Service::Cache;
-    let failure = |error| Failure { service, error };
+    let failure = |error: Error| error.at(service);
     let endpoint = session.endpoint(service, target.timeout).await?;
     project::verify(session, target).await?;
     let mut url = address(&endpoint.url, endpoint.token_project.as_deref(), &target.project_id).map_err(failure)?;
@@ -29,7 +29,7 @@ pub async fn ask(session: &Session, target: &Target) -> Result<Caches, Failure> 
     // Regions' documents spell the parameter one way or the other, and ignore what they do not know.
     url.query_pairs_mut().append_pair("include_failure", &include).append_pair("includeFailure", &include);
     let answer = session.get(service, url, &[], target.timeout).await?;
-    answer.ok().and_then(|answer| parse(&answer.body)).map_err(failure)
+    answer.of(service)?.read(service, parse)
 }
 
 /// The catalogue's address carries the *token's* project; it is always `project` that is asked for.

@@ -42,7 +42,7 @@ pub async fn ask(
     let address = version::address(session, service, target.timeout).await?;
     project::verify(session, target).await?;
     let url = join(&address, &["os-simple-tenant-usage", &target.project_id]);
-    let url = url.map_err(|error| Failure { service, error })?;
+    let url = url.map_err(|error| error.at(service))?;
     let Windows { current, previous } = windows(target.usage.period, session.cloud_time(now));
     let previous =
         if frozen == Some(previous) { None } else { Some(read_window(session, target, &url, previous).await?) };
@@ -52,7 +52,6 @@ pub async fn ask(
 /// Reads a window page by page, with one page in memory at a time.
 async fn read_window(session: &Session, target: &Target, url: &Url, window: Window) -> Result<Usage, Failure> {
     let service = Service::Compute;
-    let failure = |error| Failure { service, error };
     let mut sum = Sum::new(window);
     let mut headers = &PAGED[..];
     let mut marker: Option<String> = None;
@@ -65,18 +64,21 @@ async fn read_window(session: &Session, target: &Target, url: &Url, window: Wind
             headers = &[];
             continue;
         }
-        let answer = answer.ok().map_err(failure)?;
+        let answer = answer.of(service)?;
         let paged = is_paged(&answer);
-        let page = parse(&answer.body).map_err(failure)?;
-        let next = page.next_marker().map_err(failure)?;
-        sum.add(page).map_err(failure)?;
+        let next = answer.read(service, |body| {
+            let page = parse(body)?;
+            let next = page.next_marker()?;
+            sum.add(page)?;
+            Ok(next)
+        })?;
         match next {
             Some(next) if paged && Some(&next) != marker.as_ref() => marker = Some(next),
-            Some(_) if paged => return Err(failure(Error::Unexpected("Nova's pages have no end"))),
+            Some(_) if paged => return Err(Error::Unexpected("Nova's pages have no end").at(service)),
             _ => return Ok(sum.finish(paged)),
         }
     }
-    Err(failure(Error::Unexpected("Nova has more pages than can be read")))
+    Err(Error::Unexpected("Nova has more pages than can be read").at(service))
 }
 
 /// `/v2` ignores microversions and says nothing; `/v2.1` echoes the one that it answers in.

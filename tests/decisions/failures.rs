@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cloudtenant_operator::{
     api::{Reason, reason::Class},
-    cloud::{ConfigError, Error, Failure, Refusal, Service},
+    cloud::{ConfigError, Error, ErrorCode, Failure, Refusal, Service},
     failure::{SecretError, of_call, of_config, of_secret},
 };
 
@@ -23,6 +23,7 @@ fn failed_calls() {
         (Error::Unscoped, Reason::InvalidCloudConfig, true),
         (Error::TokenRejected, Reason::TokenRejected, true),
         (Error::Forbidden, Reason::Forbidden, true),
+        (Error::ForeignProject, Reason::UnexpectedAnswer, true),
         (Error::ProjectUnknown, Reason::ProjectNotFound, true),
         (Error::NotFound, Reason::EndpointNotFound, true),
         (region, Reason::RegionNotFound, true),
@@ -37,18 +38,24 @@ fn failed_calls() {
         for service in Service::ALL {
             // Heat has its RPC time-out to answer in, and what comes later does not come.
             let at_once = at_once || error == Error::Timeout && service == Service::Orchestration;
-            let told = of_call(&Failure { service, error: error.clone() }).unwrap();
+            let told = of_call(&error.clone().at(service)).unwrap();
             assert_eq!((told.reason, told.transient), (reason, !at_once), "{service} {error}");
             assert_eq!(told.retry_after, error.retry_after(), "{service} {error}");
             one_sentence(&told.message);
+            // Whatever the service says, its code is told, and nothing else changes.
+            let code = ErrorCode::new("APIGW.0308");
+            let coded = of_call(&Failure { code, ..error.clone().at(service) }).unwrap();
+            let message = told.message.strip_suffix('.').unwrap();
+            assert_eq!(coded.message, format!("{message} (error code APIGW.0308)."), "{service} {error}");
+            assert_eq!((coded.reason, coded.transient), (told.reason, told.transient), "{service} {error}");
         }
     }
-    assert_eq!(of_call(&Failure { service: Service::Cache, error: Error::ServiceNotInCatalogue }), None);
+    assert_eq!(of_call(&Error::ServiceNotInCatalogue.at(Service::Cache)), None);
 }
 
 #[test]
 fn what_a_message_says_to_do() {
-    let message = |service, error| of_call(&Failure { service, error }).unwrap().message;
+    let message = |service, error: Error| of_call(&error.at(service)).unwrap().message;
     for (service, error, advice) in [
         (Service::Orchestration, Error::GatewayTimeout, "time-out above Heat's rpc_response_timeout"),
         (Service::Orchestration, Error::Forbidden, "grant the credential the admin role"),

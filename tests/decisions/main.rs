@@ -12,6 +12,7 @@ mod passes;
 mod periods;
 mod properties;
 mod recordings;
+mod refusals;
 mod services;
 #[path = "../gitops/verdict.rs"]
 mod verdict;

@@ -282,3 +282,30 @@ async fn clocks_that_differ() {
         }
     }
 }
+
+/// Nova's document asks for it; others answer a request without it in HTML.
+#[tokio::test]
+async fn every_call_asks_for_json() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    cloud.add_tenant("p1");
+    cloud.set_catalogue_path("compute", "");
+    let session = session(&config(&cloud.clouds_yaml_application_credential("c")));
+    session.greet(Duration::from_secs(20)).await.unwrap();
+    let requests = |service| cloud.requests(service);
+    for probe in ["engines", "caches", "usage"] {
+        let World { target, .. } = World::new();
+        match probe {
+            "engines" => drop(probe::engines::ask(&session, target.timeout, Timestamp::now()).await.unwrap()),
+            "caches" => drop(probe::caches::ask(&session, &target).await.unwrap()),
+            _ => drop(probe::usage::ask(&session, &target, None, Timestamp::now()).await.unwrap()),
+        }
+    }
+    session.credential_ends(&session.known_holder().unwrap(), Duration::from_secs(20)).await;
+    for (service, least) in [(Service::Keystone, 4), (Service::Heat, 1), (Service::Dcs, 1), (Service::Nova, 3)] {
+        let requests = requests(service);
+        assert!(requests.len() >= least, "{service:?}: {requests:?}");
+        for request in requests {
+            assert_eq!(request.accept.as_deref(), Some("application/json"), "{service:?} {}", request.path);
+        }
+    }
+}

@@ -63,7 +63,7 @@ impl Session {
             403 => Ok(None),
             // Any other 404 is of something that stands before Keystone, or of an address that is not Keystone's.
             404 => Ok(token::says_not_found(&answer.body).then_some(false)),
-            _ => answer.ok().map(|_| Some(true)).map_err(|error| error.at(Service::Identity)),
+            _ => answer.of(Service::Identity).map(|_| Some(true)),
         }
     }
 
@@ -93,7 +93,7 @@ impl Session {
     async fn application_credential_ends(&self, path: &[&str], deadline: Duration) -> Option<Option<Timestamp>> {
         let mut url = self.endpoint(Service::Identity, deadline).await.ok()?.url;
         url.path_segments_mut().ok()?.pop_if_empty().extend(path);
-        let answer = self.get(Service::Identity, url, &[], deadline).await.ok()?.ok().ok()?;
+        let answer = self.get(Service::Identity, url, &[], deadline).await.ok()?.of(Service::Identity).ok()?;
         token::application_credential_ends(&answer.body)
     }
 }
