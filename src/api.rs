@@ -10,8 +10,8 @@ pub mod status;
 pub use duration::GoDuration;
 pub use reason::Reason;
 pub use spec::{
-    CachesProbe, CloudCredentialsRef, CloudTenant, CloudTenantSpec, EnginesProbe, Period, Policy, Probes, ReadyWhen,
-    UsageProbe,
+    CacheState, CachesProbe, CloudCredentialsRef, CloudTenant, CloudTenantSpec, EnginesProbe, Period, Policy, Probes,
+    ReadyWhen, UsageProbe,
 };
 pub use status::{
     CacheCounts, CachesStatus, CloudTenantStatus, EngineHost, EnginesStatus, KindCounts, OtherCount, PreviousUsage,

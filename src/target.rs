@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::api::{CloudTenantSpec, GoDuration, Period, Policy, ReadyWhen};
+use crate::api::{CacheState, CloudTenantSpec, GoDuration, Period, Policy, ReadyWhen};
 
 /// The engines' call gets at least this long: Heat says that no engine answers only after its RPC time-out of
 /// 60 s.
@@ -59,6 +59,8 @@ pub struct CachesTarget {
     pub failure_threshold: u32,
     /// Whether instances that failed to be created count.
     pub include_failure: bool,
+    /// States that are unhealthy besides `error`, sorted, each once.
+    pub unhealthy_states: Vec<CacheState>,
 }
 
 /// How usage is read.
@@ -123,6 +125,7 @@ impl Target {
                 policy: probes.caches.policy,
                 failure_threshold: probes.caches.failure_threshold,
                 include_failure: probes.caches.include_failure,
+                unhealthy_states: sorted(&probes.caches.unhealthy_states),
             },
             usage: UsageTarget {
                 policy: probes.usage.policy,
@@ -137,6 +140,13 @@ impl Target {
     pub fn engines_deadline(&self) -> Duration {
         self.timeout.max(ENGINES_DEADLINE)
     }
+}
+
+fn sorted(states: &[CacheState]) -> Vec<CacheState> {
+    let mut states = states.to_vec();
+    states.sort_by_key(|state| state.as_str());
+    states.dedup();
+    states
 }
 
 fn within(field: &'static str, text: &GoDuration, min: Duration, max: Duration) -> Result<Duration, InvalidSpec> {
@@ -177,6 +187,14 @@ mod tests {
             let target = target(&json!({ "timeout": timeout })).unwrap();
             assert_eq!(target.engines_deadline(), Duration::from_secs(deadline), "{timeout}");
         }
+    }
+
+    #[test]
+    fn unhealthy_states_are_sorted() {
+        let target = |states: Value| target(&json!({ "probes": { "caches": { "unhealthyStates": states } } })).unwrap();
+        let of = |states: Value| target(states).caches.unhealthy_states;
+        assert_eq!(of(json!([])), []);
+        assert_eq!(of(json!(["frozen", "closed", "frozen"])), [CacheState::Closed, CacheState::Frozen]);
     }
 
     #[test]

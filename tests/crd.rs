@@ -57,14 +57,18 @@ fn every_field_has_a_description() {
     assert!(silent.is_empty(), "without a doc comment in src/api: {silent:?}");
 }
 
-/// Server-side apply owns a list without keys as a whole, and so would take what others have put there.
+/// Server-side apply owns a list without keys as a whole, and so would take what others have put there: only where the
+/// list is meant as one value.
 #[test]
-fn every_list_is_a_map_by_its_key_or_a_set() {
+fn every_list_is_a_map_by_its_key_or_a_set_or_one_value() {
     let lists = fields().into_iter().filter(|(_, schema)| schema["type"] == "array");
     let mut keys: Vec<_> = lists
         .map(|(path, schema)| {
             if schema["x-kubernetes-list-type"] == "set" {
                 return format!("{path} as a set");
+            }
+            if schema["x-kubernetes-list-type"] == "atomic" {
+                return format!("{path} as one value");
             }
             assert_eq!(schema["x-kubernetes-list-type"], "map", "{path}");
             format!("{path} by {}", schema["x-kubernetes-list-map-keys"][0].as_str().unwrap())
@@ -74,6 +78,7 @@ fn every_list_is_a_map_by_its_key_or_a_set() {
     assert_eq!(
         keys,
         [
+            ".spec.probes.caches.unhealthyStates as one value",
             ".spec.probes.engines.ignoreHosts as a set",
             ".status.caches.all.other by name",
             ".status.caches.byKind by kind",

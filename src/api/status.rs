@@ -169,6 +169,19 @@ macro_rules! cache_counts {
                 all.into_iter().filter_map(|(name, count)| Some((name, count?))).collect()
             }
 
+            /// Adds the counts of others to these; a count that neither has stays absent.
+            pub fn add(&mut self, others: &Self) {
+                $(if let Some(count) = others.$name {
+                    self.$name = Some(self.$name.unwrap_or_default().saturating_add(count));
+                })*
+                for other in &others.other {
+                    match self.other.iter_mut().find(|own| own.name == other.name) {
+                        Some(own) => own.count = own.count.saturating_add(other.count),
+                        None => self.other.push(other.clone()),
+                    }
+                }
+            }
+
             /// Whether no count was sent at all.
             #[must_use]
             pub fn is_empty(&self) -> bool {

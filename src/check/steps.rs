@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{Mark, Step, Subject};
 use crate::{
-    api::{Policy, Reason, Source, reason::Class},
+    api::{CachesStatus, Policy, Reason, Source, reason::Class},
     cloud::{CloudConfig, Network, Service, Session},
     failure,
     metrics::Metrics,
@@ -178,7 +178,7 @@ async fn probes(
         async { probe::outcome(session, probe::caches::ask(session, target).await) },
         |seen| {
             let Judged { reason, message, block } = caches::judge(seen, &target.caches, now());
-            (reason, format!("{} running. {message}", block.all.running.unwrap_or_default()))
+            (reason, format!("{}. {message}", running(&block)))
         },
     );
     let caches = caches.await;
@@ -194,6 +194,14 @@ async fn probes(
     );
     let usage = usage.await;
     Looks { engines, caches, usage, source }
+}
+
+/// How many instances run, and of which kinds where there are several.
+fn running(block: &CachesStatus) -> String {
+    let Some(all) = block.all.running else { return "the region does not count running instances".to_owned() };
+    let kinds = block.by_kind.iter().filter_map(|kind| Some(format!("{} {}", kind.counts.running?, kind.kind)));
+    let kinds: Vec<_> = kinds.collect();
+    if kinds.len() < 2 { format!("{all} running") } else { format!("{all} running ({})", kinds.join(", ")) }
 }
 
 /// Asks Heat by the tenant's own credential, or the one that is for the engines alone.

@@ -31,7 +31,10 @@ const HOUR: f64 = 3600.0;
 const MIB: f64 = 1_048_576.0;
 const GIB: f64 = 1_073_741_824.0;
 
-const FAMILIES: [Family; 13] = [
+/// Kinds of caches that a tenant has series of. The status has no more.
+const MOST_KINDS: usize = 20;
+
+const FAMILIES: &[Family] = &[
     Family {
         name: "info",
         help: "Where the tenant's cloud was last found: Keystone's host, and the region",
@@ -105,6 +108,16 @@ const FAMILIES: [Family; 13] = [
         },
     },
     Family {
+        name: "cache_instances_by_kind",
+        help: "DCS instances as last seen, by kind of cache and state",
+        samples: |_, status| {
+            let kinds = status.caches.iter().flat_map(|caches| caches.by_kind.iter().take(MOST_KINDS));
+            let counts =
+                kinds.flat_map(|kind| kind.counts.counts().into_iter().map(|count| (kind.kind.as_str(), count)));
+            counts.map(|(kind, (state, count))| (vec![("kind", kind), ("state", state)], count as f64)).collect()
+        },
+    },
+    Family {
         name: "usage_server_seconds",
         help: "Time that servers existed in the current period",
         samples: |_, status| usage(status, |usage| &usage.server_hours, HOUR),
@@ -159,7 +172,7 @@ impl Collector for Tenants {
             return Ok(());
         }
         let nothing = CloudTenantStatus::default();
-        for family in &FAMILIES {
+        for family in FAMILIES {
             let mut metric = encoder.encode_descriptor(family.name, family.help, None, MetricType::Gauge)?;
             for tenant in &tenants {
                 let samples = match &tenant.0 {
@@ -202,6 +215,33 @@ mod tests {
 
     use super::*;
     use crate::metrics::Metrics;
+
+    #[test]
+    fn caches_by_kind_are_a_metric_of_their_own() {
+        let (store, mut writer) = reflector::store();
+        let kinds: Vec<_> = (0..25).map(|kind| json!({ "kind": format!("kind-{kind:02}"), "running": 1 })).collect();
+        let tenant = json!({
+            "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant",
+            "metadata": { "namespace": "shop", "name": "here" },
+            "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
+            "status": { "caches": { "all": { "running": 25, "createFailed": 0 }, "byKind": kinds } },
+        });
+        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(tenant).unwrap()));
+        let roster = Roster::default();
+        roster.add(None, store);
+        let text = Metrics::with_tenants(roster).encode();
+        let of = |name: &str| -> Vec<_> {
+            text.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| rest.starts_with('{')).collect()
+        };
+        let all = [
+            r#"{namespace="shop",name="here",state="create_failed"} 0.0"#,
+            r#"{namespace="shop",name="here",state="running"} 25.0"#,
+        ];
+        assert_eq!(of("cloudtenant_cache_instances"), all);
+        let kinds = of("cloudtenant_cache_instances_by_kind");
+        assert_eq!(kinds[0], r#"{namespace="shop",name="here",kind="kind-00",state="running"} 1.0"#);
+        assert_eq!(kinds.len(), MOST_KINDS);
+    }
 
     #[test]
     fn who_is_being_deleted_has_no_series() {

@@ -5,7 +5,7 @@
 //! see and it may pass, `!Reason` could not see, for all else see `words`. `new` is a tenant nobody has visited.
 
 use cloudtenant_operator::{
-    api::{CloudTenantStatus, Policy, Reason, condition_type as ty, reason::Class, time},
+    api::{CacheState, CloudTenantStatus, Policy, Reason, condition_type as ty, reason::Class, time},
     condition,
     observation::ProbeKind,
     status::{self, Look, condition_of},
@@ -45,6 +45,8 @@ fn step(world: &mut World, cells: &[String]) -> Vec<String> {
             ("own", name) => world.target.engines.cloud_name = Some(name.to_owned()),
             ("readyWhen", word) => world.target.ready_when_observed = word == "Observed",
             ("includeFailure", on) => world.target.caches.include_failure = on == "true",
+            ("unhealthy", "frozen") => world.target.caches.unhealthy_states = vec![CacheState::Frozen],
+            ("unhealthy", "none") => world.target.caches.unhealthy_states = Vec::new(),
             other => panic!("{other:?}"),
         }
     }
@@ -305,6 +307,49 @@ fn so_many_bad_verdicts_in_a_row() {
         900 | down err -              | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
           0 | new threshold=2 down err full | Progressing Progressing Reported       | Unknown Progressing | | InProgress |
         300 | down err -              | EnginesDown CacheErrors Reported             | False EnginesDown | | InProgress | EngineDown h2, CachesUnhealthy
+    ");
+}
+
+#[test]
+fn states_of_caches_that_the_spec_calls_unhealthy() {
+    passes("none by default; then those that are wanted, after errors and failed creations", "
+          0 | new up frozen3 full     | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+         10 | unhealthy=frozen - frozen3 - | AllEnginesUp CacheStateUnhealthy Reported | False CacheStateUnhealthy | | InProgress | CachesUnhealthy
+         20 | - frozen2 -             | AllEnginesUp CacheStateUnhealthy Reported    | False CacheStateUnhealthy | | InProgress |
+         30 | - frozen2+create -      | AllEnginesUp CacheCreateFailed Reported      | False CacheCreateFailed | | InProgress | CacheCreateFailed
+         40 | - frozen2+create+err -  | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CachesUnhealthy
+         50 | - frozen2 -             | AllEnginesUp CacheStateUnhealthy Reported    | False CacheStateUnhealthy | | InProgress | CachesUnhealthy
+         60 | - ok -                  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | CachesRecovered
+          0 | new unhealthy=frozen up frozen full | AllEnginesUp CacheStateUnhealthy Reported | False CacheStateUnhealthy | | InProgress | CachesUnhealthy
+         10 | - !Timeout -            | AllEnginesUp Timeout Reported                | Unknown Timeout | | InProgress | ObservationFailed caches
+         20 | - frozen -              | AllEnginesUp CacheStateUnhealthy Reported    | False CacheStateUnhealthy | | InProgress | ObservationRecovered caches
+         30 | unhealthy=none - frozen - | AllEnginesUp AllCachesHealthy Reported     | True Healthy | | Current | CachesRecovered
+    ");
+    passes("a change of the spec is told when its verdict is, not while nothing is seen or believed", "
+          0 | new threshold=2 up frozen full | AllEnginesUp AllCachesHealthy Reported | True Healthy | | Current |
+         10 | unhealthy=frozen - - -  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+         20 | - !Timeout -            | AllEnginesUp Timeout Reported                | Unknown Timeout | | InProgress | ObservationFailed caches
+         30 | - ok -                  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | CachesRecovered, ObservationRecovered caches
+         40 | - frozen -              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+         50 | - frozen -              | AllEnginesUp CacheStateUnhealthy Reported    | False CacheStateUnhealthy | | InProgress | CachesUnhealthy
+    ");
+}
+
+#[test]
+fn more_errors_than_before() {
+    passes("once in ten minutes by the name, and never for fewer", "
+          0 | new up err full         | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CachesUnhealthy
+         10 | - err2 -                | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CacheErrorsIncreased 2026-11-22T04:00:00Z
+         20 | - err9 -                | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CacheErrorsIncreased 2026-11-22T04:00:00Z
+         30 | - err9 -                | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress |
+         40 | - err8 -                | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress |
+        650 | - err9 -                | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CacheErrorsIncreased 2026-11-22T04:10:00Z
+        660 | - ok -                  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | CachesRecovered
+        670 | - err9 -                | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CachesUnhealthy
+        680 | - !Timeout -            | AllEnginesUp Timeout Reported                | Unknown Timeout | | InProgress | ObservationFailed caches
+       1200 | up err10 -              | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CacheErrorsIncreased 2026-11-22T04:20:00Z, ObservationRecovered caches
+       1210 | - create9 -             | AllEnginesUp CacheCreateFailed Reported      | False CacheCreateFailed | | InProgress | CacheCreateFailed
+       1220 | - create12 -            | AllEnginesUp CacheCreateFailed Reported      | False CacheCreateFailed | | InProgress |
     ");
 }
 
