@@ -14,8 +14,8 @@ pub use spec::{
     ReadyWhen, UsageProbe,
 };
 pub use status::{
-    CacheCounts, CachesStatus, CloudTenantStatus, EngineHost, EnginesStatus, KindCounts, OtherCount, PreviousUsage,
-    Source, UsageStatus,
+    CacheCounts, CachesStatus, CloudTenantStatus, EngineHost, EnginesStatus, FlavorUsage, KindCounts, OtherCount,
+    PreviousUsage, Source, UsageFigures, UsageStatus,
 };
 
 use k8s_openapi::{

@@ -6,6 +6,7 @@
 mod caches;
 mod engines;
 mod observation;
+mod usage;
 
 use std::fmt;
 
@@ -58,6 +59,8 @@ events! {
     CacheCreateFailed: Warning,
     /// No cache instance is unhealthy any more.
     CachesRecovered: Normal,
+    /// The usage of a period has become less.
+    UsageFell: Warning,
     /// Keystone refuses the credential.
     AuthenticationFailed: Warning,
     /// Probes could not see.
@@ -111,6 +114,7 @@ pub fn transitions(target: &Target, stored: &CloudTenantStatus, new: &CloudTenan
     let old = about(stored, new.source.as_ref());
     let mut notices = engines::transitions(stored, &old, new);
     notices.extend(caches::transition(target, stored, &old, new));
+    notices.extend(usage::transition(stored, &old, new));
     notices.extend(observation::transitions(target, stored, &old, new));
     notices.extend(credentials_transition(stored, new));
     notices

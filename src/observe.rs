@@ -45,7 +45,7 @@ pub async fn open(context: &Context, id: &TenantId, target: &Target) -> Result<A
 pub fn frozen(old: &CloudTenantStatus, config: &CloudConfig) -> Option<Window> {
     let is_of = |source: &&Source| source.host == config.host() && source.region.as_deref() == config.region();
     old.source.as_ref().filter(is_of)?;
-    let previous = old.usage.as_ref()?.previous.as_ref()?;
+    let previous = &old.usage.as_ref()?.previous.as_ref()?.figures;
     Some(Window { start: previous.start.as_ref()?.0, end: previous.end.as_ref()?.0 })
 }
 

@@ -8,6 +8,9 @@ use crate::api::{CacheState, CloudTenantSpec, GoDuration, Period, Policy, ReadyW
 /// 60 s.
 pub const ENGINES_DEADLINE: Duration = Duration::from_secs(75);
 
+/// So many calls' deadlines bound one reading of the usage, however many pages it has.
+const USAGE_CALLS: u32 = 10;
+
 /// What is to be observed, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -140,6 +143,13 @@ impl Target {
     pub fn engines_deadline(&self) -> Duration {
         self.timeout.max(ENGINES_DEADLINE)
     }
+
+    /// The deadline of one reading of the usage, all pages of both periods together: as long as ten calls may take,
+    /// but no longer than until the next reading is due.
+    #[must_use]
+    pub fn usage_deadline(&self) -> Duration {
+        (self.timeout * USAGE_CALLS).min(self.usage.interval).max(self.timeout)
+    }
 }
 
 fn sorted(states: &[CacheState]) -> Vec<CacheState> {
@@ -186,6 +196,16 @@ mod tests {
         for (timeout, deadline) in [("1s", 75), ("90s", 90), ("10m", 600)] {
             let target = target(&json!({ "timeout": timeout })).unwrap();
             assert_eq!(target.engines_deadline(), Duration::from_secs(deadline), "{timeout}");
+        }
+    }
+
+    #[test]
+    fn a_reading_of_the_usage_ends_before_the_next_one_is_due() {
+        for (timeout, interval, deadline) in
+            [("90s", "1h", 900), ("1s", "1h", 10), ("10m", "24h", 6000), ("90s", "5m", 300), ("10m", "1m", 600)]
+        {
+            let target = target(&json!({ "timeout": timeout, "probes": { "usage": { "interval": interval } } }));
+            assert_eq!(target.unwrap().usage_deadline(), Duration::from_secs(deadline), "{timeout} {interval}");
         }
     }
 

@@ -85,6 +85,8 @@ fn every_list_is_a_map_by_its_key_or_a_set_or_one_value() {
             ".status.caches.byKind[].other by name",
             ".status.conditions by type",
             ".status.engines.hosts by host",
+            ".status.usage.byFlavor by flavor",
+            ".status.usage.previous.byFlavor by flavor",
         ]
     );
 }

@@ -189,7 +189,7 @@ async fn probes(
         async { probe::outcome(session, probe::usage::ask(session, target, None, now()).await) },
         |seen| {
             let Judged { reason, message, block } = usage::judge(seen, None, now());
-            (reason, format!("{} servers, {} vCPU-hours. {message}", block.servers, block.vcpu_hours))
+            (reason, format!("{} servers, {} vCPU-hours. {message}", block.figures.servers, block.figures.vcpu_hours))
         },
     );
     let usage = usage.await;

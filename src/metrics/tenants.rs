@@ -10,7 +10,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-use crate::api::{CloudTenant, CloudTenantStatus, Reason, condition_type as ty};
+use crate::api::{CloudTenant, CloudTenantStatus, Reason, UsageFigures, condition_type as ty};
 use crate::observation::ProbeKind;
 use crate::roster::{Roster, Watched};
 use crate::status::{condition_of, interval_of, is_enabled, observed_at};
@@ -141,7 +141,7 @@ const FAMILIES: &[Family] = &[
         name: "usage_complete",
         help: "Whether the current period's usage is complete, 1 or 0; absent where nobody can know",
         samples: |_, status| {
-            let complete = status.usage.as_ref().and_then(|usage| usage.complete);
+            let complete = status.usage.as_ref().and_then(|usage| usage.figures.complete);
             complete.map(|complete| (vec![], f64::from(u8::from(complete)))).into_iter().collect()
         },
     },
@@ -151,12 +151,8 @@ fn own_conditions(status: &CloudTenantStatus) -> impl Iterator<Item = &Condition
     status.conditions.iter().filter(|condition| ty::ALL.contains(&condition.type_.as_str()))
 }
 
-fn usage(
-    status: &CloudTenantStatus,
-    hours: impl Fn(&crate::api::UsageStatus) -> &String,
-    unit: f64,
-) -> Vec<Sample<'_>> {
-    let hours = status.usage.as_ref().and_then(|usage| hours(usage).parse::<f64>().ok());
+fn usage(status: &CloudTenantStatus, hours: impl Fn(&UsageFigures) -> &String, unit: f64) -> Vec<Sample<'_>> {
+    let hours = status.usage.as_ref().and_then(|usage| hours(&usage.figures).parse::<f64>().ok());
     hours.map(|hours| (vec![], hours * unit)).into_iter().collect()
 }
 

@@ -353,6 +353,20 @@ fn more_errors_than_before() {
     ");
 }
 
+#[test]
+fn usage_that_falls_within_a_period() {
+    passes("each time that it falls", "
+          0 | new up ok full9         | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       3600 | up ok full10            | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       7200 | up ok full4             | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | UsageFell
+      10800 | up ok full3             | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | UsageFell
+      10810 | - - !Timeout            | AllEnginesUp AllCachesHealthy Timeout        | Unknown Timeout | | InProgress | ObservationFailed usage
+      10820 | - - full2               | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | UsageFell, ObservationRecovered usage
+      10830 | - - cut1                | AllEnginesUp AllCachesHealthy ReportedIncomplete | True Healthy | | Current |
+      10840 | cloud=b up ok full1     | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+    ");
+}
+
 /// A process that meets a tenant whose Secret has been missing since before.
 #[test]
 fn a_restart_does_not_take_back_what_took_a_person() {
@@ -462,7 +476,7 @@ fn what_is_worth_a_write() {
     let mut later_ = old.clone();
     for (name, seconds, due) in [("usage is read every hour", 3599, false), ("an hour later", 3600, true)] {
         later_.usage.as_mut().unwrap().observed_at = Some(time(later(START, seconds)));
-        later_.usage.as_mut().unwrap().end = Some(time(later(START, seconds)));
+        later_.usage.as_mut().unwrap().figures.end = Some(time(later(START, seconds)));
         assert!(!status::differs(&old, &later_), "{name}");
         assert_eq!(status::is_heartbeat_due(&world.target, &old, &later_), due, "{name}");
     }
@@ -471,7 +485,7 @@ fn what_is_worth_a_write() {
         ahead.engines.as_mut().unwrap().observed_at = Some(time(later(START, seconds)));
         assert_eq!(status::is_heartbeat_due(&world.target, &old, &ahead), due, "{name}");
     }
-    later_.usage.as_mut().unwrap().vcpu_hours = "3.001".to_owned();
+    later_.usage.as_mut().unwrap().figures.vcpu_hours = "3.001".to_owned();
     assert!(status::differs(&old, &later_));
 }
 

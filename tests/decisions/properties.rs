@@ -53,7 +53,7 @@ fn looks() -> impl Strategy<Value = Vec<[&'static str; 3]>> {
     let one = (
         with(&["up", "down", "503", "none"]),
         with(&["ok", "err", "err9", "create", "frozen", "frozen9"]),
-        with(&["full", "cut", "unpaged"]),
+        with(&["full", "full9", "cut", "unpaged"]),
     );
     vec(one.prop_map(|(engines, caches, usage)| [engines, caches, usage]), 1..12)
 }
@@ -172,6 +172,10 @@ fn read(status: u16, body: &[u8]) {
     }
     if let Ok(page) = probe::usage::parse(body) {
         let mut sum = probe::usage::Sum::new(probe::usage::windows(Period::Month, START).current);
-        let _ = sum.add(page);
+        if sum.add(page).is_ok() {
+            let usage = sum.finish(true);
+            assert!(usage.by_flavor.len() <= 20);
+            assert!(usage.by_flavor.iter().all(|used| (1..=255).contains(&used.flavor.chars().count())));
+        }
     }
 }

@@ -105,9 +105,11 @@ pub fn caches(words: &str) -> Option<Caches> {
     Some(Caches { all, kinds: BTreeMap::new() })
 }
 
-/// `full`, `cut` or `unpaged`.
+/// `full`, `cut` or `unpaged`; a number behind it is the hours of each of two servers, else 0.75.
 pub fn usage(word: &str, now: Timestamp) -> Option<Usage> {
-    let complete = match word {
+    let name = word.trim_end_matches(|c: char| c.is_ascii_digit());
+    let hours = word[name.len()..].parse().unwrap_or(0.75);
+    let complete = match name {
         "full" => Some(true),
         "cut" => Some(false),
         "unpaged" => None,
@@ -119,9 +121,11 @@ pub fn usage(word: &str, now: Timestamp) -> Option<Usage> {
         complete,
         servers: 2,
         active_servers: 1,
-        server_hours: 1.5,
-        vcpu_hours: 3.0,
+        server_hours: hours * 2.0,
+        vcpu_hours: hours * 4.0,
         memory_mb_hours: 768.0,
         disk_gb_hours: 1.5,
+        by_flavor: Vec::new(),
+        flavors_omitted: 0,
     })
 }

@@ -11,7 +11,7 @@ use cloudtenant_operator::{
     api::{CloudTenantStatus, Policy, Reason, Source, condition_type as ty},
     condition,
     event::{self, EventReason, Notice},
-    observation::{Caches, EngineAnswers, Outcome, Periods, ProbeKind, engines::EngineAnswer},
+    observation::{Caches, EngineAnswers, Outcome, Periods, Previous, ProbeKind, engines::EngineAnswer},
     status::{self, Engines, Look, Pass, condition_of},
     target::Target,
 };
@@ -138,7 +138,7 @@ impl World {
         };
         let now = self.now;
         let caches = self.look(0, caches_, caches);
-        let usage = self.look(1, usage_, |word| Some(Periods { current: usage(word, now)?, previous: None }));
+        let usage = self.look(1, usage_, |word| Some(Periods { current: usage(word, now)?, previous: Previous::Kept }));
         self.pass(engines, caches, usage)
     }
 
