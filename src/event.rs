@@ -5,6 +5,7 @@
 
 mod caches;
 mod engines;
+pub mod limit;
 mod observation;
 mod usage;
 
@@ -69,6 +70,8 @@ events! {
     ObservationRecovered: Normal,
     /// The credential ends within seven days.
     CredentialsExpiring: Warning,
+    /// Events of a tenant were not created, since there were too many.
+    EventsSuppressed: Warning,
 }
 
 impl fmt::Display for EventReason {
@@ -94,10 +97,14 @@ impl Notice {
     /// A name that the same transition of the same resource always gets, so that it is told exactly once.
     #[must_use]
     pub fn name(&self, tenant: &str, uid: &str) -> String {
-        let key = [uid, &self.reason.to_string(), &self.about, &self.left].join("\n");
         // An event's name may have 253 characters.
         let prefix: String = tenant.chars().take(230).collect();
-        format!("{}.{:016x}", prefix.trim_end_matches(['.', '-']), fnv1a(key.as_bytes()))
+        format!("{}.{:016x}", prefix.trim_end_matches(['.', '-']), self.hash(uid))
+    }
+
+    /// What makes the name this transition's own.
+    fn hash(&self, uid: &str) -> u64 {
+        fnv1a([uid, &self.reason.to_string(), &self.about, &self.left].join("\n").as_bytes())
     }
 }
 
