@@ -278,7 +278,7 @@ mod tests {
         for (name, secret, text) in [
             ("repeated twice", "gAAAAABkey", "the token [redacted] of a user, [redacted], is unknown"),
             ("not repeated", "s3cret!", "the token gAAAAABkey of a user, gAAAAABkey, is unknown"),
-            ("too short to be told from other words", "a", "the token gAAAAABkey of a user, gAAAAABkey, is unknown"),
+            ("too short to be distinctive", "a", "the token gAAAAABkey of a user, gAAAAABkey, is unknown"),
         ] {
             let body = br#"{"error": {"message": "the token gAAAAABkey of a user, gAAAAABkey, is unknown"}}"#;
             assert_eq!(Words::of(body).log_text(secret), text, "{name}");

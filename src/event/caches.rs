@@ -9,7 +9,7 @@ use crate::{
     target::Target,
 };
 
-/// More instances in error are told once in so many seconds.
+/// In seconds: an increase of the errors has at most one event in each window.
 const INCREASE_WINDOW: i64 = 600;
 
 pub(super) fn transition(
@@ -40,7 +40,7 @@ fn verdict(status: &CloudTenantStatus) -> Option<Reason> {
     reason.filter(|reason| matches!(reason.class(), Class::Well | Class::Bad))
 }
 
-/// Its name goes by the time alone, so that instances that fail one by one are told at most once in ten minutes.
+/// Its name goes by the time alone, so that instances that fail one by one have at most one event in ten minutes.
 fn increase(target: &Target, old: &CloudTenantStatus, new: &CloudTenantStatus) -> Option<Notice> {
     let (before, now) = (old.caches.as_ref()?, new.caches.as_ref()?);
     if errors(now) <= errors(before) {

@@ -1,4 +1,4 @@
-//! Pure: what there is to tell of probes that cannot see, and can again.
+//! Pure: the events of probes that fail, and succeed again.
 
 use super::{EventReason, Notice, notice};
 use crate::{

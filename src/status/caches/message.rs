@@ -1,6 +1,6 @@
-//! What a person is told of cache instances: how many of which kind are in which state.
+//! The message on cache instances: how many of which kind are in which state.
 //!
-//! Numbers are told in steps, so that a message stays as it is while instances come and go.
+//! Numbers are given in steps, so that a message stays as it is while instances come and go.
 
 use super::{CREATE_FAILED, ERROR, count, of, reason};
 use crate::{
