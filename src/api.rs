@@ -10,12 +10,12 @@ pub mod status;
 pub use duration::GoDuration;
 pub use reason::Reason;
 pub use spec::{
-    CachesProbe, CloudCredentialsRef, CloudTenant, CloudTenantSpec, EnginesProbe, Period, Policy, ProbeName, Probes,
-    ReadyWhen, UsageProbe,
+    CacheState, CachesProbe, CloudCredentialsRef, CloudTenant, CloudTenantSpec, EnginesProbe, Period, Policy,
+    ProbeName, Probes, ReadyWhen, UsageProbe,
 };
 pub use status::{
-    CacheCounts, CachesStatus, CloudTenantStatus, DownEngine, EngineHost, EnginesStatus, KindCounts, OtherCount,
-    PreviousUsage, Source, UsageStatus,
+    CacheCounts, CachesStatus, CloudTenantStatus, DownEngine, EngineHost, EnginesStatus, FlavorUsage, KindCounts,
+    OtherCount, PreviousUsage, Source, UsageFigures, UsageStatus,
 };
 
 use k8s_openapi::{

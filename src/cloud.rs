@@ -10,6 +10,7 @@ mod credential;
 mod error;
 mod http;
 mod keys;
+mod log;
 mod network;
 pub(crate) mod rows;
 mod secret;
@@ -17,6 +18,7 @@ mod session;
 mod tls;
 mod token;
 mod tokens;
+pub(crate) mod words;
 mod yaml;
 
 use std::fmt;
@@ -30,6 +32,7 @@ pub use secret::Secret;
 pub use session::{Clock, Endpoint, Session};
 pub use tls::TlsFault;
 pub use token::{Holder, TokenProject, TokenScope};
+pub use words::ErrorCode;
 
 pub use crate::trust::Distrust;
 

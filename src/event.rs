@@ -3,17 +3,22 @@
 //! Everything is read from the difference of the stored data, host by host, so that False → Unknown → False and
 //! a restart of the operator tell nothing twice.
 
+mod caches;
 mod engines;
+pub mod limit;
+mod observation;
+mod usage;
 
 use std::fmt;
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::{
-    api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
+    api::CloudTenantStatus,
     condition,
     observation::ProbeKind,
-    status::{about, caches, condition_of, is_counted, observed_at},
+    status::{about, condition_of, observed_at},
     target::Target,
 };
 
@@ -47,12 +52,16 @@ events! {
     AllEnginesDown: Warning,
     /// A host's engines no longer count.
     EngineForgotten: Normal,
-    /// Cache instances are in error.
+    /// Cache instances are in error, or in a state that the spec calls unhealthy.
     CachesUnhealthy: Warning,
+    /// More cache instances are in error than before.
+    CacheErrorsIncreased: Warning,
     /// Cache instances failed to be created.
     CacheCreateFailed: Warning,
-    /// No cache instance is in error any more.
+    /// No cache instance is unhealthy any more.
     CachesRecovered: Normal,
+    /// The usage of a period has become less.
+    UsageFell: Warning,
     /// Keystone refuses the credential.
     AuthenticationFailed: Warning,
     /// Probes could not see.
@@ -61,6 +70,8 @@ events! {
     ObservationRecovered: Normal,
     /// The credential ends within seven days.
     CredentialsExpiring: Warning,
+    /// Events of a tenant were not created, since there were too many.
+    EventsSuppressed: Warning,
 }
 
 impl fmt::Display for EventReason {
@@ -86,10 +97,14 @@ impl Notice {
     /// A name that the same transition of the same resource always gets, so that it is told exactly once.
     #[must_use]
     pub fn name(&self, tenant: &str, uid: &str) -> String {
-        let key = [uid, &self.reason.to_string(), &self.about, &self.left].join("\n");
         // An event's name may have 253 characters.
         let prefix: String = tenant.chars().take(230).collect();
-        format!("{}.{:016x}", prefix.trim_end_matches(['.', '-']), fnv1a(key.as_bytes()))
+        format!("{}.{:016x}", prefix.trim_end_matches(['.', '-']), self.hash(uid))
+    }
+
+    /// What makes the name this transition's own.
+    fn hash(&self, uid: &str) -> u64 {
+        fnv1a([uid, &self.reason.to_string(), &self.about, &self.left].join("\n").as_bytes())
     }
 }
 
@@ -105,30 +120,11 @@ pub fn fnv1a(bytes: &[u8]) -> u64 {
 pub fn transitions(target: &Target, stored: &CloudTenantStatus, new: &CloudTenantStatus) -> Vec<Notice> {
     let old = about(stored, new.source.as_ref());
     let mut notices = engines::transitions(stored, &old, new);
-    notices.extend(caches_transition(target, stored, &old, new));
-    notices.extend(observation_transitions(target, stored, &old, new));
+    notices.extend(caches::transition(target, stored, &old, new));
+    notices.extend(usage::transition(stored, &old, new));
+    notices.extend(observation::transitions(target, stored, &old, new));
     notices.extend(credentials_transition(stored, new));
     notices
-}
-
-fn caches_transition(
-    target: &Target,
-    stored: &CloudTenantStatus,
-    old: &CloudTenantStatus,
-    new: &CloudTenantStatus,
-) -> Option<Notice> {
-    let healthy = Reason::AllCachesHealthy;
-    let before = old.caches.as_ref().map_or(healthy, |block| caches::reason(block, &target.caches));
-    let now = caches::reason(new.caches.as_ref()?, &target.caches);
-    if before == now {
-        return None;
-    }
-    let (reason, note) = match now {
-        Reason::CacheErrors => (EventReason::CachesUnhealthy, "Cache instances are in error."),
-        Reason::CacheCreateFailed => (EventReason::CacheCreateFailed, "Cache instances failed to be created."),
-        _ => (EventReason::CachesRecovered, "No cache instance is in error any more."),
-    };
-    Some(notice(reason, "", note.to_owned(), stored, &[ProbeKind::Caches]))
 }
 
 /// Its name goes by the end alone: the same end is told once.
@@ -137,83 +133,6 @@ fn credentials_transition(old: &CloudTenantStatus, new: &CloudTenantStatus) -> O
     let end = ends(new).filter(|end| ends(old) != Some(*end))?;
     let note = format!("The credential in clouds.yaml ends at {end}: replace it before.");
     Some(Notice { reason: EventReason::CredentialsExpiring, about: end.to_string(), note, left: String::new() })
-}
-
-/// One notice for each write, naming the probes. A refused login says what all the failures are that follow from it.
-fn observation_transitions(
-    target: &Target,
-    stored: &CloudTenantStatus,
-    old: &CloudTenantStatus,
-    new: &CloudTenantStatus,
-) -> Vec<Notice> {
-    let mut notices = Vec::new();
-    let refused = |status, kind: &ProbeKind| failing(target, status, *kind) == Some(Reason::AuthenticationFailed);
-    let own = target.engines.cloud_name.is_some();
-    let (main, own) = ProbeKind::ALL.into_iter().partition::<Vec<_>, _>(|kind| !own || *kind != ProbeKind::Engines);
-    let any_refused = |status, kinds: &[ProbeKind]| kinds.iter().any(|kind| refused(status, kind));
-    let (main_was, main_is) = (any_refused(old, &main), any_refused(new, &main));
-    let mut explained = Vec::new();
-    if main_is {
-        if !main_was {
-            let kinds: Vec<_> = main.iter().copied().filter(|kind| refused(new, kind)).collect();
-            let note = "Keystone refuses the credential: correct it in the Secret.".to_owned();
-            notices.push(notice(EventReason::AuthenticationFailed, "", note, stored, &kinds));
-        }
-        explained.extend(main);
-    }
-    if any_refused(new, &own) {
-        // The way to the engines may need the main credential, too: what is said of them then says nothing of theirs.
-        if !main_is && (main_was || !any_refused(old, &own)) {
-            let note = "Keystone refuses the credential for engines: correct it in the Secret.".to_owned();
-            notices.push(notice(EventReason::AuthenticationFailed, "engines", note, stored, &own));
-        }
-        explained.extend(own);
-    }
-    let fails_anew = |kind: &ProbeKind| failing(target, new, *kind).is_some() && failing(target, old, *kind).is_none();
-    let failed = ProbeKind::ALL.into_iter().filter(|kind| fails_anew(kind) && !explained.contains(kind));
-    let failed: Vec<_> = failed.collect();
-    if let Some(first) = failed.first() {
-        let reason = failing(target, new, *first).map_or("", Reason::as_str);
-        let note = format!("Could not see {}: {reason}.", names(&failed));
-        notices.push(notice(EventReason::ObservationFailed, &names(&failed), note, stored, &failed));
-    }
-    let sees_again = |kind: &ProbeKind| {
-        let seen = condition::reason(&new.conditions, condition_of(*kind));
-        let verdict = |reason: Reason| match reason {
-            Reason::NoEnginesListed => true,
-            // After a failure it says that something bad was seen and is not believed yet.
-            Reason::Progressing => true,
-            other => matches!(other.class(), Class::Well | Class::Bad),
-        };
-        failing(target, old, *kind).is_some() && seen.is_some_and(verdict)
-    };
-    let recovered: Vec<_> = ProbeKind::ALL.into_iter().filter(sees_again).collect();
-    if !recovered.is_empty() {
-        let note = format!("Can see {} again.", names(&recovered));
-        notices.push(notice(EventReason::ObservationRecovered, &names(&recovered), note, stored, &recovered));
-    }
-    notices
-}
-
-/// Why the probe cannot see, where it cannot. What may still arrive counts only once it takes a person, and a spec that
-/// cannot be read is no matter of the cloud's.
-fn failing(target: &Target, status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
-    let reason_of = |kind| condition::reason(&status.conditions, condition_of(kind));
-    let reason = reason_of(kind)?;
-    let stalled = condition::find(&status.conditions, ty::STALLED).is_some();
-    // The engines' own entry makes nothing Stalled where engines do not count for Ready: no later moment would tell it.
-    let waits = ProbeKind::ALL.into_iter().filter(|kind| is_counted(target, *kind));
-    let waits = waits.filter_map(reason_of).any(Reason::may_still_arrive);
-    let fails = match reason.class() {
-        Class::Passing => true,
-        Class::Stalled => reason != Reason::InvalidSpec && (stalled || !waits || !reason.may_still_arrive()),
-        Class::Well | Class::Bad | Class::NotAsked => false,
-    };
-    fails.then_some(reason)
-}
-
-fn names(kinds: &[ProbeKind]) -> String {
-    kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn notice(reason: EventReason, about: &str, note: String, stored: &CloudTenantStatus, kinds: &[ProbeKind]) -> Notice {
@@ -228,4 +147,11 @@ fn notice(reason: EventReason, about: &str, note: String, stored: &CloudTenantSt
         )
     });
     Notice { reason, about: about.to_owned(), note, left: left.collect::<Vec<_>>().join(",") }
+}
+
+/// The beginning of the window of so many seconds, by UTC, that this time is in: what is named after it is created at
+/// most once in each.
+fn window(at: Timestamp, seconds: i64) -> String {
+    let begins = at.as_second() - at.as_second().rem_euclid(seconds);
+    Timestamp::from_second(begins).unwrap_or(at).to_string()
 }

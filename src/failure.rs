@@ -108,6 +108,10 @@ pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
         Error::TokenRejected => fatal(Reason::TokenRejected, token_rejected(service)),
         Error::OutsideAccessRules => fatal(Reason::TokenRejected, outside_access_rules(service)),
         Error::Forbidden => fatal(Reason::Forbidden, forbidden(service)),
+        Error::ForeignProject => said_at_once(
+            Reason::UnexpectedAnswer,
+            format!("The project in {service}'s address is not the token's project: correct {}.", at(service)),
+        ),
         Error::ProjectUnknown => fatal(
             Reason::ProjectNotFound,
             "Keystone does not know the project: make another CloudTenant with the right spec.projectID.".to_owned(),
@@ -145,7 +149,12 @@ pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
             format!("{service} answered with more than is read of it: look at the service."),
         ),
     };
-    Some(Failure { retry_after: failure.retry_after(), ..told })
+    let message = match &failure.code {
+        // Support asks for it, and it is documented: unlike the service's own text it may stand in a condition.
+        Some(code) => format!("{} (error code {code}).", told.message.trim_end_matches('.')),
+        None => told.message,
+    };
+    Some(Failure { message, retry_after: failure.retry_after(), ..told })
 }
 
 fn token_rejected(service: Service) -> String {

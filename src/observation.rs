@@ -113,7 +113,18 @@ pub struct Periods {
     /// Up to now.
     pub current: Usage,
     /// The whole of the period before.
-    pub previous: Option<Usage>,
+    pub previous: Previous,
+}
+
+/// What came of the closed period.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Previous {
+    /// Not asked for: the status has it.
+    Kept,
+    /// Nova answered for another window than the one that it was asked for, so nothing is known.
+    OtherWindow,
+    /// As Nova counts it.
+    Read(Usage),
 }
 
 /// What the project's servers have used in a window of time, summed over all pages.
@@ -129,6 +140,27 @@ pub struct Usage {
     pub servers: u64,
     /// Those that still exist.
     pub active_servers: u64,
+    /// Hours.
+    pub server_hours: f64,
+    /// vCPUs × hours.
+    pub vcpu_hours: f64,
+    /// MB × hours.
+    pub memory_mb_hours: f64,
+    /// GB × hours.
+    pub disk_gb_hours: f64,
+    /// The flavors that used most, sorted as the status has them.
+    pub by_flavor: Vec<FlavorUsage>,
+    /// Flavors beyond those.
+    pub flavors_omitted: u32,
+}
+
+/// What the servers of one flavor have used. A figure counts the servers whose rows have what it takes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FlavorUsage {
+    /// The flavor's name, or `(none)`.
+    pub flavor: String,
+    /// Servers that existed in the window.
+    pub servers: u64,
     /// Hours.
     pub server_hours: f64,
     /// vCPUs × hours.

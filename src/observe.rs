@@ -44,7 +44,7 @@ pub async fn open(context: &Context, id: &TenantId, target: &Target) -> Result<A
 /// The closed period that is in the status already, if it is this cloud's.
 pub fn frozen(old: &CloudTenantStatus, config: &CloudConfig, region: Option<&str>) -> Option<Window> {
     old.source.as_ref().filter(|source| is_same_place(source, &config.host(), region))?;
-    let previous = old.usage.as_ref()?.previous.as_ref()?;
+    let previous = &old.usage.as_ref()?.previous.as_ref()?.figures;
     Some(Window { start: previous.start.as_ref()?.0, end: previous.end.as_ref()?.0 })
 }
 

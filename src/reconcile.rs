@@ -184,10 +184,11 @@ async fn pass(
         memory.doubt_tokens();
     }
     if status::differs(&old, &new) || status::is_heartbeat_due(target, &old, &new) {
-        let notices = event::transitions(target, &old, &new);
+        let notices = memory.events.admit(event::transitions(target, &old, &new), now);
         // Told late rather than not at all; but a status that nobody may see is worse than an event that is lost.
         let waits = memory.failed_writes < EVENT_RETRIES;
         let version = context.writer.tell_and_write((id, tenant), &notices, waits, version, &new).await?;
+        memory.events.wrote();
         memory.remember(version.as_deref(), new.clone());
     }
     memory.wrote(&pass.engines);

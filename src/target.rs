@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use crate::api::{CloudTenantSpec, GoDuration, Period, Policy, ProbeName, ReadyWhen};
+use crate::api::{CacheState, CloudTenantSpec, GoDuration, Period, Policy, ProbeName, ReadyWhen};
 
 /// The engines' call gets at least this long: Heat says that no engine answers only after its RPC time-out of
 /// 60 s.
 pub const ENGINES_DEADLINE: Duration = Duration::from_secs(75);
+
+/// So many calls' deadlines bound one reading of the usage, however many pages it has.
+const USAGE_CALLS: u32 = 10;
 
 /// What is to be observed, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +64,8 @@ pub struct CachesTarget {
     pub failure_threshold: u32,
     /// Whether instances that failed to be created count.
     pub include_failure: bool,
+    /// States that are unhealthy besides `error`, sorted, each once.
+    pub unhealthy_states: Vec<CacheState>,
 }
 
 /// How usage is read.
@@ -126,6 +131,7 @@ impl Target {
                 policy: probes.caches.policy,
                 failure_threshold: probes.caches.failure_threshold,
                 include_failure: probes.caches.include_failure,
+                unhealthy_states: sorted(&probes.caches.unhealthy_states),
             },
             usage: UsageTarget {
                 policy: probes.usage.policy,
@@ -140,6 +146,20 @@ impl Target {
     pub fn engines_deadline(&self) -> Duration {
         self.timeout.max(ENGINES_DEADLINE)
     }
+
+    /// The deadline of one reading of the usage, all pages of both periods together: as long as ten calls may take,
+    /// but no longer than until the next reading is due.
+    #[must_use]
+    pub fn usage_deadline(&self) -> Duration {
+        (self.timeout * USAGE_CALLS).min(self.usage.interval).max(self.timeout)
+    }
+}
+
+fn sorted(states: &[CacheState]) -> Vec<CacheState> {
+    let mut states = states.to_vec();
+    states.sort_by_key(|state| state.as_str());
+    states.dedup();
+    states
 }
 
 fn within(field: &'static str, text: &GoDuration, min: Duration, max: Duration) -> Result<Duration, InvalidSpec> {
@@ -180,6 +200,24 @@ mod tests {
             let target = target(&json!({ "timeout": timeout })).unwrap();
             assert_eq!(target.engines_deadline(), Duration::from_secs(deadline), "{timeout}");
         }
+    }
+
+    #[test]
+    fn a_reading_of_the_usage_ends_before_the_next_one_is_due() {
+        for (timeout, interval, deadline) in
+            [("90s", "1h", 900), ("1s", "1h", 10), ("10m", "24h", 6000), ("90s", "5m", 300), ("10m", "1m", 600)]
+        {
+            let target = target(&json!({ "timeout": timeout, "probes": { "usage": { "interval": interval } } }));
+            assert_eq!(target.unwrap().usage_deadline(), Duration::from_secs(deadline), "{timeout} {interval}");
+        }
+    }
+
+    #[test]
+    fn unhealthy_states_are_sorted() {
+        let target = |states: Value| target(&json!({ "probes": { "caches": { "unhealthyStates": states } } })).unwrap();
+        let of = |states: Value| target(states).caches.unhealthy_states;
+        assert_eq!(of(json!([])), []);
+        assert_eq!(of(json!(["frozen", "closed", "frozen"])), [CacheState::Closed, CacheState::Frozen]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::{
         Cloud,
         engines::{Subscription, Wish},
     },
-    event::fnv1a,
+    event::{fnv1a, limit::Limit},
     observation::{Caches, Failure, Periods, ProbeKind, engines::age},
     schedule::Turn,
     status::{Engines, Look, interval_of, is_enabled, observed_at},
@@ -56,6 +56,8 @@ pub struct Tenant {
     pub engines_missing: Option<(Timestamp, u32)>,
     /// Writes to the API server that failed in a row.
     pub failed_writes: u32,
+    /// How many events it may still have.
+    pub events: Limit,
     /// Writes in a row that met a newer object than the one that was looked at.
     pub conflicts: u32,
     /// The status that was written last, with the resource version that it got.
@@ -86,6 +88,7 @@ impl Tenant {
             missing: None,
             engines_missing: None,
             failed_writes: 0,
+            events: Limit::default(),
             conflicts: 0,
             written: None,
         }

@@ -155,7 +155,54 @@ async fn what_is_seen_decides_how_it_ends() {
                 as_it_is(cloud)
             },
             1,
-            &["✘ caches", "reason: CacheErrors"],
+            &["✘ caches", "0 running. 1 redis instance is in error: look at", "reason: CacheErrors"],
+        ),
+        (
+            "a region that sends kinds alone",
+            json!({}),
+            |cloud| {
+                let kind = |running| Some([("running".to_owned(), running), ("error".to_owned(), 0)].into());
+                let counts = CacheCounts { redis: kind(2), memcached: kind(1), ..CacheCounts::default() };
+                cloud.set_caches("p1", counts);
+                as_it_is(cloud)
+            },
+            0,
+            &[
+                "✔ caches       allowed; 3 running (1 memcached, 2 redis). No cache instance is in error.",
+                "running: 3\n",
+            ],
+        ),
+        (
+            "three frozen and none running",
+            json!({}),
+            |cloud| {
+                cloud.set_caches("p1", CacheCounts::redis(&[("frozen", 3)]));
+                as_it_is(cloud)
+            },
+            0,
+            &[
+                "✔ caches       allowed; 0 running. No cache instance is in error; none runs, in other states: 3 frozen.",
+            ],
+        ),
+        (
+            "the same where that is unhealthy",
+            json!({"probes": {"caches": {"unhealthyStates": ["frozen"]}}}),
+            |cloud| {
+                cloud.set_caches("p1", CacheCounts::redis(&[("frozen", 3)]));
+                as_it_is(cloud)
+            },
+            1,
+            &["✘ caches       allowed; 0 running. 3 redis instances are frozen: ", "reason: CacheStateUnhealthy"],
+        ),
+        (
+            "a gateway that throttles",
+            json!({}),
+            |cloud| {
+                cloud.fault(Service::Dcs, Fault::throttled());
+                as_it_is(cloud)
+            },
+            2,
+            &["✘ caches       DCS asks for fewer requests: it is asked again later (error code APIGW.0308)."],
         ),
         (
             "sick, and Ready is to say that it was looked at",

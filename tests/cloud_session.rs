@@ -175,7 +175,7 @@ impl Client {
 }
 
 fn failure(service: Service, error: Error) -> Failure {
-    Failure { service, error }
+    error.at(service)
 }
 
 async fn until(condition: impl Fn() -> bool) {
@@ -544,7 +544,7 @@ async fn any_other_status_is_an_answer() {
     assert_eq!(answer.body, b"engines are down");
     assert!(answer.date.is_some());
     let retry_after = Some(Duration::from_secs(30));
-    assert_eq!(answer.ok().unwrap_err().retry_after(), retry_after);
+    assert_eq!(answer.of(Service::Orchestration).unwrap_err().retry_after(), retry_after);
 }
 
 /// `length` zeros as one block of gzip with fixed codes, without the trailer.

@@ -76,6 +76,7 @@ fn every_list_has_a_type_for_server_side_apply() {
     assert_eq!(
         keys,
         [
+            ".spec.probes.caches.unhealthyStates as a whole",
             ".spec.probes.engines.ignoreHosts as a set",
             ".spec.readyOn as a whole",
             ".status.caches.all.other by name",
@@ -84,6 +85,8 @@ fn every_list_has_a_type_for_server_side_apply() {
             ".status.conditions by type",
             ".status.engines.downEngines as a whole",
             ".status.engines.hosts by host",
+            ".status.usage.byFlavor by flavor",
+            ".status.usage.previous.byFlavor by flavor",
         ]
     );
 }

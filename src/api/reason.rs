@@ -70,6 +70,8 @@ reasons! {
         CacheErrors,
         /// Cache instances failed to be created.
         CacheCreateFailed,
+        /// Cache instances are in a state that the spec calls unhealthy.
+        CacheStateUnhealthy,
     }
     NotAsked {
         /// Never looked at yet.

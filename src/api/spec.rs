@@ -236,6 +236,73 @@ pub struct CachesProbe {
     /// Whether instances that failed to be created are counted, and make the caches unhealthy.
     #[serde(default = "default_true")]
     pub include_failure: bool,
+
+    /// States that make the caches unhealthy besides `error`, which always does; at most 14, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 14))]
+    #[x_kube(
+        merge_strategy = ListMerge::Atomic,
+        validation = Rule::new("self.all(state, self.exists_one(other, other == state))").message("unhealthyStates must name each state once")
+    )]
+    pub unhealthy_states: Vec<CacheState>,
+}
+
+/// A state of cache instances that a spec may call unhealthy. Not among them are `running`, `error`, which always is
+/// unhealthy, and `createFailed`, which `includeFailure` is for.
+#[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CacheState {
+    /// Being created.
+    Creating,
+    /// Being deleted.
+    Deleting,
+    /// Being restarted.
+    Restarting,
+    /// Being scaled up.
+    Extending,
+    /// Being upgraded.
+    Upgrading,
+    /// Payment in progress.
+    Paying,
+    /// Data migration in progress.
+    Migrating,
+    /// Data being cleared.
+    Flushing,
+    /// Stopped.
+    Closed,
+    /// Being started.
+    Starting,
+    /// Being stopped.
+    Closing,
+    /// Data restoration in progress.
+    Restoring,
+    /// Being frozen (newer regions).
+    Freezing,
+    /// Frozen (newer regions).
+    Frozen,
+}
+
+impl CacheState {
+    /// The name of the count in [`CacheCounts`](super::CacheCounts), which is the state's name in the spec.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Deleting => "deleting",
+            Self::Restarting => "restarting",
+            Self::Extending => "extending",
+            Self::Upgrading => "upgrading",
+            Self::Paying => "paying",
+            Self::Migrating => "migrating",
+            Self::Flushing => "flushing",
+            Self::Closed => "closed",
+            Self::Starting => "starting",
+            Self::Closing => "closing",
+            Self::Restoring => "restoring",
+            Self::Freezing => "freezing",
+            Self::Frozen => "frozen",
+        }
+    }
 }
 
 /// How the project's usage is read.
@@ -270,7 +337,12 @@ impl Default for EnginesProbe {
 
 impl Default for CachesProbe {
     fn default() -> Self {
-        Self { policy: Policy::Auto, failure_threshold: default_threshold(), include_failure: true }
+        Self {
+            policy: Policy::Auto,
+            failure_threshold: default_threshold(),
+            include_failure: true,
+            unhealthy_states: Vec::new(),
+        }
     }
 }
 

@@ -206,6 +206,19 @@ macro_rules! cache_counts {
                 all.into_iter().filter_map(|(name, count)| Some((name, count?))).collect()
             }
 
+            /// Adds the counts of others to these; a count that neither has stays absent.
+            pub fn add(&mut self, others: &Self) {
+                $(if let Some(count) = others.$name {
+                    self.$name = Some(self.$name.unwrap_or_default().saturating_add(count));
+                })*
+                for other in &others.other {
+                    match self.other.iter_mut().find(|own| own.name == other.name) {
+                        Some(own) => own.count = own.count.saturating_add(other.count),
+                        None => self.other.push(other.clone()),
+                    }
+                }
+            }
+
             /// Whether no count was sent at all.
             #[must_use]
             pub fn is_empty(&self) -> bool {
@@ -261,17 +274,41 @@ pub struct OtherCount {
     pub count: i64,
 }
 
-/// What the project's servers have used in a period. Hours are decimals with at most three places.
+/// What the project's servers have used in the current period.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageStatus {
     /// When the usage was last read, by the operator's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_at: Option<Time>,
+    /// Servers that still exist.
+    #[serde(default)]
+    pub active_servers: u64,
+    /// The period's figures up to now.
+    #[serde(flatten)]
+    pub figures: UsageFigures,
+    /// The closed period before, read once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousUsage>,
+}
+
+/// What the project's servers had used when a period closed. It does not change any more.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PreviousUsage {
+    /// The whole period's figures.
+    #[serde(flatten)]
+    pub figures: UsageFigures,
+}
+
+/// What the project's servers have used in a window of time. Hours are decimals with at most three places.
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageFigures {
     /// The period's start, as Nova echoed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Time>,
-    /// Up to when the usage was read, as Nova echoed it.
+    /// Up to when the usage was read, as Nova echoed it; the period's end once it is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Time>,
     /// Whether all servers are in the sums. Absent where nobody can know.
@@ -280,9 +317,6 @@ pub struct UsageStatus {
     /// Servers that existed in the period.
     #[serde(default)]
     pub servers: u64,
-    /// Servers that still exist.
-    #[serde(default)]
-    pub active_servers: u64,
     /// Hours that servers existed, stopped ones too.
     #[serde(default)]
     pub server_hours: String,
@@ -295,37 +329,35 @@ pub struct UsageStatus {
     /// Disk in GB × hours.
     #[serde(rename = "diskGBHours", default)]
     pub disk_gb_hours: String,
-    /// The closed period before, read once.
+    /// The usage by flavor: at most 20 flavors, those with most vCPU-hours first, then by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["flavor".into()]))]
+    pub by_flavor: Vec<FlavorUsage>,
+    /// How many more flavors there are than the list has. Absent where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<PreviousUsage>,
+    pub flavors_omitted: Option<u32>,
 }
 
-/// What the project's servers had used when a period closed. It does not change any more.
+/// What servers of one flavor have used.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PreviousUsage {
-    /// The period's start, as Nova echoed it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start: Option<Time>,
-    /// The period's end, as Nova echoed it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end: Option<Time>,
-    /// Whether all servers are in the sums. Absent where nobody can know.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub complete: Option<bool>,
-    /// Servers that existed in the period.
+pub struct FlavorUsage {
+    /// The flavor's name; `(none)` for servers that Nova lists without one.
+    #[schemars(length(min = 1, max = 255))]
+    pub flavor: String,
+    /// Servers of the flavor that existed in the period.
     #[serde(default)]
     pub servers: u64,
-    /// Hours that servers existed, stopped ones too.
+    /// Hours that they existed, stopped ones too.
     #[serde(default)]
     pub server_hours: String,
-    /// vCPUs × hours.
+    /// vCPUs × hours, of those whose vCPUs Nova lists.
     #[serde(default)]
     pub vcpu_hours: String,
-    /// Memory in MB × hours.
+    /// Memory in MB × hours, of those whose memory Nova lists.
     #[serde(rename = "memoryMBHours", default)]
     pub memory_mb_hours: String,
-    /// Disk in GB × hours.
+    /// Disk in GB × hours, of those whose disk Nova lists.
     #[serde(rename = "diskGBHours", default)]
     pub disk_gb_hours: String,
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{Mark, Step, Subject, trust};
 use crate::{
-    api::{Policy, Reason, Source, reason::Class},
+    api::{CachesStatus, Policy, Reason, Source, reason::Class},
     cloud::{CloudConfig, Holder, Network, Service, Session, TokenScope},
     failure,
     metrics::Metrics,
@@ -144,7 +144,7 @@ async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, Strin
     }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(443);
-    let fails = |error: crate::cloud::Error| told(&crate::cloud::Failure { service: Service::Identity, error });
+    let fails = |error: crate::cloud::Error| told(&error.at(Service::Identity));
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(|_| fails(crate::cloud::Error::Dns))?;
     let addresses: Vec<_> = addresses.collect();
     let connected = tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect(&addresses[..])).await;
@@ -208,7 +208,7 @@ async fn probes(
         async { probe::outcome(session, probe::caches::ask(session, target).await) },
         |seen| {
             let Judged { reason, message, block } = caches::judge(seen, &target.caches, now());
-            (reason, format!("{} running. {message}", block.all.running.unwrap_or_default()))
+            (reason, format!("{}. {message}", running(&block)))
         },
     );
     let caches = caches.await;
@@ -219,11 +219,19 @@ async fn probes(
         async { probe::outcome(session, probe::usage::ask(session, target, None, now()).await) },
         |seen| {
             let Judged { reason, message, block } = usage::judge(seen, None, now());
-            (reason, format!("{} servers, {} vCPU-hours. {message}", block.servers, block.vcpu_hours))
+            (reason, format!("{} servers, {} vCPU-hours. {message}", block.figures.servers, block.figures.vcpu_hours))
         },
     );
     let usage = usage.await;
     Looks { engines, caches, usage, source }
+}
+
+/// How many instances run, and of which kinds where there are several.
+fn running(block: &CachesStatus) -> String {
+    let Some(all) = block.all.running else { return "the region does not count running instances".to_owned() };
+    let kinds = block.by_kind.iter().filter_map(|kind| Some(format!("{} {}", kind.counts.running?, kind.kind)));
+    let kinds: Vec<_> = kinds.collect();
+    if kinds.len() < 2 { format!("{all} running") } else { format!("{all} running ({})", kinds.join(", ")) }
 }
 
 /// Asks Heat by the tenant's own credential, or the one that is for the engines alone.

@@ -8,7 +8,8 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 
-use super::Error;
+use super::words::Words;
+use super::{Error, Failure, Service};
 
 /// The longest `Retry-After` that is honoured: a wrong one must not switch an observation off.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -41,12 +42,41 @@ impl Answer {
         Answer { status, date, retry_after, took: Duration::ZERO, body, headers, _room: room }
     }
 
-    /// The answer if its status is 2xx, else the status' class.
-    pub fn ok(self) -> Result<Answer, Error> {
-        match Error::of_status(self.status, self.retry_after) {
+    /// The answer if its status is 2xx, else why it is none, with the code that the service gave.
+    ///
+    /// # Errors
+    /// The class of the status, and of Nova's own words where a status has several meanings.
+    pub fn of(self, service: Service) -> Result<Answer, Failure> {
+        match self.failure(service) {
             None => Ok(self),
-            Some(error) => Err(error),
+            Some(failure) => Err(failure),
         }
+    }
+
+    /// Why the answer is none; nothing where its status is 2xx.
+    pub(super) fn failure(&self, service: Service) -> Option<Failure> {
+        let error = Error::of_status(self.status, self.retry_after)?;
+        let words = Words::of(&self.body);
+        let error = match error {
+            Error::UnexpectedStatus(413) if words.over_limit => Error::RateLimited { retry_after: None },
+            Error::UnexpectedStatus(400) if names_a_foreign_project(&words.text) => Error::ForeignProject,
+            other => other,
+        };
+        Some(Failure { service, error, code: words.code })
+    }
+
+    /// What `read` makes of the body. An answer that is not understood is logged by its request ID: what else is in
+    /// it is not known, so nothing of it is shown.
+    ///
+    /// # Errors
+    /// Those of `read`, with the code of a gateway that sends its errors with status 200.
+    pub fn read<T>(&self, service: Service, read: impl FnOnce(&[u8]) -> Result<T, Error>) -> Result<T, Failure> {
+        read(&self.body).map_err(|error| {
+            let words = Words::of(&self.body);
+            let request = words.request_ids(&self.headers);
+            tracing::info!(%service, status = self.status, %error, request, "an answer of the cloud is not understood");
+            Failure { service, error, code: words.code }
+        })
     }
 
     /// A header's value; `None` also if it is not ASCII.
@@ -65,6 +95,11 @@ impl fmt::Debug for Answer {
             .field("bytes", &self.body.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Nova checks the project in its path against the token's, even for an administrator.
+fn names_a_foreign_project(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("malformed request url")
 }
 
 fn http_date(text: &str) -> Option<Timestamp> {

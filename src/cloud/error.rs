@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use super::{Service, TlsFault};
+use super::{Service, TlsFault, words::ErrorCode};
 use crate::trust::Distrust;
 
 /// A failed call: what failed, and at which service.
@@ -17,6 +17,8 @@ pub struct Failure {
     pub service: Service,
     /// What went wrong.
     pub error: Error,
+    /// The code that the service, or the gateway before it, gave with its answer.
+    pub code: Option<ErrorCode>,
 }
 
 impl Failure {
@@ -102,7 +104,7 @@ pub enum Error {
     #[error("the token is for {0} and not for a project")]
     NoProject(NoProject),
     /// 401 with a token that Keystone has only just issued.
-    #[error("a fresh token was rejected")]
+    #[error("the token was rejected")]
     TokenRejected,
     /// The same with a token of an application credential that has access rules.
     #[error("the service rejects the token, whose application credential has access rules")]
@@ -113,6 +115,9 @@ pub enum Error {
     /// Keystone does not know the project that is observed.
     #[error("the project does not exist")]
     ProjectUnknown,
+    /// 400 "Malformed request URL": the project in the address's path is not the token's (Nova 26.0.1).
+    #[error("the address names another project than the token's")]
+    ForeignProject,
     /// 404 from a service that the catalogue offers.
     #[error("the address was not found")]
     NotFound,
@@ -135,7 +140,7 @@ pub enum Error {
         /// All regions of the catalogue, sorted; empty where it names none.
         known: Vec<String>,
     },
-    /// 429, or 413 with `Retry-After` as older Novas answer.
+    /// 429, or 413 with `Retry-After` or an `overLimit` envelope as older Novas answer.
     #[error("too many requests")]
     RateLimited {
         /// The answer's `Retry-After`, at most an hour.
@@ -185,7 +190,7 @@ impl Error {
             Error::ServiceUnavailable { .. } => "service_unavailable",
             Error::GatewayTimeout => "gateway_timeout",
             Error::ServerError => "server_error",
-            Error::UnexpectedStatus(_) | Error::Unexpected(_) => "unexpected",
+            Error::ForeignProject | Error::UnexpectedStatus(_) | Error::Unexpected(_) => "unexpected",
             Error::BodyTooLarge => "body_too_large",
         }
     }
@@ -212,9 +217,9 @@ impl Error {
         })
     }
 
-    /// The error at its service.
-    pub(crate) fn at(self, service: Service) -> Failure {
-        Failure { service, error: self }
+    /// The error at its service, without a code.
+    pub fn at(self, service: Service) -> Failure {
+        Failure { service, error: self, code: None }
     }
 
     /// The class of an HTTP status, `None` for 2xx.

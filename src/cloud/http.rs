@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::header::LOCATION;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Client, ClientBuilder, Request, Response, redirect};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -157,6 +157,7 @@ impl Http {
 pub(super) fn builder() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("cloudtenant-operator/", env!("CARGO_PKG_VERSION")))
+        .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]))
         .gzip(true)
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)

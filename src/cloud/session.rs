@@ -20,7 +20,7 @@ use super::credential::FIVE_MINUTES;
 use super::http::Http;
 use super::token::{Holder, Token, TokenProject};
 use super::tokens::{Current, Tokens};
-use super::{Answer, CloudConfig, ConfigError, Error, Failure, Network, Refusal, Service};
+use super::{Answer, CloudConfig, ConfigError, Error, Failure, Network, Refusal, Service, log};
 use crate::metrics::Metrics;
 
 /// Calls to one service that a session has under way at once; more wait, within their deadlines.
@@ -61,6 +61,8 @@ pub struct Session {
     ends: tokio::sync::Mutex<Option<(Instant, Option<Timestamp>)>>,
     /// When each service last rejected a fresh token: it takes none, and more logins would not help.
     rejected: Mutex<BTreeMap<Service, Instant>>,
+    /// How the latest call of each service failed, until one succeeds: the first such failure is a warning.
+    failing: Mutex<BTreeMap<Service, &'static str>>,
 }
 
 impl Session {
@@ -100,6 +102,7 @@ impl Session {
             projects: Mutex::default(),
             ends: tokio::sync::Mutex::default(),
             rejected: Mutex::default(),
+            failing: Mutex::default(),
             config,
             http,
             metrics,
@@ -240,7 +243,11 @@ impl Session {
         let now = (self.clock)();
         self.rejections().entry(service).or_insert(now);
         let error = if token.holder.has_access_rules { Error::OutsideAccessRules } else { Error::TokenRejected };
-        if tolerated { Ok(answer) } else { Err(error.at(service)) }
+        if tolerated {
+            return Ok(answer);
+        }
+        let code = answer.failure(service).and_then(|failure| failure.code);
+        Err(Failure { code, ..error.at(service) })
     }
 
     /// Has the token renewed before the next call, at most once in five minutes.
@@ -316,14 +323,27 @@ impl Session {
         if let Ok(Answer { date: Some(date), .. }) = &answer {
             self.set_clock(service, date.duration_since(Timestamp::now()));
         }
-        let outcome = match &answer {
+        let failed = match &answer {
             Ok(answer) if expected.contains(&answer.status) => None,
-            Ok(answer) => Error::of_status(answer.status, answer.retry_after),
-            Err(error) => Some(error.clone()),
+            Ok(answer) => answer.failure(service),
+            Err(error) => Some(error.clone().at(service)),
         };
-        let outcome = outcome.as_ref().map_or("ok", Error::kind);
+        let outcome = failed.as_ref().map_or("ok", Failure::kind);
         self.metrics.cloud_request(service.as_str(), outcome, took);
+        let first = self.is_new_failure(service, outcome);
+        if let Some(failure) = failed {
+            log::failed(self.config.host(), &failure, answer.as_ref().ok(), token.value.expose(), first);
+        }
         answer.map_err(|error| error.at(service))
+    }
+
+    /// Notes how a call ended. A failure is new where the latest call of the service succeeded or failed otherwise.
+    fn is_new_failure(&self, service: Service, outcome: &'static str) -> bool {
+        let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            "ok" => failing.remove(&service).is_some(),
+            kind => failing.insert(service, kind) != Some(kind),
+        }
     }
 
     /// Notes how far the cloud's clock is ahead of ours, and says once when that becomes much.

@@ -299,6 +299,15 @@ pub(super) fn says_not_found(body: &[u8]) -> bool {
     serde_json::from_slice::<Refusal>(body).is_ok_and(|refusal| refusal.error.code == 404)
 }
 
+/// What a login sends in confidence.
+pub(super) const fn secret(auth: &Auth) -> &Secret {
+    match auth {
+        Auth::Password { password, .. } => password,
+        Auth::ApplicationCredential { secret, .. } => secret,
+        Auth::Token { token, .. } => token,
+    }
+}
+
 /// The body of `POST /v3/auth/tokens`.
 pub(super) fn login(auth: &Auth) -> Value {
     let (identity, scope) = match auth {

@@ -12,7 +12,8 @@ use tracing::Instrument as _;
 use super::credential::{Credential, FIVE_MINUTES};
 use super::http::Http;
 use super::token::{self, Token};
-use super::{Clock, CloudConfig, Error, Failure, Service};
+use super::words::ErrorCode;
+use super::{Answer, Clock, CloudConfig, Error, Failure, Service, log};
 use crate::metrics::Metrics;
 
 /// The pause between two renewals ahead of time. A token that cannot get younger would be renewed at each call.
@@ -32,14 +33,16 @@ pub(super) struct Tokens {
 }
 
 /// A login that is under way, for all who wait for it.
-type Login = Shared<BoxFuture<'static, Result<Arc<Token>, Error>>>;
+type Login = Shared<BoxFuture<'static, Result<Arc<Token>, Failure>>>;
 
 #[derive(Default)]
 struct State {
     token: Option<Arc<Token>>,
     login: Option<Login>,
     /// How the last login failed, and when.
-    failed: Option<(Instant, Error)>,
+    failed: Option<(Instant, Failure)>,
+    /// The code that came with the latest refusal.
+    refusal_code: Option<ErrorCode>,
     last_login: Option<Instant>,
     doubted: Option<Instant>,
     /// The token is to be renewed before the next call.
@@ -101,7 +104,6 @@ impl Tokens {
         old: Option<&Arc<Token>>,
         deadline: Deadline,
     ) -> Result<Arc<Token>, Failure> {
-        let failure = |error: Error| error.at(Service::Identity);
         let login = {
             let now = (self.clock)();
             let mut state = self.state();
@@ -112,12 +114,12 @@ impl Tokens {
             match state.under_way() {
                 Some(login) => login,
                 None => match self.hindrance(&state, now) {
-                    Some(error) => return Err(failure(error)),
+                    Some(failure) => return Err(failure),
                     None => self.start(&mut state),
                 },
             }
         };
-        tokio::time::timeout_at(deadline, login).await.unwrap_or(Err(Error::Timeout)).map_err(failure)
+        tokio::time::timeout_at(deadline, login).await.unwrap_or_else(|_| Err(Error::Timeout.at(Service::Identity)))
     }
 
     /// The token may be out of date in what it carries: roles and catalogue.
@@ -141,29 +143,30 @@ impl Tokens {
     }
 
     /// Why there is no use in a login now: it was refused, or has failed just now.
-    fn hindrance(&self, state: &State, now: Instant) -> Option<Error> {
+    fn hindrance(&self, state: &State, now: Instant) -> Option<Failure> {
         if self.credential.refuses(now) {
-            return Some(Error::LoginRefused);
+            return Some(state.refusal());
         }
-        let (at, error) = state.failed.as_ref()?;
-        error.clone().still_after(now.saturating_duration_since(*at), FAILURE_PAUSE)
+        let (at, failure) = state.failed.clone()?;
+        let error = failure.error.still_after(now.saturating_duration_since(at), FAILURE_PAUSE)?;
+        Some(Failure { error, ..failure })
     }
 
     fn start(self: &Arc<Self>, state: &mut State) -> Login {
         let tokens = self.clone();
         let login = tokio::spawn(async move { tokens.log_in().await }.in_current_span());
-        let broke_off = |_| Err(Error::Unexpected("the operator broke off while it logged in"));
-        let login = login.map(move |ended| ended.unwrap_or_else(broke_off)).boxed().shared();
+        let broke_off = || Error::Unexpected("the operator broke off while it logged in").at(Service::Identity);
+        let login = login.map(move |ended| ended.unwrap_or_else(|_| Err(broke_off()))).boxed().shared();
         state.login.insert(login).clone()
     }
 
     /// One login, its outcome kept.
-    async fn log_in(&self) -> Result<Arc<Token>, Error> {
+    async fn log_in(&self) -> Result<Arc<Token>, Failure> {
         let _turn = self.credential.turn().await;
         let (asked, began) = ((self.clock)(), Instant::now());
         // Another session of the same user may have been refused meanwhile.
-        let outcome =
-            if self.credential.refuses(asked) { Err(Error::LoginRefused) } else { self.try_once(asked).await };
+        let refused = self.credential.refuses(asked);
+        let outcome = if refused { Err(self.state().refusal()) } else { self.try_once(asked).await };
         let mut state = self.state();
         (state.login, state.last_login, state.failed) = (None, Some(asked), None);
         match &outcome {
@@ -171,10 +174,10 @@ impl Tokens {
                 state.in_doubt = false;
                 state.token = Some(token.clone());
             }
-            Err(Error::LoginRefused) => {}
-            Err(error) => state.failed = Some((asked + began.elapsed(), error.clone())),
+            Err(Failure { error: Error::LoginRefused, code, .. }) => state.refusal_code.clone_from(code),
+            Err(failure) => state.failed = Some((asked + began.elapsed(), failure.clone())),
         }
-        if let Err(error) = &outcome
+        if let Err(Failure { error, .. }) = &outcome
             && state.token.as_ref().is_some_and(|token| !token.has_ended(asked))
         {
             tracing::warn!(host = self.config.host(), %error, "no new token: the old one stays in use until its end");
@@ -182,21 +185,29 @@ impl Tokens {
         outcome
     }
 
-    async fn try_once(&self, asked: Instant) -> Result<Arc<Token>, Error> {
+    async fn try_once(&self, asked: Instant) -> Result<Arc<Token>, Failure> {
         let started = Instant::now();
-        let outcome = tokio::time::timeout(LOGIN_DEADLINE, self.ask(asked)).await.unwrap_or(Err(Error::Timeout));
-        let label = outcome.as_ref().err().map_or("ok", Error::kind);
+        let answer = tokio::time::timeout(LOGIN_DEADLINE, self.ask()).await.unwrap_or(Err(Error::Timeout));
+        let outcome = match &answer {
+            Ok(answer) => read(answer, asked),
+            Err(error) => Err(error.clone().at(Service::Identity)),
+        };
+        let label = outcome.as_ref().err().map_or("ok", Failure::kind);
         self.metrics.cloud_login(label);
         self.metrics.cloud_request(Service::Identity.as_str(), label, started.elapsed());
         match &outcome {
             Ok(_) => self.credential.note(true, asked),
-            Err(Error::LoginRefused) => self.credential.note(false, asked),
+            Err(Failure { error: Error::LoginRefused, .. }) => self.credential.note(false, asked),
             Err(_) => {}
         }
-        outcome.map(Arc::new)
+        outcome.map(Arc::new).inspect_err(|failure| {
+            let secret = token::secret(&self.config.auth).expose();
+            let first = self.state().failed.as_ref().is_none_or(|(_, before)| before.kind() != failure.kind());
+            log::failed(self.config.host(), failure, answer.as_ref().ok(), secret, first);
+        })
     }
 
-    async fn ask(&self, asked: Instant) -> Result<Token, Error> {
+    async fn ask(&self) -> Result<Answer, Error> {
         let mut url = self.config.auth_url.clone();
         url.set_path(&format!("{}/auth/tokens", url.path()));
         let body = token::login(&self.config.auth).to_string();
@@ -208,12 +219,7 @@ impl Tokens {
             .body(body)
             .build()
             .map_err(|error| Error::of_transport(&error))?;
-        let answer = self.http.send(Service::Identity, request).await?;
-        match answer.status {
-            // 404 is Keystone's word for an unknown application credential; a wrong auth_url looks the same.
-            401 | 403 | 404 => Err(Error::LoginRefused),
-            _ => Token::read(&answer.ok()?, asked),
-        }
+        self.http.send(Service::Identity, request).await
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -221,7 +227,23 @@ impl Tokens {
     }
 }
 
+/// The token of a login's answer, or why there is none.
+fn read(answer: &Answer, asked: Instant) -> Result<Token, Failure> {
+    match answer.failure(Service::Identity) {
+        // 404 is Keystone's word for an unknown application credential; a wrong auth_url looks the same.
+        Some(failure) if [401, 403, 404].contains(&answer.status) => {
+            Err(Failure { error: Error::LoginRefused, ..failure })
+        }
+        Some(failure) => Err(failure),
+        None => Token::read(answer, asked).map_err(|error| error.at(Service::Identity)),
+    }
+}
+
 impl State {
+    fn refusal(&self) -> Failure {
+        Failure { code: self.refusal_code.clone(), ..Error::LoginRefused.at(Service::Identity) }
+    }
+
     /// One that has not ended: it takes itself out of here, unless it broke off.
     fn under_way(&self) -> Option<Login> {
         self.login.clone().filter(|login| login.peek().is_none())

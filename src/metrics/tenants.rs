@@ -10,7 +10,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-use crate::api::{CloudTenant, CloudTenantStatus, Reason, condition_type as ty};
+use crate::api::{CloudTenant, CloudTenantStatus, Reason, UsageFigures, condition_type as ty};
 use crate::observation::ProbeKind;
 use crate::roster::{Roster, Watched};
 use crate::status::{condition_of, interval_of, is_enabled, observed_at};
@@ -34,7 +34,10 @@ const GIB: f64 = 1_073_741_824.0;
 /// As many hosts as a status has.
 const MOST_HOSTS: usize = 50;
 
-const FAMILIES: [Family; 14] = [
+/// Kinds of caches that a tenant has series of. The status has no more.
+const MOST_KINDS: usize = 20;
+
+const FAMILIES: &[Family] = &[
     Family {
         name: "info",
         help: "Where the tenant's cloud was last found: Keystone's host, and the region",
@@ -116,6 +119,16 @@ const FAMILIES: [Family; 14] = [
         },
     },
     Family {
+        name: "cache_instances_by_kind",
+        help: "DCS instances as last seen, by kind of cache and state",
+        samples: |_, status| {
+            let kinds = status.caches.iter().flat_map(|caches| caches.by_kind.iter().take(MOST_KINDS));
+            let counts =
+                kinds.flat_map(|kind| kind.counts.counts().into_iter().map(|count| (kind.kind.as_str(), count)));
+            counts.map(|(kind, (state, count))| (vec![("kind", kind), ("state", state)], count as f64)).collect()
+        },
+    },
+    Family {
         name: "usage_server_seconds",
         help: "Time that servers existed in the current period",
         samples: |_, status| usage(status, |usage| &usage.server_hours, HOUR),
@@ -139,7 +152,7 @@ const FAMILIES: [Family; 14] = [
         name: "usage_complete",
         help: "Whether the current period's usage is complete, 1 or 0; absent where nobody can know",
         samples: |_, status| {
-            let complete = status.usage.as_ref().and_then(|usage| usage.complete);
+            let complete = status.usage.as_ref().and_then(|usage| usage.figures.complete);
             complete.map(|complete| (vec![], f64::from(u8::from(complete)))).into_iter().collect()
         },
     },
@@ -149,12 +162,8 @@ fn own_conditions(status: &CloudTenantStatus) -> impl Iterator<Item = &Condition
     status.conditions.iter().filter(|condition| ty::ALL.contains(&condition.type_.as_str()))
 }
 
-fn usage(
-    status: &CloudTenantStatus,
-    hours: impl Fn(&crate::api::UsageStatus) -> &String,
-    unit: f64,
-) -> Vec<Sample<'_>> {
-    let hours = status.usage.as_ref().and_then(|usage| hours(usage).parse::<f64>().ok());
+fn usage(status: &CloudTenantStatus, hours: impl Fn(&UsageFigures) -> &String, unit: f64) -> Vec<Sample<'_>> {
+    let hours = status.usage.as_ref().and_then(|usage| hours(&usage.figures).parse::<f64>().ok());
     hours.map(|hours| (vec![], hours * unit)).into_iter().collect()
 }
 
@@ -194,7 +203,7 @@ impl Collector for Tenants {
             return Ok(());
         }
         let nothing = CloudTenantStatus::default();
-        for family in &FAMILIES {
+        for family in FAMILIES {
             let mut metric = encoder.encode_descriptor(family.name, family.help, None, MetricType::Gauge)?;
             for tenant in &tenants {
                 let samples = match &tenant.0 {
@@ -246,6 +255,33 @@ mod tests {
 
     use super::*;
     use crate::metrics::Metrics;
+
+    #[test]
+    fn caches_by_kind_are_a_metric_of_their_own() {
+        let (store, mut writer) = reflector::store();
+        let kinds: Vec<_> = (0..25).map(|kind| json!({ "kind": format!("kind-{kind:02}"), "running": 1 })).collect();
+        let tenant = json!({
+            "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant",
+            "metadata": { "namespace": "shop", "name": "here" },
+            "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
+            "status": { "caches": { "all": { "running": 25, "createFailed": 0 }, "byKind": kinds } },
+        });
+        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(tenant).unwrap()));
+        let roster = Roster::default();
+        roster.add(None, store);
+        let text = Metrics::with_tenants(roster, ProjectLabel::Off).encode();
+        let of = |name: &str| -> Vec<_> {
+            text.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| rest.starts_with('{')).collect()
+        };
+        let all = [
+            r#"{namespace="shop",name="here",state="create_failed"} 0.0"#,
+            r#"{namespace="shop",name="here",state="running"} 25.0"#,
+        ];
+        assert_eq!(of("cloudtenant_cache_instances"), all);
+        let kinds = of("cloudtenant_cache_instances_by_kind");
+        assert_eq!(kinds[0], r#"{namespace="shop",name="here",kind="kind-00",state="running"} 1.0"#);
+        assert_eq!(kinds.len(), MOST_KINDS);
+    }
 
     #[test]
     fn who_is_being_deleted_has_no_series() {
@@ -313,7 +349,7 @@ mod tests {
         let status = json!({
             "conditions": [condition], "source": { "secretName": "s", "cloudName": "c", "host": "k" },
             "engines": { "observedAt": "2026-11-22T05:09:46Z", "hosts": [{ "host": "h", "up": 0, "down": 1 }] },
-            "caches": { "all": { "running": 1 } },
+            "caches": { "all": { "running": 1 }, "byKind": [{ "kind": "redis", "running": 1 }] },
             "usage": { "complete": true, "serverHours": "1", "vcpuHours": "1", "memoryMBHours": "1", "diskGBHours": "1" },
         });
         let spec = json!({ "projectID": "p-1", "cloudCredentialsRef": { "secretName": "s" } });

@@ -6,7 +6,7 @@ use url::Url;
 use super::{is_version, join, project};
 use crate::{
     api::{CacheCounts, OtherCount},
-    cloud::{Error, Failure, Service, Session},
+    cloud::{Error, Failure, Service, Session, words},
     observation::Caches,
     target::Target,
 };
@@ -15,13 +15,16 @@ use crate::{
 const MOST_KINDS: usize = 20;
 const MOST_OTHER: usize = 20;
 
+/// In bytes. A kind or a count with a longer name, or with one that cannot be printed, is not shown.
+const LONGEST_NAME: usize = 63;
+
 /// Asks DCS for the project's instances.
 ///
 /// # Errors
 /// No login, no answer, or none that is DCS's; or Keystone does not know the project.
 pub async fn ask(session: &Session, target: &Target) -> Result<Caches, Failure> {
     let service = Service::Cache;
-    let failure = |error| Failure { service, error };
+    let failure = |error: Error| error.at(service);
     let endpoint = session.endpoint(service, target.timeout).await?;
     project::verify(session, target).await?;
     let mut url = address(&endpoint.url, endpoint.token_project.as_deref(), &target.project_id).map_err(failure)?;
@@ -29,7 +32,7 @@ pub async fn ask(session: &Session, target: &Target) -> Result<Caches, Failure> 
     // Regions' documents spell the parameter one way or the other, and ignore what they do not know.
     url.query_pairs_mut().append_pair("include_failure", &include).append_pair("includeFailure", &include);
     let answer = session.get(service, url, &[], target.timeout).await?;
-    answer.ok().and_then(|answer| parse(&answer.body)).map_err(failure)
+    answer.of(service)?.read(service, parse)
 }
 
 /// The catalogue's address carries the *token's* project; it is always `project` that is asked for.
@@ -51,7 +54,8 @@ fn address(endpoint: &Url, token_project: Option<&str>, project: &str) -> Result
     join(&base, &path)
 }
 
-/// Reads the counts. Bytes after the JSON are accepted: the API's own example has a stray brace.
+/// Reads the counts. Bytes after the JSON are accepted: the API's own example has a stray brace. Where a region sends
+/// kinds alone, their sum is the count over all.
 ///
 /// # Errors
 /// An answer without a single count says nothing about any instance.
@@ -60,17 +64,34 @@ pub fn parse(body: &[u8]) -> Result<Caches, Error> {
     let first = serde_json::Deserializer::from_slice(body).into_iter::<Value>().next();
     let Some(Ok(Value::Object(fields))) = first else { return Err(unreadable()) };
     let mut caches = Caches { all: counts(&fields)?, ..Caches::default() };
+    let mut sum = CacheCounts::default();
     for (kind, value) in &fields {
-        if let Value::Object(fields) = value
-            && caches.kinds.len() < MOST_KINDS
-        {
-            caches.kinds.insert(kind.clone(), counts(fields)?);
+        let Value::Object(fields) = value else { continue };
+        let counts = counts(fields)?;
+        sum.add(&counts);
+        sum.other.truncate(MOST_OTHER);
+        if caches.kinds.len() < MOST_KINDS && is_name(kind) {
+            caches.kinds.insert(kind.clone(), counts);
         }
+    }
+    // The region's own totals stand where it sends any.
+    if caches.all.counts().is_empty() {
+        for own in std::mem::take(&mut caches.all.other) {
+            sum.other.retain(|summed| summed.name != own.name);
+            sum.other.push(own);
+        }
+        sum.other.sort_by(|a, b| a.name.cmp(&b.name));
+        sum.other.truncate(MOST_OTHER);
+        caches.all = sum;
     }
     if caches.all.is_empty() && caches.kinds.values().all(CacheCounts::is_empty) {
         return Err(unreadable());
     }
     Ok(caches)
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&text.len()) && !text.contains(words::is_unsafe)
 }
 
 fn counts(fields: &serde_json::Map<String, Value>) -> Result<CacheCounts, Error> {
@@ -82,7 +103,7 @@ fn counts(fields: &serde_json::Map<String, Value>) -> Result<CacheCounts, Error>
         }
         let count = value.as_i64().filter(|count| *count >= 0);
         let count = count.ok_or(Error::Unexpected("one of DCS's counts is not a number"))?;
-        if !counts.set(key, count) && counts.other.len() < MOST_OTHER {
+        if !counts.set(key, count) && counts.other.len() < MOST_OTHER && is_name(name) {
             counts.other.push(OtherCount { name: name.to_owned(), count });
         }
     }
@@ -117,7 +138,9 @@ mod tests {
             (r#"{"running_count": 2}"#, Some(Some(2))),
             (r#"{"running_count": 2} trailing }"#, Some(Some(2))),
             (r#"{"running_count": null, "error_count": 0}"#, Some(None)),
-            (r#"{"redis": {"running_count": 1}}"#, Some(None)),
+            (r#"{"redis": {"running_count": 1}}"#, Some(Some(1))),
+            (r#"{"redis": {"error_count": 1}}"#, Some(None)),
+            (r#"{"redis": {"running_count": "1"}}"#, None),
             (r#"{"running_count": "2"}"#, None),
             (r#"{"running_count": -1}"#, None),
             (r#"{"running_count": 1.5}"#, None),
@@ -127,6 +150,74 @@ mod tests {
             ("<html>", None),
         ] {
             assert_eq!(parse(body.as_bytes()).ok().map(|caches| caches.all.running), running, "{body}");
+        }
+    }
+
+    /// A line is: the answer | running, error, frozen over all, as far as they are there | others over all.
+    #[test]
+    fn where_a_region_sends_kinds_alone_all_is_their_sum() {
+        let most = i64::MAX;
+        for (name, body, all, other) in [
+            (
+                "two kinds",
+                r#"{"redis": {"running_count": 2, "error_count": 0}, "memcached": {"running_count": 1}}"#.to_owned(),
+                [Some(3), Some(0), None],
+                vec![],
+            ),
+            (
+                "one kind, with a count that the document does not name",
+                r#"{"redis": {"frozen_count": 3, "zombie_count": 1}, "memcached": {"zombie_count": 2}}"#.to_owned(),
+                [None, None, Some(3)],
+                vec![("zombie", 3)],
+            ),
+            (
+                "the region's own totals stand, odd as they are",
+                r#"{"running_count": 7, "redis": {"running_count": 2, "error_count": 1}}"#.to_owned(),
+                [Some(7), None, None],
+                vec![],
+            ),
+            (
+                "a total that the document does not name is none",
+                r#"{"zombie_count": 9, "redis": {"running_count": 2, "zombie_count": 1}}"#.to_owned(),
+                [Some(2), None, None],
+                vec![("zombie", 9)],
+            ),
+            (
+                "null is no total",
+                r#"{"running_count": null, "redis": {"running_count": 2}}"#.to_owned(),
+                [Some(2), None, None],
+                vec![],
+            ),
+            (
+                "more than a number holds",
+                format!(r#"{{"redis": {{"running_count": {most}}}, "memcached": {{"running_count": 1}}}}"#),
+                [Some(most), None, None],
+                vec![],
+            ),
+        ] {
+            let caches = parse(body.as_bytes()).unwrap();
+            assert_eq!([caches.all.running, caches.all.error, caches.all.frozen], all, "{name}");
+            let others: Vec<_> = caches.all.other.iter().map(|other| (other.name.as_str(), other.count)).collect();
+            assert_eq!(others, other, "{name}");
+        }
+    }
+
+    #[test]
+    fn kinds_and_names_have_bounds() {
+        let kinds = |number: usize| {
+            let kind = |number| format!(r#""kind-{number:03}": {{"running_count": 1, "n{number:03}_count": 1}}"#);
+            format!("{{{}}}", (0..number).map(kind).collect::<Vec<_>>().join(","))
+        };
+        for (number, kept) in [(20, 20), (21, 20), (500, 20)] {
+            let caches = parse(kinds(number).as_bytes()).unwrap();
+            assert_eq!((caches.kinds.len(), caches.all.other.len()), (kept, 20), "{number}");
+            assert_eq!(caches.all.running, i64::try_from(number).ok(), "those that are not shown count");
+        }
+        for (name, kept) in [("k".repeat(63), true), ("k".repeat(64), false), ("re\u{202e}dis".to_owned(), false)] {
+            let body = format!(r#"{{"{name}": {{"error_count": 1, "{name}_count": 1}}}}"#);
+            let caches = parse(body.as_bytes()).unwrap();
+            assert_eq!((caches.kinds.len(), caches.all.other.len()), (kept.into(), kept.into()), "{name}");
+            assert_eq!(caches.all.error, Some(1), "{name}");
         }
     }
 

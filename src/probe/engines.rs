@@ -30,16 +30,18 @@ const LONGEST_NAME: usize = 255;
 /// Whatever is not Heat's own word on its engines.
 pub async fn ask(session: &Session, deadline: Duration, now: Timestamp) -> Result<EngineAnswer, Failure> {
     let service = Service::Orchestration;
-    let failure = |error| Failure { service, error };
     let address = version::address(session, service, deadline).await?;
-    let url = join(&address, &["services"]).map_err(failure)?;
+    let url = join(&address, &["services"]).map_err(|error| error.at(service))?;
     let answer = session.get(service, url, &[], deadline).await?;
-    let cloud_now = answer.date.unwrap_or(now);
-    parse(answer.status, &answer.body, cloud_now, answer.took).unwrap_or_else(|| of_status(answer)).map_err(failure)
+    match parse(answer.status, &answer.body, answer.date.unwrap_or(now), answer.took) {
+        Some(read) => answer.read(service, |_| read),
+        None => of_status(answer),
+    }
 }
 
-fn of_status(answer: Answer) -> Result<EngineAnswer, Error> {
-    answer.ok().and(Err(Error::Unexpected("Heat answered with a status that its document does not have")))
+fn of_status(answer: Answer) -> Result<EngineAnswer, Failure> {
+    let other = Error::Unexpected("Heat answered with a status that its document does not have");
+    answer.of(Service::Orchestration).and(Err(other.at(Service::Orchestration)))
 }
 
 #[derive(Deserialize)]

@@ -13,7 +13,7 @@ use crate::{
 /// It does not, or could not be asked.
 pub(super) async fn verify(session: &Session, target: &Target) -> Result<(), Failure> {
     match session.knows_project(&target.project_id, target.timeout).await? {
-        Some(false) => Err(Failure { service: Service::Identity, error: Error::ProjectUnknown }),
+        Some(false) => Err(Error::ProjectUnknown.at(Service::Identity)),
         Some(true) | None => Ok(()),
     }
 }

@@ -2,10 +2,17 @@
 //!
 //! Below microversion 2.40 Nova cuts its answer silently; from then on it pages, and the totals are per page.
 
+mod flavors;
+mod row;
 mod window;
 
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher as _, RandomState},
+};
+
 use jiff::Timestamp;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use url::Url;
 
 use super::{join, openstack_time, project, read, version};
@@ -14,9 +21,11 @@ use crate::{
         Answer, Error, Failure, Service, Session,
         rows::{List, Rows},
     },
-    observation::{Periods, Usage},
+    observation::{Periods, Previous, Usage},
     target::Target,
 };
+use flavors::Flavors;
+use row::Row;
 pub use window::{Window, Windows, windows};
 
 /// The first microversion that pages, in both of the header's forms.
@@ -28,11 +37,25 @@ const MAX_LIMIT: u64 = 1000;
 /// A tenant with more pages is beyond what one pass can read.
 const MOST_PAGES: usize = 1000;
 
+/// In bytes. A marker is a server's ID, which has 36.
+const LONGEST_MARKER: usize = 255;
+
 /// Asks Nova for the current period, and for the closed one before unless it is the one that is `frozen`.
 ///
 /// # Errors
-/// No login, no answer, or none that is Nova's; or Keystone does not know the project.
+/// No login, no answer, or none that is Nova's; or Keystone does not know the project. [`Error::Timeout`] also where all
+/// pages together take longer than [`Target::usage_deadline`].
 pub async fn ask(
+    session: &Session,
+    target: &Target,
+    frozen: Option<Window>,
+    now: Timestamp,
+) -> Result<Periods, Failure> {
+    let reading = tokio::time::timeout(target.usage_deadline(), read_periods(session, target, frozen, now));
+    reading.await.unwrap_or_else(|_| Err(Error::Timeout.at(Service::Compute)))
+}
+
+async fn read_periods(
     session: &Session,
     target: &Target,
     frozen: Option<Window>,
@@ -42,20 +65,26 @@ pub async fn ask(
     let address = version::address(session, service, target.timeout).await?;
     project::verify(session, target).await?;
     let url = join(&address, &["os-simple-tenant-usage", &target.project_id]);
-    let url = url.map_err(|error| Failure { service, error })?;
+    let url = url.map_err(|error| error.at(service))?;
     let Windows { current, previous } = windows(target.usage.period, session.cloud_time(now));
-    let previous =
-        if frozen == Some(previous) { None } else { Some(read_window(session, target, &url, previous).await?) };
-    Ok(Periods { current: read_window(session, target, &url, current).await?, previous })
+    let previous = if frozen == Some(previous) {
+        Previous::Kept
+    } else {
+        let (usage, as_asked) = read_window(session, target, &url, previous).await?;
+        if as_asked { Previous::Read(usage) } else { Previous::OtherWindow }
+    };
+    let (current, _) = read_window(session, target, &url, current).await?;
+    Ok(Periods { current, previous })
 }
 
-/// Reads a window page by page, with one page in memory at a time.
-async fn read_window(session: &Session, target: &Target, url: &Url, window: Window) -> Result<Usage, Failure> {
+/// Reads a window page by page, with one page in memory at a time; and whether Nova echoed that window.
+async fn read_window(session: &Session, target: &Target, url: &Url, window: Window) -> Result<(Usage, bool), Failure> {
     let service = Service::Compute;
-    let failure = |error| Failure { service, error };
     let mut sum = Sum::new(window);
     let mut headers = &PAGED[..];
     let mut marker: Option<String> = None;
+    // Hashes, so that the size of a thousand markers is known.
+    let (hasher, mut followed) = (RandomState::new(), HashSet::new());
     for _ in 0..MOST_PAGES {
         let address = page_address(url, window, marker.as_deref());
         // So a Nova says that it has no pages yet.
@@ -65,18 +94,24 @@ async fn read_window(session: &Session, target: &Target, url: &Url, window: Wind
             headers = &[];
             continue;
         }
-        let answer = answer.ok().map_err(failure)?;
+        let answer = answer.of(service)?;
         let paged = is_paged(&answer);
-        let page = parse(&answer.body).map_err(failure)?;
-        let next = page.next_marker().map_err(failure)?;
-        sum.add(page).map_err(failure)?;
-        match next {
-            Some(next) if paged && Some(&next) != marker.as_ref() => marker = Some(next),
-            Some(_) if paged => return Err(failure(Error::Unexpected("Nova's pages have no end"))),
-            _ => return Ok(sum.finish(paged)),
+        let next = answer.read(service, |body| {
+            let page = parse(body)?;
+            let next = page.next_marker()?.filter(|_| paged);
+            if next.as_deref().is_some_and(|next| !followed.insert(hasher.hash_one(next))) {
+                return Err(Error::Unexpected("Nova's links lead back to a page that was read already"));
+            }
+            sum.add(page)?;
+            Ok(next)
+        })?;
+        if next.is_none() {
+            let as_asked = sum.is_as_asked();
+            return Ok((sum.finish(paged), as_asked));
         }
+        marker = next;
     }
-    Err(failure(Error::Unexpected("Nova has more pages than can be read")))
+    Err(Error::Unexpected("Nova has more pages than can be read").at(service))
 }
 
 /// `/v2` ignores microversions and says nothing; `/v2.1` echoes the one that it answers in.
@@ -122,16 +157,11 @@ struct TenantUsage {
     total_local_gb_usage: Option<f64>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Row {
-    #[serde(default)]
-    ended_at: Option<IgnoredAny>,
-}
-
 #[derive(Debug, Default)]
 struct Servers {
     all: u64,
     active: u64,
+    flavors: Flavors,
 }
 
 impl Rows for Servers {
@@ -139,7 +169,8 @@ impl Rows for Servers {
 
     fn add(&mut self, row: Row) {
         self.all += 1;
-        self.active += u64::from(row.ended_at.is_none());
+        self.active += u64::from(row.is_active());
+        self.flavors.add(row.into());
     }
 }
 
@@ -157,20 +188,29 @@ impl Page {
         let Some(link) = self.tenant_usage_links.iter().find(|link| link.rel == "next") else { return Ok(None) };
         let query = link.href.split_once('?').map_or("", |(_, query)| query);
         let marker = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "marker");
-        let marker = marker.ok_or(Error::Unexpected("Nova's link to the next page has no marker"))?;
-        Ok(Some(marker.1.into_owned()))
+        let (_, marker) = marker.ok_or(Error::Unexpected("Nova's link to the next page has no marker"))?;
+        if marker.len() > LONGEST_MARKER {
+            return Err(Error::Unexpected("Nova's link to the next page has a marker of more than 255 bytes"));
+        }
+        Ok(Some(marker.into_owned()))
     }
 }
 
 /// The sum over pages.
 #[derive(Debug)]
-pub struct Sum(Usage);
+pub struct Sum {
+    asked: Window,
+    /// Every page so far had the window that was asked for.
+    as_asked: bool,
+    usage: Usage,
+    flavors: Flavors,
+}
 
 impl Sum {
     /// Nothing used in this window.
     #[must_use]
-    pub const fn new(window: Window) -> Self {
-        Self(Usage {
+    pub fn new(window: Window) -> Self {
+        let usage = Usage {
             start: window.start,
             end: window.end,
             complete: None,
@@ -180,7 +220,16 @@ impl Sum {
             vcpu_hours: 0.0,
             memory_mb_hours: 0.0,
             disk_gb_hours: 0.0,
-        })
+            by_flavor: Vec::new(),
+            flavors_omitted: 0,
+        };
+        Self { asked: window, as_asked: true, usage, flavors: Flavors::default() }
+    }
+
+    /// Whether every page had the window that was asked for, to the second.
+    #[must_use]
+    pub const fn is_as_asked(&self) -> bool {
+        self.as_asked
     }
 
     /// Adds a page; `{}` adds nothing.
@@ -209,7 +258,10 @@ impl Sum {
         if stop < start {
             return Err(Error::Unexpected("Nova's window ends before it starts"));
         }
-        let sum = &mut self.0;
+        let seconds = |start: Timestamp, end: Timestamp| (start.as_second(), end.as_second());
+        self.as_asked &= seconds(start, stop) == seconds(self.asked.start, self.asked.end);
+        self.flavors.merge(servers.flavors);
+        let sum = &mut self.usage;
         (sum.start, sum.end) = (start, stop);
         sum.servers = sum.servers.saturating_add(servers.all);
         sum.active_servers = sum.active_servers.saturating_add(servers.active);
@@ -223,7 +275,8 @@ impl Sum {
     /// The usage. Without pages, so many rows as Nova gives at most are surely cut; fewer, and nobody can know.
     #[must_use]
     pub fn finish(self, paged: bool) -> Usage {
-        let complete = if paged { Some(true) } else { (self.0.servers >= MAX_LIMIT).then_some(false) };
-        Usage { complete, ..self.0 }
+        let complete = if paged { Some(true) } else { (self.usage.servers >= MAX_LIMIT).then_some(false) };
+        let (by_flavor, flavors_omitted) = self.flavors.finish();
+        Usage { complete, by_flavor, flavors_omitted, ..self.usage }
     }
 }

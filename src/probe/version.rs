@@ -35,13 +35,13 @@ pub(super) async fn address(session: &Session, service: Service, deadline: Durat
     if endpoint.url.path_segments().into_iter().flatten().any(is_version) {
         return Ok(endpoint.url);
     }
-    let failure = |error| Failure { service, error };
+    let failure = |error: Error| error.at(service);
     let mut root = endpoint.url.clone();
     root.path_segments_mut().map_err(|()| failure(Error::Unexpected(NO_VERSION)))?.pop_if_empty().push("");
     // Heat answers 300, Nova 200.
     let answer = session.get_expecting(&[300], service, root, &[], deadline).await?;
-    let body = if answer.status == 300 { answer.body } else { answer.ok().map_err(failure)?.body };
-    let version = newest(&body, service).map_err(failure)?;
+    let answer = if answer.status == 300 { answer } else { answer.of(service)? };
+    let version = answer.read(service, |body| newest(body, service))?;
     let project = endpoint.token_project.as_deref().filter(|_| service == Service::Orchestration);
     let path: Vec<&str> = std::iter::once(version.as_str()).chain(project).collect();
     join(&endpoint.url, &path).map_err(failure)

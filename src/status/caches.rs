@@ -1,6 +1,10 @@
 //! Pure: the verdict on the project's cache instances.
 
+mod message;
+
 use jiff::Timestamp;
+
+pub(crate) use message::message;
 
 use crate::{
     api::{CacheCounts, CachesStatus, KindCounts, Reason, time},
@@ -19,40 +23,56 @@ pub fn judge(seen: &Caches, rules: &CachesTarget, now: Timestamp) -> Judged<Cach
         by_kind: by_kind.map(|(kind, counts)| KindCounts { kind: kind.clone(), counts: counts.clone() }).collect(),
     };
     let reason = reason(&block, rules);
-    let message = match reason {
-        Reason::CacheErrors => "Cache instances are in error: look at them in the DCS console.",
-        Reason::CacheCreateFailed => {
-            "Cache instances failed to be created: delete them, or set probes.caches.includeFailure to false."
-        }
-        _ => "No cache instance is in error.",
-    };
-    Judged { reason, message: message.to_owned(), block }
+    Judged { reason, message: message(&block, rules), block }
 }
 
 /// What the counts say. It is worked out anew from a stored block too, so that Unknown between two verdicts
 /// repeats no event.
 #[must_use]
 pub fn reason(block: &CachesStatus, rules: &CachesTarget) -> Reason {
-    let any = |count: fn(&CacheCounts) -> Option<i64>| {
-        let kinds = block.by_kind.iter().map(|kind| &kind.counts);
-        kinds.chain([&block.all]).any(|counts| count(counts).is_some_and(|count| count > 0))
-    };
-    if any(|counts| counts.error) {
+    if count(block, ERROR) > Some(0) {
         Reason::CacheErrors
-    } else if rules.include_failure && any(|counts| counts.create_failed) {
+    } else if rules.include_failure && count(block, CREATE_FAILED) > Some(0) {
         Reason::CacheCreateFailed
+    } else if rules.unhealthy_states.iter().any(|state| count(block, state.as_str()) > Some(0)) {
+        Reason::CacheStateUnhealthy
     } else {
         Reason::AllCachesHealthy
     }
 }
 
+const ERROR: &str = "error";
+const CREATE_FAILED: &str = "create_failed";
+
+/// Instances in error.
+#[must_use]
+pub fn errors(block: &CachesStatus) -> i64 {
+    count(block, ERROR).unwrap_or_default()
+}
+
+/// Instances in a state, by the count's name in snake case: over all kinds, or over the kinds together where these are
+/// more. `None` where the region sends no such count.
+fn count(block: &CachesStatus, name: &str) -> Option<i64> {
+    let of_kinds = block.by_kind.iter().filter_map(|kind| of(&kind.counts, name)).reduce(i64::saturating_add);
+    of(&block.all, name).max(of_kinds)
+}
+
+fn of(counts: &CacheCounts, name: &str) -> Option<i64> {
+    counts.counts().into_iter().find_map(|(counted, count)| (counted == name).then_some(count))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Policy;
+    use crate::api::{CacheState, Policy};
 
     fn counts(error: Option<i64>, create_failed: Option<i64>) -> CacheCounts {
         CacheCounts { running: Some(3), error, create_failed, ..CacheCounts::default() }
+    }
+
+    fn rules(include_failure: bool, unhealthy_states: &[CacheState]) -> CachesTarget {
+        let unhealthy_states = unhealthy_states.to_vec();
+        CachesTarget { policy: Policy::Auto, failure_threshold: 1, include_failure, unhealthy_states }
     }
 
     #[test]
@@ -70,8 +90,27 @@ mod tests {
             ("both", counts(Some(1), Some(1)), none(), true, CacheErrors),
         ] {
             let seen = Caches { all, kinds: [("redis".to_owned(), redis)].into() };
-            let rules = CachesTarget { policy: Policy::Auto, failure_threshold: 1, include_failure: include };
-            assert_eq!(judge(&seen, &rules, Timestamp::UNIX_EPOCH).reason, reason, "{name}");
+            assert_eq!(judge(&seen, &rules(include, &[]), Timestamp::UNIX_EPOCH).reason, reason, "{name}");
+        }
+    }
+
+    #[test]
+    fn states_that_the_spec_calls_unhealthy() {
+        use Reason::{AllCachesHealthy, CacheCreateFailed, CacheErrors, CacheStateUnhealthy};
+        let frozen = || CacheCounts { frozen: Some(3), running: Some(0), ..CacheCounts::default() };
+        let both = |error, create_failed| CacheCounts { frozen: Some(3), ..counts(error, create_failed) };
+        let none = CacheCounts::default;
+        for (name, all, redis, states, reason) in [
+            ("by default no state is", frozen(), none(), &[][..], AllCachesHealthy),
+            ("one that is wanted", frozen(), none(), &[CacheState::Frozen], CacheStateUnhealthy),
+            ("in a kind alone", none(), frozen(), &[CacheState::Closed, CacheState::Frozen], CacheStateUnhealthy),
+            ("another one", frozen(), none(), &[CacheState::Closed], AllCachesHealthy),
+            ("errors go first", both(Some(1), Some(1)), none(), &[CacheState::Frozen], CacheErrors),
+            ("then failed creations", both(Some(0), Some(1)), none(), &[CacheState::Frozen], CacheCreateFailed),
+            ("not sent", none(), counts(None, None), &[CacheState::Frozen], AllCachesHealthy),
+        ] {
+            let seen = Caches { all, kinds: [("redis".to_owned(), redis)].into() };
+            assert_eq!(judge(&seen, &rules(true, states), Timestamp::UNIX_EPOCH).reason, reason, "{name}");
         }
     }
 }

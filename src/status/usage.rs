@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use crate::{
-    api::{PreviousUsage, Reason, UsageStatus, time},
-    observation::{Periods, Usage},
+    api::{self, PreviousUsage, Reason, UsageFigures, UsageStatus, time},
+    observation::{FlavorUsage, Periods, Previous, Usage},
     status::Judged,
 };
 
@@ -12,7 +12,6 @@ use crate::{
 #[must_use]
 pub fn judge(periods: &Periods, old: Option<&UsageStatus>, now: Timestamp) -> Judged<UsageStatus> {
     let seen = &periods.current;
-    let frozen = || old.and_then(|old| old.previous.clone());
     let (reason, message) = match seen.complete {
         Some(true) => (Reason::Reported, "The usage of the current period is complete."),
         Some(false) => (
@@ -26,22 +25,20 @@ pub fn judge(periods: &Periods, old: Option<&UsageStatus>, now: Timestamp) -> Ju
     };
     let block = UsageStatus {
         observed_at: Some(time(now)),
-        start: Some(time(seen.start)),
-        end: Some(time(seen.end)),
-        complete: seen.complete,
-        servers: seen.servers,
         active_servers: seen.active_servers,
-        server_hours: decimal(seen.server_hours),
-        vcpu_hours: decimal(seen.vcpu_hours),
-        memory_mb_hours: decimal(seen.memory_mb_hours),
-        disk_gb_hours: decimal(seen.disk_gb_hours),
-        previous: periods.previous.as_ref().map(previous).or_else(frozen),
+        figures: figures(seen),
+        previous: match &periods.previous {
+            Previous::Kept => old.and_then(|old| old.previous.clone()),
+            // What the status has is about a still earlier period.
+            Previous::OtherWindow => None,
+            Previous::Read(usage) => Some(PreviousUsage { figures: figures(usage) }),
+        },
     };
     Judged { reason, message: message.to_owned(), block }
 }
 
-fn previous(seen: &Usage) -> PreviousUsage {
-    PreviousUsage {
+fn figures(seen: &Usage) -> UsageFigures {
+    UsageFigures {
         start: Some(time(seen.start)),
         end: Some(time(seen.end)),
         complete: seen.complete,
@@ -50,6 +47,19 @@ fn previous(seen: &Usage) -> PreviousUsage {
         vcpu_hours: decimal(seen.vcpu_hours),
         memory_mb_hours: decimal(seen.memory_mb_hours),
         disk_gb_hours: decimal(seen.disk_gb_hours),
+        by_flavor: seen.by_flavor.iter().map(flavor).collect(),
+        flavors_omitted: Some(seen.flavors_omitted).filter(|omitted| *omitted > 0),
+    }
+}
+
+fn flavor(used: &FlavorUsage) -> api::FlavorUsage {
+    api::FlavorUsage {
+        flavor: used.flavor.clone(),
+        servers: used.servers,
+        server_hours: decimal(used.server_hours),
+        vcpu_hours: decimal(used.vcpu_hours),
+        memory_mb_hours: decimal(used.memory_mb_hours),
+        disk_gb_hours: decimal(used.disk_gb_hours),
     }
 }
 

@@ -52,7 +52,7 @@ fn timeless(status: &CloudTenantStatus) -> CloudTenantStatus {
     }
     if let Some(usage) = &mut status.usage {
         forget(&mut usage.observed_at);
-        forget(&mut usage.end);
+        forget(&mut usage.figures.end);
     }
     status
 }

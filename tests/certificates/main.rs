@@ -35,7 +35,7 @@ async fn greet(server: SocketAddr, host: &str, cacert: Option<&str>, network: &N
 /// The sentence that stands in the condition, which is Stalled if the certificate is why.
 fn sentence(error: Error) -> String {
     let is_certificate = matches!(error, Error::CertificateUntrusted(_));
-    let told = failure::of_call(&cloudtenant_operator::cloud::Failure { service: Service::Identity, error }).unwrap();
+    let told = failure::of_call(&error.at(Service::Identity)).unwrap();
     let reason = if is_certificate { Reason::CertificateUntrusted } else { Reason::ConnectionFailed };
     assert_eq!((told.reason, told.transient), (reason, !is_certificate), "{}", told.message);
     told.message

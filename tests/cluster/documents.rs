@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use testkit::recorded::Recorded;
 use tokio::net::TcpListener;
 
-use crate::lab::{Lab, condition, reason, status};
+use crate::lab::{LATER, Lab, condition, message, reason, status};
 
 /// What the server answers for each service, whatever else is in the request.
 #[derive(Clone)]
@@ -136,6 +136,7 @@ async fn the_documents_sentence_for_503_an_error_of_dcs_and_a_window_of_microsec
     assert_eq!(status(&shop, "Ready"), Some("False"));
     let shop = lab.until_reason("shop", "CachesHealthy", "UnexpectedAnswer").await;
     assert!(condition(&shop, "Stalled").is_none());
+    assert!(message(&shop, "CachesHealthy").unwrap().contains("DCS.4001"), "{shop:?}");
     lab.until_reason("shop", "UsageReported", "ReportedUnpaged").await;
     let usage = block(&lab, "usage").await;
     assert_eq!((&usage["servers"], &usage["serverHours"], &usage["vcpuHours"]), (&json!(1), &json!("0"), &json!("0")));
@@ -150,6 +151,12 @@ async fn the_documents_sentence_for_403_and_a_malformed_url() {
 
     let shop = lab.until_reason("shop", "EnginesHealthy", "Forbidden").await;
     assert_eq!((status(&shop, "Ready"), reason(&shop, "Stalled")), (Some("Unknown"), Some("Forbidden")));
-    lab.until_reason("shop", "CachesHealthy", "ServerError").await;
-    lab.until_reason("shop", "UsageReported", "UnexpectedAnswer").await;
+    let shop = lab.until("shop", "names DCS's code", LATER, |shop| {
+        reason(shop, "CachesHealthy") == Some("ServerError")
+            && message(shop, "CachesHealthy").is_some_and(|message| message.contains("DCS.5001"))
+    });
+    shop.await;
+    let shop = lab.until_reason("shop", "UsageReported", "UnexpectedAnswer").await;
+    let message = message(&shop, "UsageReported").unwrap();
+    assert!(message.contains("project"), "{message}");
 }

@@ -28,8 +28,9 @@ async fn a_healthy_tenant_becomes_ready_with_all_its_data() {
     assert_eq!(hosts, [("engine-1.lab".to_owned(), 1, 0), ("engine-2.lab".to_owned(), 1, 0)]);
     assert_eq!(seen.caches.unwrap().all.running, Some(3));
     let usage = seen.usage.unwrap();
-    assert_eq!((usage.servers, usage.active_servers), (2, 2));
-    let hours: f64 = usage.vcpu_hours.parse().unwrap();
+    assert_eq!((usage.figures.servers, usage.active_servers), (2, 2));
+    assert_eq!(usage.figures.by_flavor.iter().map(|used| used.servers).sum::<u64>(), 2);
+    let hours: f64 = usage.figures.vcpu_hours.parse().unwrap();
     // Two servers of two processors for five minutes, unless the month has just begun.
     assert!(hours <= 0.4 && (hours > 0.3 || lab.cloud.now().strftime("%d %H").to_string() == "01 00"), "{hours}");
     let source = seen.source.unwrap();

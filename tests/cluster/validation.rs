@@ -88,6 +88,12 @@ async fn a_wrong_field_is_refused_with_its_name_and_what_is_wrong() {
         ("/probes/engines/forgetAfter", json!("never"), "spec.probes.engines.forgetAfter in body should match"),
         ("/probes/caches/policy", json!("auto"), "spec.probes.caches.policy: Unsupported value: \"auto\""),
         ("/probes/caches/includeFailure", json!("no"), "spec.probes.caches.includeFailure: Invalid value: \"string\""),
+        ("/probes/caches/unhealthyStates", json!(["running"]), "Unsupported value: \"running\""),
+        ("/probes/caches/unhealthyStates", json!(["error"]), "Unsupported value: \"error\""),
+        ("/probes/caches/unhealthyStates", json!(["createFailed"]), "Unsupported value: \"createFailed\""),
+        ("/probes/caches/unhealthyStates", json!(["Frozen"]), "Unsupported value: \"Frozen\""),
+        ("/probes/caches/unhealthyStates", json!(["frozen", "closed", "frozen"]), "must name each state once"),
+        ("/probes/caches/unhealthyStates", vec![json!("frozen"); 15].into(), "must have at most 14 items"),
         ("/probes/usage/policy", json!("Never"), "spec.probes.usage.policy: Unsupported value: \"Never\""),
         ("/probes/usage/interval", json!("59s"), "usage.interval must be between 1m and 24h"),
         ("/probes/usage/interval", json!("25h"), "usage.interval must be between 1m and 24h"),
@@ -130,6 +136,12 @@ async fn the_ends_of_each_range_are_accepted() {
     ] {
         let accepted = dry_run(&with(pointer, json!(value)).to_string()).await;
         assert_eq!(accepted, Ok(()), "{pointer} = {value}");
+    }
+    let all = "creating deleting restarting extending upgrading paying migrating flushing closed starting closing \
+               restoring freezing frozen";
+    for states in [json!([]), json!(["frozen"]), all.split_whitespace().collect()] {
+        let accepted = dry_run(&with("/probes/caches/unhealthyStates", states.clone()).to_string()).await;
+        assert_eq!(accepted, Ok(()), "{states}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is told, exactly once: the tables of `verdicts` and `passes` say when, and here is how.
 
-use cloudtenant_operator::event::{EventReason, Notice, fnv1a};
+use cloudtenant_operator::event::{EventReason, Notice, fnv1a, limit::Limit};
 
 use crate::{words::later, world::World};
 
@@ -75,4 +75,32 @@ fn what_kubernetes_asks_of_events() {
     let (_, notices) = world.pass_in_words_of_engines("200 h01..60 down");
     assert_eq!(notices.len(), 1);
     assert!(notices[0].note.len() <= 1024);
+}
+
+/// Five hosts come and go every half minute for an hour: six hundred transitions.
+#[test]
+fn engines_that_come_and_go_have_a_bounded_number_of_events() {
+    let (mut world, mut limit) = (World::of_engines(), Limit::default());
+    let (mut transitions, mut events, mut sums, mut counted) = (0, 0, 0, 0);
+    for pass in 0..120 {
+        world.now = later(world.now, 30);
+        let words = if pass % 2 == 0 { "200 h01..05" } else { "200 h01..05 down" };
+        let (_, notices) = world.pass_in_words_of_engines(words);
+        transitions += notices.len();
+        let admitted = limit.admit(notices, world.now);
+        limit.wrote();
+        for notice in admitted {
+            if notice.reason == EventReason::EventsSuppressed {
+                sums += 1;
+                counted += notice.note.split(' ').next().unwrap().parse::<usize>().unwrap();
+            } else {
+                events += 1;
+            }
+        }
+    }
+    assert!(transitions > 500, "{transitions}");
+    assert!((25..=25 + 12).contains(&events) && (10..=13).contains(&sums), "{events} events, {sums} sums");
+    // What came after the last sum is not in it.
+    let left_out = transitions - events;
+    assert!(counted <= left_out && counted > left_out * 8 / 10, "{counted} of {left_out}");
 }

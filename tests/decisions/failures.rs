@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cloudtenant_operator::{
     api::{Reason, reason::Class},
-    cloud::{ConfigError, Distrust, Error, Failure, NoProject, Refusal, Service, TlsFault},
+    cloud::{ConfigError, Distrust, Error, ErrorCode, Failure, NoProject, Refusal, Service, TlsFault},
     failure::{SecretError, of_call, of_config, of_secret},
 };
 
@@ -27,6 +27,7 @@ fn failed_calls() {
         (Error::TokenRejected, Reason::TokenRejected, true),
         (Error::OutsideAccessRules, Reason::TokenRejected, true),
         (Error::Forbidden, Reason::Forbidden, true),
+        (Error::ForeignProject, Reason::UnexpectedAnswer, true),
         (Error::ProjectUnknown, Reason::ProjectNotFound, true),
         (Error::NotFound, Reason::EndpointNotFound, true),
         (region, Reason::RegionNotFound, true),
@@ -41,21 +42,27 @@ fn failed_calls() {
         for service in Service::ALL {
             // Heat has its RPC time-out to answer in, and what comes later does not come.
             let at_once = at_once || error == Error::Timeout && service == Service::Orchestration;
-            let told = of_call(&Failure { service, error: error.clone() }).unwrap();
+            let told = of_call(&error.clone().at(service)).unwrap();
             assert_eq!((told.reason, told.transient), (reason, !at_once), "{service} {error}");
             assert_eq!(told.retry_after, error.retry_after(), "{service} {error}");
             one_sentence(&told.message);
+            // Whatever the service says, its code is told, and nothing else changes.
+            let code = ErrorCode::new("APIGW.0308");
+            let coded = of_call(&Failure { code, ..error.clone().at(service) }).unwrap();
+            let message = told.message.strip_suffix('.').unwrap();
+            assert_eq!(coded.message, format!("{message} (error code APIGW.0308)."), "{service} {error}");
+            assert_eq!((coded.reason, coded.transient), (told.reason, told.transient), "{service} {error}");
         }
     }
     let elsewhere = Error::ServiceElsewhere { region: "a".to_owned(), offered_in: vec!["b".to_owned()] };
     for error in [Error::ServiceNotInCatalogue, elsewhere] {
-        assert_eq!(of_call(&Failure { service: Service::Cache, error }), None);
+        assert_eq!(of_call(&error.at(Service::Cache)), None);
     }
 }
 
 #[test]
 fn what_a_message_says_to_do() {
-    let message = |service, error| of_call(&Failure { service, error }).unwrap().message;
+    let message = |service, error: Error| of_call(&error.at(service)).unwrap().message;
     for (service, error, advice) in [
         (Service::Orchestration, Error::GatewayTimeout, "time-out above Heat's rpc_response_timeout"),
         (Service::Orchestration, Error::Forbidden, "grant the credential the admin role"),
@@ -103,7 +110,7 @@ fn each_distrust_says_what_to_do() {
     let mut messages = Vec::new();
     for (why, part) in rows {
         for service in Service::ALL {
-            let told = of_call(&Failure { service, error: Error::CertificateUntrusted(why) }).unwrap();
+            let told = of_call(&Error::CertificateUntrusted(why).at(service)).unwrap();
             assert_eq!((told.reason, told.reason.class()), (Reason::CertificateUntrusted, Class::Stalled), "{why:?}");
             assert!(told.message.starts_with(&format!("The certificate of {service} is not trusted, since ")));
             assert!(told.message.contains(part), "{}", told.message);
@@ -128,7 +135,7 @@ fn no_tls_says_what_to_do() {
         (TlsFault::Other, "look at its server's log"),
     ] {
         for service in Service::ALL {
-            let told = of_call(&Failure { service, error: Error::TlsFailed(fault) }).unwrap();
+            let told = of_call(&Error::TlsFailed(fault).at(service)).unwrap();
             assert_eq!((told.reason, told.transient), (Reason::ConnectionFailed, true), "{fault:?}");
             assert!(told.message.contains(part) && told.message.contains(&service.to_string()), "{}", told.message);
             assert!(!told.message.contains("No connection"), "{}", told.message);

@@ -15,6 +15,7 @@ mod periods;
 mod places;
 mod properties;
 mod recordings;
+mod refusals;
 mod services;
 mod story;
 #[path = "../gitops/verdict.rs"]

@@ -5,7 +5,7 @@
 //! see and it may pass, `!Reason` could not see, for all else see `words`. `new` is a tenant nobody has visited.
 
 use cloudtenant_operator::{
-    api::{CloudTenantStatus, Policy, ProbeName, Reason, condition_type as ty, reason::Class, time},
+    api::{CacheState, CloudTenantStatus, Policy, ProbeName, Reason, condition_type as ty, reason::Class, time},
     condition,
     observation::ProbeKind,
     status::{self, Look, condition_of},
@@ -47,6 +47,8 @@ fn step(world: &mut World, cells: &[String]) -> Vec<String> {
             ("readyOn", "all") => world.target.ready_on.clear(),
             ("readyOn", names) => world.target.ready_on = names.split(',').map(probe_name).collect(),
             ("includeFailure", on) => world.target.caches.include_failure = on == "true",
+            ("unhealthy", "frozen") => world.target.caches.unhealthy_states = vec![CacheState::Frozen],
+            ("unhealthy", "none") => world.target.caches.unhealthy_states = Vec::new(),
             other => panic!("{other:?}"),
         }
     }
@@ -314,6 +316,63 @@ fn so_many_bad_verdicts_in_a_row() {
     ");
 }
 
+#[test]
+fn states_of_caches_that_the_spec_calls_unhealthy() {
+    passes("none by default; then those that are wanted, after errors and failed creations", "
+          0 | new up frozen3 full     | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+         10 | unhealthy=frozen - frozen3 - | AllEnginesUp CacheStateUnhealthy Reported | False CacheStateUnhealthy | | InProgress | CachesUnhealthy
+         20 | - frozen2 -             | AllEnginesUp CacheStateUnhealthy Reported    | False CacheStateUnhealthy | | InProgress |
+         30 | - frozen2+create -      | AllEnginesUp CacheCreateFailed Reported      | False CacheCreateFailed | | InProgress | CacheCreateFailed
+         40 | - frozen2+create+err -  | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CachesUnhealthy
+         50 | - frozen2 -             | AllEnginesUp CacheStateUnhealthy Reported    | False CacheStateUnhealthy | | InProgress | CachesUnhealthy
+         60 | - ok -                  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | CachesRecovered
+          0 | new unhealthy=frozen up frozen full | AllEnginesUp CacheStateUnhealthy Reported | False CacheStateUnhealthy | | InProgress | CachesUnhealthy
+         10 | - !Timeout -            | AllEnginesUp Timeout Reported                | Unknown Timeout | | InProgress | ObservationFailed caches
+         20 | - frozen -              | AllEnginesUp CacheStateUnhealthy Reported    | False CacheStateUnhealthy | | InProgress | ObservationRecovered caches
+         30 | unhealthy=none - frozen - | AllEnginesUp AllCachesHealthy Reported     | True Healthy | | Current | CachesRecovered
+    ");
+    passes("a change of the spec is told when its verdict is, not while nothing is seen or believed", "
+          0 | new threshold=2 up frozen full | AllEnginesUp AllCachesHealthy Reported | True Healthy | | Current |
+         10 | unhealthy=frozen - - -  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+         20 | - !Timeout -            | AllEnginesUp Timeout Reported                | Unknown Timeout | | InProgress | ObservationFailed caches
+         30 | - ok -                  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | CachesRecovered, ObservationRecovered caches
+         40 | - frozen -              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+         50 | - frozen -              | AllEnginesUp CacheStateUnhealthy Reported    | False CacheStateUnhealthy | | InProgress | CachesUnhealthy
+    ");
+}
+
+#[test]
+fn more_errors_than_before() {
+    passes("once in ten minutes by the name, and never for fewer", "
+          0 | new up err full         | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CachesUnhealthy
+         10 | - err2 -                | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CacheErrorsIncreased 2026-11-22T04:00:00Z
+         20 | - err9 -                | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CacheErrorsIncreased 2026-11-22T04:00:00Z
+         30 | - err9 -                | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress |
+         40 | - err8 -                | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress |
+        650 | - err9 -                | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CacheErrorsIncreased 2026-11-22T04:10:00Z
+        660 | - ok -                  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | CachesRecovered
+        670 | - err9 -                | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CachesUnhealthy
+        680 | - !Timeout -            | AllEnginesUp Timeout Reported                | Unknown Timeout | | InProgress | ObservationFailed caches
+       1200 | up err10 -              | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CacheErrorsIncreased 2026-11-22T04:20:00Z, ObservationRecovered caches
+       1210 | - create9 -             | AllEnginesUp CacheCreateFailed Reported      | False CacheCreateFailed | | InProgress | CacheCreateFailed
+       1220 | - create12 -            | AllEnginesUp CacheCreateFailed Reported      | False CacheCreateFailed | | InProgress |
+    ");
+}
+
+#[test]
+fn usage_that_falls_within_a_period() {
+    passes("each time that it falls", "
+          0 | new up ok full9         | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       3600 | up ok full10            | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       7200 | up ok full4             | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | UsageFell
+      10800 | up ok full3             | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | UsageFell
+      10810 | - - !Timeout            | AllEnginesUp AllCachesHealthy Timeout        | Unknown Timeout | | InProgress | ObservationFailed usage
+      10820 | - - full2               | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | UsageFell, ObservationRecovered usage
+      10830 | - - cut1                | AllEnginesUp AllCachesHealthy ReportedIncomplete | True Healthy | | Current |
+      10840 | cloud=b up ok full1     | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+    ");
+}
+
 /// A process that meets a tenant whose Secret has been missing since before.
 #[test]
 fn a_restart_does_not_take_back_what_took_a_person() {
@@ -423,7 +482,7 @@ fn what_is_worth_a_write() {
     let mut later_ = old.clone();
     for (name, seconds, due) in [("usage is read every hour", 3599, false), ("an hour later", 3600, true)] {
         later_.usage.as_mut().unwrap().observed_at = Some(time(later(START, seconds)));
-        later_.usage.as_mut().unwrap().end = Some(time(later(START, seconds)));
+        later_.usage.as_mut().unwrap().figures.end = Some(time(later(START, seconds)));
         assert!(!status::differs(&old, &later_), "{name}");
         assert_eq!(status::is_heartbeat_due(&world.target, &old, &later_), due, "{name}");
     }
@@ -432,7 +491,7 @@ fn what_is_worth_a_write() {
         ahead.engines.as_mut().unwrap().observed_at = Some(time(later(START, seconds)));
         assert_eq!(status::is_heartbeat_due(&world.target, &old, &ahead), due, "{name}");
     }
-    later_.usage.as_mut().unwrap().vcpu_hours = "3.001".to_owned();
+    later_.usage.as_mut().unwrap().figures.vcpu_hours = "3.001".to_owned();
     assert!(status::differs(&old, &later_));
 }
 

@@ -1,8 +1,8 @@
 //! The usage of the current period and of the closed one before, read from a Nova as the cloud's clock goes on.
 //!
 //! A line is: the cloud's time | what else happened | the current window | the closed one and its hours | the reason
-//! | requests to Nova. `fails`: the first request is answered 500; `launch`: one more server, since October;
-//! `another`: the tenant turns to a cloud of another name.
+//! | requests to Nova. `fails`: the first request is answered 500; `shifted`: the first request is answered for another
+//! window; `launch`: one more server, since October; `another`: the tenant turns to a cloud of another name.
 
 use cloudtenant_operator::{
     api::{Period, Reason, condition_type as ty},
@@ -12,6 +12,7 @@ use cloudtenant_operator::{
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
 use testkit::cloud::{Fault, Server, Service, SimulatedCloud};
 
 use crate::{
@@ -43,6 +44,15 @@ async fn step(cloud: &SimulatedCloud, world: &mut World, servers: &mut Vec<Serve
             "Day" => world.target.usage.period = Period::Day,
             "Month" => world.target.usage.period = Period::Month,
             "fails" => cloud.fault(Service::Nova, Fault::status(500, "{}").times(1)),
+            "shifted" => {
+                let row = json!({ "hours": 1.0, "flavor": "m1.tiny", "ended_at": null });
+                let body = json!({ "tenant_usage": {
+                    "server_usages": [row], "start": "2026-10-01T00:00:00", "stop": "2026-10-01T00:00:01",
+                    "total_hours": 1.0, "total_vcpus_usage": 0.0, "total_memory_mb_usage": 0.0,
+                    "total_local_gb_usage": 0.0,
+                } });
+                cloud.fault(Service::Nova, Fault::Body(body.to_string().into_bytes()).times(1));
+            }
             "launch" => {
                 servers.push(Server::new("web", "2026-10-01T00:00:00Z".parse().unwrap()));
                 cloud.set_servers("p1", servers.clone());
@@ -65,8 +75,9 @@ async fn step(cloud: &SimulatedCloud, world: &mut World, servers: &mut Vec<Serve
     let time = |time: &Option<Time>| time.as_ref().unwrap().0.strftime("%m-%dT%H:%M").to_string();
     let window = |start: &Option<Time>, end: &Option<Time>| format!("{} {}", time(start), time(end));
     let block = status.usage.as_ref();
-    let current = block.map(|block| window(&block.start, &block.end)).unwrap_or_default();
+    let current = block.map(|block| window(&block.figures.start, &block.figures.end)).unwrap_or_default();
     let previous = block.and_then(|block| block.previous.as_ref());
+    let previous = previous.map(|closed| &closed.figures);
     let previous = previous.map(|closed| format!("{} {}", window(&closed.start, &closed.end), closed.server_hours));
     let asked = (cloud.count(Service::Nova) - before).to_string();
     let said = reason_of(&status, ty::USAGE_REPORTED);
@@ -96,6 +107,18 @@ async fn the_closed_period_is_read_once_and_then_frozen() {
         "
         2026-12-01T00:05 | launch | 11-01T00:00 12-01T00:00 | 10-01T00:00 11-01T00:00 744  | Reported | 2
         2026-12-01T00:15 |        | 12-01T00:00 12-01T00:14 | 11-01T00:00 12-01T00:00 720  | Reported | 2
+    ",
+    )
+    .await;
+    story(
+        "another window than the one that was asked for is not the closed period",
+        "
+        2026-11-22T12:00 | launch shifted | 11-01T00:00 11-22T11:59 |                      | Reported | 2
+        2026-11-22T13:00 |        | 11-01T00:00 11-22T12:59 | 10-01T00:00 11-01T00:00 744  | Reported | 2
+        2026-11-22T14:00 |        | 11-01T00:00 11-22T13:59 | 10-01T00:00 11-01T00:00 744  | Reported | 1
+        # October is no longer the period before
+        2026-12-01T00:11 | shifted | 12-01T00:00 12-01T00:10 |                             | Reported | 2
+        2026-12-01T00:21 |        | 12-01T00:00 12-01T00:20 | 11-01T00:00 12-01T00:00 720  | Reported | 2
     ",
     )
     .await;
@@ -166,7 +189,7 @@ async fn a_nova_without_pages() {
         let periods = probe::usage::ask(&session(&config), &world.target, None, Timestamp::now()).await.unwrap();
         let judged = cloudtenant_operator::status::usage::judge(&periods, None, world.now);
         let block = judged.block;
-        assert_eq!((judged.reason, block.complete, block.servers), (reason, complete, seen), "{name}");
-        assert_eq!(block.previous.unwrap().complete, complete, "{name}");
+        assert_eq!((judged.reason, block.figures.complete, block.figures.servers), (reason, complete, seen), "{name}");
+        assert_eq!(block.previous.unwrap().figures.complete, complete, "{name}");
     }
 }

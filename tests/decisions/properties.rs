@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloudtenant_operator::{
-    api::{CloudTenantStatus, Period, Reason, condition_type as ty},
+    api::{CacheState, CloudTenantStatus, Period, Reason, condition_type as ty},
     condition,
     event::transitions,
     observation::engines::EngineAnswer,
@@ -50,7 +50,11 @@ fn looks() -> impl Strategy<Value = Vec<[&'static str; 3]>> {
     let failures =
         ["-", "...", "absent", "?ServerError", "!Timeout", "!Forbidden", "!SecretNotFound", "!AuthenticationFailed"];
     let with = |own: &[&'static str]| select([own, &failures[..]].concat());
-    let one = (with(&["up", "down", "503", "none"]), with(&["ok", "err", "create"]), with(&["full", "cut", "unpaged"]));
+    let one = (
+        with(&["up", "down", "503", "none"]),
+        with(&["ok", "err", "err9", "create", "frozen", "frozen9"]),
+        with(&["full", "full9", "cut", "unpaged"]),
+    );
     vec(one.prop_map(|(engines, caches, usage)| [engines, caches, usage]), 1..12)
 }
 
@@ -109,8 +113,9 @@ proptest! {
     }
 
     #[test]
-    fn the_conditions(looks in looks(), observed in any::<bool>(), threshold in 1_u32..4) {
+    fn the_conditions(looks in looks(), observed in any::<bool>(), threshold in 1_u32..4, frozen in any::<bool>()) {
         let mut world = World::new();
+        world.target.caches.unhealthy_states.extend(frozen.then_some(CacheState::Frozen));
         world.target.ready_when_observed = observed;
         (world.target.engines.failure_threshold, world.target.caches.failure_threshold) = (threshold, threshold);
         for [engines, caches, usage] in looks {
@@ -165,9 +170,16 @@ fn read(status: u16, body: &[u8]) {
         let block = count(&list, &Known::default(), &rules);
         assert!(usize::try_from(block.total + block.forgotten).unwrap() <= list.rows.len());
     }
-    let _ = probe::caches::parse(body);
+    if let Ok(seen) = probe::caches::parse(body) {
+        let judged = status::caches::judge(&seen, &World::new().target.caches, START);
+        assert!(judged.block.by_kind.len() <= 20 && judged.message.ends_with('.'));
+    }
     if let Ok(page) = probe::usage::parse(body) {
         let mut sum = probe::usage::Sum::new(probe::usage::windows(Period::Month, START).current);
-        let _ = sum.add(page);
+        if sum.add(page).is_ok() {
+            let usage = sum.finish(true);
+            assert!(usage.by_flavor.len() <= 20);
+            assert!(usage.by_flavor.iter().all(|used| (1..=255).contains(&used.flavor.chars().count())));
+        }
     }
 }

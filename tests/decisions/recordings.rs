@@ -125,7 +125,8 @@ async fn answer_said(cloud: &SimulatedCloud, service: Service, answers: &[&Recor
             Ok(seen) => {
                 let judged = usage::judge(&seen, None, START);
                 let block = judged.block;
-                format!("{} {}/{} {} h", judged.reason, block.active_servers, block.servers, block.server_hours)
+                let used = &block.figures;
+                format!("{} {}/{} {} h", judged.reason, block.active_servers, used.servers, used.server_hours)
             }
             Err(error) => not_seen(&error),
         },

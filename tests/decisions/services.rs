@@ -9,14 +9,16 @@ use std::{
 };
 
 use cloudtenant_operator::{
-    cloud::{CloudConfig, Failure, Network, Session},
+    api::Period,
+    cloud::{CloudConfig, Error, Failure, Network, Service as CloudService, Session},
     failure,
     metrics::Metrics,
     observation::engines::EngineAnswer,
-    probe,
+    probe, status,
 };
 use jiff::{SignedDuration, Timestamp};
-use testkit::cloud::{Fault, Service, SimulatedCloud};
+use serde_json::json;
+use testkit::cloud::{Fault, Server, Service, SimulatedCloud};
 
 use crate::world::{World, compare, lines};
 
@@ -280,5 +282,150 @@ async fn clocks_that_differ() {
         for ahead in [line.unwrap(), told] {
             assert!((ahead - seconds as f64).abs() < 3.0, "{seconds}: {ahead}");
         }
+    }
+}
+
+/// Nova's document asks for it; others answer a request without it in HTML.
+#[tokio::test]
+async fn every_call_asks_for_json() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    cloud.add_tenant("p1");
+    cloud.set_catalogue_path("compute", "");
+    let session = session(&config(&cloud.clouds_yaml_application_credential("c")));
+    session.greet(Duration::from_secs(20)).await.unwrap();
+    let requests = |service| cloud.requests(service);
+    for probe in ["engines", "caches", "usage"] {
+        let World { target, .. } = World::new();
+        match probe {
+            "engines" => drop(probe::engines::ask(&session, target.timeout, Timestamp::now()).await.unwrap()),
+            "caches" => drop(probe::caches::ask(&session, &target).await.unwrap()),
+            _ => drop(probe::usage::ask(&session, &target, None, Timestamp::now()).await.unwrap()),
+        }
+    }
+    session.credential_ends(&session.known_holder().unwrap(), Duration::from_secs(20)).await;
+    for (service, least) in [(Service::Keystone, 4), (Service::Heat, 1), (Service::Dcs, 1), (Service::Nova, 3)] {
+        let requests = requests(service);
+        assert!(requests.len() >= least, "{service:?}: {requests:?}");
+        for request in requests {
+            assert_eq!(request.accept.as_deref(), Some("application/json"), "{service:?} {}", request.path);
+        }
+    }
+}
+
+/// A page of one server, with a link to the page after this marker.
+fn page(marker: &str) -> Fault {
+    let link = format!("http://nova/v2.1/os-simple-tenant-usage/p1?marker={marker}&start=x");
+    let links = if marker.is_empty() { json!([]) } else { json!([{"rel": "next", "href": link}]) };
+    let row = json!({"hours": 1.0, "flavor": "m1", "vcpus": 1, "memory_mb": 1, "local_gb": 1, "ended_at": null});
+    let body = json!({
+        "tenant_usage": {
+            "server_usages": [row], "start": "2026-11-01T00:00:00", "stop": "2026-11-02T00:00:00",
+            "total_hours": 1.0, "total_vcpus_usage": 1.0, "total_memory_mb_usage": 1.0, "total_local_gb_usage": 1.0,
+        },
+        "tenant_usage_links": links,
+    });
+    Fault::Status {
+        code: 200,
+        body: body.to_string().into_bytes(),
+        content_type: "application/json".to_owned(),
+        headers: vec![("OpenStack-API-Version".to_owned(), "compute 2.40".to_owned())],
+    }
+}
+
+/// A line is: the markers of the pages' links, `-` for none | what came of it | requests.
+#[tokio::test]
+async fn links_that_lead_back_to_a_page_end_the_reading() {
+    let long = "m".repeat(256);
+    let cloud = SimulatedCloud::start().await.unwrap();
+    cloud.add_tenant("p1");
+    let config = config(&cloud.clouds_yaml("c"));
+    let target = World::new().target;
+    for (markers, came, requests) in [
+        (&["-"][..], Ok(1), 1),
+        (&["a", "b", "c", "-"], Ok(4), 4),
+        (&["a", "a", "-"], Err("UnexpectedAnswer"), 2),
+        (&["a", "b", "a", "-"], Err("UnexpectedAnswer"), 3),
+        (&["a", "b", "c", "b", "-"], Err("UnexpectedAnswer"), 4),
+        (&["a", "b", "c", "d", "a", "-"], Err("UnexpectedAnswer"), 5),
+        (&[&long[1..], "-"], Ok(2), 2),
+        (&[&long, "-"], Err("UnexpectedAnswer"), 1),
+    ] {
+        cloud.clear_faults(Service::Nova);
+        cloud.clear_requests();
+        for marker in markers {
+            cloud.fault(Service::Nova, page(marker.trim_matches('-')).times(1));
+        }
+        let now = Timestamp::now();
+        let closed = probe::usage::windows(Period::Month, now).previous;
+        let answer = probe::usage::ask(&session(&config), &target, Some(closed), now).await;
+        let answer = answer.map(|periods| periods.current.servers);
+        let answer = answer.map_err(|error| failure::of_call(&error).unwrap().reason.as_str());
+        assert_eq!((answer, cloud.count(Service::Nova)), (came, requests), "{markers:?}");
+    }
+}
+
+/// Pages that each come in time may still be too many.
+#[tokio::test]
+async fn all_pages_of_the_usage_together_have_a_deadline() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    cloud.add_tenant("p1");
+    let launched = "2026-01-01T00:00:00Z".parse().unwrap();
+    cloud.set_servers("p1", (0..200).map(|number| Server::new(&format!("s{number}"), launched)).collect());
+    cloud.set_max_limit(1);
+    cloud.fault(Service::Nova, Fault::Delay(Duration::from_millis(50)));
+    let mut target = World::new().target;
+    target.timeout = Duration::from_millis(200);
+    let began = Instant::now();
+    let answer = probe::usage::ask(&session(&config(&cloud.clouds_yaml("c"))), &target, None, Timestamp::now()).await;
+    assert_eq!(answer.unwrap_err(), Error::Timeout.at(CloudService::Compute));
+    let (pages, took) = (cloud.count(Service::Nova), began.elapsed());
+    // Far less than the ten seconds that the pages of one window would take.
+    assert!(pages > 5 && pages < 60 && took < Duration::from_secs(6), "{pages} pages in {took:?}");
+}
+
+/// The flavors' figures are the totals', over all pages; the amounts that a row lacks are in neither.
+#[tokio::test]
+async fn usage_by_flavor() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    cloud.add_tenant("p1");
+    let now = Timestamp::now();
+    let launched = now - Duration::from_secs(400 * 86_400);
+    let server = |flavor: &str, vcpus, odd| {
+        let server = Server::new("s", launched);
+        Server { flavor: flavor.to_owned(), vcpus, without_resources: odd, ..server }
+    };
+    cloud.set_servers(
+        "p1",
+        vec![
+            server("small", 1, false),
+            server("large", 8, false),
+            server("small", 1, false),
+            server("small", 1, true),
+            server("", 2, false),
+            server("also-small", 2, false),
+        ],
+    );
+    for limit in [1, 2, 1000] {
+        cloud.set_max_limit(limit);
+        let answer =
+            probe::usage::ask(&session(&config(&cloud.clouds_yaml("c"))), &World::new().target, None, now).await;
+        let periods = answer.unwrap();
+        let judged = status::usage::judge(&periods, None, now);
+        let used = judged.block.figures;
+        let flavors = used.by_flavor;
+        let names: Vec<_> = flavors.iter().map(|used| (used.flavor.as_str(), used.servers)).collect();
+        assert_eq!(names, [("large", 1), ("(none)", 1), ("also-small", 1), ("small", 3)], "{limit}");
+        assert_eq!(used.flavors_omitted, None);
+        let of = |hours: &str| hours.parse::<f64>().unwrap();
+        for (total, by_flavor) in [
+            (&used.server_hours, flavors.iter().map(|used| of(&used.server_hours)).sum::<f64>()),
+            (&used.vcpu_hours, flavors.iter().map(|used| of(&used.vcpu_hours)).sum()),
+            (&used.memory_mb_hours, flavors.iter().map(|used| of(&used.memory_mb_hours)).sum()),
+            (&used.disk_gb_hours, flavors.iter().map(|used| of(&used.disk_gb_hours)).sum()),
+        ] {
+            assert!((of(total) - by_flavor).abs() < 0.1, "{limit}: {total} {by_flavor}");
+        }
+        let closed = judged.block.previous.unwrap().figures.by_flavor;
+        assert_eq!(closed.iter().map(|used| used.servers).sum::<u64>(), 6, "{limit}");
     }
 }

@@ -87,26 +87,34 @@ fn hosts(text: &str) -> Vec<String> {
     (first..=last.parse().unwrap()).map(|number| format!("{name}{number:02}")).collect()
 }
 
-/// `ok`, `err` or `create`.
-pub fn caches(word: &str) -> Option<Caches> {
-    let (error, create_failed) = match word {
-        "ok" => (0, 0),
-        "err" => (1, 0),
-        "create" => (0, 1),
-        _ => return None,
-    };
-    let all = CacheCounts {
+/// `ok`, `err`, `create`, `frozen`, or several joined by `+`; a number behind one is the count.
+pub fn caches(words: &str) -> Option<Caches> {
+    let mut all = CacheCounts {
         running: Some(3),
-        error: Some(error),
-        create_failed: Some(create_failed),
+        error: Some(0),
+        create_failed: Some(0),
+        frozen: Some(0),
         ..CacheCounts::default()
     };
+    for word in words.split('+') {
+        let name = word.trim_end_matches(|c: char| c.is_ascii_digit());
+        let count = word[name.len()..].parse().unwrap_or(1);
+        match name {
+            "ok" => {}
+            "err" => all.error = Some(count),
+            "create" => all.create_failed = Some(count),
+            "frozen" => (all.running, all.frozen) = (Some(0), Some(count)),
+            _ => return None,
+        }
+    }
     Some(Caches { all, kinds: BTreeMap::new() })
 }
 
-/// `full`, `cut` or `unpaged`.
+/// `full`, `cut` or `unpaged`; a number behind it is the hours of each of two servers, else 0.75.
 pub fn usage(word: &str, now: Timestamp) -> Option<Usage> {
-    let complete = match word {
+    let name = word.trim_end_matches(|c: char| c.is_ascii_digit());
+    let hours = word[name.len()..].parse().unwrap_or(0.75);
+    let complete = match name {
         "full" => Some(true),
         "cut" => Some(false),
         "unpaged" => None,
@@ -118,9 +126,11 @@ pub fn usage(word: &str, now: Timestamp) -> Option<Usage> {
         complete,
         servers: 2,
         active_servers: 1,
-        server_hours: 1.5,
-        vcpu_hours: 3.0,
+        server_hours: hours * 2.0,
+        vcpu_hours: hours * 4.0,
         memory_mb_hours: 768.0,
         disk_gb_hours: 1.5,
+        by_flavor: Vec::new(),
+        flavors_omitted: 0,
     })
 }

@@ -180,7 +180,7 @@ impl World {
     /// The sum over Nova's own rows, in the window that the status names.
     async fn compare_usage(&self) -> Result<()> {
         let tenant = self.tenants().await?.get(NAME).await?;
-        let usage = tenant.status.and_then(|status| status.usage).context("no usage in the status")?;
+        let usage = tenant.status.and_then(|status| status.usage).context("no usage in the status")?.figures;
         let (start, end) = (usage.start.context("no start")?.0, usage.end.context("no end")?.0);
         let sql = |time: jiff::Timestamp| time.strftime("%Y-%m-%d %H:%M:%S%.f").to_string();
         let answer = self

@@ -64,7 +64,7 @@ impl Session {
             401 | 403 => Ok(None),
             // Any other 404 is of something that stands before Keystone, or of an address that is not Keystone's.
             404 => Ok(token::says_not_found(&answer.body).then_some(false)),
-            _ => answer.ok().map(|_| Some(true)).map_err(|error| error.at(Service::Identity)),
+            _ => answer.of(Service::Identity).map(|_| Some(true)),
         }
     }
 
@@ -96,7 +96,8 @@ impl Session {
     async fn application_credential_ends(&self, path: &[&str], deadline: Duration) -> Option<Option<Timestamp>> {
         let mut url = self.endpoint(Service::Identity, deadline).await.ok()?.url;
         url.path_segments_mut().ok()?.pop_if_empty().extend(path);
-        let answer = self.get_expecting(&[401, 403], Service::Identity, url, &[], deadline).await.ok()?.ok().ok()?;
+        let answer = self.get_expecting(&[401, 403], Service::Identity, url, &[], deadline).await.ok()?;
+        let answer = answer.of(Service::Identity).ok()?;
         token::application_credential_ends(&answer.body)
     }
 }

@@ -22,6 +22,8 @@ pub struct RequestSeen {
     pub user_agent: Option<String>,
     /// Whether there was an `X-Auth-Token` header.
     pub token: bool,
+    /// The `Accept` header.
+    pub accept: Option<String>,
     /// The `Accept-Encoding` header.
     pub accept_encoding: Option<String>,
     /// Nova's microversion, from the newer header where both were sent.
@@ -39,6 +41,7 @@ impl RequestSeen {
             query: request.uri().query().unwrap_or_default().to_owned(),
             user_agent: header(header::USER_AGENT.as_str()),
             token: request.headers().contains_key("x-auth-token"),
+            accept: header(header::ACCEPT.as_str()),
             accept_encoding: header(header::ACCEPT_ENCODING.as_str()),
             microversion: header("openstack-api-version").or_else(|| header("x-openstack-nova-api-version")),
             at,

@@ -1,0 +1,303 @@
+//! Words of others: what a service says of a failure, and how foreign text is made safe to print.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+/// Most characters of a service's text that are logged.
+const MOST_TEXT: usize = 500;
+/// So many bytes of a failed answer are read for its words. Errors of services are far shorter.
+const MOST_READ: usize = 64 << 10;
+/// Most characters of an error code, and of a request ID.
+const MOST_CODE: usize = 32;
+const MOST_ID: usize = 128;
+
+/// Unicode's format characters (category Cf, version 16), and its separators of lines and paragraphs: they are
+/// invisible, and some turn the direction of what follows.
+const INVISIBLE: [(char, char); 22] = [
+    ('\u{ad}', '\u{ad}'),
+    ('\u{600}', '\u{605}'),
+    ('\u{61c}', '\u{61c}'),
+    ('\u{6dd}', '\u{6dd}'),
+    ('\u{70f}', '\u{70f}'),
+    ('\u{890}', '\u{891}'),
+    ('\u{8e2}', '\u{8e2}'),
+    ('\u{180e}', '\u{180e}'),
+    ('\u{200b}', '\u{200f}'),
+    ('\u{2028}', '\u{2029}'),
+    ('\u{202a}', '\u{202e}'),
+    ('\u{2060}', '\u{2064}'),
+    ('\u{2066}', '\u{206f}'),
+    ('\u{feff}', '\u{feff}'),
+    ('\u{fff9}', '\u{fffb}'),
+    ('\u{110bd}', '\u{110bd}'),
+    ('\u{110cd}', '\u{110cd}'),
+    ('\u{13430}', '\u{1343f}'),
+    ('\u{1bca0}', '\u{1bca3}'),
+    ('\u{1d173}', '\u{1d17a}'),
+    ('\u{e0001}', '\u{e0001}'),
+    ('\u{e0020}', '\u{e007f}'),
+];
+
+/// Whether a character controls a terminal or the text around it.
+pub(crate) fn is_unsafe(c: char) -> bool {
+    c.is_control() || INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
+}
+
+/// Text of others, safe to print: at most `most` characters, a line break or tab is a space, and other control
+/// characters, format characters and directional marks are left out.
+pub(crate) fn clean(text: &str, most: usize) -> String {
+    let kept =
+        text.chars().filter_map(|c| if c.is_ascii_whitespace() { Some(' ') } else { (!is_unsafe(c)).then_some(c) });
+    let text: String = kept.take(most).collect();
+    text.trim().to_owned()
+}
+
+/// An error code that a service or the gateway before it documents, such as `DCS.4001` or `APIGW.0308`: at most 32
+/// letters, digits, dots, hyphens and underscores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorCode(String);
+
+impl ErrorCode {
+    /// The code, where it is one.
+    #[must_use]
+    pub fn new(text: &str) -> Option<ErrorCode> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let is_code = !text.is_empty() && text.len() <= MOST_CODE && text.bytes().all(allowed);
+        is_code.then(|| ErrorCode(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the body of a failed answer says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Words {
+    /// The service's own text, as it came.
+    pub(super) text: String,
+    /// The documented code.
+    pub(super) code: Option<ErrorCode>,
+    /// The request's ID, where the body has it.
+    pub(super) request_id: Option<String>,
+    /// Nova's envelope of a rate limit.
+    pub(super) over_limit: bool,
+}
+
+impl Words {
+    /// Reads the envelopes of Keystone, Heat, Nova, DCS and their gateways; of any other body, its beginning.
+    pub(super) fn of(body: &[u8]) -> Words {
+        let json = if body.len() <= MOST_READ { serde_json::from_slice(body).ok() } else { None };
+        match json {
+            Some(Value::Object(fields)) => Words {
+                text: text_of(&fields).map_or_else(|| beginning(body), str::to_owned),
+                code: code_of(&fields),
+                request_id: ["request_id", "requestId"].iter().find_map(|key| text(&fields, key)).map(str::to_owned),
+                over_limit: fields.keys().any(|key| key.starts_with("overLimit")),
+            },
+            _ => Words { text: beginning(body), ..Words::default() },
+        }
+    }
+
+    /// The text as it is logged: cleaned, at most 500 characters, and without the secret that was sent.
+    pub(super) fn log_text(&self, secret: &str) -> String {
+        // A shorter one would be found in any text.
+        const SHORTEST: usize = 4;
+        let text = if secret.len() < SHORTEST { self.text.clone() } else { self.text.replace(secret, "[redacted]") };
+        let words: Vec<_> = text.split_whitespace().collect();
+        clean(&words.join(" "), MOST_TEXT)
+    }
+
+    /// The IDs of the request that the headers and the body name, for the log.
+    pub(super) fn request_ids<'a>(&'a self, headers: &'a http::HeaderMap) -> String {
+        const MOST: usize = 4;
+        let named = headers.iter().filter(|(name, _)| {
+            let name = name.as_str();
+            name.ends_with("request-id") || name.ends_with("requestid")
+        });
+        let values = named.filter_map(|(_, value)| value.to_str().ok());
+        let mut ids: Vec<String> = Vec::new();
+        for id in values.chain(self.request_id.as_deref()) {
+            let id = clean(id, MOST_ID);
+            if !id.is_empty() && ids.len() < MOST && !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids.join(", ")
+    }
+}
+
+fn beginning(body: &[u8]) -> String {
+    String::from_utf8_lossy(&body[..body.len().min(MOST_READ)]).into_owned()
+}
+
+fn text<'a>(fields: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    fields.get(key)?.as_str().filter(|text| !text.trim().is_empty())
+}
+
+/// `{"error": {"message"}}` of Keystone and Heat, `{"error_msg"}` of DCS and its gateway, `{"<key>": {"message"}}` of
+/// Nova, and what others write.
+fn text_of(fields: &Map<String, Value>) -> Option<&str> {
+    let message = |fields| ["message", "error_msg"].into_iter().find_map(|key| text(fields, key));
+    let error = fields.get("error").and_then(Value::as_object);
+    let enveloped = || fields.values().filter_map(Value::as_object).find_map(message);
+    let other = || ["explanation", "error", "detail", "title"].into_iter().find_map(|key| text(fields, key));
+    error.and_then(message).or_else(|| message(fields)).or_else(enveloped).or_else(other)
+}
+
+/// `error_code`, at the top or within `error`; and `error.code` where it is no HTTP status.
+fn code_of(fields: &Map<String, Value>) -> Option<ErrorCode> {
+    let error = fields.get("error").and_then(Value::as_object);
+    let code = |fields: &Map<String, Value>| match fields.get("error_code")? {
+        Value::String(code) => ErrorCode::new(code),
+        Value::Number(code) => ErrorCode::new(&code.to_string()),
+        _ => None,
+    };
+    let worded = |fields| text(fields, "code").filter(|code| code.contains(|c: char| c.is_ascii_alphabetic()));
+    code(fields).or_else(|| code(error?)).or_else(|| ErrorCode::new(worded(error?)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn foreign_text_is_cleaned() {
+        for (name, text, cleaned) in [
+            ("plain", "No such project.", "No such project."),
+            ("lines and tabs", "a\r\nb\tc", "a  b c"),
+            ("a terminal's escape", "\u{1b}[31mred\u{7}\u{9b}2J", "[31mred2J"),
+            ("NUL and DEL", "a\0b\u{7f}c", "abc"),
+            ("turned direction", "a\u{202e}b\u{2066}c\u{200f}d\u{61c}e", "abcde"),
+            ("invisible", "a\u{200b}b\u{feff}c\u{ad}d\u{e0041}e", "abcde"),
+            ("separators", "a\u{2028}b\u{2029}c", "abc"),
+            ("other scripts", "Ошибка 错误 ✗", "Ошибка 错误 ✗"),
+            ("cut at a character", "ééééééééééééééééééééé", "éééééééééééééééééééé"),
+        ] {
+            assert_eq!(clean(text, 20), cleaned, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_envelopes_of_the_services() {
+        for (name, body, text, code) in [
+            (
+                "Keystone",
+                r#"{"error": {"code": 401, "message": "Refused.", "title": "Unauthorized"}}"#,
+                "Refused.",
+                None,
+            ),
+            (
+                "Heat",
+                r#"{"code": 403, "explanation": "Access was denied.", "error": {"message": "Not you.", "traceback": null}}"#,
+                "Not you.",
+                None,
+            ),
+            ("Heat without a message", r#"{"code": 500, "explanation": "It broke.", "error": {}}"#, "It broke.", None),
+            (
+                "Nova",
+                r#"{"badRequest": {"code": 400, "message": "Malformed request URL"}}"#,
+                "Malformed request URL",
+                None,
+            ),
+            ("WebOb", r#"{"code": "404 Not Found", "message": "Nothing.", "title": "Not Found"}"#, "Nothing.", None),
+            (
+                "DCS",
+                r#"{"error_code": "DCS.4001", "error_msg": "Invalid.", "error_ext_msg": null}"#,
+                "Invalid.",
+                Some("DCS.4001"),
+            ),
+            ("an older DCS", r#"{"error_code": "111400070", "error_msg": "No."}"#, "No.", Some("111400070")),
+            (
+                "a gateway",
+                r#"{"error_msg": "Slow.", "error_code": "APIGW.0308", "request_id": "1"}"#,
+                "Slow.",
+                Some("APIGW.0308"),
+            ),
+            ("a gateway, within", r#"{"error": {"code": "Ecs.0114", "message": "No."}}"#, "No.", Some("Ecs.0114")),
+            ("a status is no code", r#"{"error": {"code": "404", "message": "No."}}"#, "No.", None),
+            (
+                "no code: too long",
+                r#"{"error_code": "A23456789012345678901234567890123", "error_msg": "x"}"#,
+                "x",
+                None,
+            ),
+            (
+                "the longest code",
+                r#"{"error_code": "A2345678901234567890123456789012"}"#,
+                "{\"error_code\": \"A2345678901234567890123456789012\"}",
+                Some("A2345678901234567890123456789012"),
+            ),
+            ("no code: a space", r#"{"error_code": "DCS 4001", "error_msg": "x"}"#, "x", None),
+            ("no code: another script", r#"{"error_code": "DCS.４００１", "error_msg": "x"}"#, "x", None),
+            ("no code: empty", r#"{"error_code": "", "error_msg": "x"}"#, "x", None),
+            ("no code: null", r#"{"error_code": null, "error_msg": "x"}"#, "x", None),
+            ("a page", "<html>\n <h1>502</h1>", "<html> <h1>502</h1>", None),
+            ("no text", "[1, 2]", "[1, 2]", None),
+            ("nothing", "", "", None),
+        ] {
+            let words = Words::of(body.as_bytes());
+            assert_eq!(words.log_text(""), text, "{name}");
+            assert_eq!(words.code.map(|code| code.to_string()).as_deref(), code, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_request_id() {
+        for (name, headers, body, ids) in [
+            ("none", &[][..], "", ""),
+            ("OpenStack", &[("X-Openstack-Request-Id", "req-1")], "", "req-1"),
+            (
+                "Nova sends both alike",
+                &[("x-openstack-request-id", "req-1"), ("x-compute-request-id", "req-1")],
+                "",
+                "req-1",
+            ),
+            ("only Nova's older one", &[("X-Compute-Request-Id", "req-2")], "", "req-2"),
+            ("a gateway before it", &[("X-Request-Id", "g1"), ("x-openstack-request-id", "req-1")], "", "g1, req-1"),
+            ("in the body", &[], r#"{"error_code": "APIGW.0301", "request_id": "9c1b"}"#, "9c1b"),
+            ("another gateway", &[("x-amzn-requestid", "a-1")], "", "a-1"),
+            ("no other header", &[("x-subject-token", "gAAAA")], "", ""),
+        ] {
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                map.insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            }
+            assert_eq!(Words::of(body.as_bytes()).request_ids(&map), ids, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_was_sent_in_confidence_is_not_logged() {
+        for (name, secret, text) in [
+            ("repeated twice", "gAAAAABkey", "the token [redacted] of a user, [redacted], is unknown"),
+            ("not repeated", "s3cret!", "the token gAAAAABkey of a user, gAAAAABkey, is unknown"),
+            ("too short to be distinctive", "a", "the token gAAAAABkey of a user, gAAAAABkey, is unknown"),
+        ] {
+            let body = br#"{"error": {"message": "the token gAAAAABkey of a user, gAAAAABkey, is unknown"}}"#;
+            assert_eq!(Words::of(body).log_text(secret), text, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_gives_a_short_line(body in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            let text = Words::of(&body).log_text("");
+            prop_assert!(text.chars().count() <= MOST_TEXT);
+            prop_assert!(!text.contains(is_unsafe), "{text:?}");
+        }
+
+        #[test]
+        fn any_text_is_cleaned_once(text in any::<String>(), most in 0_usize..50) {
+            let once = clean(&text, most);
+            prop_assert!(once.chars().count() <= most && !once.contains(is_unsafe));
+            prop_assert_eq!(clean(&once, most), once.clone());
+        }
+    }
+}

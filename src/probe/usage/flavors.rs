@@ -1,0 +1,132 @@
+//! The usage by flavor, summed over pages in memory of a known size.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
+
+use crate::observation::FlavorUsage;
+
+/// Flavors that the status shows.
+const MOST_SHOWN: usize = 20;
+
+/// Flavors that are summed: those whose servers Nova lists first. A cloud has some dozens.
+const MOST_SUMMED: usize = 1000;
+
+/// Flavors beyond those that are counted as left out.
+const MOST_COUNTED: usize = 10_000;
+
+/// In characters.
+pub(super) const LONGEST_FLAVOR: usize = 255;
+
+/// Stands for the flavor of a row that has none.
+pub(super) const NO_FLAVOR: &str = "(none)";
+
+/// Sums by flavor.
+#[derive(Debug, Default)]
+pub(super) struct Flavors {
+    summed: BTreeMap<String, FlavorUsage>,
+    /// Hashes of the names of those that are not summed.
+    beyond: HashSet<u64>,
+}
+
+impl Flavors {
+    /// Adds the usage of one server, or of several of one flavor.
+    pub(super) fn add(&mut self, used: FlavorUsage) {
+        if let Some(sum) = self.summed.get_mut(&used.flavor) {
+            sum.servers = sum.servers.saturating_add(used.servers);
+            for (sum, used) in [
+                (&mut sum.server_hours, used.server_hours),
+                (&mut sum.vcpu_hours, used.vcpu_hours),
+                (&mut sum.memory_mb_hours, used.memory_mb_hours),
+                (&mut sum.disk_gb_hours, used.disk_gb_hours),
+            ] {
+                *sum = (*sum + used).min(f64::MAX);
+            }
+        } else if self.summed.len() < MOST_SUMMED {
+            self.summed.insert(used.flavor.clone(), used);
+        } else {
+            // The same in every process.
+            let mut hasher = DefaultHasher::new();
+            used.flavor.hash(&mut hasher);
+            self.count(hasher.finish());
+        }
+    }
+
+    fn count(&mut self, hash: u64) {
+        if self.beyond.len() < MOST_COUNTED {
+            self.beyond.insert(hash);
+        }
+    }
+
+    /// Adds what a further page has.
+    pub(super) fn merge(&mut self, page: Self) {
+        page.summed.into_values().for_each(|used| self.add(used));
+        page.beyond.into_iter().for_each(|hash| self.count(hash));
+    }
+
+    /// Those that used most vCPU-hours, then by name; and how many others there are.
+    pub(super) fn finish(self) -> (Vec<FlavorUsage>, u32) {
+        let mut flavors: Vec<_> = self.summed.into_values().collect();
+        let all = flavors.len().saturating_add(self.beyond.len());
+        // By name already, and the order of equal ones stays.
+        flavors.sort_by(|a, b| b.vcpu_hours.total_cmp(&a.vcpu_hours));
+        flavors.truncate(MOST_SHOWN);
+        let omitted = all.saturating_sub(flavors.len());
+        (flavors, u32::try_from(omitted).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn used(flavor: &str, vcpu_hours: f64) -> FlavorUsage {
+        FlavorUsage { flavor: flavor.to_owned(), servers: 1, server_hours: 1.0, vcpu_hours, ..FlavorUsage::default() }
+    }
+
+    fn finished(used: impl IntoIterator<Item = FlavorUsage>) -> (Vec<String>, u32) {
+        let mut flavors = Flavors::default();
+        used.into_iter().for_each(|used| flavors.add(used));
+        let (shown, omitted) = flavors.finish();
+        (shown.into_iter().map(|used| format!("{} {}", used.flavor, used.vcpu_hours)).collect(), omitted)
+    }
+
+    #[test]
+    fn most_vcpu_hours_first_then_by_name() {
+        let rows = [("b", 2.0), ("a", 1.0), ("c", 2.0), ("a", 1.0), ("big", 9.0)];
+        let (shown, omitted) = finished(rows.map(|(flavor, hours)| used(flavor, hours)));
+        assert_eq!((shown, omitted), (vec!["big 9".into(), "a 2".into(), "b 2".into(), "c 2".into()], 0));
+    }
+
+    /// A line is: flavors | shown | omitted.
+    #[test]
+    fn twenty_are_shown_and_the_others_counted() {
+        for (flavors, shown, omitted) in
+            [(0, 0, 0), (20, 20, 0), (21, 20, 1), (1000, 20, 980), (1001, 20, 981), (50_000, 20, 10_980)]
+        {
+            // Twice each, so that none is counted twice.
+            let rows = (0..flavors).chain(0..flavors).map(|number| used(&format!("f{number}"), f64::from(number)));
+            let (names, left) = finished(rows);
+            assert_eq!((names.len(), left), (shown, omitted), "{flavors}");
+            if flavors == 21 {
+                assert_eq!((names[0].as_str(), names[19].as_str()), ("f20 40", "f1 2"));
+            }
+        }
+    }
+
+    #[test]
+    fn pages_are_added() {
+        let page = |rows: &[(&str, f64)]| {
+            let mut page = Flavors::default();
+            rows.iter().for_each(|(flavor, hours)| page.add(used(flavor, *hours)));
+            page
+        };
+        let mut sum = page(&[("a", 1.0), ("b", 2.0)]);
+        sum.merge(page(&[("b", 3.0), ("c", f64::MAX)]));
+        sum.merge(page(&[("c", f64::MAX)]));
+        let (flavors, _) = sum.finish();
+        let told: Vec<_> = flavors.iter().map(|used| (used.flavor.as_str(), used.servers, used.vcpu_hours)).collect();
+        assert_eq!(told, [("c", 2, f64::MAX), ("b", 2, 5.0), ("a", 1, 1.0)]);
+    }
+}

@@ -1,0 +1,186 @@
+//! One server in Nova's usage. An odd value is that value's fault alone: the totals do not depend on it.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+
+use super::flavors::{LONGEST_FLAVOR, NO_FLAVOR};
+use crate::{cloud::words::clean, observation::FlavorUsage};
+
+/// A row of `server_usages`. Nova leaves out the amounts of a server that is deleted while it counts.
+#[derive(Debug, Deserialize)]
+pub(super) struct Row {
+    #[serde(default)]
+    ended_at: Option<IgnoredAny>,
+    #[serde(default)]
+    flavor: Loose,
+    #[serde(default)]
+    hours: Loose,
+    #[serde(default)]
+    vcpus: Loose,
+    #[serde(default)]
+    memory_mb: Loose,
+    #[serde(default)]
+    local_gb: Loose,
+}
+
+impl Row {
+    pub(super) const fn is_active(&self) -> bool {
+        self.ended_at.is_none()
+    }
+}
+
+impl From<Row> for FlavorUsage {
+    fn from(row: Row) -> Self {
+        let hours = row.hours.amount();
+        // The product of two large numbers may be none.
+        let times = |amount: Loose| Some(amount.amount() * hours).filter(|product| product.is_finite()).unwrap_or(0.0);
+        let flavor = match row.flavor {
+            Loose::Text(name) if !name.is_empty() => name,
+            _ => NO_FLAVOR.to_owned(),
+        };
+        Self {
+            flavor,
+            servers: 1,
+            server_hours: hours,
+            vcpu_hours: times(row.vcpus),
+            memory_mb_hours: times(row.memory_mb),
+            disk_gb_hours: times(row.local_gb),
+        }
+    }
+}
+
+/// Any JSON value, of which only what is shown is kept.
+#[derive(Debug, Default)]
+enum Loose {
+    #[default]
+    Other,
+    Number(f64),
+    Text(String),
+}
+
+impl Loose {
+    /// A number that can be an amount; 0 for anything else.
+    fn amount(&self) -> f64 {
+        match self {
+            Self::Number(number) if number.is_finite() && *number > 0.0 => *number,
+            _ => 0.0,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Loose {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Loose;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Loose, E> {
+        Ok(Loose::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Loose, E> {
+        Ok(Loose::Other)
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Loose, E> {
+        Ok(Loose::Number(number as f64))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Loose, E> {
+        Ok(Loose::Number(number as f64))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Loose, E> {
+        Ok(Loose::Number(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Loose, E> {
+        Ok(Loose::Text(clean(text, LONGEST_FLAVOR)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Loose, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Loose::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Loose, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Loose::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(text: &str) -> FlavorUsage {
+        serde_json::from_str::<Row>(text).unwrap().into()
+    }
+
+    #[test]
+    fn an_odd_value_is_its_own_fault() {
+        for (name, row, flavor, figures) in [
+            (
+                "as Nova writes it",
+                r#"{"flavor": "m1", "hours": 2.5, "vcpus": 2, "memory_mb": 512, "local_gb": 20}"#,
+                "m1",
+                [2.5, 5.0, 1280.0, 50.0],
+            ),
+            ("the amounts are missing", r#"{"flavor": "m1", "hours": 2.5}"#, "m1", [2.5, 0.0, 0.0, 0.0]),
+            (
+                "one of them is",
+                r#"{"flavor": "m1", "hours": 2, "vcpus": 2, "local_gb": null}"#,
+                "m1",
+                [2.0, 4.0, 0.0, 0.0],
+            ),
+            ("no flavor", r#"{"hours": 1, "vcpus": 1}"#, "(none)", [1.0, 1.0, 0.0, 0.0]),
+            ("null", r#"{"flavor": null, "hours": 1}"#, "(none)", [1.0, 0.0, 0.0, 0.0]),
+            ("an empty one", r#"{"flavor": "", "hours": 1}"#, "(none)", [1.0, 0.0, 0.0, 0.0]),
+            ("an invisible one", r#"{"flavor": "\u200b\n", "hours": 1}"#, "(none)", [1.0, 0.0, 0.0, 0.0]),
+            ("an object", r#"{"flavor": {"id": [1, {"a": null}]}, "hours": 1}"#, "(none)", [1.0, 0.0, 0.0, 0.0]),
+            ("a number", r#"{"flavor": 7, "hours": 1}"#, "(none)", [1.0, 0.0, 0.0, 0.0]),
+            ("hours that are none", r#"{"flavor": "m1", "hours": "1", "vcpus": 1}"#, "m1", [0.0; 4]),
+            ("negative hours", r#"{"flavor": "m1", "hours": -1, "vcpus": 1}"#, "m1", [0.0; 4]),
+            ("a negative amount", r#"{"flavor": "m1", "hours": 1, "vcpus": -1}"#, "m1", [1.0, 0.0, 0.0, 0.0]),
+            ("too much", r#"{"flavor": "m1", "hours": 1e300, "vcpus": 1e300}"#, "m1", [1e300, 0.0, 0.0, 0.0]),
+            ("nothing at all", "{}", "(none)", [0.0; 4]),
+        ] {
+            let used = read(row);
+            let figures_ = [used.server_hours, used.vcpu_hours, used.memory_mb_hours, used.disk_gb_hours];
+            assert_eq!((used.flavor.as_str(), used.servers, figures_), (flavor, 1, figures), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_cut_between_characters() {
+        for (length, kept) in [(255, 255), (256, 255), (10_000, 255)] {
+            let used = read(&json!({ "flavor": "ü".repeat(length) }).to_string());
+            assert_eq!(used.flavor, "ü".repeat(kept), "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_row_gives_figures_that_can_be_shown(flavor in any::<String>(), hours in any::<f64>(), vcpus in any::<i64>()) {
+            let used = read(&json!({ "flavor": flavor, "hours": hours, "vcpus": vcpus }).to_string());
+            prop_assert!((1..=255).contains(&used.flavor.chars().count()));
+            prop_assert!([used.server_hours, used.vcpu_hours].iter().all(|hours| hours.is_finite() && *hours >= 0.0));
+        }
+    }
+}
