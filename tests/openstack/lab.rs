@@ -64,6 +64,12 @@ impl Lab {
         Ok(self.read("projects.json")?[name].as_str().context("no such project")?.to_owned())
     }
 
+    /// The certificate of the Keystone behind TLS, in PEM.
+    pub fn certificate(&self) -> Result<String> {
+        let file = self.directory.join("conf/tls.crt");
+        std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))
+    }
+
     /// Where logs are kept.
     pub fn logs(&self) -> PathBuf {
         self.directory.join("logs")

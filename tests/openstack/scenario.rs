@@ -52,6 +52,10 @@ pub enum Action {
     Secret(&'static str, &'static str),
     /// The engines alone are asked for by this entry of the Secret.
     EnginesBy(&'static str),
+    /// The Secret gets the certificate of the Keystone behind TLS.
+    TrustCertificate,
+    /// A condition's message has this text.
+    Says(&'static str, &'static str),
     /// The operator is ended and started again.
     RestartOperator,
     /// Asks for all probes now.

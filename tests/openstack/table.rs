@@ -2,8 +2,8 @@
 
 use crate::scenario::{
     Action::{
-        ClockIsOff, EnginesBy, Holds, Keystone, Lab, LoggedInAgain, Often, Request, RestartOperator, Secret,
-        UsageIsExact,
+        ClockIsOff, EnginesBy, Holds, Keystone, Lab, LoggedInAgain, Often, Request, RestartOperator, Says, Secret,
+        TrustCertificate, UsageIsExact,
     },
     Scenario,
     Seen::{self, Condition, Event, Summary},
@@ -261,6 +261,79 @@ pub const SCENARIOS: &[Scenario] = &[
         ],
         may: &[],
         after: &["restart heat-api"],
+    },
+    Scenario {
+        name: "trust",
+        what: "a user without any role logs in with a trust, and has what was entrusted to it",
+        tenant: Tenant { cloud: "trustee", ..Tenant::USUAL },
+        steps: &[Do(UsageIsExact)],
+        may: &[],
+        after: &[],
+    },
+    Scenario {
+        name: "access-rules",
+        what: "an application credential whose access rules are for Nova alone: Heat refuses it, and the message names them",
+        tenant: Tenant { cloud: "rules", starts_ready: false, ..Tenant::USUAL },
+        steps: &[
+            See(
+                SOON,
+                &[
+                    Condition(ENGINES, "Unknown", "TokenRejected"),
+                    Condition("Stalled", "True", "TokenRejected"),
+                    Condition("Ready", "Unknown", "TokenRejected"),
+                    Condition("CachesHealthy", "True", "AllCachesHealthy"),
+                    Condition(USAGE, "True", "Reported"),
+                    Event("ObservationFailed", "engines: TokenRejected"),
+                ],
+            ),
+            Do(Says(ENGINES, "access rules")),
+            Do(UsageIsExact),
+            Stay(seconds(40)),
+        ],
+        may: &[],
+        after: &[],
+    },
+    Scenario {
+        name: "domain-token",
+        what: "a token for a domain names no project: the message says that, and not that the services are missing",
+        tenant: Tenant { cloud: "domain", starts_ready: false, ..Tenant::USUAL },
+        steps: &[
+            See(
+                SOON,
+                &[
+                    Condition(ENGINES, "Unknown", "InvalidCloudConfig"),
+                    Condition("Stalled", "True", "InvalidCloudConfig"),
+                    Condition("Ready", "Unknown", "InvalidCloudConfig"),
+                    Condition("CachesHealthy", "Unknown", "InvalidCloudConfig"),
+                    Event("ObservationFailed", "InvalidCloudConfig"),
+                ],
+            ),
+            Do(Says(ENGINES, "project")),
+            Stay(seconds(40)),
+        ],
+        may: &["Reported", "InvalidCloudConfig"],
+        after: &[],
+    },
+    Scenario {
+        name: "self-signed",
+        what: "Keystone's certificate signs itself, as plain openssl req -x509 makes it, and then stands in the Secret",
+        tenant: Tenant { cloud: "tls", starts_ready: false, ..Tenant::USUAL },
+        steps: &[
+            See(
+                SOON,
+                &[
+                    Condition("Stalled", "True", "CertificateUntrusted"),
+                    Condition("Ready", "Unknown", "CertificateUntrusted"),
+                    Event("ObservationFailed", "CertificateUntrusted"),
+                ],
+            ),
+            Do(Says("Ready", "cacert")),
+            Do(TrustCertificate),
+            See(LATE, &[UP, READY, Summary("2/2"), Event("ObservationRecovered", "engines")]),
+            Do(UsageIsExact),
+        ],
+        may: &["CertificateUntrusted"],
+        after: &[],
     },
     Scenario {
         name: "unknown-project",

@@ -4,6 +4,7 @@ use std::{fs, path::Path, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use cloudtenant_operator::api::{CloudTenant, crd_yaml};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
@@ -109,6 +110,20 @@ impl World {
             Action::EnginesBy(entry) => {
                 let patch = json!({"spec": {"probes": {"engines": {"cloudName": entry}}}});
                 self.tenants().await?.patch(NAME, &PatchParams::default(), &Patch::Merge(patch)).await?;
+                Ok(())
+            }
+            Action::TrustCertificate => {
+                let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": NAME},
+                    "stringData": {"cacert": self.lab.certificate()?}});
+                let secrets: Api<Secret> = Api::namespaced(self.control_plane.client().await?, &self.namespace);
+                secrets.patch(NAME, &PatchParams::default(), &Patch::Merge(secret)).await?;
+                Ok(())
+            }
+            Action::Says(type_, text) => {
+                let status = self.tenants().await?.get(NAME).await?.status.unwrap_or_default();
+                let condition = status.conditions.iter().find(|condition| condition.type_ == *type_);
+                let message = condition.map(|condition| condition.message.as_str()).unwrap_or_default();
+                ensure!(message.contains(text), "{type_} says {message:?} and not {text:?}");
                 Ok(())
             }
             Action::RestartOperator => self.start_operator(self.clock).await,

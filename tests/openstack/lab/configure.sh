@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Sourced by up and ctl: writes every configuration file.
 database() { echo "connection = mysql+pymysql://lab:lab@127.0.0.1:$2/$1?charset=utf8"; }
-authtoken() { # USER
+authtoken() { # USER SERVICE
   cat <<E
 [keystone_authtoken]
 www_authenticate_uri = $KEYSTONE_URL
@@ -13,6 +13,7 @@ project_name = service
 user_domain_name = Default
 project_domain_name = Default
 service_token_roles_required = true
+service_type = $2
 E
 }
 broker="transport_url = rabbit://guest:guest@127.0.0.1:$RABBIT_PORT/"
@@ -54,7 +55,7 @@ $(database heat "$HEAT_DB_PORT")
 api_paste_config = $HERE/heat-api-paste.ini
 [clients_keystone]
 auth_uri = $KEYSTONE_URL
-$(authtoken heat)
+$(authtoken heat orchestration)
 E
 engine_configuration() { # ENGINE WORKERS
   printf '[DEFAULT]\nhost = engine-%d.lab\nlog_file = %s\nnum_engine_workers = %d\n' \
@@ -86,8 +87,11 @@ $(database nova_api "$DB_PORT")
 $(database nova "$DB_PORT")
 [oslo_concurrency]
 lock_path = $DATA/nova
-$(authtoken nova)
+$(authtoken nova compute)
 E
+# As people make one: it calls itself an authority, and signs itself.
+[ -s "$CONF/tls.crt" ] || openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=keystone.lab \
+  -addext subjectAltName=IP:127.0.0.1 -keyout "$CONF/tls.key" -out "$CONF/tls.crt" 2>"$LOGS/openssl.out"
 echo "listeners.tcp.1 = 127.0.0.1:$RABBIT_PORT" >"$CONF/rabbitmq.conf"
 : >"$CONF/rabbitmq-env.conf"
 echo '[].' >"$CONF/enabled_plugins"

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Keystone's people and catalogue.
 
-identity.py seed KEYSTONE_URL HEAT_URL NOVA_URL DCS_URL DATA   finds or makes all of it; writes clouds.yaml, projects.json
+identity.py seed KEYSTONE_URL HEAT_URL NOVA_URL DCS_URL TLS_URL DATA   finds or makes all of it; writes clouds.yaml, projects.json
 identity.py password KEYSTONE_URL USER NEW                       changes a password
 identity.py revoke KEYSTONE_URL USER                             ends every token of a user
 identity.py delete-credential KEYSTONE_URL NAME                  deletes an application credential
@@ -24,8 +24,12 @@ USERS = {
     "reader": ("reader-secret", {"tenant-a": "reader"}),
     "changing": ("changing-secret", {"admin": "admin"}),
     "leaver": ("leaver-secret", {"admin": "admin"}),
+    # Has no role of its own: what it may do, the operator entrusts to it.
+    "trustee": ("trustee-secret", {}),
 }
 CREDENTIALS = ("operator", "leaver")
+# What an application credential with access rules may ask. Nova alone: neither Heat nor Keystone.
+ACCESS_RULES = [{"service": "compute", "method": "GET", "path": "/v2.1/os-simple-tenant-usage/*"}]
 # Its user also has roles on the whole system, and an entry `system` in clouds.yaml.
 SYSTEM = ("operator", ("admin", "reader"))
 # What projects.json calls `unknown`: Keystone has no such project.
@@ -42,7 +46,7 @@ def find(manager, name, **where):
     return next((found for found in manager.list(**where) if found.name == name), None)
 
 
-def seed(url, heat_url, nova_url, dcs_url, data):
+def seed(url, heat_url, nova_url, dcs_url, tls_url, data):
     admin = keystone(url, "admin", ADMIN_PASSWORD, "admin")
     data = pathlib.Path(data)
     projects = {p.name: p for p in admin.projects.list()}
@@ -67,12 +71,25 @@ def seed(url, heat_url, nova_url, dcs_url, data):
     entries = {name: {"auth_type": "password", "auth": {
         "auth_url": url, "username": name, "password": password, "project_name": next(iter(grants)),
         "user_domain_name": "Default", "project_domain_name": "Default"}}
-        for name, (password, grants) in USERS.items()}
+        for name, (password, grants) in USERS.items() if grants}
     for name in CREDENTIALS:
         kept = credential(url, name, users[name].id, data / f"credential-{name}.json")
         entries[f"{name}-ac"] = {"auth_type": "v3applicationcredential", "auth": {
             "auth_url": url, "application_credential_id": kept["id"],
             "application_credential_secret": kept["secret"]}}
+    rules = credential(url, "operator", users["operator"].id, data / "credential-rules.json", "rules", ACCESS_RULES)
+    entries["rules"] = {"auth_type": "v3applicationcredential", "auth": {
+        "auth_url": url, "application_credential_id": rules["id"],
+        "application_credential_secret": rules["secret"]}}
+    entries["trustee"] = {"auth_type": "password", "auth": {
+        "auth_url": url, "username": "trustee", "password": USERS["trustee"][0], "user_domain_name": "Default",
+        "trust_id": trust(url, users, projects["admin"].id)}}
+    # An administrator of the domain has a token for no project.
+    admin.roles.grant(roles["admin"], user=users["operator"], domain="default")
+    entries["domain"] = {"auth_type": "password", "auth": {
+        "auth_url": url, "username": "operator", "password": USERS["operator"][0], "user_domain_name": "Default",
+        "domain_id": "default"}}
+    entries["tls"] = {"auth_type": "password", "auth": entries["operator"]["auth"] | {"auth_url": tls_url}}
     entries["system"] = {"auth_type": "password", "auth": {
         "auth_url": url, "username": watcher, "password": USERS[watcher][0], "user_domain_name": "Default",
         "system_scope": "all"}}
@@ -91,15 +108,26 @@ def endpoints(admin, name, kind, url):
         admin.endpoints.update(there[0].id, url=url)
 
 
-def credential(url, user, user_id, file):
+def trust(url, users, project):
+    """What the operator entrusts to the trustee: its own role in its own project."""
+    own = keystone(url, "operator", USERS["operator"][0], "admin")
+    trustor, trustee = users["operator"].id, users["trustee"].id
+    there = own.trusts.list(trustor_user=trustor, trustee_user=trustee)
+    made = there[0] if there else own.trusts.create(
+        trustee, trustor, role_names=["admin"], project=project, impersonation=False)
+    return made.id
+
+
+def credential(url, user, user_id, file, name=None, access_rules=None):
     """Only its user can make one, and its secret is told once."""
+    name = name or user
     own = keystone(url, user, USERS[user][0], "admin")
-    there = find(own.application_credentials, user, user=user_id)
+    there = find(own.application_credentials, name, user=user_id)
     if there and file.exists():
         return json.loads(file.read_text())
     if there:
         own.application_credentials.delete(there.id, user=user_id)
-    made = own.application_credentials.create(user, user=user_id)
+    made = own.application_credentials.create(name, user=user_id, access_rules=access_rules)
     write(file, {"id": made.id, "secret": made.secret})
     return {"id": made.id, "secret": made.secret}
 

@@ -15,6 +15,9 @@ RABBIT_PORT=$((BASE + 672)) RABBIT_DIST_PORT=$((BASE + 673)) EPMD_PORT=$((BASE +
 # `none`: the catalogue has no DCS.
 DCS_URL=${DCS_URL:-http://127.0.0.1:$((BASE + 90))}
 KEYSTONE_URL=http://$HOST:$KEYSTONE_PORT/v3
+# The same Keystone behind a certificate of its own, $CONF/tls.crt.
+TLS_PORT=$((BASE + 443))
+TLS_URL=https://127.0.0.1:$TLS_PORT/v3
 # Heat's own defaults are 60 seconds each: an hour for what takes ten minutes.
 REPORT_INTERVAL=10 RPC_TIMEOUT=10
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Sourced by up and ctl: how each service is run, and when it serves.
-SERVICES="mariadb keystone-db heat-db epmd rabbitmq keystone heat-engine-1 heat-engine-2 heat-api nova-api"
+SERVICES="mariadb keystone-db heat-db epmd rabbitmq keystone heat-engine-1 heat-engine-2 heat-api nova-api tls"
 
 proxy() { # NAME PORT: the database for one service alone, so that it can be taken from it
   run "$1" socat "TCP-LISTEN:$2,bind=127.0.0.1,fork,reuseaddr" "TCP:127.0.0.1:$DB_PORT"
@@ -43,6 +43,10 @@ start() {
   heat-api)
     openstack heat-api heat.cmd.api heat-api --config-file "$CONF/heat.conf" --config-file "$CONF/heat-api.conf" \
       --log-file "$LOGS/heat-api.log"
+    ;;
+  tls)
+    run tls socat "OPENSSL-LISTEN:$TLS_PORT,bind=127.0.0.1,fork,reuseaddr,verify=0,cert=$CONF/tls.crt,key=$CONF/tls.key" \
+      "TCP:$HOST:$KEYSTONE_PORT"
     ;;
   nova-api) openstack nova-api nova.cmd.api nova-api --config-file "$CONF/nova.conf" ;;
   *) say "no service $1" && return 1 ;;
