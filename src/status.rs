@@ -197,7 +197,11 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
         block
     });
     let (caches, block) = settle(pass, old, ProbeKind::Caches, &pass.caches, old.caches.as_ref(), |seen| {
-        let was_bad = old.caches.as_ref().is_some_and(|block| is_bad(caches::reason(block, &target.caches)));
+        // The condition decides: the spec may have changed since. An Unknown one leaves it to the stored counts.
+        let said = condition::reason(&old.conditions, ty::CACHES_HEALTHY);
+        let said = said.filter(|reason| matches!(reason.class(), Class::Well | Class::Bad));
+        let counted = || old.caches.as_ref().map(|block| caches::reason(block, &target.caches));
+        let was_bad = said.or_else(counted).is_some_and(is_bad);
         let judged = caches::judge(seen, &target.caches, pass.now);
         (judged, was_bad || pass.bad_in_row[1] >= target.caches.failure_threshold)
     });

@@ -176,7 +176,8 @@ impl Writer {
             reporting_instance: Some(self.instance.clone()),
             action: Some("Observe".to_owned()),
             reason: Some(reason.clone()),
-            note: Some(notice.note.chars().take(1000).collect()),
+            // Kubernetes counts bytes, and takes 1,024.
+            note: Some(notice.note[..notice.note.floor_char_boundary(1000)].to_owned()),
             type_: Some(notice.reason.type_().to_owned()),
             regarding: Some(ObjectReference { resource_version: None, ..tenant.object_ref(&()) }),
             ..Event::default()

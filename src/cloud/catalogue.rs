@@ -7,12 +7,15 @@ use url::Url;
 
 use super::config::{CloudConfig, web_url};
 use super::rows::{List, Odd, Rows};
+use super::words::is_unsafe;
 use super::{Error, Service};
 
 /// What is kept of a catalogue, for as long as its token lives: a region has three addresses of a service.
 const MOST_ADDRESSES: usize = 1000;
 const MOST_ENTRIES: usize = 100;
 const MOST_REGIONS: usize = 100;
+/// As long as Keystone's database lets a region's ID be.
+const LONGEST_REGION: usize = 255;
 /// Longer addresses and names are none.
 const LONGEST: usize = 1000;
 
@@ -99,9 +102,9 @@ impl Address {
     }
 }
 
-/// Some vendors put what belongs to no region into a region `*`.
+/// Some vendors put what belongs to no region into a region `*`. A name that cannot be shown is none.
 fn is_region(name: &str) -> bool {
-    !matches!(name, "" | "*")
+    !matches!(name, "" | "*") && name.len() <= LONGEST_REGION && !name.contains(is_unsafe)
 }
 
 /// A service's types in catalogues, the preferred first.

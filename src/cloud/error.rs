@@ -4,7 +4,10 @@ use std::error::Error as StdError;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use super::{Service, TlsFault, words::ErrorCode};
+use super::{
+    Service, TlsFault,
+    words::{ErrorCode, clean},
+};
 use crate::trust::Distrust;
 
 /// A failed call: what failed, and at which service.
@@ -59,9 +62,9 @@ pub enum NoProject {
 pub(crate) fn listed(names: &[String]) -> String {
     const MOST: usize = 10;
     const LONGEST: usize = 64;
-    let short = |name: &String| match name.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.clone(),
+    let short = |name: &String| {
+        let more = if name.chars().count() > LONGEST { "…" } else { "" };
+        clean(name, LONGEST) + more
     };
     let shown: Vec<_> = names.iter().take(MOST).map(short).collect();
     match names.len().saturating_sub(MOST) {

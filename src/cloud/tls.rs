@@ -1,6 +1,7 @@
 //! TLS with a cloud, and why there is none where the certificate is not the reason.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, OtherError};
 use url::Url;
@@ -106,13 +107,17 @@ fn with_http(config: &mut ClientConfig) {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
 }
 
+/// How long one more connection may take: the caller's deadline must not end the explanation.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Finds out why a server refuses our handshake, with at most two more connections. See [`Witness`].
 pub(super) async fn explain(fault: TlsFault, url: &Url, network: &Network) -> Error {
     if fault != TlsFault::NothingInCommon {
         return Error::TlsFailed(fault);
     }
     for curves in [false, true] {
-        match look(url, network, curves).await {
+        let seen = tokio::time::timeout(PATIENCE, look(url, network, curves)).await;
+        match seen.ok().flatten() {
             Some(Seen::Certificate) if curves => {
                 return Error::TlsFailed(TlsFault::Curve("a curve other than X25519, P-256 and P-384"));
             }

@@ -106,7 +106,14 @@ impl Words {
     pub(super) fn log_text(&self, secret: &str) -> String {
         // A shorter one would be found in any text.
         const SHORTEST: usize = 4;
-        let text = if secret.len() < SHORTEST { self.text.clone() } else { self.text.replace(secret, "[redacted]") };
+        let mut text = self.text.clone();
+        if secret.len() >= SHORTEST {
+            // A service may repeat the request as JSON, where quotes and backslashes are escaped.
+            let escaped = Value::from(secret).to_string();
+            for form in [secret, escaped.trim_matches('"')] {
+                text = text.replace(form, "[redacted]");
+            }
+        }
         let words: Vec<_> = text.split_whitespace().collect();
         clean(&words.join(" "), MOST_TEXT)
     }
@@ -283,6 +290,9 @@ mod tests {
             let body = br#"{"error": {"message": "the token gAAAAABkey of a user, gAAAAABkey, is unknown"}}"#;
             assert_eq!(Words::of(body).log_text(secret), text, "{name}");
         }
+        // A page that repeats the request's JSON, where the password is escaped.
+        let echoed = Words::of(br#"<p>Bad request: {"password": "a\"b\\c"}</p>"#);
+        assert_eq!(echoed.log_text(r#"a"b\c"#), r#"<p>Bad request: {"password": "[redacted]"}</p>"#);
     }
 
     proptest! {

@@ -18,7 +18,8 @@ pub(super) fn transition(
     let (before, now) = (&old.usage.as_ref()?.figures, &new.usage.as_ref()?.figures);
     let start = now.start.as_ref()?;
     // A window that became shorter, as after a clock that was ahead, holds less. So does an answer that is cut.
-    let comparable = before.start.as_ref() == Some(start) && before.end <= now.end && before.complete == now.complete;
+    let whole = before.complete == now.complete && now.complete != Some(false);
+    let comparable = whole && before.start.as_ref() == Some(start) && before.end <= now.end;
     let fell: Vec<_> = figures(before, now).into_iter().filter(|(_, before, now)| is_less(before, now)).collect();
     if !comparable || fell.is_empty() {
         return None;
@@ -77,6 +78,7 @@ mod tests {
             ("a shorter window", "00 10 true 5 10", "00 09 true 4 8", false),
             ("an answer that is cut", "00 10 true 5 10", "00 11 false 4 8", false),
             ("one that no longer is", "00 10 false 5 10", "00 11 true 4 8", false),
+            ("two that are cut, perhaps elsewhere", "00 10 false 5 10", "00 11 false 4 8", false),
             ("both unpaged", "00 10 - 5 10", "00 11 - 4 8", true),
             ("figures that cannot be read", "00 10 true x x", "00 11 true 4 8", false),
         ] {

@@ -96,9 +96,9 @@ impl EngineList {
         downs
     }
 
-    /// Whether each engine that reports in time was created after this time. Without such an engine it is `false`.
-    pub(super) fn all_created_after(&self, time: Timestamp) -> bool {
-        let mut live = self.rows.iter().filter(|row| !row.is_down(self.cloud_now)).peekable();
+    /// Whether each engine that is not down was created after this time. Without such an engine it is `false`.
+    pub(super) fn all_created_after(&self, time: Timestamp, is_down: impl Fn(&EngineRow) -> bool) -> bool {
+        let mut live = self.rows.iter().filter(|row| !is_down(row)).peekable();
         live.peek().is_some() && live.all(|row| row.created.is_some_and(|created| created > time))
     }
 }

@@ -210,10 +210,12 @@ impl EngineAnswers {
     }
 
     /// Whether every engine that reports in time was started after the last unanswered request was sent, so that none
-    /// of them can be the one that did not answer.
+    /// of them can be the one that did not answer. Nobody knows while records have to be waited for.
     #[must_use]
     pub fn has_new_engines(&self) -> bool {
-        self.silence.zip(self.list.as_ref()).is_some_and(|(silence, list)| list.all_created_after(silence.sent))
+        let Some((silence, list)) = self.silence.zip(self.list.as_ref()) else { return false };
+        let known = self.is_settled(false) && self.setbacks.waiting(self.at) == 0;
+        known && list.all_created_after(silence.sent, |row| self.setbacks.is_down(row, list.cloud_now, self.at))
     }
 
     /// Whether Heat is to be asked more often than its tenants wish: it answers, and what it says is not decided yet.

@@ -10,6 +10,7 @@ use crate::{
     cloud::{
         Answer, Error, Failure, Service, Session,
         rows::{List, Rows},
+        words::{clean, is_unsafe},
     },
     observation::{
         EngineList, EngineRow,
@@ -33,7 +34,8 @@ pub async fn ask(session: &Session, deadline: Duration, now: Timestamp) -> Resul
     let address = version::address(session, service, deadline).await?;
     let url = join(&address, &["services"]).map_err(|error| error.at(service))?;
     let answer = session.get(service, url, &[], deadline).await?;
-    match parse(answer.status, &answer.body, answer.date.unwrap_or(now), answer.took) {
+    let sent = answer.date.map_or(now, |date| date.saturating_sub(answer.took).unwrap_or(date));
+    match parse(answer.status, &answer.body, answer.date.unwrap_or(now), sent) {
         Some(read) => answer.read(service, |_| read),
         None => of_status(answer),
     }
@@ -93,17 +95,15 @@ struct RefusalError {
     message: String,
 }
 
-/// Reads an answer of Heat that came at `cloud_now`, by its own clock, after it `took` so long; `None` where it is not
-/// Heat's own word on its engines.
+/// Reads an answer of Heat that came at `cloud_now` to a request that was `sent` before, by the cloud's clock; `None`
+/// where it is not Heat's own word on its engines.
 #[must_use]
-pub fn parse(status: u16, body: &[u8], cloud_now: Timestamp, took: Duration) -> Option<Result<EngineAnswer, Error>> {
+pub fn parse(status: u16, body: &[u8], cloud_now: Timestamp, sent: Timestamp) -> Option<Result<EngineAnswer, Error>> {
     match status {
         200 => Some(
             read::<Services>(body, "Heat's list of engines cannot be read").and_then(|list| listed(list, cloud_now)),
         ),
-        503 if says_engines_are_down(body) => {
-            Some(Ok(EngineAnswer::Unanswered { sent: cloud_now.saturating_sub(took).unwrap_or(cloud_now) }))
-        }
+        503 if says_engines_are_down(body) => Some(Ok(EngineAnswer::Unanswered { sent })),
         _ => None,
     }
 }
@@ -130,11 +130,16 @@ fn row(row: Row) -> EngineRow {
         created,
         report_interval: row.report_interval.map_or(DEFAULT_REPORT_INTERVAL, Duration::from_secs),
         id: row.id,
-        engine_id: row.engine_id.unwrap_or_default(),
-        host: row.host,
-        binary: row.binary,
-        topic: row.topic,
+        engine_id: name(row.engine_id.unwrap_or_default()),
+        host: name(row.host),
+        binary: name(row.binary),
+        topic: name(row.topic),
     }
+}
+
+/// A name that is shown: without what controls a terminal or the text around it.
+fn name(text: String) -> String {
+    if text.contains(is_unsafe) { clean(&text, LONGEST_NAME) } else { text }
 }
 
 /// Heat's own JSON, or the plain sentence of its document. A proxy's 503, or Keystone's behind Heat, is neither.

@@ -269,7 +269,8 @@ impl Sum {
         sum.vcpu_hours += vcpu;
         sum.memory_mb_hours += memory;
         sum.disk_gb_hours += disk;
-        Ok(())
+        let sums = [sum.server_hours, sum.vcpu_hours, sum.memory_mb_hours, sum.disk_gb_hours];
+        if sums.iter().all(|sum| sum.is_finite()) { Ok(()) } else { Err(Error::Unexpected("Nova's usage has no end")) }
     }
 
     /// The usage. Without pages, so many rows as Nova gives at most are surely cut; fewer, and nobody can know.

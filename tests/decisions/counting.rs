@@ -154,7 +154,7 @@ fn rows_as_heat_writes_them() {
     ] {
         let status = if down { "" } else { r#""status": "up","# };
         let body = format!(r#"{{"services": [{{"host": "h1", {status} {fields}}}]}}"#);
-        let answer = probe::engines::parse(200, body.as_bytes(), START, Duration::ZERO).unwrap().unwrap();
+        let answer = probe::engines::parse(200, body.as_bytes(), START, START).unwrap().unwrap();
         let EngineAnswer::Listed(list) = answer else { panic!("{name}") };
         let hour = |hour: i64| format!("2026-11-22T{hour:02}:00:00Z").parse::<Timestamp>().unwrap();
         let row = &list.rows[0];
@@ -164,6 +164,16 @@ fn rows_as_heat_writes_them() {
             "{name}"
         );
     }
+}
+
+/// A name is shown in conditions, events and metrics.
+#[test]
+fn names_without_what_controls_a_terminal() {
+    let body = r#"{"services": [{"host": "h\u001b[2J\u202e1", "status": "up", "engine_id": "a\nb", "topic": "e"}]}"#;
+    let answer = probe::engines::parse(200, body.as_bytes(), START, START).unwrap().unwrap();
+    let EngineAnswer::Listed(list) = answer else { panic!("no list") };
+    let row = &list.rows[0];
+    assert_eq!([&row.host, &row.engine_id, &row.topic], ["h[2J1", "a b", "e"]);
 }
 
 /// Which 503s are Heat's own word on its engines.
@@ -180,8 +190,8 @@ fn the_503s_that_say_that_engines_are_down() {
         ("another status", 500, heat, false),
         ("a proxy gave up", 504, heat, false),
     ] {
-        let answer = probe::engines::parse(status, body.as_bytes(), START, Duration::from_secs(60));
         let sent = later(START, -60);
+        let answer = probe::engines::parse(status, body.as_bytes(), START, sent);
         assert_eq!(answer, own_word.then_some(Ok(EngineAnswer::Unanswered { sent })), "{name}");
     }
 }
@@ -192,15 +202,11 @@ fn at_most_ten_thousand_rows() {
     let row = r#"{"host": "h", "status": "up"}"#;
     for (rows, read) in [(10_000, true), (10_001, false)] {
         let body = format!(r#"{{"services": [{}]}}"#, vec![row; rows].join(","));
-        let answer = probe::engines::parse(200, body.as_bytes(), START, Duration::ZERO).unwrap();
+        let answer = probe::engines::parse(200, body.as_bytes(), START, START).unwrap();
         assert_eq!(answer.is_ok(), read, "{rows}");
     }
     for (length, read) in [(255, true), (256, false)] {
         let body = format!(r#"{{"services": [{{"host": "{}", "status": "up"}}]}}"#, "h".repeat(length));
-        assert_eq!(
-            probe::engines::parse(200, body.as_bytes(), START, Duration::ZERO).unwrap().is_ok(),
-            read,
-            "{length}"
-        );
+        assert_eq!(probe::engines::parse(200, body.as_bytes(), START, START).unwrap().is_ok(), read, "{length}");
     }
 }

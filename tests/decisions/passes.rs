@@ -342,6 +342,15 @@ fn states_of_caches_that_the_spec_calls_unhealthy() {
 }
 
 #[test]
+fn failure_threshold_holds_after_a_change_of_what_is_unhealthy() {
+    passes("the stored condition decides, not the stored counts under the new spec", "
+          0 | new threshold=2 up frozen full | AllEnginesUp AllCachesHealthy Reported | True Healthy | | Current |
+         10 | unhealthy=frozen - frozen - | AllEnginesUp AllCachesHealthy Reported    | True Healthy | | Current |
+         20 | - frozen -              | AllEnginesUp CacheStateUnhealthy Reported    | False CacheStateUnhealthy | | InProgress | CachesUnhealthy
+    ");
+}
+
+#[test]
 fn more_errors_than_before() {
     passes("once in ten minutes by the name, and never for fewer", "
           0 | new up err full         | AllEnginesUp CacheErrors Reported            | False CacheErrors | | InProgress | CachesUnhealthy

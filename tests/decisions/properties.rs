@@ -166,7 +166,7 @@ proptest! {
 /// Reads a body as each of the three would, and counts what it read.
 fn read(status: u16, body: &[u8]) {
     let rules = World::new().target.engines;
-    if let Some(Ok(EngineAnswer::Listed(list))) = probe::engines::parse(status, body, START, Duration::ZERO) {
+    if let Some(Ok(EngineAnswer::Listed(list))) = probe::engines::parse(status, body, START, START) {
         let block = count(&list, &Known::default(), &rules);
         assert!(usize::try_from(block.total + block.forgotten).unwrap() <= list.rows.len());
     }

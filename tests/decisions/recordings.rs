@@ -68,7 +68,9 @@ async fn heat_as_time_went_by() {
     ] {
         let recorded = Recorded::load(&format!("heat/{name}")).unwrap();
         world.now = DateTimeParser::new().parse_timestamp(recorded.header("date").unwrap()).unwrap();
-        let answer = probe::engines::parse(recorded.status, &recorded.body, world.now, recorded.took).unwrap().unwrap();
+        let answer = probe::engines::parse(recorded.status, &recorded.body, world.now, world.now - recorded.took)
+            .unwrap()
+            .unwrap();
         let (status, notices) = world.pass_after(Outcome::Seen(answer));
         actual.push(vec![name.to_owned(), said(&status), told(&notices)]);
     }

@@ -15,18 +15,21 @@ const NAMED: usize = 5;
 pub(crate) fn message(block: &CachesStatus, rules: &CachesTarget) -> String {
     let mut message = match reason(block, rules) {
         Reason::CacheErrors => {
-            format!("{} in error: look at them in the DCS console.", instances(block, ERROR, ["is", "are"]))
+            let told = instances(block, ERROR, ["is", "are"]);
+            format!("{told} in error{}: look at them in the DCS console.", missing(block, rules, false))
         }
         Reason::CacheCreateFailed => format!(
-            "{} to be created: delete them, or set probes.caches.includeFailure to false.",
-            instances(block, CREATE_FAILED, ["failed", "failed"])
+            "{} to be created{}: delete them, or set probes.caches.includeFailure to false.",
+            instances(block, CREATE_FAILED, ["failed", "failed"]),
+            missing(block, rules, false)
         ),
         Reason::CacheStateUnhealthy => {
             let states = rules.unhealthy_states.iter().map(|state| state.as_str());
             let states = states.filter(|state| count(block, state) > Some(0));
             let told = states.map(|state| format!("{} {state}", instances(block, state, ["is", "are"])));
             let told = list(told.collect());
-            format!("{told}: look at them in the DCS console, or change probes.caches.unhealthyStates.")
+            let missing = missing(block, rules, false);
+            format!("{told}{missing}: look at them in the DCS console, or change probes.caches.unhealthyStates.")
         }
         _ => healthy(block, rules),
     };
@@ -73,13 +76,16 @@ fn healthy(block: &CachesStatus, rules: &CachesTarget) -> String {
         message.push_str(if running > 0 { "; in other states: " } else { "; none runs, in other states: " });
         message.push_str(&list(others));
     }
-    let asked = std::iter::once(ERROR).chain(wanted.iter().map(|state| state.as_str()));
+    message + &missing(block, rules, true) + "."
+}
+
+/// `; the region does not report frozen`, where a state that the spec calls unhealthy is not counted, and `error` too
+/// while nothing is known to be in error.
+fn missing(block: &CachesStatus, rules: &CachesTarget, error: bool) -> String {
+    let states = rules.unhealthy_states.iter().map(|state| state.as_str());
+    let asked = error.then_some(ERROR).into_iter().chain(states);
     let missing: Vec<_> = asked.filter(|name| count(block, name).is_none()).map(str::to_owned).collect();
-    if !missing.is_empty() {
-        message.push_str("; the region does not report ");
-        message.push_str(&list(missing));
-    }
-    message + "."
+    if missing.is_empty() { String::new() } else { format!("; the region does not report {}", list(missing)) }
 }
 
 /// `a`, `a and b`, `a, b and c`; after five of them `and others`.
@@ -186,7 +192,7 @@ mod tests {
         let end = ": look at them in the DCS console, or change probes.caches.unhealthyStates.";
         let states = [CacheState::Closed, CacheState::Frozen];
         for (counts, told) in [
-            ("error=0 frozen=3; redis: frozen=3", "3 redis instances are frozen"),
+            ("error=0 frozen=3; redis: frozen=3", "3 redis instances are frozen; the region does not report closed"),
             ("error=0 closed=1 frozen=5", "1 cache instance is closed and more than 3 cache instances are frozen"),
         ] {
             assert_eq!(message(&block(counts), &rules(&states)), format!("{told}{end}"), "{counts}");
@@ -207,6 +213,11 @@ mod tests {
                 "No cache instance is in error; in other states: 1 closed and more than 3 frozen.",
             ),
             ("running=1", &[], "No cache instance is in error; the region does not report error."),
+            (
+                "error=1",
+                &[CacheState::Frozen],
+                "1 cache instance is in error; the region does not report frozen: look at them in the DCS console.",
+            ),
             ("error=0 running=1 freezing=0 frozen=0", frozen, "No cache instance is unhealthy."),
             (
                 "error=0 running=1",
