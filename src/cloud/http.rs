@@ -26,8 +26,11 @@ const POOL_IDLE: Duration = Duration::from_secs(90);
 /// As many redirects are followed in a row.
 const REDIRECTS: usize = 3;
 
+/// The longest list of a service's versions, and the like.
+pub(super) const SHORT: usize = 64 * KIB;
+
 /// The longest body that is read, decompressed, in bytes.
-const fn limit(service: Service) -> usize {
+pub(super) const fn limit(service: Service) -> usize {
     match service {
         // DCS counts its instances, and names a hundred numbers at most.
         Service::Cache => 256 * KIB,
@@ -88,16 +91,16 @@ impl Http {
         &self.client
     }
 
-    /// The whole answer, after the redirects within the request's origin.
+    /// The whole answer of at most so many bytes, after the redirects within the request's origin.
     ///
     /// A redirect keeps method, headers and body whatever its status, as keystoneauth's does: browsers' habit of
     /// making a GET of a POST would lose a login. The token is in there, so it never leads to another origin.
-    pub(super) async fn send(&self, service: Service, mut request: Request) -> Result<Answer, Error> {
+    pub(super) async fn send(&self, limit: usize, mut request: Request) -> Result<Answer, Error> {
         let origin = request.url().origin();
         for _ in 0..=REDIRECTS {
             let response = self.execute(&request, &origin).await?;
             let Some(target) = redirect_target(&response) else {
-                let answer = self.read(service, response).await?;
+                let answer = self.read(limit, response).await?;
                 self.note(origin);
                 return Ok(answer);
             };
@@ -122,8 +125,7 @@ impl Http {
         }
     }
 
-    async fn read(&self, service: Service, mut response: Response) -> Result<Answer, Error> {
-        let limit = limit(service);
+    async fn read(&self, limit: usize, mut response: Response) -> Result<Answer, Error> {
         let mut body = Vec::new();
         let mut room = None;
         if fill(&mut response, &mut body, SMALL.min(limit)).await? == Fill::Full {

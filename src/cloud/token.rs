@@ -296,7 +296,8 @@ struct RefusalError {
 
 /// Whether this is Keystone's own JSON for a 404.
 pub(super) fn says_not_found(body: &[u8]) -> bool {
-    serde_json::from_slice::<Refusal>(body).is_ok_and(|refusal| refusal.error.code == 404)
+    const LONGEST: usize = 64 << 10;
+    body.len() <= LONGEST && serde_json::from_slice::<Refusal>(body).is_ok_and(|refusal| refusal.error.code == 404)
 }
 
 /// What a login sends in confidence.

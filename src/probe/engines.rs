@@ -33,10 +33,11 @@ pub async fn ask(session: &Session, deadline: Duration, now: Timestamp) -> Resul
     let address = version::address(session, service, deadline).await?;
     let url = join(&address, &["services"]).map_err(|error| error.at(service))?;
     let answer = session.get(service, url, &[], deadline).await?;
-    match parse(answer.status, &answer.body, answer.date.unwrap_or(now), answer.took) {
-        Some(read) => answer.read(service, |_| read),
+    let read = move |answer: Answer| match parse(answer.status, &answer.body, answer.date.unwrap_or(now), answer.took) {
+        Some(read) => answer.understood(service, read),
         None => of_status(answer),
-    }
+    };
+    answer.digest(service, read).await?
 }
 
 fn of_status(answer: Answer) -> Result<EngineAnswer, Failure> {

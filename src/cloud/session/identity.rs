@@ -9,7 +9,7 @@ use tokio::time::timeout_at;
 use super::{Session, end};
 use crate::cloud::config::Auth;
 use crate::cloud::token::{self, Holder, TokenScope};
-use crate::cloud::{Error, Failure, Service};
+use crate::cloud::{Answer, Error, Failure, Service};
 
 /// How long it is believed when an application credential ends, and that a project exists.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -98,6 +98,7 @@ impl Session {
         url.path_segments_mut().ok()?.pop_if_empty().extend(path);
         let answer = self.get_expecting(&[401, 403], Service::Identity, url, &[], deadline).await.ok()?;
         let answer = answer.of(Service::Identity).ok()?;
-        token::application_credential_ends(&answer.body)
+        let read = |answer: Answer| token::application_credential_ends(&answer.body);
+        answer.digest(Service::Identity, read).await.ok()?
     }
 }
