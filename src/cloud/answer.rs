@@ -16,6 +16,9 @@ use super::{Error, Failure, Service};
 /// The longest `Retry-After` that is honoured: a wrong one must not switch an observation off.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
+/// Longer headers with a time are none.
+const LONGEST_TIME: usize = 64;
+
 /// How long a body may be read where no call has set another deadline.
 const READING: Duration = Duration::from_secs(60);
 
@@ -43,7 +46,7 @@ pub struct Answer {
 
 impl Answer {
     pub(super) fn new(status: u16, headers: HeaderMap, body: Vec<u8>, room: Option<Held>) -> Answer {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let text = |name| headers.get(name)?.to_str().ok().filter(|text| text.len() <= LONGEST_TIME);
         let date = text(DATE).and_then(http_date);
         let retry_after = text(RETRY_AFTER).and_then(|text| retry_after(text, date.unwrap_or_else(Timestamp::now)));
         let deadline = Deadline::now() + READING;
@@ -166,6 +169,8 @@ mod tests {
             ("Mon, 23 Nov 2026 05:00:00 GMT", Some(3600)),
             ("-1", None),
             ("soon", None),
+            (&format!("{}5", "0".repeat(63)), Some(5)),
+            (&format!("{}5", "0".repeat(64)), None),
         ];
         for (text, seconds) in rows {
             let mut headers = HeaderMap::new();

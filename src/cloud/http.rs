@@ -23,6 +23,8 @@ const LARGE_DEADLINE: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_secs(90);
+/// So many origins are remembered to have answered.
+const MOST_ORIGINS: usize = 16;
 /// As many redirects are followed in a row.
 const REDIRECTS: usize = 3;
 
@@ -151,8 +153,18 @@ impl Http {
 
     fn note(&self, origin: Origin) {
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.insert(origin, Instant::now());
+        remember(&mut answered, origin, Instant::now());
     }
+}
+
+/// Notes that the origin has answered now. The oldest are forgotten: a catalogue may name another origin after each
+/// login.
+fn remember(answered: &mut HashMap<Origin, Instant>, origin: Origin, now: Instant) {
+    if answered.len() >= MOST_ORIGINS && !answered.contains_key(&origin) {
+        let oldest = answered.iter().min_by_key(|(_, at)| **at).map(|(origin, _)| origin.clone());
+        oldest.and_then(|oldest| answered.remove(&oldest));
+    }
+    answered.insert(origin, now);
 }
 
 /// Without what TLS needs.
@@ -209,4 +221,23 @@ async fn fill(response: &mut Response, body: &mut Vec<u8>, most: usize) -> Resul
         }
     }
     Ok(Fill::Full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_origins_that_answered_last_are_remembered() {
+        let (mut answered, start) = (HashMap::new(), Instant::now());
+        let origin = |number: u16| Url::parse(&format!("http://k:{number}")).unwrap().origin();
+        for number in 1..=300 {
+            let now = start + Duration::from_secs(number.into());
+            remember(&mut answered, origin(number), now);
+            remember(&mut answered, origin(1), now);
+            assert!(answered.len() <= MOST_ORIGINS, "{number}");
+        }
+        let kept = [1, 300, 286].map(|number| answered.contains_key(&origin(number)));
+        assert_eq!((kept, answered.contains_key(&origin(285))), ([true; 3], false));
+    }
 }
