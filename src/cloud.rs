@@ -13,6 +13,8 @@ mod http;
 mod keys;
 mod log;
 mod network;
+#[doc(hidden)]
+pub mod readers;
 pub(crate) mod rows;
 mod secret;
 mod session;

@@ -199,7 +199,10 @@ pub fn parse(body: &[u8]) -> Result<Page, Error> {
 
 impl Page {
     /// Where the next page begins. The link's host is the API's own idea of itself, so only its marker is taken.
-    fn next_marker(&self) -> Result<Option<String>, Error> {
+    ///
+    /// # Errors
+    /// The link has no marker, or a long one.
+    pub fn next_marker(&self) -> Result<Option<String>, Error> {
         let List(Next(Some(link))) = &self.tenant_usage_links else { return Ok(None) };
         let query = link.href.split_once('?').map_or("", |(_, query)| query);
         let marker = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "marker");

@@ -60,7 +60,7 @@ const fn spoken(service: Service) -> &'static [&'static str] {
 }
 
 /// The link's host is the service's own idea of itself, so only its last segment is taken.
-fn newest(body: &[u8], service: Service) -> Result<String, Error> {
+pub(super) fn newest(body: &[u8], service: Service) -> Result<String, Error> {
     let versions: Versions = read(body, NO_VERSION)?;
     let links = versions.versions.iter().flat_map(|version| &version.links).filter(|link| link.rel == "self");
     let offered: Vec<_> = links.filter_map(|link| link.href.trim_end_matches('/').rsplit('/').next()).collect();
