@@ -4,6 +4,7 @@
 //! TLS needs rustls' process-wide crypto provider, which the program installs before the first session.
 
 mod answer;
+pub(crate) mod aside;
 mod catalogue;
 mod config;
 mod credential;
@@ -12,6 +13,8 @@ mod http;
 mod keys;
 mod log;
 mod network;
+#[doc(hidden)]
+pub mod readers;
 pub(crate) mod rows;
 mod secret;
 mod session;

@@ -62,6 +62,13 @@ fn join(endpoint: &Url, segments: &[&str]) -> Result<Url, Error> {
     Ok(url)
 }
 
+/// Whether a list of versions names one that is spoken here; for `tests/growth`.
+#[doc(hidden)]
+#[must_use]
+pub fn offers_version(body: &[u8], service: Service) -> bool {
+    version::newest(body, service).is_ok()
+}
+
 /// Whether a path segment is an API version, such as `v2.1`.
 fn is_version(segment: &str) -> bool {
     segment.strip_prefix('v').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
@@ -72,7 +79,9 @@ fn read<T: DeserializeOwned>(body: &[u8], problem: &'static str) -> Result<T, Er
 }
 
 /// A timestamp as OpenStack writes it: often without a zone, which means UTC, and without a fraction.
-fn openstack_time(text: &str) -> Option<jiff::Timestamp> {
+#[doc(hidden)]
+#[must_use]
+pub fn openstack_time(text: &str) -> Option<jiff::Timestamp> {
     let utc = |civil: jiff::civil::DateTime| Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp());
     text.parse::<jiff::Timestamp>().ok().or_else(|| utc(text.parse().ok()?))
 }

@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 
 use crate::{
-    cloud::CloudConfig,
+    cloud::{CloudConfig, ConfigError, aside::aside},
     failure::{self, SecretError},
     observation::Failure,
     target::Target,
@@ -29,8 +29,34 @@ const FRESH_IF_WATCHED: Duration = Duration::from_secs(600);
 const DEADLINE: Duration = Duration::from_secs(10);
 
 type Key = (String, String);
-/// By the entry's name and the region that overrides its own.
-type Entries = HashMap<(String, Option<String>), Result<Arc<CloudConfig>, Failure>>;
+/// An entry's name, and the region that overrides its own.
+type Entry = (String, Option<String>);
+
+/// How many entries of a Secret are kept. Each has a copy of the Secret's `cacert`.
+const MOST_ENTRIES: usize = 16;
+
+/// How long a long clouds.yaml may be read, and how long that may wait for other texts.
+const READING: Duration = Duration::from_secs(10);
+
+/// The entries of a Secret that were read last, the least recently used first.
+#[derive(Debug, Default)]
+struct Entries(Vec<(Entry, Result<Arc<CloudConfig>, Failure>)>);
+
+impl Entries {
+    fn get(&mut self, entry: &Entry) -> Option<Result<Arc<CloudConfig>, Failure>> {
+        let at = self.0.iter().position(|(known, _)| known == entry)?;
+        self.0[at..].rotate_left(1);
+        self.0.last().map(|(_, config)| config.clone())
+    }
+
+    fn keep(&mut self, entry: Entry, config: Result<Arc<CloudConfig>, Failure>) {
+        self.0.retain(|(known, _)| *known != entry);
+        if self.0.len() >= MOST_ENTRIES {
+            drop(self.0.remove(0));
+        }
+        self.0.push((entry, config));
+    }
+}
 
 #[derive(Debug)]
 struct Content {
@@ -38,7 +64,7 @@ struct Content {
     /// It is read again at its next use.
     expired: bool,
     resource_version: Option<String>,
-    texts: Texts,
+    texts: Arc<Texts>,
     entries: Entries,
 }
 
@@ -127,18 +153,19 @@ impl Secrets {
                 }
             }
         }
-        let mut read = self.lock();
-        let Some(content) = read.get_mut(&key) else {
-            return Err(failure::of_secret(&SecretError::Unavailable));
-        };
         let entry = (cloud_name.to_owned(), target.region.clone());
-        if let Some(config) = content.entries.get(&entry) {
-            return config.clone();
+        let texts = match self.lock().get_mut(&key) {
+            None => return Err(failure::of_secret(&SecretError::Unavailable)),
+            Some(content) => match content.entries.get(&entry) {
+                Some(config) => return config,
+                None => content.texts.clone(),
+            },
+        };
+        // Without the lock: other tenants' Secrets are not to wait for this one.
+        let config = parse(texts.clone(), entry.clone()).await?;
+        if let Some(content) = self.lock().get_mut(&key).filter(|content| Arc::ptr_eq(&content.texts, &texts)) {
+            content.entries.keep(entry, config.clone());
         }
-        let Texts { clouds, cacert } = &content.texts;
-        let config = CloudConfig::parse(clouds.expose(), &entry.0, cacert.as_deref(), entry.1.as_deref());
-        let config = config.map(Arc::new).map_err(|error| failure::of_config(&error));
-        content.entries.insert(entry, config.clone());
         config
     }
 
@@ -184,8 +211,21 @@ impl Secrets {
 fn content(name: &str, secret: Secret) -> Result<Content, SecretError> {
     let resource_version = secret.metadata.resource_version.clone();
     let missing = || SecretError::KeyMissing { secret: name.to_owned() };
-    let texts = texts(secret).ok_or_else(missing)?;
-    Ok(Content { read_at: Instant::now(), expired: false, resource_version, texts, entries: Entries::new() })
+    let texts = Arc::new(texts(secret).ok_or_else(missing)?);
+    Ok(Content { read_at: Instant::now(), expired: false, resource_version, texts, entries: Entries::default() })
+}
+
+/// Reads an entry, a long text on a thread of its own. The outer error is not kept: it is of this moment.
+async fn parse(texts: Arc<Texts>, (cloud, region): Entry) -> Result<Result<Arc<CloudConfig>, Failure>, Failure> {
+    let length = texts.clouds.expose().len() + texts.cacert.as_ref().map_or(0, String::len);
+    let read = move || CloudConfig::parse(texts.clouds.expose(), &cloud, texts.cacert.as_deref(), region.as_deref());
+    let late = |_| {
+        let problem =
+            "took too long to read: make the Secret shorter, or wait until the operator has less to do".into();
+        failure::of_config(&ConfigError::Invalid { field: "clouds.yaml".into(), problem })
+    };
+    let config = aside(length, tokio::time::Instant::now() + READING, read).await.map_err(late)?;
+    Ok(config.map(Arc::new).map_err(|error| failure::of_config(&error)))
 }
 
 /// The Secret's keys `clouds.yaml` and `cacert`; `None` without the first.
@@ -236,6 +276,24 @@ mod tests {
         let yaml = b"clouds: {openstack: {auth: {auth_url: 'http://k', username: u, password: p, user_domain_id: d}}}";
         secret.data = Some(BTreeMap::from([("clouds.yaml".to_owned(), ByteString(yaml.to_vec()))]));
         serde_json::to_string(&secret).unwrap()
+    }
+
+    /// Each region of a CloudTenant is an entry of its own: 300 of them with a `cacert` of 900 KB stayed in memory.
+    #[test]
+    fn the_entries_that_were_used_last_are_kept() {
+        let mut entries = Entries::default();
+        let entry = |number: usize| ("c".to_owned(), Some(format!("region-{number}")));
+        let failure = failure::of_secret(&SecretError::Unavailable);
+        for number in 0..300 {
+            entries.keep(entry(number), Err(failure.clone()));
+            entries.keep(entry(number), Err(failure.clone()));
+            assert!(entries.get(&entry(0)).is_some(), "in use: {number}");
+            assert!(entries.0.len() <= MOST_ENTRIES);
+        }
+        let kept: Vec<_> =
+            (0..300).filter(|number| entries.0.iter().any(|(known, _)| *known == entry(*number))).collect();
+        assert_eq!(kept, std::iter::once(0).chain(300 - MOST_ENTRIES + 1..300).collect::<Vec<_>>());
+        assert!(entries.get(&entry(1)).is_none());
     }
 
     #[tokio::test]

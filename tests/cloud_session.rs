@@ -6,6 +6,7 @@
 use std::future::pending;
 use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -573,6 +574,40 @@ async fn a_body_that_grows_is_cut() {
     });
     let error = client.get().await.unwrap_err();
     assert_eq!(error, failure(Service::Orchestration, Error::BodyTooLarge));
+}
+
+#[tokio::test]
+async fn where_a_short_answer_is_expected_a_longer_one_is_refused() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    for (length, fits) in [(64 << 10, true), ((64 << 10) + 1, false), (8 << 20, false)] {
+        cloud.answers(move |_, _| Response::builder().body(vec![b' '; length].into()).unwrap());
+        let url = Url::parse(&format!("{}/heat/", client.url)).unwrap();
+        let answer = client.session.get_short(&[300], Service::Orchestration, url, LONG).await;
+        match answer {
+            Ok(answer) => assert!(fits && answer.body.len() == length, "{length}"),
+            Err(error) => assert!(!fits && error == failure(Service::Orchestration, Error::BodyTooLarge), "{error}"),
+        }
+    }
+}
+
+/// The threads that answer health checks and renew the Lease read only short bodies.
+#[tokio::test]
+async fn a_long_body_is_read_on_another_thread_within_the_calls_deadline() {
+    let cloud = Cloud::start().await;
+    let client = Client::of(&cloud);
+    let here = thread::current().id();
+    for (length, elsewhere) in [(64 << 10, false), ((64 << 10) + 1, true), (8 << 20, true)] {
+        cloud.answers(move |_, _| Response::builder().body(vec![b' '; length].into()).unwrap());
+        let answer = client.get().await.unwrap();
+        let there = answer.read(Service::Orchestration, |_| Ok(thread::current().id())).await.unwrap();
+        assert_eq!(there != here, elsewhere, "{length}");
+    }
+    let answer = client.get_path("/heat/v1/p/services", SHORT).await.unwrap();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let late = answer.read(Service::Orchestration, move |_| Ok(ended.recv().is_ok())).await;
+    assert_eq!(late.unwrap_err(), failure(Service::Orchestration, Error::Timeout));
+    end.send(()).unwrap();
 }
 
 /// Eight large bodies may be in memory, one of each session, and small ones need no room.

@@ -7,12 +7,20 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
+use tokio::time::Instant as Deadline;
 
+use super::aside::aside;
 use super::words::Words;
 use super::{Error, Failure, Service};
 
 /// The longest `Retry-After` that is honoured: a wrong one must not switch an observation off.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// Longer headers with a time are none.
+const LONGEST_TIME: usize = 64;
+
+/// How long a body may be read where no call has set another deadline.
+const READING: Duration = Duration::from_secs(60);
 
 /// The room that a large body takes, and its turn.
 type Held = (OwnedSemaphorePermit, OwnedMutexGuard<()>);
@@ -30,16 +38,19 @@ pub struct Answer {
     /// The body, decompressed.
     pub body: Vec<u8>,
     pub(super) headers: HeaderMap,
+    /// Until when its body may be read: the end of the call.
+    pub(super) deadline: Deadline,
     /// Held while a large body is in memory.
     _room: Option<Held>,
 }
 
 impl Answer {
     pub(super) fn new(status: u16, headers: HeaderMap, body: Vec<u8>, room: Option<Held>) -> Answer {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let text = |name| headers.get(name)?.to_str().ok().filter(|text| text.len() <= LONGEST_TIME);
         let date = text(DATE).and_then(http_date);
         let retry_after = text(RETRY_AFTER).and_then(|text| retry_after(text, date.unwrap_or_else(Timestamp::now)));
-        Answer { status, date, retry_after, took: Duration::ZERO, body, headers, _room: room }
+        let deadline = Deadline::now() + READING;
+        Answer { status, date, retry_after, took: Duration::ZERO, body, headers, deadline, _room: room }
     }
 
     /// The answer if its status is 2xx, else why it is none, with the code that the service gave.
@@ -65,13 +76,39 @@ impl Answer {
         Some(Failure { service, error, code: words.code })
     }
 
-    /// What `read` makes of the body. An answer that is not understood is logged by its request ID: what else is in
-    /// it is not known, so nothing of it is shown.
+    /// What `read` makes of the body. See [`Answer::digest`] and [`Answer::understood`].
     ///
     /// # Errors
-    /// Those of `read`, with the code of a gateway that sends its errors with status 200.
-    pub fn read<T>(&self, service: Service, read: impl FnOnce(&[u8]) -> Result<T, Error>) -> Result<T, Failure> {
-        read(&self.body).map_err(|error| {
+    /// Those of `read`, and [`Error::Timeout`].
+    pub async fn read<T: Send + 'static>(
+        self,
+        service: Service,
+        read: impl FnOnce(&[u8]) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.digest(service, move |answer| answer.understood(service, read(&answer.body))).await?
+    }
+
+    /// Does what takes the longer the longer the body is: a long one is read on a thread of its own, until the call's
+    /// deadline.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`].
+    pub async fn digest<T: Send + 'static>(
+        self,
+        service: Service,
+        work: impl FnOnce(Answer) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (length, deadline) = (self.body.len(), self.deadline);
+        aside(length, deadline, move || work(self)).await.map_err(|error| error.at(service))
+    }
+
+    /// What was read in the body. An answer that is not understood is logged by its request ID: what else is in it is
+    /// not known, so nothing of it is shown.
+    ///
+    /// # Errors
+    /// Why it is not understood, with the code of a gateway that sends its errors with status 200.
+    pub fn understood<T>(&self, service: Service, read: Result<T, Error>) -> Result<T, Failure> {
+        read.map_err(|error| {
             let words = Words::of(&self.body);
             let request = words.request_ids(&self.headers);
             tracing::info!(%service, status = self.status, %error, request, "an answer of the cloud is not understood");
@@ -132,6 +169,8 @@ mod tests {
             ("Mon, 23 Nov 2026 05:00:00 GMT", Some(3600)),
             ("-1", None),
             ("soon", None),
+            (&format!("{}5", "0".repeat(63)), Some(5)),
+            (&format!("{}5", "0".repeat(64)), None),
         ];
         for (text, seconds) in rows {
             let mut headers = HeaderMap::new();

@@ -57,7 +57,7 @@ impl Rows for Addresses {
     fn add(&mut self, Odd(address): Odd<Address>) {
         let Some(address) = address.filter(|address| !address.url.is_empty()) else { return };
         let length = address.url.len() + address.region().len() + address.interface.len();
-        if self.0.len() < MOST_ADDRESSES && length <= LONGEST {
+        if self.0.len() < MOST_ADDRESSES && length <= LONGEST && address.region().len() <= LONGEST_REGION {
             self.0.push(address);
         }
     }
@@ -211,11 +211,13 @@ mod tests {
     #[test]
     fn no_more_is_kept_than_is_needed() {
         let address = |url: &str| serde_json::json!({"interface": "public", "region": "r", "url": url});
+        let region = "r".repeat(LONGEST_REGION + 1);
+        let far = serde_json::json!({"interface": "public", "region": region, "url": "http://far"});
         let of =
             |kind: &str, addresses: Vec<serde_json::Value>| serde_json::json!({"type": kind, "endpoints": addresses});
         let catalogue = read(&serde_json::json!([
             of("volume", vec![address("http://v"); 5000]),
-            of("orchestration", vec![address(&format!("http://{}", "h".repeat(LONGEST))), address("http://heat")]),
+            of("orchestration", vec![address(&format!("http://{}", "h".repeat(LONGEST))), address("http://heat"), far]),
             of("compute", vec![address("http://n"); 5000]),
             {"type": "dcs"},
         ]));

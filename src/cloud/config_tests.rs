@@ -490,6 +490,78 @@ fn files() {
     }
 }
 
+/// A line is: key | most characters | the field as the message names it. The login is a token's.
+#[test]
+fn values_have_a_longest() {
+    for (key, most, field) in [
+        ("region_name", 255, "region_name"),
+        ("region_name: [", 255, "region_name"),
+        ("regions: [", 255, "region_name"),
+        ("auth: {user_domain_name", 255, "auth.user_domain_name"),
+        ("auth: {project_name", 255, "auth.project_name"),
+        ("auth: {token", 16_384, "auth.token"),
+        ("auth: {password", 16_384, "auth.password"),
+        ("dcs_endpoint_override: http://", 2048 - 7, "dcs_endpoint_override"),
+        ("compute_region_name", 255, "compute_region_name"),
+    ] {
+        let key = if key.contains([':']) && !key.starts_with("auth") { key.to_owned() } else { format!("{key}: ") };
+        let close = if key.contains('[') { "]" } else { "" };
+        let read = |length: usize| {
+            let value = format!("{key}{}{close}", "ü".repeat(length));
+            let auth = "auth_url: http://k, token: t, auth_type: token";
+            let entry = match value.strip_prefix("auth: {") {
+                Some(value) => format!("auth: {{auth_url: http://k, token: t, {value}}}, auth_type: token"),
+                None => format!("{value}, auth: {{{auth}}}"),
+            };
+            let yaml = format!("clouds: {{c: {{{entry}}}}}");
+            CloudConfig::parse(&yaml, "c", None, None).map_err(|error| error.to_string())
+        };
+        let problem = format!(
+            "{field} has more than {} characters, which no cloud accepts: correct it",
+            most.max(2048 * usize::from(most == 2041))
+        );
+        assert_eq!(read(most + 1).unwrap_err(), problem, "{key}");
+        let fits = read(most);
+        assert!(!fits.as_ref().is_err_and(|error| error.contains("more than")), "{key}: {fits:?}");
+    }
+    let region = "r".repeat(256);
+    let yaml = "clouds: {c: {auth: {auth_url: http://k, token: t}}}";
+    let error = CloudConfig::parse(yaml, "c", None, Some(&region)).unwrap_err();
+    assert_eq!(error.to_string(), "region_name has more than 255 characters, which no cloud accepts: correct it");
+}
+
+#[test]
+fn long_files_are_refused() {
+    let yaml = |length: usize| {
+        let entry = "clouds: {c: {auth: {auth_url: http://k, token: t}}}\n#";
+        format!("{entry}{}", " ".repeat(length - entry.len()))
+    };
+    assert!(CloudConfig::parse(&yaml(512 << 10), "c", None, None).is_ok());
+    let error = CloudConfig::parse(&yaml((512 << 10) + 1), "c", None, None).unwrap_err();
+    assert_eq!(error.to_string(), "clouds.yaml has more than 512 KiB: keep the entries that CloudTenants name");
+    let yaml = yaml(100);
+    let error = CloudConfig::parse(&yaml, "c", Some(&"-".repeat((256 << 10) + 1)), None).unwrap_err();
+    assert_eq!(error.to_string(), "cacert has more than 256 KiB: keep the authorities of this cloud's servers");
+    let error = CloudConfig::parse(&yaml, "c", Some(&"-".repeat(256 << 10)), None).unwrap_err();
+    assert_eq!(error.to_string(), "cacert holds no certificate: give one or more in PEM");
+}
+
+/// Merge keys of an ordinary file stay within the limit on aliases: 90 entries, each with a mapping of ten keys.
+#[test]
+fn an_ordinary_files_merge_keys_are_read() {
+    let keys = ["username: u", "password: p", "user_domain_name: d", "project_domain_name: d", "project_name: p"];
+    let more = (0..5).map(|number| format!("key{number}: v"));
+    let keys: Vec<String> = keys.map(str::to_owned).into_iter().chain(more).collect();
+    let mut yaml = format!("common: &common {{auth_url: http://k, {}}}\nclouds:\n", keys.join(", "));
+    for number in 0..90 {
+        yaml += &format!(
+            "  cloud-{number}:\n    region_name: RegionOne\n    auth:\n      <<: *common\n      project_name: p-{number}\n"
+        );
+    }
+    let config = CloudConfig::parse(&yaml, "cloud-89", None, None).unwrap();
+    assert_eq!(config.region(), Some("RegionOne"));
+}
+
 /// openstacksdk reads with PyYAML: anchors and merge keys work, and the last of two equal keys counts.
 #[test]
 fn anchors_and_merges() {

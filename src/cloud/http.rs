@@ -23,11 +23,16 @@ const LARGE_DEADLINE: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_secs(90);
+/// So many origins are remembered to have answered.
+const MOST_ORIGINS: usize = 16;
 /// As many redirects are followed in a row.
 const REDIRECTS: usize = 3;
 
+/// The longest list of a service's versions, and the like.
+pub(super) const SHORT: usize = 64 * KIB;
+
 /// The longest body that is read, decompressed, in bytes.
-const fn limit(service: Service) -> usize {
+pub(super) const fn limit(service: Service) -> usize {
     match service {
         // DCS counts its instances, and names a hundred numbers at most.
         Service::Cache => 256 * KIB,
@@ -88,16 +93,16 @@ impl Http {
         &self.client
     }
 
-    /// The whole answer, after the redirects within the request's origin.
+    /// The whole answer of at most so many bytes, after the redirects within the request's origin.
     ///
     /// A redirect keeps method, headers and body whatever its status, as keystoneauth's does: browsers' habit of
     /// making a GET of a POST would lose a login. The token is in there, so it never leads to another origin.
-    pub(super) async fn send(&self, service: Service, mut request: Request) -> Result<Answer, Error> {
+    pub(super) async fn send(&self, limit: usize, mut request: Request) -> Result<Answer, Error> {
         let origin = request.url().origin();
         for _ in 0..=REDIRECTS {
             let response = self.execute(&request, &origin).await?;
             let Some(target) = redirect_target(&response) else {
-                let answer = self.read(service, response).await?;
+                let answer = self.read(limit, response).await?;
                 self.note(origin);
                 return Ok(answer);
             };
@@ -122,8 +127,7 @@ impl Http {
         }
     }
 
-    async fn read(&self, service: Service, mut response: Response) -> Result<Answer, Error> {
-        let limit = limit(service);
+    async fn read(&self, limit: usize, mut response: Response) -> Result<Answer, Error> {
         let mut body = Vec::new();
         let mut room = None;
         if fill(&mut response, &mut body, SMALL.min(limit)).await? == Fill::Full {
@@ -149,8 +153,18 @@ impl Http {
 
     fn note(&self, origin: Origin) {
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.insert(origin, Instant::now());
+        remember(&mut answered, origin, Instant::now());
     }
+}
+
+/// Notes that the origin has answered now. The oldest are forgotten: a catalogue may name another origin after each
+/// login.
+fn remember(answered: &mut HashMap<Origin, Instant>, origin: Origin, now: Instant) {
+    if answered.len() >= MOST_ORIGINS && !answered.contains_key(&origin) {
+        let oldest = answered.iter().min_by_key(|(_, at)| **at).map(|(origin, _)| origin.clone());
+        oldest.and_then(|oldest| answered.remove(&oldest));
+    }
+    answered.insert(origin, now);
 }
 
 /// Without what TLS needs.
@@ -207,4 +221,23 @@ async fn fill(response: &mut Response, body: &mut Vec<u8>, most: usize) -> Resul
         }
     }
     Ok(Fill::Full)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_origins_that_answered_last_are_remembered() {
+        let (mut answered, start) = (HashMap::new(), Instant::now());
+        let origin = |number: u16| Url::parse(&format!("http://k:{number}")).unwrap().origin();
+        for number in 1..=300 {
+            let now = start + Duration::from_secs(number.into());
+            remember(&mut answered, origin(number), now);
+            remember(&mut answered, origin(1), now);
+            assert!(answered.len() <= MOST_ORIGINS, "{number}");
+        }
+        let kept = [1, 300, 286].map(|number| answered.contains_key(&origin(number)));
+        assert_eq!((kept, answered.contains_key(&origin(285))), ([true; 3], false));
+    }
 }

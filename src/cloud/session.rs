@@ -17,7 +17,7 @@ use identity::Known;
 
 use super::config::{needs_project, web_url, with_token, with_version};
 use super::credential::FIVE_MINUTES;
-use super::http::Http;
+use super::http::{Http, SHORT, limit};
 use super::token::{Holder, Token, TokenProject};
 use super::tokens::{Current, Tokens};
 use super::{Answer, CloudConfig, ConfigError, Error, Failure, Network, Refusal, Service, log};
@@ -42,6 +42,18 @@ pub struct Endpoint {
     pub overridden: bool,
     /// The id of the token's project, which catalogues put into some addresses.
     pub token_project: Option<String>,
+}
+
+/// A GET with a token.
+struct Call<'a> {
+    /// The statuses that a healthy service answers with, besides 2xx.
+    expected: &'a [u16],
+    service: Service,
+    url: Url,
+    headers: &'a [(&'static str, &'a str)],
+    /// The longest body that is read, in bytes.
+    most: usize,
+    deadline: Deadline,
 }
 
 /// An authenticated user of a cloud: one token and one pool of connections, shared by all callers.
@@ -137,7 +149,8 @@ impl Session {
     pub async fn greet_at(&self, service: Service, url: Url, deadline: Duration) -> Result<(), Failure> {
         let request = self.http.client().get(url).build();
         let request = request.map_err(|error| Error::of_transport(&error).at(service))?;
-        let answer = timeout_at(end(deadline), self.http.send(service, request)).await.unwrap_or(Err(Error::Timeout));
+        let answer =
+            timeout_at(end(deadline), self.http.send(limit(service), request)).await.unwrap_or(Err(Error::Timeout));
         answer.map(drop).map_err(|error| error.at(service))
     }
 
@@ -220,9 +233,28 @@ impl Session {
         headers: &[(&'static str, &str)],
         deadline: Duration,
     ) -> Result<Answer, Failure> {
-        let deadline = end(deadline);
+        let most = limit(service);
+        self.call(&Call { expected, service, url, headers, most, deadline: end(deadline) }).await
+    }
+
+    /// [`Session::get_expecting`] without headers, where an answer of more than 64 KiB is too large.
+    ///
+    /// # Errors
+    /// As [`Session::get`].
+    pub async fn get_short(
+        &self,
+        expected: &[u16],
+        service: Service,
+        url: Url,
+        deadline: Duration,
+    ) -> Result<Answer, Failure> {
+        self.call(&Call { expected, service, url, headers: &[], most: SHORT, deadline: end(deadline) }).await
+    }
+
+    async fn call(&self, call: &Call<'_>) -> Result<Answer, Failure> {
+        let Call { service, deadline, expected, .. } = *call;
         let Current { mut token, fresh } = self.tokens.current(deadline).await?;
-        let mut answer = self.ask(expected, service, &url, headers, &token, deadline).await?;
+        let mut answer = self.ask(call, &token).await?;
         if answer.status != 401 {
             self.rejections().remove(&service);
             return Ok(answer);
@@ -235,7 +267,7 @@ impl Session {
             // It may hold room that the next one needs.
             drop(answer);
             token = self.tokens.renewed(Some(&token), deadline).await?;
-            answer = self.ask(expected, service, &url, headers, &token, deadline).await?;
+            answer = self.ask(call, &token).await?;
             if answer.status != 401 {
                 return Ok(answer);
             }
@@ -288,15 +320,8 @@ impl Session {
     }
 
     /// One GET with one token.
-    async fn ask(
-        &self,
-        expected: &[u16],
-        service: Service,
-        url: &Url,
-        headers: &[(&'static str, &str)],
-        token: &Token,
-        deadline: Deadline,
-    ) -> Result<Answer, Failure> {
+    async fn ask(&self, call: &Call<'_>, token: &Token) -> Result<Answer, Failure> {
+        let Call { expected, service, ref url, headers, most, deadline } = *call;
         if url.origin() != self.locate(service, token)?.url.origin() {
             return Err(Error::AddressRefused(Refusal::OtherOrigin).at(service));
         }
@@ -314,11 +339,12 @@ impl Session {
         let request = request.map_err(|error| Error::of_transport(&error).at(service))?;
 
         let started = Instant::now();
-        let answer = timeout_at(deadline, self.http.send(service, request)).await;
+        let answer = timeout_at(deadline, self.http.send(most, request)).await;
         let took = started.elapsed();
         let mut answer = answer.unwrap_or(Err(Error::Timeout));
         if let Ok(answer) = &mut answer {
             answer.took = took;
+            answer.deadline = deadline;
         }
         if let Ok(Answer { date: Some(date), .. }) = &answer {
             self.set_clock(service, date.duration_since(Timestamp::now()));

@@ -17,6 +17,8 @@ use super::{Answer, Error, NoProject, Secret, Service};
 
 /// Longer names and ids are none: Keystone's have at most 255 characters.
 const LONGEST: usize = 255;
+/// In bytes. It is sent as a header, of which servers accept 8 KiB or 16 KiB.
+const LONGEST_TOKEN: usize = 16 << 10;
 
 /// The project that a token is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,6 +183,9 @@ impl Token {
     /// The lifetime is counted from Keystone's own `issued_at`, so its clock and ours may differ.
     pub(super) fn read(answer: &Answer, asked: Instant) -> Result<Token, Error> {
         let value = answer.header("x-subject-token").ok_or(Error::Unexpected("the login's answer has no token"))?;
+        if value.len() > LONGEST_TOKEN {
+            return Err(Error::Unexpected("the login's answer has a token of more than 16 KiB"));
+        }
         // A name in another encoding is no reason to have no token.
         let body = String::from_utf8_lossy(&answer.body);
         let body = serde_json::from_str::<Envelope>(&body)
@@ -299,7 +304,8 @@ struct RefusalError {
 
 /// Whether this is Keystone's own JSON for a 404.
 pub(super) fn says_not_found(body: &[u8]) -> bool {
-    serde_json::from_slice::<Refusal>(body).is_ok_and(|refusal| refusal.error.code == 404)
+    const LONGEST: usize = 64 << 10;
+    body.len() <= LONGEST && serde_json::from_slice::<Refusal>(body).is_ok_and(|refusal| refusal.error.code == 404)
 }
 
 /// What a login sends in confidence.
@@ -425,8 +431,11 @@ mod tests {
     #[test]
     fn answers_that_are_none() {
         let good = r#"{"token": {"expires_at": "2026-11-22T06:00:00Z"}}"#;
+        let long = "t".repeat(LONGEST_TOKEN + 1);
+        assert!(Token::read(&answer(Some(&long[1..]), good), Instant::now()).is_ok());
         for (token, body, problem) in [
             (None, good, "the login's answer has no token"),
+            (Some(long.as_str()), good, "the login's answer has a token of more than 16 KiB"),
             (Some("t"), "<html>", "the login's answer is not Keystone's JSON"),
             (Some("t"), "{}", "the login's answer is not Keystone's JSON"),
         ] {

@@ -10,7 +10,7 @@ use tokio::time::Instant as Deadline;
 use tracing::Instrument as _;
 
 use super::credential::{Credential, FIVE_MINUTES};
-use super::http::Http;
+use super::http::{Http, limit};
 use super::token::{self, Token};
 use super::words::ErrorCode;
 use super::{Answer, Clock, CloudConfig, Error, Failure, Service, log};
@@ -187,10 +187,14 @@ impl Tokens {
 
     async fn try_once(&self, asked: Instant) -> Result<Arc<Token>, Failure> {
         let started = Instant::now();
-        let answer = tokio::time::timeout(LOGIN_DEADLINE, self.ask()).await.unwrap_or(Err(Error::Timeout));
-        let outcome = match &answer {
-            Ok(answer) => read(answer, asked),
-            Err(error) => Err(error.clone().at(Service::Identity)),
+        let end = Deadline::now() + LOGIN_DEADLINE;
+        let answer = tokio::time::timeout_at(end, self.ask()).await.unwrap_or(Err(Error::Timeout));
+        let (outcome, answer) = match answer {
+            Ok(mut answer) => {
+                answer.deadline = end;
+                digest(answer, asked).await
+            }
+            Err(error) => (Err(error.at(Service::Identity)), None),
         };
         let label = outcome.as_ref().err().map_or("ok", Failure::kind);
         self.metrics.cloud_login(label);
@@ -203,7 +207,7 @@ impl Tokens {
         outcome.map(Arc::new).inspect_err(|failure| {
             let secret = token::secret(&self.config.auth).expose();
             let first = self.state().failed.as_ref().is_none_or(|(_, before)| before.kind() != failure.kind());
-            log::failed(self.config.host(), failure, answer.as_ref().ok(), secret, first);
+            log::failed(self.config.host(), failure, answer.as_ref(), secret, first);
         })
     }
 
@@ -219,12 +223,18 @@ impl Tokens {
             .body(body)
             .build()
             .map_err(|error| Error::of_transport(&error))?;
-        self.http.send(Service::Identity, request).await
+        self.http.send(limit(Service::Identity), request).await
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What [`read`] makes of an answer; and the answer, unless the time was over.
+async fn digest(answer: Answer, asked: Instant) -> (Result<Token, Failure>, Option<Answer>) {
+    let read = answer.digest(Service::Identity, move |answer| (read(&answer, asked), Some(answer)));
+    read.await.unwrap_or_else(|failure| (Err(failure), None))
 }
 
 /// The token of a login's answer, or why there is none.

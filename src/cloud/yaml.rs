@@ -6,6 +6,18 @@ use super::error::listed;
 use super::{ConfigError, keys};
 use reader::{File, Level, Region};
 
+/// In bytes.
+const LONGEST_FILE: usize = 512 << 10;
+
+/// The most characters of a key's value: Keystone's names have 255, and its passwords 4096 unless it is configured.
+fn longest(key: &str) -> usize {
+    match key {
+        "password" | "application_credential_secret" | "token" | "auth_token" => 16_384,
+        url if url == "auth_url" || url.ends_with("endpoint") || url.ends_with("endpoint_override") => 2048,
+        _ => 255,
+    }
+}
+
 /// One entry's values as they are written: `0123` stays `0123`, whatever YAML takes it for.
 /// Hyphens in keys are underscores, as for openstacksdk. Empty values are absent.
 pub(super) struct Entry {
@@ -19,6 +31,12 @@ pub(super) struct Entry {
 impl Entry {
     /// Reads the entry `cloud` for a region, or for the one that it names itself. Other entries need only be YAML.
     pub(super) fn read(yaml: &str, cloud: &str, region: Option<&str>) -> Result<Entry, ConfigError> {
+        if yaml.len() > LONGEST_FILE {
+            return Err(ConfigError::Invalid {
+                field: "clouds.yaml".into(),
+                problem: "has more than 512 KiB: keep the entries that CloudTenants name".into(),
+            });
+        }
         let options = serde_saphyr::options! {
             // As PyYAML, and so openstacksdk.
             duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
@@ -28,6 +46,13 @@ impl Entry {
             underscored_numbers_as_strings: true,
             // Snippets would quote the Secret.
             with_snippet: false,
+            // In proportion to the file: 8 KB of aliases and merge keys took 600 MB.
+            alias_limits: serde_saphyr::alias_limits! {
+                max_total_replayed_events: (1000 + yaml.len() / 2).min(50_000),
+            },
+            budget: serde_saphyr::budget! {
+                max_total_scalar_bytes: 1000 + 2 * yaml.len(),
+            },
         };
         let read = |de: serde_saphyr::Deserializer<'_, '_>| File(cloud).read(de);
         let file = serde_saphyr::with_deserializer_from_str_with_options(yaml, options, read);
@@ -50,7 +75,23 @@ impl Entry {
             });
         };
         let entry = entry.ok_or_else(|| ConfigError::CloudNotFound { cloud: cloud.to_owned(), known })?;
-        Entry::of(entry, region)
+        let entry = Entry::of(entry, region)?;
+        entry.too_long().map_or(Ok(entry), Err)
+    }
+
+    /// The first value that is longer than a cloud accepts. It would be kept, and shown in statuses and metrics.
+    fn too_long(&self) -> Option<ConfigError> {
+        let levels = [("", &self.values.top), ("auth.", &self.values.auth)];
+        let values =
+            levels.into_iter().flat_map(|(level, values)| values.iter().map(move |(key, list)| (level, key, list)));
+        let given = values.flat_map(|(level, key, list)| list.iter().flatten().map(move |value| (level, key, value)));
+        let long = |key: &str, value: &str| (value.chars().count() > longest(key)).then(|| longest(key));
+        let region = self.region.as_deref().and_then(|region| Some(("region_name".to_owned(), long("", region)?)));
+        let mut found = given.filter(|(_, key, _)| *key != "region_name");
+        let (field, most) = region
+            .or_else(|| found.find_map(|(level, key, value)| Some((format!("{level}{key}"), long(key, value)?))))?;
+        let problem = format!("has more than {most} characters, which no cloud accepts: correct it");
+        Some(ConfigError::Invalid { field, problem })
     }
 
     /// Chooses the region, and puts the region's values in place of the entry's.

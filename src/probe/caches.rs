@@ -32,7 +32,7 @@ pub async fn ask(session: &Session, target: &Target) -> Result<Caches, Failure> 
     // Regions' documents spell the parameter one way or the other, and ignore what they do not know.
     url.query_pairs_mut().append_pair("include_failure", &include).append_pair("includeFailure", &include);
     let answer = session.get(service, url, &[], target.timeout).await?;
-    answer.of(service)?.read(service, parse)
+    answer.of(service)?.read(service, parse).await
 }
 
 /// The catalogue's address carries the *token's* project; it is always `project` that is asked for.

@@ -35,10 +35,11 @@ pub async fn ask(session: &Session, deadline: Duration, now: Timestamp) -> Resul
     let url = join(&address, &["services"]).map_err(|error| error.at(service))?;
     let answer = session.get(service, url, &[], deadline).await?;
     let sent = answer.date.map_or(now, |date| date.saturating_sub(answer.took).unwrap_or(date));
-    match parse(answer.status, &answer.body, answer.date.unwrap_or(now), sent) {
-        Some(read) => answer.read(service, |_| read),
+    let read = move |answer: Answer| match parse(answer.status, &answer.body, answer.date.unwrap_or(now), sent) {
+        Some(read) => answer.understood(service, read),
         None => of_status(answer),
-    }
+    };
+    answer.digest(service, read).await?
 }
 
 fn of_status(answer: Answer) -> Result<EngineAnswer, Failure> {

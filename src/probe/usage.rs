@@ -96,20 +96,21 @@ async fn read_window(session: &Session, target: &Target, url: &Url, window: Wind
         }
         let answer = answer.of(service)?;
         let paged = is_paged(&answer);
-        let next = answer.read(service, |body| {
+        let hasher = hasher.clone();
+        let read = move |body: &[u8]| {
             let page = parse(body)?;
             let next = page.next_marker()?.filter(|_| paged);
             if next.as_deref().is_some_and(|next| !followed.insert(hasher.hash_one(next))) {
                 return Err(Error::Unexpected("Nova's links lead back to a page that was read already"));
             }
             sum.add(page)?;
-            Ok(next)
-        })?;
-        if next.is_none() {
+            Ok((sum, followed, next))
+        };
+        (sum, followed, marker) = answer.read(service, read).await?;
+        if marker.is_none() {
             let as_asked = sum.is_as_asked();
             return Ok((sum.finish(paged), as_asked));
         }
-        marker = next;
     }
     Err(Error::Unexpected("Nova has more pages than can be read").at(service))
 }
@@ -135,7 +136,7 @@ fn page_address(url: &Url, window: Window, marker: Option<&str>) -> Url {
 pub struct Page {
     tenant_usage: TenantUsage,
     #[serde(default)]
-    tenant_usage_links: Vec<Link>,
+    tenant_usage_links: List<Next>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -143,6 +144,20 @@ struct Link {
     #[serde(default)]
     rel: String,
     href: String,
+}
+
+/// The first link to the next page.
+#[derive(Debug, Default)]
+struct Next(Option<Link>);
+
+impl Rows for Next {
+    type Row = Link;
+
+    fn add(&mut self, link: Link) {
+        if self.0.is_none() && link.rel == "next" {
+            self.0 = Some(link);
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -184,8 +199,11 @@ pub fn parse(body: &[u8]) -> Result<Page, Error> {
 
 impl Page {
     /// Where the next page begins. The link's host is the API's own idea of itself, so only its marker is taken.
-    fn next_marker(&self) -> Result<Option<String>, Error> {
-        let Some(link) = self.tenant_usage_links.iter().find(|link| link.rel == "next") else { return Ok(None) };
+    ///
+    /// # Errors
+    /// The link has no marker, or a long one.
+    pub fn next_marker(&self) -> Result<Option<String>, Error> {
+        let List(Next(Some(link))) = &self.tenant_usage_links else { return Ok(None) };
         let query = link.href.split_once('?').map_or("", |(_, query)| query);
         let marker = url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "marker");
         let (_, marker) = marker.ok_or(Error::Unexpected("Nova's link to the next page has no marker"))?;

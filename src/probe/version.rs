@@ -39,9 +39,9 @@ pub(super) async fn address(session: &Session, service: Service, deadline: Durat
     let mut root = endpoint.url.clone();
     root.path_segments_mut().map_err(|()| failure(Error::Unexpected(NO_VERSION)))?.pop_if_empty().push("");
     // Heat answers 300, Nova 200.
-    let answer = session.get_expecting(&[300], service, root, &[], deadline).await?;
+    let answer = session.get_short(&[300], service, root, deadline).await?;
     let answer = if answer.status == 300 { answer } else { answer.of(service)? };
-    let version = answer.read(service, |body| newest(body, service))?;
+    let version = answer.read(service, move |body| newest(body, service)).await?;
     let project = endpoint.token_project.as_deref().filter(|_| service == Service::Orchestration);
     let path: Vec<&str> = std::iter::once(version.as_str()).chain(project).collect();
     join(&endpoint.url, &path).map_err(failure)
@@ -60,7 +60,7 @@ const fn spoken(service: Service) -> &'static [&'static str] {
 }
 
 /// The link's host is the service's own idea of itself, so only its last segment is taken.
-fn newest(body: &[u8], service: Service) -> Result<String, Error> {
+pub(super) fn newest(body: &[u8], service: Service) -> Result<String, Error> {
     let versions: Versions = read(body, NO_VERSION)?;
     let links = versions.versions.iter().flat_map(|version| &version.links).filter(|link| link.rel == "self");
     let offered: Vec<_> = links.filter_map(|link| link.href.trim_end_matches('/').rsplit('/').next()).collect();

@@ -1,5 +1,6 @@
 //! What Keystone is asked beside logins: whether a project exists, and when a credential ends.
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,10 +10,13 @@ use tokio::time::timeout_at;
 use super::{Session, end};
 use crate::cloud::config::Auth;
 use crate::cloud::token::{self, Holder, TokenScope};
-use crate::cloud::{Error, Failure, Service};
+use crate::cloud::{Answer, Error, Failure, Service};
 
 /// How long it is believed when an application credential ends, and that a project exists.
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// So many projects are remembered for each session.
+const MOST_PROJECTS: usize = 10_000;
 
 /// When Keystone was asked for a project, and whether it knows it; `None` where it did not say.
 pub(super) type Known = (Instant, Option<bool>);
@@ -50,6 +54,9 @@ impl Session {
         let mut projects = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
         if !projects.contains_key(id) {
             projects.retain(|_, known| known.try_lock().map_or(true, |known| known.is_some_and(recent)));
+        }
+        if projects.len() >= MOST_PROJECTS && !projects.contains_key(id) {
+            forget_one(&mut projects);
         }
         projects.entry(id.to_owned()).or_default().clone()
     }
@@ -98,6 +105,38 @@ impl Session {
         url.path_segments_mut().ok()?.pop_if_empty().extend(path);
         let answer = self.get_expecting(&[401, 403], Service::Identity, url, &[], deadline).await.ok()?;
         let answer = answer.of(Service::Identity).ok()?;
-        token::application_credential_ends(&answer.body)
+        let read = |answer: Answer| token::application_credential_ends(&answer.body);
+        answer.digest(Service::Identity, read).await.ok()?
+    }
+}
+
+/// Forgets a project that nobody is asking for. It is asked for again.
+fn forget_one(projects: &mut HashMap<String, Arc<tokio::sync::Mutex<Option<Known>>>>) {
+    let idle = projects.iter().find(|(_, known)| Arc::strong_count(known) == 1).map(|(id, _)| id.clone());
+    idle.and_then(|id| projects.remove(&id));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::{CloudConfig, Network};
+    use crate::metrics::Metrics;
+
+    #[test]
+    fn projects_that_are_remembered_have_a_bound() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let yaml = "clouds: {c: {auth: {auth_url: 'http://k', token: t}}}";
+        let config = Arc::new(CloudConfig::parse(yaml, "c", None, None).unwrap());
+        let session = Session::new(config, &Network::default(), Arc::new(Metrics::new())).unwrap();
+        let asked = session.project_memory("asked");
+        let _asking = asked.try_lock().unwrap();
+        let known = || Arc::new(tokio::sync::Mutex::new(Some((Instant::now(), Some(true)))));
+        let full = (1..MOST_PROJECTS).map(|number| (number.to_string(), known()));
+        session.projects.lock().unwrap().extend(full);
+        for id in ["other", "another", "1"] {
+            session.project_memory(id).try_lock().unwrap().replace((Instant::now(), Some(true)));
+            assert_eq!(session.projects.lock().unwrap().len(), MOST_PROJECTS, "{id}");
+        }
+        assert!(Arc::ptr_eq(&asked, &session.project_memory("asked")), "it is being asked for");
     }
 }

@@ -1,0 +1,83 @@
+//! Long texts of clouds and Secrets are read on threads of their own, so that the runtime's threads stay free for
+//! health checks and the Lease.
+
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use super::Error;
+
+/// Reading a text of this length takes less than a millisecond, so it happens where it is asked for.
+const SHORT: usize = 64 << 10;
+/// So many texts are read at the same time. More threads would take the runtime's CPU.
+static TURNS: Semaphore = Semaphore::const_new(2);
+
+/// Runs `work` on a text of `length` bytes, and waits for it until the deadline.
+///
+/// A thread cannot be stopped: after the deadline it reads to the end. The length of the text bounds its time, since
+/// every reader is linear (`tests/growth`).
+///
+/// # Errors
+/// [`Error::Timeout`], and [`Error::Unexpected`] where `work` panics on the other thread.
+pub(crate) async fn aside<T: Send + 'static>(
+    length: usize,
+    deadline: Instant,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    if length <= SHORT {
+        return Ok(work());
+    }
+    let span = tracing::Span::current();
+    let reading = async {
+        let turn = TURNS.acquire().await.ok();
+        let work = move || {
+            let _turn = turn;
+            span.in_scope(work)
+        };
+        tokio::task::spawn_blocking(work).await
+    };
+    match timeout_at(deadline, reading).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(_)) => Err(Error::Unexpected("the operator could not finish reading the answer")),
+        Err(_) => Err(Error::Timeout),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[tokio::test]
+    async fn only_long_texts_are_read_on_another_thread() {
+        for (length, elsewhere) in [(0, false), (SHORT, false), (SHORT + 1, true)] {
+            let here = thread::current().id();
+            let there = aside(length, soon(), || thread::current().id()).await.unwrap();
+            assert_eq!(there != here, elsewhere, "{length}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reading_that_takes_too_long_is_given_up_and_others_go_on() {
+        let (end, ended) = mpsc::channel::<()>();
+        let soon = Instant::now() + Duration::from_millis(50);
+        let late = aside(SHORT + 1, soon, move || ended.recv()).await;
+        assert_eq!(late.unwrap_err(), Error::Timeout);
+        end.send(()).unwrap();
+        assert_eq!(aside(SHORT + 1, Instant::now() + Duration::from_secs(60), || 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_reading_only() {
+        for _ in 0..3 {
+            let failed = aside(SHORT + 1, soon(), || panic!("a defect")).await;
+            assert!(matches!(failed, Err(Error::Unexpected(_))), "{failed:?}");
+        }
+    }
+}
