@@ -43,7 +43,7 @@ const CONFLICTS: u32 = 10;
 const EVENT_RETRIES: u32 = 3;
 
 /// How soon after a refused login the Secret is read again, once: it may just have been corrected.
-const REFUSED_RETRY: Duration = Duration::from_secs(1);
+const REFUSED_RETRY: Duration = Duration::from_secs(5);
 
 /// One pass over one tenant.
 ///

@@ -19,12 +19,12 @@ use crate::{
         engines::{EngineAnswer, age},
     },
     probe,
-    schedule::{Turn, after},
+    schedule::{LEAST_PAUSE, Turn, after},
 };
 
 /// After a 503 of Heat's own, which another engine may contradict. Heat is never asked sooner after an answer, whatever
 /// it says of its report interval and however often a tenant wants an answer now.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = LEAST_PAUSE;
 
 /// What one tenant asks of the task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -239,7 +239,7 @@ fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Durat
     let mut gave_up = false;
     match outcome {
         Outcome::Seen(EngineAnswer::Listed(_)) | Outcome::NotOffered(_) => turn.seen(interval, 0.0, now),
-        Outcome::Seen(EngineAnswer::Unanswered { .. }) => turn.seen(ASK_AGAIN.min(interval), 0.0, now),
+        Outcome::Seen(EngineAnswer::Unanswered { .. }) => turn.seen(ASK_AGAIN, 0.0, now),
         Outcome::Failed(failure) => {
             turn.failed(failure, interval, 0.0, now);
             gave_up = failure.reason == Reason::Timeout && !failure.transient;
