@@ -15,6 +15,7 @@ use super::token::{self, Token};
 use super::words::ErrorCode;
 use super::{Answer, Clock, CloudConfig, Error, Failure, Service, log};
 use crate::metrics::Metrics;
+use crate::panics::{Panicked, Part, caught};
 
 /// The pause between two renewals ahead of time. A token that cannot get younger would be renewed at each call.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
@@ -177,9 +178,12 @@ impl Tokens {
             tokio::time::sleep(wait).await;
             tokens.log_in().await
         };
-        let login = tokio::spawn(login.in_current_span());
+        // Of a login that panics, too.
+        state.last_login = Some(now + wait);
+        let login = tokio::spawn(caught(Part::Login, login).in_current_span());
         let broke_off = || Error::Unexpected("the operator broke off while it logged in").at(Service::Identity);
-        let login = login.map(move |ended| ended.unwrap_or_else(|_| Err(broke_off()))).boxed().shared();
+        let login = login.map(move |ended| ended.unwrap_or(Err(Panicked)).unwrap_or_else(|_| Err(broke_off())));
+        let login = login.boxed().shared();
         state.login.insert(login).clone()
     }
 
