@@ -214,22 +214,28 @@ async fn pass(
     let relevant = status::about(&old, pass.source.as_ref());
     pass.bad_in_row = memory.count_bad(&pass.engines, status::bad_verdicts(&pass, &relevant));
     let new = status::compute(&pass, &relevant);
+    let in_progress = memory.note_wish(tenant, &old);
     if has(&new, Reason::EndpointNotFound) {
         memory.doubt_tokens();
     }
     if status::differs(&old, &new) || status::is_heartbeat_due(target, &old, &new) {
+        if let Some(wait) = memory.writes.wait(in_progress, now) {
+            // What was found stays, as after a write that failed.
+            return Ok(Action::requeue(next_pass(target, memory, &old, &new, now).map_or(wait, |next| next.min(wait))));
+        }
         let notices = memory.events.admit(event::transitions(target, &old, &new), now);
         // Told late rather than not at all; but a status that nobody may see is worse than an event that is lost.
         let waits = memory.failed_writes < EVENT_RETRIES;
         let version = context.writer.tell_and_write((id, tenant), &notices, waits, version, &new).await?;
         memory.events.wrote();
+        memory.writes.wrote(now);
         memory.remember(version.as_deref(), new.clone());
     }
     memory.wrote(&pass.engines);
     if refused_anew(&old, &new) {
         context.secrets.expire(&id.name.namespace, &target.secret_name);
     }
-    Ok(next_pass(target, memory, &old, &new, now))
+    Ok(next_pass(target, memory, &old, &new, now).map_or_else(Action::await_change, Action::requeue))
 }
 
 /// Has the metrics know when the credentials end that are in use. Of one that has not logged in yet, what was known of
@@ -269,16 +275,16 @@ fn refused_anew(old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
     has(new, Reason::AuthenticationFailed) && !has(old, Reason::AuthenticationFailed)
 }
 
-/// The shortest wait wins.
+/// The shortest wait wins; nothing while it is suspended.
 fn next_pass(
     target: &Target,
     memory: &Tenant,
     old: &CloudTenantStatus,
     new: &CloudTenantStatus,
     now: Timestamp,
-) -> Action {
+) -> Option<Duration> {
     if target.suspend {
-        return Action::await_change();
+        return None;
     }
     let until = |next: Timestamp| Duration::try_from(next.duration_since(now)).unwrap_or_default();
     let mut wait = shortened(target.interval, memory.share);
@@ -298,5 +304,5 @@ fn next_pass(
     } else if takes_a_person(new) {
         wait = wait.min(STALLED_RETRY);
     }
-    Action::requeue(wait.max(Duration::from_millis(100)))
+    Some(wait.max(Duration::from_millis(100)))
 }

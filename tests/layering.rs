@@ -36,7 +36,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("probe", &["api", "cloud", "failure", "observation", "target"]),
     ("clouds", &["api", "cloud", "identity", "metrics", "observation", "panics", "probe", "schedule"]),
     ("secrets", &["cloud", "failure", "observation", "target"]),
-    ("tenant", &["api", "clouds", "event", "identity", "observation", "panics", "schedule", "status", "target"]),
+    (
+        "tenant",
+        &["api", "clouds", "condition", "event", "identity", "observation", "panics", "schedule", "status", "target"],
+    ),
     ("writer", &["api", "event", "identity", "leader", "metrics"]),
     ("context", &["cloud", "clouds", "leader", "metrics", "secrets", "tenant", "writer"]),
     ("secret_watch", &["api_server", "context", "identity", "roster"]),
