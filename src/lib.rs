@@ -31,6 +31,7 @@ pub mod leader;
 pub mod metrics;
 pub mod observation;
 pub mod observe;
+pub mod panics;
 pub mod probe;
 pub mod reconcile;
 pub mod rights;

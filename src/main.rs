@@ -14,6 +14,7 @@ use cloudtenant_operator::{
     context::Settings,
     leader::Elector,
     metrics::{Metrics, ProjectLabel},
+    panics,
     roster::Roster,
     run::Process,
     server,
@@ -103,6 +104,7 @@ fn run(arguments: &Run) -> anyhow::Result<()> {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
+    std::panic::set_hook(Box::new(panics::log));
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(operate(arguments));
     // What only reads is not waited for.

@@ -2,6 +2,7 @@
 //! name, the hosts of engines that are down, and, where that is asked for, the project's id.
 
 mod credentials;
+mod panics;
 mod process;
 mod tenants;
 mod text;
@@ -101,6 +102,7 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(process::Process));
         let own = registry.sub_registry_with_prefix("cloudtenant");
+        own.register_collector(Box::new(panics::Caught));
         let ends = Ends::default();
         own.register_collector(Box::new(credentials::Credentials::new(tenants.clone(), project, ends.clone())));
         own.register_collector(Box::new(tenants::Tenants::new(tenants, project)));
@@ -248,6 +250,7 @@ mod tests {
             r#"cloudtenant_cloud_request_duration_seconds_bucket{le="0.025",service="compute"} 1"#,
             r#"cloudtenant_cloud_logins_total{outcome="login_refused"} 1"#,
             r#"cloudtenant_events_total{reason="EngineDown",outcome="error"} 0"#,
+            r#"cloudtenant_panics_total{where="login"} 0"#,
             "# EOF",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} in\n{text}");

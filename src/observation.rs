@@ -67,6 +67,19 @@ pub struct Failure {
     pub transient: bool,
 }
 
+impl Failure {
+    /// The operator panicked while it read the answer.
+    #[must_use]
+    pub fn broke_off() -> Self {
+        Self {
+            reason: Reason::UnexpectedAnswer,
+            message: "The operator broke off while it read the answer: look at its log.".to_owned(),
+            retry_after: None,
+            transient: false,
+        }
+    }
+}
+
 /// The regions of a service that the cloud's own region does not offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elsewhere {

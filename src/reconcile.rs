@@ -15,6 +15,7 @@ use crate::{
     metrics::{Credential, Metrics},
     observation::{ProbeKind, engines::age},
     observe::{self, Looks},
+    panics::{Part, caught},
     roster::Watched,
     schedule::{backoff, shortened},
     status::{self, Pass, is_enabled},
@@ -43,7 +44,13 @@ const CONFLICTS: u32 = 10;
 const EVENT_RETRIES: u32 = 3;
 
 /// How soon after a refused login the Secret is read again, once: it may just have been corrected.
-const REFUSED_RETRY: Duration = Duration::from_secs(1);
+const REFUSED_RETRY: Duration = Duration::from_secs(5);
+
+/// How soon a pass that panicked is tried again, with nothing remembered.
+const PANIC_RETRY: Duration = Duration::from_secs(60);
+
+/// A pass' end: when the next one is, or that the status was not written and when that is tried again.
+type Done = Result<Action, (WriteError, Duration)>;
 
 /// One pass over one tenant.
 ///
@@ -64,12 +71,29 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
     };
     let memory = context.tenant(&id.uid);
     let mut memory = memory.lock().await;
+    let done = match caught(Part::Pass, look_after(&context, &id, &watched, &mut memory)).await {
+        Ok(done) => done,
+        Err(_) => {
+            // It may be half changed.
+            *memory = None;
+            let told = caught(Part::Pass, tell_broke_off(&context, &id)).await;
+            told.unwrap_or(Ok(Action::requeue(PANIC_RETRY)))
+        }
+    };
+    context.metrics.reconciled(done.is_ok());
+    Ok(done.unwrap_or_else(|(error, wait)| {
+        tracing::warn!(%error, "the status was not written");
+        Action::requeue(wait)
+    }))
+}
+
+async fn look_after(context: &Context, id: &TenantId, watched: &Watched, memory: &mut Option<Tenant>) -> Done {
     let now = Timestamp::now();
-    let done = match watched.0.as_ref().map(|tenant| (tenant, Target::new(&tenant.spec))) {
+    match watched.0.as_ref().map(|tenant| (tenant, Target::new(&tenant.spec))) {
         Ok((tenant, Ok(target))) => {
             let stored = tenant.status.clone().unwrap_or_default();
             let memory = memory.get_or_insert_with(|| Tenant::new(&id.uid, &target, &stored, now));
-            let done = pass(&context, &id, tenant, &target, memory).await;
+            let done = pass(context, id, tenant, &target, memory).await;
             match done {
                 Ok(action) => {
                     (memory.failed_writes, memory.conflicts) = (0, 0);
@@ -86,30 +110,40 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
                 }
             }
         }
-        Ok((_, Err(invalid))) => reject(&context, &id, &invalid.to_string()).await,
+        Ok((_, Err(invalid))) => reject(context, id, &invalid.to_string()).await,
         Err(invalid) => {
             let message = format!("The spec cannot be read: {}.", invalid.error.trim_end_matches('.'));
-            reject(&context, &id, &message).await
+            reject(context, id, &message).await
         }
-    };
-    context.metrics.reconciled(done.is_ok());
-    Ok(done.unwrap_or_else(|(error, wait)| {
-        tracing::warn!(%error, "the status was not written");
-        Action::requeue(wait)
-    }))
+    }
 }
 
 /// Tells that the spec cannot be read. Its next change is looked at again.
-async fn reject(context: &Context, id: &TenantId, message: &str) -> Result<Action, (WriteError, Duration)> {
-    let write = async {
-        let (old, version) = context.writer.stored(&id.name).await?;
-        let new = status::invalid(message, id.generation, &old, Timestamp::now());
-        if status::differs(&old, &new) {
-            context.writer.write(&id.name, version, &new).await?;
-        }
-        Ok(Action::await_change())
-    };
-    write.await.map_err(|error| (error, STALLED_RETRY))
+async fn reject(context: &Context, id: &TenantId, message: &str) -> Done {
+    let now = Timestamp::now();
+    let written = rewrite(context, id, |old| status::invalid(message, id.generation, old, now)).await;
+    written.map(|()| Action::await_change()).map_err(|error| (error, STALLED_RETRY))
+}
+
+/// Writes that the pass panicked.
+async fn tell_broke_off(context: &Context, id: &TenantId) -> Done {
+    let now = Timestamp::now();
+    let written = rewrite(context, id, |old| status::broke_off(id.generation, old, now)).await;
+    written.map(|()| Action::requeue(PANIC_RETRY)).map_err(|error| (error, PANIC_RETRY))
+}
+
+/// Writes what becomes of the stored status, if that is another one.
+async fn rewrite(
+    context: &Context,
+    id: &TenantId,
+    change: impl FnOnce(&CloudTenantStatus) -> CloudTenantStatus,
+) -> Result<(), WriteError> {
+    let (old, version) = context.writer.stored(&id.name).await?;
+    let new = change(&old);
+    if status::differs(&old, &new) {
+        context.writer.write(&id.name, version, &new).await?;
+    }
+    Ok(())
 }
 
 async fn pass(
@@ -180,22 +214,28 @@ async fn pass(
     let relevant = status::about(&old, pass.source.as_ref());
     pass.bad_in_row = memory.count_bad(&pass.engines, status::bad_verdicts(&pass, &relevant));
     let new = status::compute(&pass, &relevant);
+    let in_progress = memory.note_wish(tenant, &old);
     if has(&new, Reason::EndpointNotFound) {
         memory.doubt_tokens();
     }
     if status::differs(&old, &new) || status::is_heartbeat_due(target, &old, &new) {
+        if let Some(wait) = memory.writes.wait(in_progress, now) {
+            // What was found stays, as after a write that failed.
+            return Ok(Action::requeue(next_pass(target, memory, &old, &new, now).map_or(wait, |next| next.min(wait))));
+        }
         let notices = memory.events.admit(event::transitions(target, &old, &new), now);
         // Told late rather than not at all; but a status that nobody may see is worse than an event that is lost.
         let waits = memory.failed_writes < EVENT_RETRIES;
         let version = context.writer.tell_and_write((id, tenant), &notices, waits, version, &new).await?;
         memory.events.wrote();
+        memory.writes.wrote(now);
         memory.remember(version.as_deref(), new.clone());
     }
     memory.wrote(&pass.engines);
     if refused_anew(&old, &new) {
         context.secrets.expire(&id.name.namespace, &target.secret_name);
     }
-    Ok(next_pass(target, memory, &old, &new, now))
+    Ok(next_pass(target, memory, &old, &new, now).map_or_else(Action::await_change, Action::requeue))
 }
 
 /// Has the metrics know when the credentials end that are in use. Of one that has not logged in yet, what was known of
@@ -235,16 +275,16 @@ fn refused_anew(old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
     has(new, Reason::AuthenticationFailed) && !has(old, Reason::AuthenticationFailed)
 }
 
-/// The shortest wait wins.
+/// The shortest wait wins; nothing while it is suspended.
 fn next_pass(
     target: &Target,
     memory: &Tenant,
     old: &CloudTenantStatus,
     new: &CloudTenantStatus,
     now: Timestamp,
-) -> Action {
+) -> Option<Duration> {
     if target.suspend {
-        return Action::await_change();
+        return None;
     }
     let until = |next: Timestamp| Duration::try_from(next.duration_since(now)).unwrap_or_default();
     let mut wait = shortened(target.interval, memory.share);
@@ -264,5 +304,5 @@ fn next_pass(
     } else if takes_a_person(new) {
         wait = wait.min(STALLED_RETRY);
     }
-    Action::requeue(wait.max(Duration::from_millis(100)))
+    Some(wait.max(Duration::from_millis(100)))
 }

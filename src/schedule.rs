@@ -9,6 +9,9 @@ use crate::observation::Failure;
 /// The wait after a first failure, unless the cloud asks for another.
 pub const FIRST_RETRY: Duration = Duration::from_secs(15);
 
+/// No probe is asked again sooner after an answer or a failure, whatever the cloud says.
+pub const LEAST_PAUSE: Duration = Duration::from_secs(5);
+
 /// How far apart the tenants of an operator that has just started are spread.
 const START_SPREAD: Duration = Duration::from_secs(30);
 
@@ -41,14 +44,15 @@ impl Turn {
 
     /// The turn after a verdict. Jitter only shortens.
     pub fn seen(&mut self, interval: Duration, share: f64, now: Timestamp) {
-        *self = Self { next: after(now, shortened(interval, share)), failures: 0, verdict_at: now, not_before: None };
+        let wait = shortened(interval, share).max(LEAST_PAUSE);
+        *self = Self { next: after(now, wait), failures: 0, verdict_at: now, not_before: None };
     }
 
     /// The turn after a failure: exponential, at most the interval, never before the cloud's own word.
     pub fn failed(&mut self, failure: &Failure, interval: Duration, share: f64, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
-        let wait = backoff(self.failures).min(shortened(interval, share));
-        self.not_before = failure.retry_after.map(|wait| after(now, wait));
+        let wait = backoff(self.failures).min(shortened(interval, share)).max(LEAST_PAUSE);
+        self.not_before = failure.retry_after.map(|wait| after(now, wait.max(LEAST_PAUSE)));
         self.next = after(now, wait).max(self.not_before.unwrap_or(now));
     }
 
@@ -142,6 +146,31 @@ mod tests {
         turn.failed(&failure(None), Duration::from_secs(10), 0.0, at(130));
         turn.hurry(at(131));
         assert_eq!(turn.next, at(131));
+    }
+
+    /// A line is: an interval, the cloud's Retry-After, whether a person asks for it now; the pause.
+    #[test]
+    fn no_pause_that_a_cloud_can_influence_is_below_five_seconds() {
+        for (name, interval, retry_after, hurry, pause) in [
+            ("Retry-After: 0", 10, Some(0), false, 9),
+            ("Retry-After: 0, and a person asks for it", 10, Some(0), true, 5),
+            ("Retry-After: 1, and a person asks for it", 10, Some(1), true, 5),
+            ("Retry-After: 7, and a person asks for it", 10, Some(7), true, 7),
+            ("no Retry-After, and a person asks for it", 10, None, true, 0),
+            ("an interval of nothing", 0, Some(0), false, 5),
+        ] {
+            let interval = Duration::from_secs(interval);
+            let mut turn = Turn::first(None, interval, 1.0, at(0));
+            for _ in 0..3 {
+                turn.seen(interval, 1.0, at(0));
+                assert!(turn.next >= at(5), "{name}: after an answer");
+                turn.failed(&failure(retry_after), interval, 1.0, at(0));
+            }
+            if hurry {
+                turn.hurry(at(0));
+            }
+            assert_eq!(turn.next, at(pause), "{name}");
+        }
     }
 
     #[test]

@@ -246,6 +246,17 @@ pub fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, now: Tim
     }
 }
 
+/// The status of a resource whose pass panicked: data and source stay. It is as simple as it can be, since nobody knows
+/// what the pass stumbled over.
+#[must_use]
+pub fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp) -> CloudTenantStatus {
+    CloudTenantStatus {
+        observed_generation: Some(generation),
+        conditions: ready::broke_off(generation, old, now),
+        ..old.clone()
+    }
+}
+
 /// One probe's verdict and block.
 fn settle<T, B: Block>(
     pass: &Pass<'_>,

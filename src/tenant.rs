@@ -1,19 +1,22 @@
 //! What the operator remembers of a tenant between two passes. All of it may be lost: the status is the memory.
 
 mod probing;
+mod writes;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 pub use probing::Probing;
+pub use writes::Writes;
 
 use crate::{
-    api::{CloudTenant, CloudTenantStatus, REQUESTED_AT},
+    api::{CloudTenant, CloudTenantStatus, REQUESTED_AT, condition_type},
     clouds::{
         Cloud,
         engines::{Subscription, Wish},
     },
+    condition,
     event::{fnv1a, limit::Limit},
     observation::{Caches, Failure, Periods, ProbeKind, engines::age},
     schedule::Turn,
@@ -58,6 +61,8 @@ pub struct Tenant {
     pub failed_writes: u32,
     /// How many events it may still have.
     pub events: Limit,
+    /// How often its status may be written.
+    pub writes: Writes,
     /// Writes in a row that met a newer object than the one that was looked at.
     pub conflicts: u32,
     /// The status that was written last, with the resource version that it got.
@@ -89,6 +94,7 @@ impl Tenant {
             engines_missing: None,
             failed_writes: 0,
             events: Limit::default(),
+            writes: Writes::default(),
             conflicts: 0,
             written: None,
         }
@@ -116,6 +122,16 @@ impl Tenant {
             ProbeKind::Caches => &mut self.caches.turn.verdict_at,
             ProbeKind::Usage => &mut self.usage.turn.verdict_at,
         }
+    }
+
+    /// Notes what a person wants of the status, and says whether the first pass after that has not ended in `old`.
+    pub fn note_wish(&mut self, tenant: &CloudTenant, old: &CloudTenantStatus) -> bool {
+        let requested = tenant.metadata.annotations.as_ref().and_then(|notes| notes.get(REQUESTED_AT));
+        let generation = tenant.metadata.generation;
+        self.writes.note_wish(generation.unwrap_or_default(), requested.map_or(0, |at| fnv1a(at.as_bytes())));
+        old.observed_generation != generation
+            || condition::find(&old.conditions, condition_type::RECONCILING).is_some()
+            || requested.is_some() && old.last_handled_reconcile_at.as_ref() != requested
     }
 
     /// Asks for all probes now where the spec has changed or somebody has asked for it.

@@ -36,6 +36,8 @@ struct Cloud {
     login_status: AtomicU16,
     login_gate: Semaphore,
     logins: AtomicUsize,
+    /// When its tokens end; they are issued at 05:00.
+    token_ends: Mutex<&'static str>,
     /// What its tokens say besides, as members of a JSON object.
     token_has: Mutex<&'static str>,
     script: Mutex<Arc<Script>>,
@@ -54,6 +56,7 @@ impl Cloud {
             login_status: AtomicU16::new(201),
             login_gate: Semaphore::new(0),
             logins: AtomicUsize::new(0),
+            token_ends: Mutex::new("2026-11-22T06:00:00"),
             token_has: Mutex::new(r#""user": {"id": "u", "name": "user"}"#),
             script: Mutex::new(Arc::new(|_, _| status(200))),
             calls: Mutex::default(),
@@ -95,9 +98,10 @@ impl Cloud {
             self.url
         );
         let has = *self.token_has.lock().unwrap();
+        let ends = *self.token_ends.lock().unwrap();
         let project = if has.contains("project\"") { "" } else { r#""project": {"id": "p", "name": "project"},"# };
         let body = format!(
-            r#"{{"token": {{{has}, "issued_at": "2026-11-22T05:00:00.000000Z", "expires_at": "2026-11-22T06:00:00", {project} "catalog": {catalogue}}}}}"#
+            r#"{{"token": {{{has}, "issued_at": "2026-11-22T05:00:00.000000Z", "expires_at": "{ends}", {project} "catalog": {catalogue}}}}}"#
         );
         Response::builder().status(201).header("x-subject-token", format!("token-{number}")).body(body.into()).unwrap()
     }
@@ -260,6 +264,39 @@ async fn a_rejected_fresh_token_is_an_error_and_no_herd_of_logins() {
 
 const ACCESS_RULES: &str = r#""user": {"id": "u", "name": "user"}, "application_credential": {"id": "a", "name": "n",
     "restricted": true, "access_rules": [{"id": "r", "method": "GET", "path": "/v1/*/services", "service": "orchestration"}]}"#;
+
+/// A line is: when a token ends, how many calls Heat rejects of each two, what a login is answered.
+#[tokio::test]
+async fn a_session_logs_in_at_most_once_in_five_seconds() {
+    let rows = [
+        ("a token that has ended when it is issued", "2026-11-22T05:00:00", 0, 201),
+        ("a token that ended before it was issued", "2026-11-22T04:00:00", 0, 201),
+        ("a token that lives a second", "2026-11-22T05:00:01", 0, 201),
+        ("every other call is rejected", "2026-11-22T06:00:00", 1, 201),
+        ("both", "2026-11-22T05:00:00", 1, 201),
+        ("a login that fails", "2026-11-22T06:00:00", 0, 503),
+    ];
+    let stories = rows.map(async |(name, ends, rejected, login)| {
+        let cloud = Cloud::start().await;
+        *cloud.token_ends.lock().unwrap() = ends;
+        cloud.login_answers(login);
+        let calls = AtomicUsize::new(0);
+        cloud.answers(move |_, _| status(if calls.fetch_add(1, SeqCst) % 2 < rejected { 401 } else { 200 }));
+        let client = Client::of(&cloud);
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(7) {
+            // Which of them fail is another matter.
+            let _ = client.get_path("/heat/v1/p/services", Duration::from_secs(1)).await;
+            let passed = began.elapsed().as_secs();
+            client.seconds.store(passed, SeqCst);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        (name, cloud.logins())
+    });
+    for (name, logins) in futures::future::join_all(stories).await {
+        assert!((1..=2).contains(&logins), "{name}: {logins} logins in seven seconds");
+    }
+}
 
 /// Keystone, too, answers 401 to what access rules leave out: no better token is to be had, and nothing has failed.
 #[tokio::test]

@@ -266,7 +266,7 @@ impl Session {
         if !fresh && !self.rejects(service) {
             // It may hold room that the next one needs.
             drop(answer);
-            token = self.tokens.renewed(Some(&token), deadline).await?;
+            token = self.tokens.instead_of(&token, deadline).await?;
             answer = self.ask(call, &token).await?;
             if answer.status != 401 {
                 return Ok(answer);

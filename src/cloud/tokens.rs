@@ -15,10 +15,15 @@ use super::token::{self, Token};
 use super::words::ErrorCode;
 use super::{Answer, Clock, CloudConfig, Error, Failure, Service, log};
 use crate::metrics::Metrics;
+use crate::panics::{Panicked, Part, caught};
 
 /// The pause between two renewals ahead of time. A token that cannot get younger would be renewed at each call.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
-/// After a login that failed, where Keystone asks for no other pause: all who use the session would try.
+/// The pause between two logins of a session, whatever Keystone says of a token's end or of its own `Retry-After`, and
+/// however often a service rejects the token.
+const LOGIN_PAUSE: Duration = Duration::from_secs(5);
+/// After a login that failed, where Keystone asks for no other pause: all who use the session would try. Who comes
+/// later waits until [`LOGIN_PAUSE`] is over.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 /// How long a login may take, however soon those who wait for it give up.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
@@ -43,6 +48,7 @@ struct State {
     failed: Option<(Instant, Failure)>,
     /// The code that came with the latest refusal.
     refusal_code: Option<ErrorCode>,
+    /// When the last login ended, either way.
     last_login: Option<Instant>,
     doubted: Option<Instant>,
     /// The token is to be renewed before the next call.
@@ -81,14 +87,15 @@ impl Tokens {
             (held, std::mem::take(&mut state.in_doubt))
         };
         let Some(token) = held else {
-            let token = self.renewed(None, deadline).await?;
+            let token = self.renewed(None, LOGIN_PAUSE, deadline).await?;
             return Ok(Current { token, fresh: true });
         };
         if in_doubt {
+            // Without a pause, since a token is doubted at most once in five minutes.
             // At most half of the time: should Keystone be down, the old token may still do.
             let left = deadline.saturating_duration_since(Deadline::now());
             let half = Deadline::now() + left / 2;
-            if let Ok(token) = self.renewed(Some(&token), half).await {
+            if let Ok(token) = self.renewed(Some(&token), Duration::ZERO, half).await {
                 return Ok(Current { token, fresh: true });
             }
         } else if token.ends_soon(now) {
@@ -97,11 +104,21 @@ impl Tokens {
         Ok(Current { token, fresh: false })
     }
 
-    /// A token other than `old`: another caller's, if one was faster, else a new one. A login goes on when its caller
-    /// has given up, so that the next one finds what came of it.
-    pub(super) async fn renewed(
+    /// [`Self::renewed`] for a token that a service has rejected.
+    pub(super) async fn instead_of(
+        self: &Arc<Self>,
+        rejected: &Arc<Token>,
+        deadline: Deadline,
+    ) -> Result<Arc<Token>, Failure> {
+        self.renewed(Some(rejected), LOGIN_PAUSE, deadline).await
+    }
+
+    /// A token other than `old`: another caller's, if one was faster, else a new one, no sooner than `pause` after the
+    /// last login. A login goes on when its caller has given up, so that the next one finds what came of it.
+    async fn renewed(
         self: &Arc<Self>,
         old: Option<&Arc<Token>>,
+        pause: Duration,
         deadline: Deadline,
     ) -> Result<Arc<Token>, Failure> {
         let login = {
@@ -115,7 +132,7 @@ impl Tokens {
                 Some(login) => login,
                 None => match self.hindrance(&state, now) {
                     Some(failure) => return Err(failure),
-                    None => self.start(&mut state),
+                    None => self.start(&mut state, pause, now),
                 },
             }
         };
@@ -138,7 +155,7 @@ impl Tokens {
         let mut state = self.state();
         let paused = state.last_login.is_some_and(|at| now.saturating_duration_since(at) < RENEWAL_PAUSE);
         if !paused && state.under_way().is_none() && self.hindrance(&state, now).is_none() {
-            drop(self.start(&mut state));
+            drop(self.start(&mut state, LOGIN_PAUSE, now));
         }
     }
 
@@ -152,11 +169,21 @@ impl Tokens {
         Some(Failure { error, ..failure })
     }
 
-    fn start(self: &Arc<Self>, state: &mut State) -> Login {
+    /// Starts a login, no sooner than `pause` after the last one.
+    fn start(self: &Arc<Self>, state: &mut State, pause: Duration, now: Instant) -> Login {
         let tokens = self.clone();
-        let login = tokio::spawn(async move { tokens.log_in().await }.in_current_span());
+        let wait =
+            state.last_login.map_or(Duration::ZERO, |at| pause.saturating_sub(now.saturating_duration_since(at)));
+        let login = async move {
+            tokio::time::sleep(wait).await;
+            tokens.log_in().await
+        };
+        // Of a login that panics, too.
+        state.last_login = Some(now + wait);
+        let login = tokio::spawn(caught(Part::Login, login).in_current_span());
         let broke_off = || Error::Unexpected("the operator broke off while it logged in").at(Service::Identity);
-        let login = login.map(move |ended| ended.unwrap_or_else(|_| Err(broke_off()))).boxed().shared();
+        let login = login.map(move |ended| ended.unwrap_or(Err(Panicked)).unwrap_or_else(|_| Err(broke_off())));
+        let login = login.boxed().shared();
         state.login.insert(login).clone()
     }
 
@@ -168,14 +195,15 @@ impl Tokens {
         let refused = self.credential.refuses(asked);
         let outcome = if refused { Err(self.state().refusal()) } else { self.try_once(asked).await };
         let mut state = self.state();
-        (state.login, state.last_login, state.failed) = (None, Some(asked), None);
+        let ended = asked + began.elapsed();
+        (state.login, state.last_login, state.failed) = (None, Some(ended), None);
         match &outcome {
             Ok(token) => {
                 state.in_doubt = false;
                 state.token = Some(token.clone());
             }
             Err(Failure { error: Error::LoginRefused, code, .. }) => state.refusal_code.clone_from(code),
-            Err(failure) => state.failed = Some((asked + began.elapsed(), failure.clone())),
+            Err(failure) => state.failed = Some((ended, failure.clone())),
         }
         if let Err(Failure { error, .. }) = &outcome
             && state.token.as_ref().is_some_and(|token| !token.has_ended(asked))

@@ -15,16 +15,17 @@ use crate::{
     api::Reason,
     identity::TenantName,
     observation::{
-        EngineAnswers, Outcome,
+        EngineAnswers, Failure, Outcome,
         engines::{EngineAnswer, age},
     },
+    panics::{Part, caught},
     probe,
-    schedule::{Turn, after},
+    schedule::{FIRST_RETRY, LEAST_PAUSE, Turn, after},
 };
 
 /// After a 503 of Heat's own, which another engine may contradict. Heat is never asked sooner after an answer, whatever
 /// it says of its report interval and however often a tenant wants an answer now.
-const ASK_AGAIN: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = LEAST_PAUSE;
 
 /// What one tenant asks of the task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,6 +183,25 @@ impl Inner {
         interval.zip(deadline)
     }
 
+    /// The work on the last answer panicked. It may have left the answers half changed, so they begin again with this
+    /// failure.
+    async fn break_off(&self) {
+        let (now, outcome) = (Timestamp::now(), Outcome::Failed(Failure::broke_off()));
+        let interval = self.lock().interval().unwrap_or(FIRST_RETRY);
+        take_turn(&mut self.lock(), &outcome, interval, now);
+        let answers = self.answers.borrow().as_ref().clone().resumed().and(outcome, now);
+        self.answers.send_replace(Arc::new(answers));
+        self.wake_all().await;
+    }
+
+    async fn wake_all(&self) {
+        let tenants: Vec<_> = self.lock().wishes.values().map(|wish| wish.tenant.clone()).collect();
+        for tenant in tenants {
+            // Nobody listens any more only while the work ends.
+            let _ = self.wake.send(tenant).await;
+        }
+    }
+
     /// How long to wait until Heat is asked again, under a wish that may have become more urgent.
     fn wait(&self, interval: Duration, now: Timestamp) -> Duration {
         let mut state = self.lock();
@@ -193,8 +213,24 @@ impl Inner {
     }
 }
 
+/// Asks until nobody wants to know. After a panic it asks again, like after any other failure.
 async fn run(cloud: Arc<Cloud>) {
-    let inner = &cloud.engines.0;
+    let asked = |deadline| {
+        let cloud = cloud.clone();
+        async move { ask(&cloud, deadline).await }
+    };
+    serve(&cloud.engines.0, asked).await;
+}
+
+async fn serve<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: impl Fn(Duration) -> F) {
+    while caught(Part::Engines, ask_in_turn(inner, &ask)).await.is_err() {
+        if caught(Part::Engines, inner.break_off()).await.is_err() {
+            tokio::time::sleep(FIRST_RETRY).await;
+        }
+    }
+}
+
+async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: &impl Fn(Duration) -> F) {
     while let Some((interval, deadline)) = inner.wish() {
         let wait = inner.wait(interval, Timestamp::now());
         if wait > Duration::ZERO {
@@ -204,7 +240,7 @@ async fn run(cloud: Arc<Cloud>) {
             }
             continue;
         }
-        let outcome = ask(&cloud, deadline).await;
+        let outcome = ask(deadline).await;
         let now = Timestamp::now();
         let before = inner.answers.borrow().clone();
         let answers = Arc::new(before.as_ref().clone().and(outcome.clone(), now));
@@ -221,11 +257,7 @@ async fn run(cloud: Arc<Cloud>) {
         inner.answers.send_replace(answers.clone());
         let hurried = std::mem::take(&mut inner.lock().hurried);
         if hurried || answers.is_news_after(&before) {
-            let tenants: Vec<_> = inner.lock().wishes.values().map(|wish| wish.tenant.clone()).collect();
-            for tenant in tenants {
-                // Nobody listens any more only while the work ends.
-                let _ = inner.wake.send(tenant).await;
-            }
+            inner.wake_all().await;
         }
     }
 }
@@ -239,7 +271,7 @@ fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Durat
     let mut gave_up = false;
     match outcome {
         Outcome::Seen(EngineAnswer::Listed(_)) | Outcome::NotOffered(_) => turn.seen(interval, 0.0, now),
-        Outcome::Seen(EngineAnswer::Unanswered { .. }) => turn.seen(ASK_AGAIN.min(interval), 0.0, now),
+        Outcome::Seen(EngineAnswer::Unanswered { .. }) => turn.seen(ASK_AGAIN, 0.0, now),
         Outcome::Failed(failure) => {
             turn.failed(failure, interval, 0.0, now);
             gave_up = failure.reason == Reason::Timeout && !failure.transient;
@@ -275,6 +307,37 @@ mod tests {
     fn the_shortest_interval_and_the_shortest_deadline_count() {
         let inner = inner(&[wish("slow", 300, 600), wish("quick", 10, 90), wish("other", 60, 75)]);
         assert_eq!(inner.wish(), Some((Duration::from_secs(10), Duration::from_secs(75))));
+    }
+
+    /// A panic is a failure, and Heat is asked again: here at once, since a tenant wants to know.
+    #[tokio::test]
+    async fn a_panic_over_an_answer_silences_no_cloud() {
+        let (wake, mut woken) = tokio::sync::mpsc::channel(10);
+        let EnginesTask(inner) = EnginesTask::new(wake);
+        inner.lock().wishes.insert("uid".to_owned(), wish("t", 10, 75));
+        let subscription = Subscription { inner: inner.clone(), uid: "uid".to_owned() };
+        let calls = std::sync::atomic::AtomicU32::new(0);
+        let before = Part::Engines.count();
+        let ask = async |_| {
+            assert!(calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) >= 2, "on purpose");
+            Outcome::NotOffered(None)
+        };
+        let story = async {
+            for number in 1..=3 {
+                assert_eq!(woken.recv().await.map(|tenant| tenant.name), Some("t".to_owned()));
+                let answers = subscription.answers();
+                let told = answers.failed.as_ref().map(|(failure, times)| (failure.reason, *times));
+                let broke_off = (number < 3).then_some((Reason::UnexpectedAnswer, number));
+                assert_eq!((answers.number, told, answers.not_offered), (number.into(), broke_off, number == 3));
+                let turn = inner.lock().turn.clone().unwrap();
+                assert!(age(Timestamp::now(), turn.next) > Duration::from_secs(5), "no herd of calls: {turn:?}");
+                assert!(subscription.hurry(Timestamp::now()));
+            }
+            drop(subscription);
+        };
+        tokio::join!(serve(&inner, ask), story);
+        assert!(Part::Engines.count() >= before + 2);
+        assert!(!inner.lock().running);
     }
 
     /// What was answered, what the cloud or a tenant wants then, and how long Heat is left alone at least.

@@ -154,6 +154,19 @@ pub(super) fn suspended(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenant
     CloudTenantStatus { observed_generation: Some(pass.generation), conditions, ..old.clone() }
 }
 
+/// `Ready` and every probe that is asked say that the operator broke off.
+pub(super) fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Vec<Condition> {
+    let message = "The operator broke off while it made this status: look at its log.";
+    let next = |type_: &str| match condition::reason(&old.conditions, type_) {
+        Some(Reason::ProbeDisabled | Reason::ServiceNotOffered) => condition::find(&old.conditions, type_).cloned(),
+        _ => {
+            let reason = Reason::UnexpectedAnswer;
+            Some(condition::next(&old.conditions, type_, "Unknown", reason, message, generation, now))
+        }
+    };
+    std::iter::once(ty::READY).chain(ProbeKind::ALL.map(condition_of)).filter_map(next).collect()
+}
+
 /// Every condition says that the spec cannot be read.
 pub(super) fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Vec<Condition> {
     let next = |type_: &str, status: &str| {

@@ -1,20 +1,16 @@
 //! A probe that is one tenant's own: when it is asked, what is under way, and what it found.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::FutureExt as _;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    api::Reason,
     clouds::Wake,
     identity::TenantName,
     observation::{Failure, Outcome, ProbeKind},
+    panics::{Part, caught},
     schedule::Turn,
     status::{Look, interval_of},
     target::Target,
@@ -83,7 +79,8 @@ impl<T: Clone + Send + 'static> Probing<T> {
         let question = tracing::Instrument::in_current_span(question);
         let at_end = end.clone();
         let task = tokio::spawn(async move {
-            let outcome = AssertUnwindSafe(question).catch_unwind().await.unwrap_or_else(|_| broke_off());
+            let outcome = caught(Part::Probe, question).await;
+            let outcome = outcome.unwrap_or_else(|_| Outcome::Failed(Failure::broke_off()));
             let waits = {
                 let mut state = at_end.lock();
                 state.answer = Some(outcome);
@@ -176,14 +173,4 @@ impl<T: Clone + Send + 'static> Probing<T> {
         (self.running, self.answer, self.found) = (None, None, Look::NotDue);
         self.turn = Turn { next: now, failures: 0, not_before: None, ..self.turn.clone() };
     }
-}
-
-fn broke_off<T>() -> Outcome<T> {
-    tracing::error!("a probe broke off");
-    Outcome::Failed(Failure {
-        reason: Reason::UnexpectedAnswer,
-        message: "The operator broke off while it read the answer: look at its log.".to_owned(),
-        retry_after: None,
-        transient: false,
-    })
 }

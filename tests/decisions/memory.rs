@@ -9,10 +9,12 @@ use cloudtenant_operator::{
     identity::TenantName,
     metrics::Metrics,
     observation::{EngineAnswers, Outcome, ProbeKind, engines::EngineAnswer},
-    status::{Engines, Look},
+    panics::Part,
+    status::{self, Engines, Look},
     tenant::Tenant,
 };
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::json;
 use testkit::cloud::SimulatedCloud;
 use tokio::{
@@ -108,10 +110,44 @@ async fn what_takes_long_holds_up_one_pass() {
 #[tokio::test]
 async fn a_probe_that_breaks_off() {
     let mut tenant = tenant();
+    let before = Part::Probe.count();
     tenant.caches.start(async { panic!("on purpose") });
     tenant.finish().await;
+    assert_eq!(Part::Probe.count(), before + 1);
     let look = tenant.caches.look(&World::new().target, ProbeKind::Caches, 0.0, START);
     assert!(matches!(look, Look::Failed(failure, 1) if failure.reason.as_str() == "UnexpectedAnswer"));
+}
+
+/// A line is: a condition before | and after a pass that panicked.
+#[test]
+fn a_pass_that_breaks_off() {
+    let rows = [
+        ("Ready True Healthy", "Ready Unknown UnexpectedAnswer"),
+        ("EnginesHealthy False EnginesDown", "EnginesHealthy Unknown UnexpectedAnswer"),
+        ("CachesHealthy Unknown ProbeDisabled", "CachesHealthy Unknown ProbeDisabled"),
+        ("UsageReported Unknown InvalidSpec", "UsageReported Unknown UnexpectedAnswer"),
+        ("Stalled True InvalidSpec", ""),
+        ("Reconciling True Progressing", ""),
+    ];
+    let conditions: Vec<_> = rows.map(|(before, _)| before.split(' ').collect::<Vec<_>>()).into_iter().collect();
+    let conditions = conditions.iter().map(|words| {
+        json!({ "type": words[0], "status": words[1], "reason": words[2], "message": "m",
+            "lastTransitionTime": "2026-11-22T05:00:00Z" })
+    });
+    let block = json!({ "summary": "1/2" });
+    let old = json!({ "observedGeneration": 1, "conditions": conditions.collect::<Vec<_>>(), "engines": block });
+    let old: CloudTenantStatus = serde_json::from_value(old).unwrap();
+    let words = |status: &CloudTenantStatus| {
+        let one = |condition: &Condition| format!("{} {} {}", condition.type_, condition.status, condition.reason);
+        status.conditions.iter().map(one).collect::<Vec<_>>()
+    };
+    let new = status::broke_off(2, &old, START);
+    let expected: Vec<_> = rows.iter().map(|(_, after)| *after).filter(|after| !after.is_empty()).collect();
+    assert_eq!(words(&new), expected);
+    assert_eq!((new.observed_generation, &new.engines), (Some(2), &old.engines), "data stay");
+    // Nothing stored, and the same once more: nothing to write.
+    assert_eq!(status::broke_off(1, &CloudTenantStatus::default(), START).conditions.len(), 4);
+    assert!(!status::differs(&new, &status::broke_off(2, &new, later(START, 60))));
 }
 
 /// What is under way was asked for the spec as it was.

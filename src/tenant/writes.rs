@@ -1,0 +1,116 @@
+//! Pure: how often a tenant's status may be written. A cloud decides how often its answers differ.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::observation::engines::age;
+
+/// The least time between two writes.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// So many writes need no pause while the first pass after a person's change has not ended: the first, and one for each
+/// probe whose answer comes later. A person, or `helm --wait`, waits for them.
+const AT_ONCE: u32 = 4;
+
+/// When a tenant's status was last written, and how many writes need no pause. It is in memory: a new leader may write
+/// at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Writes {
+    /// The generation and a hash of requestedAt that the latest writes were for.
+    wish: Option<(i64, u64)>,
+    at_once: u32,
+    last: Option<Timestamp>,
+}
+
+impl Writes {
+    /// Notes what a person wants. `requested` is a hash of requestedAt.
+    pub fn note_wish(&mut self, generation: i64, requested: u64) {
+        if self.wish.replace((generation, requested)) != Some((generation, requested)) {
+            self.at_once = AT_ONCE;
+        }
+    }
+
+    /// How long a write has to wait; nothing where it may be made now. `in_progress` is whether the status lacks the end
+    /// of the first pass after a person's change.
+    #[must_use]
+    pub fn wait(&self, in_progress: bool, now: Timestamp) -> Option<Duration> {
+        if in_progress && self.at_once > 0 {
+            return None;
+        }
+        // A clock that was put back delays nothing.
+        let last = self.last.filter(|last| *last <= now)?;
+        PAUSE.checked_sub(age(last, now)).filter(|left| !left.is_zero())
+    }
+
+    /// A write was made.
+    pub fn wrote(&mut self, now: Timestamp) {
+        self.last = Some(now);
+        self.at_once = self.at_once.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line is: milliseconds | the generation | requestedAt | whether their first pass has not ended | how many
+    /// milliseconds the write waits. A write that need not wait is made.
+    #[test]
+    fn one_write_in_five_seconds_after_those_that_a_person_waits_for() {
+        let stories: [(&str, &[(i64, i64, u64, bool, u64)]); 5] = [
+            (
+                "one pass, and then answers that differ all the time",
+                &[
+                    (0, 1, 0, true, 0),
+                    (100, 1, 0, false, 4900),
+                    (4999, 1, 0, false, 1),
+                    (5000, 1, 0, false, 0),
+                    (5001, 1, 0, false, 4999),
+                ],
+            ),
+            (
+                "a first pass whose probes answer one after the other",
+                &[(0, 1, 0, true, 0), (10, 1, 0, true, 0), (20, 1, 0, true, 0), (30, 1, 0, true, 0)],
+            ),
+            (
+                "a first pass that a cloud does not let end",
+                &[
+                    (0, 1, 0, true, 0),
+                    (1, 1, 0, true, 0),
+                    (2, 1, 0, true, 0),
+                    (3, 1, 0, true, 0),
+                    (4, 1, 0, true, 4999),
+                    (5003, 1, 0, true, 0),
+                    (5004, 1, 0, true, 4999),
+                ],
+            ),
+            (
+                "a new generation, and a new requestedAt",
+                &[
+                    (0, 1, 0, true, 0),
+                    (1, 2, 0, true, 0),
+                    (2, 2, 0, false, 4999),
+                    (3, 2, 7, true, 0),
+                    (4, 2, 7, false, 4999),
+                ],
+            ),
+            (
+                "a clock that is put back",
+                &[(90_000, 1, 0, true, 0), (90_001, 1, 0, false, 4999), (80_000, 1, 0, false, 0)],
+            ),
+        ];
+        for (name, lines) in stories {
+            let mut writes = Writes::default();
+            for (millisecond, generation, requested, in_progress, wait) in lines {
+                let now = Timestamp::from_millisecond(1_795_320_000_000 + millisecond).unwrap();
+                writes.note_wish(*generation, *requested);
+                let waits = writes.wait(*in_progress, now);
+                assert_eq!(waits.unwrap_or_default(), Duration::from_millis(*wait), "{name}: {millisecond}");
+                if waits.is_none() {
+                    writes.wrote(now);
+                }
+            }
+        }
+    }
+}
