@@ -87,9 +87,9 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
             }
         }
         Ok((_, Err(invalid))) => reject(&context, &id, &invalid.to_string()).await,
-        Err(invalid) => {
-            let message = format!("The spec cannot be read: {}.", invalid.error.trim_end_matches('.'));
-            reject(&context, &id, &message).await
+        Err(unreadable) => {
+            tracing::warn!("{}", unreadable.why);
+            reject(&context, &id, &unreadable.why).await
         }
     };
     context.metrics.reconciled(done.is_ok());
