@@ -55,3 +55,24 @@ async fn list_one(client: &Client, path: &str) -> Result<(), kube::Error> {
     let request = Request::new(path).list_metadata(&ListParams::default().limit(1));
     client.request_text(request.map_err(kube::Error::BuildRequest)?).await.map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_listed_is_not_read() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let deep =
+            format!(r#"{{"items":[{{"metadata":{{"managedFields":{}{}}}}}]}}"#, "[".repeat(150), "]".repeat(150));
+        let server = axum::Router::new().fallback(async move || deep);
+        tokio::spawn(axum::serve(listener, server).into_future());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        for path in ["all namespaces", "one namespace"] {
+            let namespaces = (path == "one namespace").then(|| "n".to_owned()).into_iter().collect();
+            until_allowed(client.clone(), namespaces, Readiness::default()).await;
+        }
+    }
+}

@@ -129,3 +129,105 @@ impl Resource for Watched {
         self.0.as_mut().map_or_else(|unreadable| &mut unreadable.metadata, |tenant| &mut tenant.metadata)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(metadata: Value, spec: Value, status: Value) -> Watched {
+        Watched::read(&json!({ "metadata": metadata, "spec": spec, "status": status }).to_string())
+    }
+
+    fn good() -> Value {
+        json!({ "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } })
+    }
+
+    #[test]
+    fn only_what_is_in_use_is_read_of_the_metadata() {
+        let odd = json!({
+            "name": "shop", "namespace": "n", "uid": "u", "resourceVersion": "7", "generation": 3,
+            "creationTimestamp": 5, "deletionTimestamp": "+20000-01-01T00:00:00Z", "labels": [], "finalizers": {},
+            "ownerReferences": [{}], "managedFields": [{ "time": "9999-12-31T23:59:59Z" }],
+            "annotations": { "reconcile.fluxcd.io/requestedAt": "now", "other": "x", "odd": 5 },
+        });
+        let watched = read(odd, good(), Value::Null);
+        assert!(watched.0.is_ok());
+        let wanted = ObjectMeta {
+            name: Some("shop".to_owned()),
+            namespace: Some("n".to_owned()),
+            uid: Some("u".to_owned()),
+            resource_version: Some("7".to_owned()),
+            generation: Some(3),
+            deletion_timestamp: watched.meta().deletion_timestamp.clone(),
+            annotations: Some([("reconcile.fluxcd.io/requestedAt".to_owned(), "now".to_owned())].into()),
+            ..ObjectMeta::default()
+        };
+        assert!(wanted.deletion_timestamp.is_some());
+        assert_eq!(*watched.meta(), wanted);
+    }
+
+    /// The object | what is said of it.
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let with = |field: &str, value: Value| {
+            let mut spec = good();
+            spec[field] = value;
+            spec
+        };
+        let name = || json!({ "name": "shop" });
+        let long = "x".repeat(100_000);
+        for (metadata, spec, why) in [
+            (
+                json!({ "name": "shop", "generation": "3" }),
+                good(),
+                "The object cannot be read: metadata.generation has an odd value.",
+            ),
+            (json!({ "name": "shop", "uid": {} }), good(), "The object cannot be read: metadata.uid has an odd value."),
+            (name(), json!({}), "The spec cannot be read: missing field `projectID`."),
+            (name(), json!(5), "The spec cannot be read: invalid type: integer `5`, expected struct CloudTenantSpec."),
+            (
+                name(),
+                with("region", json!({ "a": 1 })),
+                "The spec cannot be read: spec.region: invalid type: map, expected a string.",
+            ),
+            (
+                name(),
+                with("suspend", json!(1)),
+                "The spec cannot be read: spec.suspend: invalid type: integer `1`, expected a boolean.",
+            ),
+            (
+                name(),
+                with("projectID", json!(5)),
+                "The spec cannot be read: spec.projectID: invalid type: integer `5`, expected a string.",
+            ),
+        ] {
+            let unreadable = read(metadata, spec, Value::Null).0.unwrap_err();
+            assert_eq!(unreadable.why, why);
+            assert_eq!(unreadable.metadata.name.as_deref(), Some("shop"), "{why}");
+        }
+        let unreadable = read(name(), with("suspend", json!(long)), Value::Null).0.unwrap_err();
+        assert!(unreadable.why.len() < 2 * LONGEST, "{}", unreadable.why);
+        for text in ["", "null", "[]", "{\"metadata\":5}"] {
+            assert!(Watched::read(text).0.is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_status_that_cannot_be_read_is_left_out() {
+        let condition = |type_: &str, time: &str| json!({ "type": type_, "status": "True", "reason": "R", "message": "", "lastTransitionTime": time });
+        let conditions =
+            json!([condition("Ready", "2026-01-01T00:00:00Z"), condition("Odd", "9999-12-31T23:59:59Z"), 5]);
+        let status = json!({ "observedGeneration": 3, "conditions": conditions, "observedAt": "never", "usage": [] });
+        for spec in [good(), json!({})] {
+            let status = match read(json!({ "name": "shop" }), spec, status.clone()).0 {
+                Ok(tenant) => tenant.status.unwrap(),
+                Err(unreadable) => unreadable.status,
+            };
+            assert_eq!((status.observed_generation, status.observed_at, status.usage), (Some(3), None, None));
+            let types: Vec<_> = status.conditions.iter().map(|condition| &*condition.type_).collect();
+            assert_eq!(types, ["Ready"]);
+        }
+    }
+}
