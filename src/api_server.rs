@@ -102,7 +102,12 @@ where
     K: Resource<DynamicType: Default> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     watcher(api, how).filter(|event| {
-        let odd = matches!(event, Err(watcher::Error::WatchFailed(kube::Error::SerdeError(_))));
+        let odd = match event {
+            Err(watcher::Error::WatchFailed(kube::Error::SerdeError(_))) => true,
+            // What kube makes of an event that it cannot read and that is JSON: a Status in which nothing is set.
+            Err(watcher::Error::WatchFailed(kube::Error::Api(status))) => status.code == 0,
+            _ => false,
+        };
         if odd {
             tracing::warn!(
                 "an event of a watch on {} cannot be read and is skipped",

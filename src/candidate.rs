@@ -60,7 +60,7 @@ async fn list_one(client: &Client, path: &str) -> Result<(), kube::Error> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_is_listed_is_not_read() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -72,7 +72,8 @@ mod tests {
         let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
         for path in ["all namespaces", "one namespace"] {
             let namespaces = (path == "one namespace").then(|| "n".to_owned()).into_iter().collect();
-            until_allowed(client.clone(), namespaces, Readiness::default()).await;
+            let allowed = until_allowed(client.clone(), namespaces, Readiness::default());
+            assert!(tokio::time::timeout(RETRY, allowed).await.is_ok(), "{path}");
         }
     }
 }

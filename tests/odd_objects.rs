@@ -93,6 +93,8 @@ fn list() -> Vec<String> {
             "{}",
         ),
         "this is no event".to_owned(),
+        r#"{"type":"ODD","object":{}}"#.to_owned(),
+        r#"{"type":"BOOKMARK","object":{"metadata":{}}}"#.to_owned(),
         tenant(&odd_metadata("no-json", r#""labels":{}"#), &spec("no-json").to_string(), "{}"),
         tenant(&odd_metadata("no-status", r#""labels":{}"#), &spec("no-status").to_string(), "{}"),
         tenant(&odd_metadata("no-base64", r#""labels":{}"#), &spec("no-base64").to_string(), "{}"),

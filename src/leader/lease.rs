@@ -9,7 +9,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::Resource;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeMap as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeMap as _};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::object::{Text, members, metadata, value};
@@ -56,7 +56,10 @@ impl Held {
 
 impl<'de> Deserialize<'de> for Held {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self::read(Text::deserialize(deserializer)?.get()))
+        let lease = Self::read(Text::deserialize(deserializer)?.get());
+        // Without its version nobody can tell whether it is free, and it could not be taken safely.
+        let is_whole = lease.metadata.resource_version.is_some();
+        is_whole.then_some(lease).ok_or_else(|| D::Error::custom("a Lease without a resource version"))
     }
 }
 
@@ -124,5 +127,8 @@ mod tests {
             assert!(written.contains(kept), "{kept}");
         }
         assert!(!written.contains("managedFields"));
+        for text in ["null", "{}", r#"{"metadata":{"resourceVersion":7}}"#] {
+            assert!(serde_json::from_str::<Held>(text).is_err(), "{text}");
+        }
     }
 }
