@@ -67,22 +67,29 @@ fn spec(secret: &str) -> Value {
 }
 
 fn tenant(metadata: &str, spec: &str, status: &str) -> String {
-    format!(
-        r#"{{"type":"ADDED","object":{{"apiVersion":"cloudtenant.dev/v1alpha1","kind":"CloudTenant","metadata":{metadata},"spec":{spec},"status":{status}}}}}"#
-    )
+    let kind = r#""apiVersion":"cloudtenant.dev/v1alpha1","kind":"CloudTenant""#;
+    let object = format!(r#"{{{kind},"metadata":{metadata},"spec":{spec},"status":{status}}}"#);
+    format!(r#"{{"type":"ADDED","object":{object}}}"#)
+}
+
+fn end_of_list(kind: &str) -> String {
+    let metadata = json!({ "resourceVersion": "1000", "annotations": { "k8s.io/initial-events-end": "true" } });
+    json!({ "type": "BOOKMARK", "object": { "apiVersion": "v1", "kind": kind, "metadata": metadata } }).to_string()
 }
 
 fn list() -> Vec<String> {
     let good = spec("good").to_string();
-    let time = r#""creationTimestamp":"+12026-01-01T00:00:00Z","managedFields":[{"time":"9999-12-31T23:59:59Z"}]"#;
-    let condition = r#"{"conditions":[{"type":"Foreign","status":"True","reason":"R","message":"","lastTransitionTime":"9999-12-31T23:59:59Z"}],"observedAt":5}"#;
+    let times = r#""creationTimestamp":"+12026-01-01T00:00:00Z","managedFields":[{"time":"9999-12-31T23:59:59Z"}]"#;
+    let time = "9999-12-31T23:59:59Z";
+    let condition =
+        json!({ "type": "Foreign", "status": "True", "reason": "R", "message": "", "lastTransitionTime": time });
+    let condition = json!({ "conditions": [condition], "observedAt": 5 }).to_string();
     let odd_spec = |name: &str, value: &str| good.replacen('{', &format!("{{\"{name}\":{value},"), 1);
-    let end = r#"{"type":"BOOKMARK","object":{"apiVersion":"cloudtenant.dev/v1alpha1","kind":"CloudTenant","metadata":{"resourceVersion":"1000","annotations":{"k8s.io/initial-events-end":"true"}}}}"#;
     vec![
         tenant(&deep_metadata("deep"), &good, "{}"),
-        tenant(&odd_metadata("times", time), &good, "{}"),
+        tenant(&odd_metadata("times", times), &good, "{}"),
         tenant(&odd_metadata("odd-kinds", r#""labels":5,"ownerReferences":{},"finalizers":[{}]"#), &good, "{}"),
-        tenant(&odd_metadata("odd-status", r#""labels":{}"#), &good, condition),
+        tenant(&odd_metadata("odd-status", r#""labels":{}"#), &good, &condition),
         tenant(&odd_metadata("deep-status", r#""labels":{}"#), &good, &format!(r#"{{"source":{}}}"#, deep(150))),
         tenant(&odd_metadata("deep-unknown", r#""labels":{}"#), &odd_spec("unknown", &deep(5000)), "{}"),
         tenant(&odd_metadata("deep-spec", r#""labels":{}"#), &odd_spec("region", &deep(150)), "{}"),
@@ -99,7 +106,7 @@ fn list() -> Vec<String> {
         tenant(&odd_metadata("no-status", r#""labels":{}"#), &spec("no-status").to_string(), "{}"),
         tenant(&odd_metadata("no-base64", r#""labels":{}"#), &spec("no-base64").to_string(), "{}"),
         tenant(&odd_metadata("well", r#""labels":{}"#), &good, "{}"),
-        end.to_owned(),
+        end_of_list("CloudTenant"),
     ]
 }
 
@@ -159,9 +166,8 @@ impl Server {
     }
 
     async fn secrets(State(server): State<Self>, RawQuery(query): RawQuery) -> Body {
-        let end = r#"{"type":"BOOKMARK","object":{"apiVersion":"v1","kind":"Secret","metadata":{"resourceVersion":"1000","annotations":{"k8s.io/initial-events-end":"true"}}}}"#;
         let added = format!(r#"{{"type":"ADDED","object":{}}}"#, server.secret);
-        watched(query.as_deref(), &[added, format!("{POISON} is no event"), end.to_owned()])
+        watched(query.as_deref(), &[added, format!("{POISON} is no event"), end_of_list("Secret")])
     }
 
     async fn secret(State(server): State<Self>, Path(name): Path<String>) -> axum::response::Response {

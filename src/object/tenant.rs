@@ -216,7 +216,11 @@ mod tests {
 
     #[test]
     fn a_part_of_the_status_that_cannot_be_read_is_left_out() {
-        let condition = |type_: &str, time: &str| json!({ "type": type_, "status": "True", "reason": "R", "message": "", "lastTransitionTime": time });
+        let condition = |type_: &str, time: &str| {
+            let mut condition = json!({ "type": type_, "status": "True", "reason": "R", "message": "" });
+            condition["lastTransitionTime"] = json!(time);
+            condition
+        };
         let conditions =
             json!([condition("Ready", "2026-01-01T00:00:00Z"), condition("Odd", "9999-12-31T23:59:59Z"), 5]);
         let status = json!({ "observedGeneration": 3, "conditions": conditions, "observedAt": "never", "usage": [] });

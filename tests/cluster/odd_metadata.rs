@@ -27,9 +27,8 @@ async fn text(client: &Client, path: &str) -> String {
 /// The CloudTenant with one entry of managedFields, for a field that it has not: else the entry ends with the write.
 fn odd(name: &str, time: &str, depth: usize) -> String {
     let fields = format!("{}{{}}{}", r#"{"f:odd":"#.repeat(depth), "}".repeat(depth));
-    let entry = format!(
-        r#"{{"manager":"odd","operation":"Update","apiVersion":"cloudtenant.dev/v1alpha1","time":"{time}","fieldsType":"FieldsV1","fieldsV1":{fields}}}"#
-    );
+    let by = r#""manager":"odd","operation":"Update","apiVersion":"cloudtenant.dev/v1alpha1""#;
+    let entry = format!(r#"{{{by},"time":"{time}","fieldsType":"FieldsV1","fieldsV1":{fields}}}"#);
     let mut object = tenant(name, &json!({}));
     object["metadata"]["managedFields"] = json!(["here"]);
     object.to_string().replace("\"here\"", &entry)
