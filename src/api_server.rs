@@ -1,15 +1,18 @@
 //! The way to the Kubernetes API, and how soon one that is dead is noticed.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{Stream, StreamExt as _};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ClientBuilder, ConfigExt as _};
-use kube::{Client, Config, config::InferConfigError, runtime::watcher};
+use kube::{Api, Client, Config, Resource, config::InferConfigError, runtime::watcher};
 use rustls::pki_types::{CertificateDer, ServerName};
+use serde::de::DeserializeOwned;
 use tower::ServiceBuilder;
 
 use crate::trust::{Authorities, Trust};
@@ -90,6 +93,29 @@ fn trusting(config: Config, authorities: Authorities) -> Result<Client, kube::Er
         .map_err(tower::BoxError::from)
         .service(http);
     Ok(ClientBuilder::new(service, config.default_namespace).build())
+}
+
+/// What a watch brings. An event that is no JSON or not of the form of one ends neither the watch nor its first list.
+/// The log does not have its text: the object may be a Secret.
+pub fn events<K>(api: Api<K>, how: watcher::Config) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>>
+where
+    K: Resource<DynamicType: Default> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    watcher(api, how).filter(|event| {
+        let odd = match event {
+            Err(watcher::Error::WatchFailed(kube::Error::SerdeError(_))) => true,
+            // What kube makes of an event that it cannot read and that is JSON: a Status in which nothing is set.
+            Err(watcher::Error::WatchFailed(kube::Error::Api(status))) => status.code == 0,
+            _ => false,
+        };
+        if odd {
+            tracing::warn!(
+                "an event of a watch on {} cannot be read and is skipped",
+                K::plural(&K::DynamicType::default())
+            );
+        }
+        std::future::ready(!odd)
+    })
 }
 
 /// How anything is watched: what is there comes as a stream, too.

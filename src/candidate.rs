@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use kube::{Api, Client, api::ListParams};
+use kube::{
+    Client, Resource as _,
+    api::{ListParams, Request},
+};
 
 use crate::{
     api::CloudTenant,
@@ -19,31 +22,58 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// readiness says which ones could not.
 pub async fn until_allowed(client: Client, namespaces: Vec<String>, readiness: Readiness) {
     readiness.lacks(Part::Rights, "no CloudTenants have been listed yet");
-    let mut apis: Vec<(String, Api<CloudTenant>)> = namespaces
+    let mut paths: Vec<(String, String)> = namespaces
         .into_iter()
-        .map(|name| (format!("namespace {name}"), Api::namespaced(client.clone(), &name)))
+        .map(|name| (format!("namespace {name}"), CloudTenant::url_path(&(), Some(&name))))
         .collect();
-    if apis.is_empty() {
-        apis.push(("all namespaces".to_owned(), Api::all(client)));
+    if paths.is_empty() {
+        paths.push(("all namespaces".to_owned(), CloudTenant::url_path(&(), None)));
     }
     loop {
         let mut failed = Vec::new();
         let mut whys = Vec::new();
-        for (name, api) in apis {
-            let one = ListParams::default().limit(1);
-            let why = match tokio::time::timeout(DEADLINE, api.list_metadata(&one)).await {
+        for (name, path) in paths {
+            let why = match tokio::time::timeout(DEADLINE, list_one(&client, &path)).await {
                 Ok(Ok(_)) => continue,
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "no answer in time".to_owned(),
             };
             whys.push(format!("the CloudTenants of {name} cannot be listed: {why}"));
-            failed.push((name, api));
+            failed.push((name, path));
         }
         if failed.is_empty() {
             return readiness.has(Part::Rights);
         }
         readiness.lacks(Part::Rights, &whys.join("; "));
-        apis = failed;
+        paths = failed;
         tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Whether the API server answers is all that matters: what it lists is not read.
+async fn list_one(client: &Client, path: &str) -> Result<(), kube::Error> {
+    let request = Request::new(path).list_metadata(&ListParams::default().limit(1));
+    client.request_text(request.map_err(kube::Error::BuildRequest)?).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_listed_is_not_read() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let deep =
+            format!(r#"{{"items":[{{"metadata":{{"managedFields":{}{}}}}}]}}"#, "[".repeat(150), "]".repeat(150));
+        let server = axum::Router::new().fallback(async move || deep);
+        tokio::spawn(axum::serve(listener, server).into_future());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        for path in ["all namespaces", "one namespace"] {
+            let namespaces = (path == "one namespace").then(|| "n".to_owned()).into_iter().collect();
+            let allowed = until_allowed(client.clone(), namespaces, Readiness::default());
+            assert!(tokio::time::timeout(RETRY, allowed).await.is_ok(), "{path}");
+        }
     }
 }

@@ -148,10 +148,6 @@ impl Watch {
     async fn run(self, context: Arc<Context>, shutdown: CancellationToken) {
         let Following { store, listed, .. } = self.following.clone();
         let watch = following::events(self.api)
-            .modify(|tenant| {
-                // They are half of an object's bytes, and nobody here reads them.
-                tenant.managed_fields_mut().clear();
-            })
             .reflect(self.writer)
             .inspect(move |event| self.following.note(event, std::time::Instant::now()));
         let watch = changes::changes(watch, store.clone())

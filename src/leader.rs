@@ -3,6 +3,8 @@
 //!
 //! Who waits for the Lease watches it, so that a released one is taken at once.
 
+mod lease;
+
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -10,15 +12,9 @@ use std::{
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::coordination::v1::{Lease, LeaseSpec},
-    apimachinery::pkg::apis::meta::v1::MicroTime,
-};
-use kube::{
-    Api, Config,
-    api::{ObjectMeta, PostParams},
-    runtime::{WatchStreamExt as _, watcher},
-};
+use k8s_openapi::{api::coordination::v1::LeaseSpec, apimachinery::pkg::apis::meta::v1::MicroTime};
+use kube::{Api, Config, Resource as _, api::PostParams, runtime::WatchStreamExt as _};
+use lease::Held;
 use tokio::time::{sleep, timeout};
 
 use crate::api_server;
@@ -77,7 +73,7 @@ impl Mandate {
 /// A candidate for one Lease.
 pub struct Elector {
     config: Config,
-    api: Api<Lease>,
+    api: Api<Held>,
     namespace: String,
     name: String,
     identity: String,
@@ -124,7 +120,8 @@ impl Elector {
     /// [`Self::release`].
     pub async fn acquire(&mut self, waits: impl Fn(Result<(), String>)) -> Mandate {
         let only = api_server::watch().fields(&format!("metadata.name={}", self.name));
-        let mut changes = std::pin::pin!(watcher(self.api.clone(), only).default_backoff().applied_objects());
+        let mut changes =
+            std::pin::pin!(api_server::events(self.api.clone(), only).default_backoff().applied_objects());
         // What the watch does not tell is asked for.
         let mut watching = false;
         loop {
@@ -201,10 +198,10 @@ impl Elector {
     pub async fn release(&self) {
         let release = async {
             let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(false) };
-            let Some(spec) = lease.spec.as_mut().filter(|spec| spec.holder_identity.as_ref() == Some(&self.identity))
-            else {
+            let spec = &mut lease.spec;
+            if spec.holder_identity.as_ref() != Some(&self.identity) {
                 return Ok(false);
-            };
+            }
             spec.holder_identity = Some(String::new());
             spec.lease_duration_seconds = Some(1);
             spec.renew_time = Some(MicroTime(Timestamp::now()));
@@ -219,14 +216,14 @@ impl Elector {
     }
 
     /// For how long somebody else still holds it.
-    fn left(&mut self, lease: &Lease, now: Instant) -> Option<Duration> {
-        let version = lease.metadata.resource_version.clone().unwrap_or_default();
+    fn left(&mut self, lease: &Held, now: Instant) -> Option<Duration> {
+        let version = lease.meta().resource_version.clone().unwrap_or_default();
         let since = match &self.seen {
             Some((seen, since)) if *seen == version => *since,
             _ => now,
         };
         self.seen = Some((version, since));
-        let spec = lease.spec.as_ref()?;
+        let spec = &lease.spec;
         spec.holder_identity.as_ref().filter(|holder| !holder.is_empty() && **holder != self.identity)?;
         let length = u64::try_from(spec.lease_duration_seconds.unwrap_or_default()).unwrap_or_default();
         let left = Duration::from_secs(length).saturating_sub(now.saturating_duration_since(since));
@@ -235,27 +232,26 @@ impl Elector {
 
     async fn try_once(&mut self) -> Result<Try, kube::Error> {
         let Some(found) = self.api.get_opt(&self.name).await? else {
-            let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
-            let lease = Lease { metadata, spec: Some(self.claim(None)) };
+            let lease = Held::new(&self.name, self.claim(&LeaseSpec::default()));
             return swapped(self.api.create(&PostParams::default(), &lease).await);
         };
         // Seen when it has come, and not when it was asked for: its holder may have renewed it between the two.
         if let Some(left) = self.left(&found, Instant::now()) {
             return Ok(Try::Taken(left));
         }
-        let lease = Lease { spec: Some(self.claim(found.spec.as_ref())), ..found };
+        let spec = self.claim(&found.spec);
+        let lease = found.with(spec);
         swapped(self.api.replace(&self.name, &PostParams::default(), &lease).await)
     }
 
-    fn claim(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
+    fn claim(&self, before: &LeaseSpec) -> LeaseSpec {
         let now = MicroTime(Timestamp::now());
-        let before = before.cloned().unwrap_or_default();
         let ours = before.holder_identity.as_ref() == Some(&self.identity);
         let transitions = before.lease_transitions.unwrap_or_default();
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(LEASE.as_secs()).ok(),
-            acquire_time: before.acquire_time.filter(|_| ours).or_else(|| Some(now.clone())),
+            acquire_time: before.acquire_time.clone().filter(|_| ours).or_else(|| Some(now.clone())),
             renew_time: Some(now),
             lease_transitions: Some(if ours { transitions } else { transitions.saturating_add(1) }),
             ..LeaseSpec::default()
@@ -264,7 +260,7 @@ impl Elector {
 }
 
 /// The resource version inside makes it a compare-and-swap.
-fn swapped(answer: Result<Lease, kube::Error>) -> Result<Try, kube::Error> {
+fn swapped(answer: Result<Held, kube::Error>) -> Result<Try, kube::Error> {
     match answer {
         Ok(_) => Ok(Try::Held),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(Try::Lost),
@@ -274,17 +270,13 @@ fn swapped(answer: Result<Lease, kube::Error>) -> Result<Try, kube::Error> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn lease(holder: &str, version: &str) -> Lease {
-        let spec = LeaseSpec {
-            holder_identity: Some(holder.to_owned()),
-            lease_duration_seconds: Some(15),
-            lease_transitions: Some(3),
-            ..LeaseSpec::default()
-        };
-        let metadata = ObjectMeta { resource_version: Some(version.to_owned()), ..ObjectMeta::default() };
-        Lease { metadata, spec: Some(spec) }
+    fn lease(holder: &str, version: &str) -> Held {
+        let spec = json!({ "holderIdentity": holder, "leaseDurationSeconds": 15, "leaseTransitions": 3 });
+        Held::read(&json!({ "metadata": { "resourceVersion": version }, "spec": spec }).to_string())
     }
 
     fn elector() -> Elector {
@@ -317,9 +309,9 @@ mod tests {
         let elector = elector();
         let earlier = MicroTime(Timestamp::UNIX_EPOCH);
         for (name, holder, transitions, kept) in [("renewed", "me", 3, true), ("taken over", "other", 4, false)] {
-            let mut before = lease(holder, "1").spec.unwrap();
+            let mut before = lease(holder, "1").spec;
             before.acquire_time = Some(earlier.clone());
-            let claim = elector.claim(Some(&before));
+            let claim = elector.claim(&before);
             assert_eq!(claim.holder_identity.as_deref(), Some("me"), "{name}");
             assert_eq!(claim.lease_transitions, Some(transitions), "{name}");
             assert_eq!(claim.acquire_time == Some(earlier.clone()), kept, "{name}");

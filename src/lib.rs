@@ -29,6 +29,7 @@ pub mod failure;
 pub mod identity;
 pub mod leader;
 pub mod metrics;
+pub mod object;
 pub mod observation;
 pub mod observe;
 pub mod panics;

@@ -2,11 +2,13 @@
 
 #[path = "main/arguments.rs"]
 mod arguments;
+#[path = "main/log.rs"]
+mod log;
 
 use std::{io::IsTerminal as _, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
-use arguments::{Arguments, Check, Command, LogFormat, Output, Run, Verify};
+use arguments::{Arguments, Check, Command, Output, Run, Verify};
 use clap::Parser as _;
 use cloudtenant_operator::{
     api, api_server,
@@ -22,7 +24,6 @@ use cloudtenant_operator::{
 use kube::Client;
 use tokio::{net::TcpListener, signal::unix::SignalKind};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
@@ -93,17 +94,7 @@ fn print_crd() -> anyhow::Result<()> {
 }
 
 fn run(arguments: &Run) -> anyhow::Result<()> {
-    // The TLS library logs as an error what the status tells: an untrusted certificate of a cloud.
-    let filter = format!("rustls_platform_verifier=off,{}", arguments.log);
-    let filter = EnvFilter::try_new(&filter).with_context(|| format!("--log {}", arguments.log))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match arguments.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
+    log::begin(&arguments.log, arguments.log_format)?;
     std::panic::set_hook(Box::new(panics::log));
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(operate(arguments));

@@ -111,9 +111,9 @@ async fn look_after(context: &Context, id: &TenantId, watched: &Watched, memory:
             }
         }
         Ok((_, Err(invalid))) => reject(context, id, &invalid.to_string()).await,
-        Err(invalid) => {
-            let message = format!("The spec cannot be read: {}.", invalid.error.trim_end_matches('.'));
-            reject(context, id, &message).await
+        Err(unreadable) => {
+            tracing::warn!("{}", unreadable.why);
+            reject(context, id, &unreadable.why).await
         }
     }
 }

@@ -2,12 +2,9 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use kube::{core::DeserializeGuard, runtime::reflector::Store};
+use kube::runtime::reflector::Store;
 
-use crate::api::CloudTenant;
-
-/// A tenant as the watch brings it: one that cannot be read stops nobody else.
-pub type Watched = DeserializeGuard<CloudTenant>;
+pub use crate::object::Watched;
 
 /// The stores of all watches.
 #[derive(Clone, Default)]

@@ -7,16 +7,15 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Resource as _,
-    core::PartialObjectMeta,
     runtime::{WatchStreamExt as _, watcher},
 };
 
-use crate::{api_server, context::Context, identity::TenantName, roster::Roster};
+use crate::{api_server, context::Context, identity::TenantName, object::Outline, roster::Roster};
 
 /// Follows the Secrets for ever. While the watch is broken they are read again as without one, and after a new list all
 /// are read once more: what was deleted meanwhile is not in it.
-pub async fn follow(api: Api<PartialObjectMeta<Secret>>, context: Arc<Context>, roster: Roster) {
-    let mut events = std::pin::pin!(watcher(api, api_server::watch()).default_backoff());
+pub async fn follow(api: Api<Outline<Secret>>, context: Arc<Context>, roster: Roster) {
+    let mut events = std::pin::pin!(api_server::events(api, api_server::watch()).default_backoff());
     let mut listens = false;
     while let Some(event) = events.next().await {
         let (telling, secret) = match event {
@@ -44,7 +43,7 @@ pub async fn follow(api: Api<PartialObjectMeta<Secret>>, context: Arc<Context>, 
 }
 
 /// `anew`: it has just changed. Else it is in a list, and matters only if we know another version of it.
-async fn changed(secret: &PartialObjectMeta<Secret>, anew: bool, context: &Context, roster: &Roster) {
+async fn changed(secret: &Outline<Secret>, anew: bool, context: &Context, roster: &Roster) {
     let meta = secret.meta();
     let (Some(namespace), Some(name)) = (&meta.namespace, &meta.name) else { return };
     let known = context.secrets.known(namespace, name);

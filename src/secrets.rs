@@ -9,12 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client};
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{
+    Client, Resource as _,
+    api::{GetParams, Request},
+};
 
 use crate::{
     cloud::{CloudConfig, ConfigError, aside::aside},
     failure::{self, SecretError},
+    object::{Members, members, metadata, value},
     observation::Failure,
     target::Target,
 };
@@ -27,6 +31,9 @@ const FRESH_IF_WATCHED: Duration = Duration::from_secs(600);
 
 /// How long the API server may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The reason that kube gives an error whose body is no Status.
+const NO_STATUS: &str = "Failed to parse error data";
 
 type Key = (String, String);
 /// An entry's name, and the region that overrides its own.
@@ -127,12 +134,13 @@ impl Secrets {
         let fresh = self.lock().get(&key).is_some_and(|content| content.read_at.elapsed() < within && !content.expired);
         if !fresh {
             let changes = self.changes.load(Ordering::SeqCst);
-            let secret = self.get(&key).await;
+            let found = tokio::time::timeout(DEADLINE, get(&self.client, namespace, &target.secret_name)).await;
+            let secret = found.unwrap_or(Err(SecretError::Unavailable));
             let changed = || self.changes.load(Ordering::SeqCst) != changes;
             let mut read = self.lock();
             match secret {
                 Ok(secret) => {
-                    let version = secret.metadata.resource_version.clone();
+                    let version = secret.resource_version.clone();
                     let same =
                         read.get_mut(&key).filter(|before| version.is_some() && before.resource_version == version);
                     if let Some(before) = same {
@@ -195,23 +203,14 @@ impl Secrets {
         self.lock().retain(|_, content| content.read_at.elapsed() < unused_for);
     }
 
-    async fn get(&self, (namespace, name): &Key) -> Result<Secret, SecretError> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        match tokio::time::timeout(DEADLINE, api.get(name)).await {
-            Ok(found) => found.map_err(|error| of_kube(name, &error)),
-            Err(_) => Err(SecretError::Unavailable),
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Content>> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn content(name: &str, secret: Secret) -> Result<Content, SecretError> {
-    let resource_version = secret.metadata.resource_version.clone();
-    let missing = || SecretError::KeyMissing { secret: name.to_owned() };
-    let texts = Arc::new(texts(secret).ok_or_else(missing)?);
+fn content(name: &str, secret: Found) -> Result<Content, SecretError> {
+    let Found { resource_version, texts } = secret;
+    let texts = Arc::new(texts.ok_or_else(|| SecretError::KeyMissing { secret: name.to_owned() })?);
     Ok(Content { read_at: Instant::now(), expired: false, resource_version, texts, entries: Entries::default() })
 }
 
@@ -228,23 +227,52 @@ async fn parse(texts: Arc<Texts>, (cloud, region): Entry) -> Result<Result<Arc<C
     Ok(config.map(Arc::new).map_err(|error| failure::of_config(&error)))
 }
 
-/// The Secret's keys `clouds.yaml` and `cacert`; `None` without the first.
-#[must_use]
-pub fn texts(secret: Secret) -> Option<Texts> {
-    let mut data = secret.data?;
-    let mut text = |key: &str| data.remove(key).and_then(|bytes| String::from_utf8(bytes.0).ok());
-    Some(Texts { clouds: text("clouds.yaml")?.into(), cacert: text("cacert") })
+/// A Secret as the API server gave it out.
+#[derive(Debug)]
+pub struct Found {
+    resource_version: Option<String>,
+    /// `None` without a key `clouds.yaml` that is text.
+    pub texts: Option<Texts>,
+}
+
+/// Reads a Secret. Nothing but its two keys and its resource version is read, and its text gets into no error and no
+/// log: kube's own reading logs what it cannot read.
+///
+/// # Errors
+/// The API server did not give it out.
+pub async fn get(client: &Client, namespace: &str, name: &str) -> Result<Found, SecretError> {
+    let request = Request::new(Secret::url_path(&(), Some(namespace))).get(name, &GetParams::default());
+    let text = match request {
+        Ok(request) => client.request_text(request).await,
+        Err(error) => Err(kube::Error::BuildRequest(error)),
+    };
+    let text = text.map_err(|error| of_kube(name, &error))?;
+    let secret = members(&text);
+    if secret.is_empty() {
+        tracing::warn!(secret = name, "the API server's answer for a Secret is no object");
+        return Err(SecretError::Unavailable);
+    }
+    let data = secret.get("data").map(|data| members(data.get())).unwrap_or_default();
+    let texts = key(&data, "clouds.yaml").map(|clouds| Texts { clouds: clouds.into(), cacert: key(&data, "cacert") });
+    Ok(Found { resource_version: metadata(&secret).0.resource_version, texts })
+}
+
+/// A key's text; `None` where the key is missing or is no text.
+fn key(data: &Members<'_>, name: &str) -> Option<String> {
+    value(data, name).and_then(|bytes: ByteString| String::from_utf8(bytes.0).ok())
 }
 
 /// Why the API server did not give out this Secret.
-#[must_use]
-pub fn of_kube(name: &str, error: &kube::Error) -> SecretError {
+fn of_kube(name: &str, error: &kube::Error) -> SecretError {
     let secret = name.to_owned();
     match error {
         kube::Error::Api(status) if status.code == 404 => SecretError::NotFound { secret },
         kube::Error::Api(status) if status.code == 403 => SecretError::Denied { secret },
         error => {
-            tracing::warn!(%error, secret, "Secret could not be read");
+            // kube makes a message of a body that is no Status, and what stands in that is not known.
+            let is_body = matches!(error, kube::Error::Api(status) if status.reason == NO_STATUS);
+            let error = if is_body { "an error without a Status".to_owned() } else { error.to_string() };
+            tracing::warn!(error, secret, "Secret could not be read");
             SecretError::Unavailable
         }
     }
@@ -255,7 +283,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use axum::{Router, extract::State, routing::get};
-    use k8s_openapi::ByteString;
     use tokio::sync::Semaphore;
 
     use super::*;

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
-use k8s_openapi::api::core::v1::Secret;
+use anyhow::{Context as _, anyhow, bail};
 use kube::{Api, Client};
 
 use super::Subject;
@@ -11,6 +10,7 @@ use crate::{
     api::CloudTenant,
     cloud::Network,
     failure::{self, SecretError},
+    object::Watched,
     secrets::{self, Texts},
     target::Target,
 };
@@ -42,14 +42,13 @@ impl Subject {
         network: Network,
     ) -> anyhow::Result<Self> {
         let namespace = namespace.unwrap_or_else(|| client.default_namespace()).to_owned();
-        let tenants: Api<CloudTenant> = Api::namespaced(client.clone(), &namespace);
+        let tenants: Api<Watched> = Api::namespaced(client.clone(), &namespace);
         let tenant = tenants.get(name).await.with_context(|| format!("CloudTenant {name} in namespace {namespace}"))?;
+        let tenant = tenant.0.map_err(|odd| anyhow!("CloudTenant {name} in namespace {namespace}: {}", odd.why))?;
         let target = Target::new(&tenant.spec)?;
-        let api: Api<Secret> = Api::namespaced(client, &namespace);
-        let secret = api.get(&target.secret_name).await.map_err(|error| secrets::of_kube(&target.secret_name, &error));
-        let secret = secret.and_then(|secret| {
+        let secret = secrets::get(&client, &namespace, &target.secret_name).await.and_then(|secret| {
             let missing = || SecretError::KeyMissing { secret: target.secret_name.clone() };
-            secrets::texts(secret).ok_or_else(missing)
+            secret.texts.ok_or_else(missing)
         });
         Ok(Self { secret: secret.map_err(|error| failure::of_secret(&error)), target, network })
     }

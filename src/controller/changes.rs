@@ -32,18 +32,17 @@ pub(super) fn changes(
 mod tests {
     use kube::{
         Resource as _, ResourceExt as _,
-        core::{DeserializeGuard, ObjectMeta, error_boundary::InvalidObject},
         runtime::{
             WatchStreamExt as _,
             reflector::{ObjectRef, store::Writer},
         },
     };
+    use serde_json::json;
 
     use super::*;
 
     fn tenant(name: &str, generation: i64) -> Watched {
-        let metadata = ObjectMeta { name: Some(name.to_owned()), generation: Some(generation), ..Default::default() };
-        DeserializeGuard(Err(InvalidObject { error: String::new(), metadata }))
+        Watched::read(&json!({ "metadata": { "name": name, "generation": generation } }).to_string())
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use kube::{
         WatchStreamExt as _,
         reflector::Store,
         utils::Backoff,
-        watcher::{self, DefaultBackoff, Event, watcher},
+        watcher::{self, DefaultBackoff, Event},
     },
 };
 use tokio::{sync::SetOnce, time::timeout};
@@ -77,7 +77,7 @@ impl Following {
 /// The events of a watch. After an error it lists anew, since a watch that is merely resumed does not tell that it
 /// goes on.
 pub(super) fn events(api: Api<Watched>) -> impl Stream<Item = Result<Event<Watched>, watcher::Error>> {
-    let begin = move || watcher(api.clone(), api_server::watch()).boxed();
+    let begin = move || api_server::events(api.clone(), api_server::watch()).boxed();
     let first = begin();
     let events = stream::unfold((first, false, begin), |(mut events, listed, begin)| async move {
         let event = if listed {
@@ -118,10 +118,7 @@ impl Backoff for Pauses {
 
 #[cfg(test)]
 mod tests {
-    use kube::{
-        core::{DeserializeGuard, ObjectMeta, error_boundary::InvalidObject},
-        runtime::reflector::store::Writer,
-    };
+    use kube::runtime::reflector::store::Writer;
 
     use super::*;
 
@@ -140,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_watch_that_has_only_failed_for_a_minute_is_broken() {
-        let tenant = || DeserializeGuard(Err(InvalidObject { error: String::new(), metadata: ObjectMeta::default() }));
+        let tenant = || Watched::read("{}");
         let start = Instant::now();
         let at = |second| start + Duration::from_secs(second);
         let following = Following::new(None, Writer::default().as_reader());

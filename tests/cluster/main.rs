@@ -13,6 +13,7 @@ mod lifecycle;
 mod link;
 mod malformed;
 mod many;
+mod odd_metadata;
 mod replicas;
 mod rights;
 mod stop;

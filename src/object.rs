@@ -1,0 +1,106 @@
+//! What the operator reads of an object of the API server. Whoever may write an object may put odd values into it, in
+//! `managedFields` for example: only what is in use is read, and everything else is skipped at any depth.
+
+mod tenant;
+mod text;
+
+use std::{borrow::Cow, collections::BTreeMap, marker::PhantomData};
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Resource;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+pub use tenant::{Unreadable, Watched};
+pub use text::Text;
+
+use crate::api::REQUESTED_AT;
+
+/// The members of a JSON object, each as the text that it stands in. serde_json checks that text without recursion.
+pub type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+/// The members of a JSON object; none where the text is something else.
+#[must_use]
+pub fn members(text: &str) -> Members<'_> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// A member's value; `None` where it is null, missing or cannot be read.
+#[must_use]
+pub fn value<T: DeserializeOwned>(members: &Members<'_>, name: &str) -> Option<T> {
+    members.get(name).and_then(|text| serde_json::from_str(text.get()).ok())
+}
+
+/// The metadata that the operator uses, and the first field that cannot be read. A time of deletion is read as a mark:
+/// its value is not in use. Of the annotations only `requestedAt` is kept.
+#[must_use]
+pub fn metadata(object: &Members<'_>) -> (ObjectMeta, Option<&'static str>) {
+    let fields = object.get("metadata").map(|text| members(text.get())).unwrap_or_default();
+    let mut odd = None;
+    let annotations = fields.get("annotations").map(|text| members(text.get())).unwrap_or_default();
+    let requested: Option<String> = field(&annotations, REQUESTED_AT, &mut odd);
+    let deleted = fields.get("deletionTimestamp").is_some_and(|text| text.get() != "null");
+    let metadata = ObjectMeta {
+        name: field(&fields, "name", &mut odd),
+        namespace: field(&fields, "namespace", &mut odd),
+        uid: field(&fields, "uid", &mut odd),
+        resource_version: field(&fields, "resourceVersion", &mut odd),
+        generation: field(&fields, "generation", &mut odd),
+        deletion_timestamp: deleted.then_some(Time(Timestamp::UNIX_EPOCH)),
+        annotations: requested.map(|value| BTreeMap::from([(REQUESTED_AT.to_owned(), value)])),
+        ..ObjectMeta::default()
+    };
+    (metadata, odd)
+}
+
+fn field<T: DeserializeOwned>(fields: &Members<'_>, name: &'static str, odd: &mut Option<&'static str>) -> Option<T> {
+    let read = serde_json::from_str::<Option<T>>(fields.get(name)?.get());
+    read.unwrap_or_else(|_| {
+        odd.get_or_insert(name);
+        None
+    })
+}
+
+/// An object of which nothing but the metadata is read.
+#[derive(Debug, Clone)]
+pub struct Outline<K> {
+    metadata: ObjectMeta,
+    kind: PhantomData<K>,
+}
+
+impl<'de, K> Deserialize<'de> for Outline<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Text::deserialize(deserializer)?;
+        Ok(Self { metadata: metadata(&members(text.get())).0, kind: PhantomData })
+    }
+}
+
+impl<K: Resource> Resource for Outline<K> {
+    type DynamicType = K::DynamicType;
+    type Scope = K::Scope;
+
+    fn kind(of: &Self::DynamicType) -> Cow<'_, str> {
+        K::kind(of)
+    }
+
+    fn group(of: &Self::DynamicType) -> Cow<'_, str> {
+        K::group(of)
+    }
+
+    fn version(of: &Self::DynamicType) -> Cow<'_, str> {
+        K::version(of)
+    }
+
+    fn plural(of: &Self::DynamicType) -> Cow<'_, str> {
+        K::plural(of)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}

@@ -1,0 +1,237 @@
+//! A CloudTenant as the API server gives it out.
+
+use std::borrow::Cow;
+
+use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use kube::Resource;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value, value::RawValue};
+
+use super::{Members, Text, members, metadata};
+use crate::api::{CloudTenant, CloudTenantSpec, CloudTenantStatus};
+
+/// The longest that is said of a value that cannot be read: it may hold a long text.
+const LONGEST: usize = 300;
+
+/// A CloudTenant. One that cannot be read stops neither a list nor a watch.
+#[derive(Debug, Clone)]
+pub struct Watched(pub Result<CloudTenant, Unreadable>);
+
+/// What is known of a CloudTenant that cannot be read.
+#[derive(Debug, Clone, Default)]
+pub struct Unreadable {
+    /// A sentence that names the field.
+    pub why: String,
+    /// The metadata, as far as they can be read.
+    pub metadata: ObjectMeta,
+    /// The status, as far as it can be read.
+    pub status: CloudTenantStatus,
+}
+
+impl Watched {
+    /// Reads the object. Text that is no object gives an unreadable one without a name.
+    #[must_use]
+    pub fn read(text: &str) -> Self {
+        let object = members(text);
+        let (metadata, odd) = metadata(&object);
+        let status = object.get("status").map(|text| status(text, &metadata));
+        let spec = match odd {
+            Some(field) => Err(format!("The object cannot be read: metadata.{field} has an odd value.")),
+            None => spec(&object),
+        };
+        Self(match spec {
+            Ok(spec) => Ok(CloudTenant { metadata, spec, status }),
+            Err(why) => Err(Unreadable { why, metadata, status: status.unwrap_or_default() }),
+        })
+    }
+}
+
+fn spec(object: &Members<'_>) -> Result<CloudTenantSpec, String> {
+    let text = object.get("spec").map_or("{}", |text| text.get());
+    serde_json::from_str(text).map_err(|error| {
+        let said = error.to_string();
+        // The place in a text that nobody sees says nothing.
+        let said = said.rsplit_once(" at line ").map_or(&*said, |(said, _)| said);
+        let field = if error.line() == 1 { field_at(text, error.column()) } else { None };
+        let field = field.map(|name| format!("spec.{name}: ")).unwrap_or_default();
+        let said: String = format!("{field}{said}").chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+        format!("The spec cannot be read: {}.", said.trim_end_matches('.'))
+    })
+}
+
+/// The member whose text has this column.
+fn field_at(text: &str, column: usize) -> Option<String> {
+    let found = members(text).into_iter().find(|(_, value)| {
+        let start = (value.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+        (start..=start + value.get().len()).contains(&column)
+    });
+    found.map(|(name, _)| name)
+}
+
+/// The status without the fields and the conditions that cannot be read: the next pass writes its own again.
+fn status(text: &RawValue, metadata: &ObjectMeta) -> CloudTenantStatus {
+    let error = match serde_json::from_str::<Option<CloudTenantStatus>>(text.get()) {
+        Ok(status) => return status.unwrap_or_default(),
+        Err(error) => error,
+    };
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let field = field_at(text.get(), error.column()).unwrap_or_default();
+    tracing::warn!(namespace, name, field, "a part of the status cannot be read and is left out");
+    let is_read = |name: &str, value: &Value| {
+        let alone = Map::from_iter([(name.to_owned(), value.clone())]);
+        serde_json::from_value::<CloudTenantStatus>(Value::Object(alone)).is_ok()
+    };
+    let mut kept = Map::new();
+    for (name, text) in members(text.get()) {
+        let Ok(mut value) = serde_json::from_str::<Value>(text.get()) else { continue };
+        if let (Value::Array(conditions), "conditions") = (&mut value, &*name) {
+            conditions.retain(|condition| is_read("conditions", &Value::Array(vec![condition.clone()])));
+        }
+        if is_read(&name, &value) {
+            kept.insert(name, value);
+        }
+    }
+    serde_json::from_value(Value::Object(kept)).unwrap_or_default()
+}
+
+impl<'de> Deserialize<'de> for Watched {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self::read(Text::deserialize(deserializer)?.get()))
+    }
+}
+
+impl Resource for Watched {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        CloudTenant::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        CloudTenant::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        CloudTenant::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        CloudTenant::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        self.0.as_ref().map_or_else(|unreadable| &unreadable.metadata, |tenant| &tenant.metadata)
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        self.0.as_mut().map_or_else(|unreadable| &mut unreadable.metadata, |tenant| &mut tenant.metadata)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(metadata: Value, spec: Value, status: Value) -> Watched {
+        Watched::read(&json!({ "metadata": metadata, "spec": spec, "status": status }).to_string())
+    }
+
+    fn good() -> Value {
+        json!({ "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } })
+    }
+
+    #[test]
+    fn only_what_is_in_use_is_read_of_the_metadata() {
+        let odd = json!({
+            "name": "shop", "namespace": "n", "uid": "u", "resourceVersion": "7", "generation": 3,
+            "creationTimestamp": 5, "deletionTimestamp": "+20000-01-01T00:00:00Z", "labels": [], "finalizers": {},
+            "ownerReferences": [{}], "managedFields": [{ "time": "9999-12-31T23:59:59Z" }],
+            "annotations": { "reconcile.fluxcd.io/requestedAt": "now", "other": "x", "odd": 5 },
+        });
+        let watched = read(odd, good(), Value::Null);
+        assert!(watched.0.is_ok());
+        let wanted = ObjectMeta {
+            name: Some("shop".to_owned()),
+            namespace: Some("n".to_owned()),
+            uid: Some("u".to_owned()),
+            resource_version: Some("7".to_owned()),
+            generation: Some(3),
+            deletion_timestamp: watched.meta().deletion_timestamp.clone(),
+            annotations: Some([("reconcile.fluxcd.io/requestedAt".to_owned(), "now".to_owned())].into()),
+            ..ObjectMeta::default()
+        };
+        assert!(wanted.deletion_timestamp.is_some());
+        assert_eq!(*watched.meta(), wanted);
+    }
+
+    /// The object | what is said of it.
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let with = |field: &str, value: Value| {
+            let mut spec = good();
+            spec[field] = value;
+            spec
+        };
+        let name = || json!({ "name": "shop" });
+        let long = "x".repeat(100_000);
+        for (metadata, spec, why) in [
+            (
+                json!({ "name": "shop", "generation": "3" }),
+                good(),
+                "The object cannot be read: metadata.generation has an odd value.",
+            ),
+            (json!({ "name": "shop", "uid": {} }), good(), "The object cannot be read: metadata.uid has an odd value."),
+            (name(), json!({}), "The spec cannot be read: missing field `projectID`."),
+            (name(), json!(5), "The spec cannot be read: invalid type: integer `5`, expected struct CloudTenantSpec."),
+            (
+                name(),
+                with("region", json!({ "a": 1 })),
+                "The spec cannot be read: spec.region: invalid type: map, expected a string.",
+            ),
+            (
+                name(),
+                with("suspend", json!(1)),
+                "The spec cannot be read: spec.suspend: invalid type: integer `1`, expected a boolean.",
+            ),
+            (
+                name(),
+                with("projectID", json!(5)),
+                "The spec cannot be read: spec.projectID: invalid type: integer `5`, expected a string.",
+            ),
+        ] {
+            let unreadable = read(metadata, spec, Value::Null).0.unwrap_err();
+            assert_eq!(unreadable.why, why);
+            assert_eq!(unreadable.metadata.name.as_deref(), Some("shop"), "{why}");
+        }
+        let unreadable = read(name(), with("suspend", json!(long)), Value::Null).0.unwrap_err();
+        assert!(unreadable.why.len() < 2 * LONGEST, "{}", unreadable.why);
+        for text in ["", "null", "[]", "{\"metadata\":5}"] {
+            assert!(Watched::read(text).0.is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_status_that_cannot_be_read_is_left_out() {
+        let condition = |type_: &str, time: &str| {
+            let mut condition = json!({ "type": type_, "status": "True", "reason": "R", "message": "" });
+            condition["lastTransitionTime"] = json!(time);
+            condition
+        };
+        let conditions =
+            json!([condition("Ready", "2026-01-01T00:00:00Z"), condition("Odd", "9999-12-31T23:59:59Z"), 5]);
+        let status = json!({ "observedGeneration": 3, "conditions": conditions, "observedAt": "never", "usage": [] });
+        for spec in [good(), json!({})] {
+            let status = match read(json!({ "name": "shop" }), spec, status.clone()).0 {
+                Ok(tenant) => tenant.status.unwrap(),
+                Err(unreadable) => unreadable.status,
+            };
+            assert_eq!((status.observed_generation, status.observed_at, status.usage), (Some(3), None, None));
+            let types: Vec<_> = status.conditions.iter().map(|condition| &*condition.type_).collect();
+            assert_eq!(types, ["Ready"]);
+        }
+    }
+}
