@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn the_log_quotes_no_data() {
         let text = "hunter2ü";
-        let panics: [(fn(&str), &str); 4] = [
+        type Row = (fn(&str), &'static str);
+        let panics: [Row; 4] = [
             (|_| panic!("a fixed message"), "a fixed message"),
             (|text| panic!("with data: {text}"), "(not shown, since it may quote data)"),
             (|text| drop(text[..8].to_owned()), "(not shown, since it may quote data)"),

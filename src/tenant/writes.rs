@@ -54,11 +54,13 @@ impl Writes {
 mod tests {
     use super::*;
 
+    type Line = (i64, i64, u64, bool, u64);
+
     /// A line is: milliseconds | the generation | requestedAt | whether their first pass has not ended | how many
     /// milliseconds the write waits. A write that need not wait is made.
     #[test]
     fn one_write_in_five_seconds_after_those_that_a_person_waits_for() {
-        let stories: [(&str, &[(i64, i64, u64, bool, u64)]); 5] = [
+        let stories: [(&str, &[Line]); 5] = [
             (
                 "one pass, and then answers that differ all the time",
                 &[
