@@ -554,9 +554,8 @@ fn an_ordinary_files_merge_keys_are_read() {
     let keys: Vec<String> = keys.map(str::to_owned).into_iter().chain(more).collect();
     let mut yaml = format!("common: &common {{auth_url: http://k, {}}}\nclouds:\n", keys.join(", "));
     for number in 0..90 {
-        yaml += &format!(
-            "  cloud-{number}:\n    region_name: RegionOne\n    auth:\n      <<: *common\n      project_name: p-{number}\n"
-        );
+        let place = "region_name: RegionOne\n    auth:\n      <<: *common\n";
+        yaml += &format!("  cloud-{number}:\n    {place}      project_name: p-{number}\n");
     }
     let config = CloudConfig::parse(&yaml, "cloud-89", None, None).unwrap();
     assert_eq!(config.region(), Some("RegionOne"));

@@ -31,7 +31,7 @@ impl Writes {
         }
     }
 
-    /// How long a write has to wait; nothing where it may be made now. `in_progress` is whether the status lacks the end
+    /// How long a write has to wait; nothing where it may be now. `in_progress` is whether the status lacks the end
     /// of the first pass after a person's change.
     #[must_use]
     pub fn wait(&self, in_progress: bool, now: Timestamp) -> Option<Duration> {

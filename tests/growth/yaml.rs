@@ -103,7 +103,7 @@ const PRODUCTS: &[(&str, [&str; 5])] = &[
     ("a long text by aliases", ["a: &a ", "t", "\nclouds: {c: {region_name: [", "*a, ", "*a]}}\n"]),
     ("a long text by aliases that are not read", ["a: &a ", "t", "\nb: [", "*a, ", "*a]\n"]),
     ("a long key by merges", ["a: &a {? ", "t", " : v}\nclouds: {c: {<<: [", "*a, ", "*a]}}\n"]),
-    ("a list of regions by aliases", ["a: &a [", "r, ", "r]\nclouds: {c: {regions: [", "{name: r, values: {x: *a}}, ", "r]}}\n"]),
+    ("regions by aliases", ["a: &a [", "r, ", "r]\nclouds: {c: {regions: [", "{values: *a, name: r}, ", "r]}}\n"]),
 ];
 
 fn product([begin, part, between, alias, end]: &[&str; 5], length: usize) -> Vec<u8> {
