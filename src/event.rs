@@ -141,7 +141,7 @@ fn notice(reason: EventReason, about: &str, note: String, stored: &CloudTenantSt
         let since = condition::find(&stored.conditions, condition_of(*kind));
         let observed = observed_at(stored, *kind);
         format!(
-            "{}/{}",
+            "{kind}/{}/{}",
             since.map(|condition| text(&condition.last_transition_time)).unwrap_or_default(),
             observed.map(|at| at.to_string()).unwrap_or_default()
         )

@@ -104,3 +104,23 @@ fn engines_that_come_and_go_have_a_bounded_number_of_events() {
     let left_out = transitions - events;
     assert!(counted <= left_out && counted > left_out * 8 / 10, "{counted} of {left_out}");
 }
+
+/// A login is refused for caches, and later for engines whose state began when that of the caches did: two events.
+#[test]
+fn the_same_failure_of_two_probes_has_two_names() {
+    let mut world = World::new();
+    let mut told = Vec::new();
+    for [engines, caches, usage] in [
+        ["up", "ok", "full"],
+        ["-", "!AuthenticationFailed", "full"],
+        ["-", "ok", "full"],
+        ["!AuthenticationFailed", "ok", "full"],
+    ] {
+        world.now = later(world.now, 10);
+        let (_, notices) = world.pass_in_words(engines, caches, usage);
+        let refused = notices.into_iter().filter(|notice| notice.reason == EventReason::AuthenticationFailed);
+        told.extend(refused.map(|notice| notice.name("t", "uid")));
+    }
+    assert_eq!(told.len(), 2);
+    assert_ne!(told[0], told[1]);
+}

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, Once, PoisonError},
     time::Duration,
 };
 
@@ -309,6 +309,12 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 impl Log {
     /// Waits for something on this thread, and returns what was logged meanwhile.
     async fn of<T>(work: impl Future<Output = T>) -> (T, String) {
+        // Without one for all threads, a thread that logs to nobody may switch a line off for the others, too.
+        static ALL: Once = Once::new();
+        ALL.call_once(|| {
+            let nobody = tracing_subscriber::fmt().with_writer(io::sink).finish();
+            tracing::subscriber::set_global_default(nobody).unwrap();
+        });
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
         let guard = tracing::subscriber::set_default(subscriber);
