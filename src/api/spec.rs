@@ -201,8 +201,8 @@ pub struct EnginesProbe {
     #[schemars(range(min = 1, max = 100))]
     pub failure_threshold: u32,
 
-    /// An engine that has been silent for longer is no longer counted, from 1m to 8760h: what was scaled down on
-    /// purpose stays in Heat's list.
+    /// An engine that is down is no longer counted when its last report is older by more than this than the newest
+    /// report in Heat's list, from 1m to 8760h. Heat lists engines for ever that were scaled down on purpose.
     #[serde(default = "default_forget_after")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1m') && duration(self) <= duration('8760h')").message("forgetAfter must be between 1m and 8760h"))]
     pub forget_after: GoDuration,

@@ -258,14 +258,14 @@ fn truth(entry: &Entry, key: &str) -> Result<Option<bool>, ConfigError> {
 }
 
 /// In bytes. The whole bundle of a system has about 230 KB.
-const LONGEST_CACERT: usize = 256 << 10;
+const LONGEST_CACERT: usize = 512 << 10;
 
 fn pem(text: Option<&str>) -> Result<Option<String>, ConfigError> {
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
         return Ok(None);
     };
     if text.len() > LONGEST_CACERT {
-        return invalid("cacert", "has more than 256 KiB: keep the authorities of this cloud's servers");
+        return invalid("cacert", "has more than 512 KiB: keep the authorities of this cloud's servers");
     }
     match Authorities::from_pem(text) {
         Ok(_) => Ok(Some(text.to_owned())),

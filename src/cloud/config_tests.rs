@@ -540,9 +540,9 @@ fn long_files_are_refused() {
     let error = CloudConfig::parse(&yaml((512 << 10) + 1), "c", None, None).unwrap_err();
     assert_eq!(error.to_string(), "clouds.yaml has more than 512 KiB: keep the entries that CloudTenants name");
     let yaml = yaml(100);
-    let error = CloudConfig::parse(&yaml, "c", Some(&"-".repeat((256 << 10) + 1)), None).unwrap_err();
-    assert_eq!(error.to_string(), "cacert has more than 256 KiB: keep the authorities of this cloud's servers");
-    let error = CloudConfig::parse(&yaml, "c", Some(&"-".repeat(256 << 10)), None).unwrap_err();
+    let error = CloudConfig::parse(&yaml, "c", Some(&"-".repeat((512 << 10) + 1)), None).unwrap_err();
+    assert_eq!(error.to_string(), "cacert has more than 512 KiB: keep the authorities of this cloud's servers");
+    let error = CloudConfig::parse(&yaml, "c", Some(&"-".repeat(512 << 10)), None).unwrap_err();
     assert_eq!(error.to_string(), "cacert holds no certificate: give one or more in PEM");
 }
 
