@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::catalogue::Catalogue;
 use super::config::{Auth, Credential, Domain, Named, Scope};
 use super::rows::{List, Odd, Rows};
-use super::words::{clean, is_unsafe};
+use super::words::shown;
 use super::{Answer, Error, NoProject, Secret, Service};
 
 /// Longer names and ids are none: Keystone's have at most 255 characters.
@@ -173,8 +173,7 @@ struct UsedCredential {
 /// A text that is neither empty nor too long.
 fn text(Odd(text): Odd<String>) -> Option<String> {
     let text = text.filter(|text| !text.is_empty() && text.len() <= LONGEST)?;
-    // It is shown to people.
-    Some(if text.contains(is_unsafe) { clean(&text, LONGEST) } else { text })
+    Some(shown(text, LONGEST))
 }
 
 impl Token {

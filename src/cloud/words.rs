@@ -53,6 +53,11 @@ pub(crate) fn clean(text: &str, most: usize) -> String {
     text.trim().to_owned()
 }
 
+/// A name of others as it is shown: [`clean`] where it has to be, and else as it came.
+pub(crate) fn shown(name: String, most: usize) -> String {
+    if name.contains(is_unsafe) { clean(&name, most) } else { name }
+}
+
 /// An error code that a service or the gateway before it documents, such as `DCS.4001` or `APIGW.0308`: at most 32
 /// letters, digits, dots, hyphens and underscores.
 #[derive(Debug, Clone, PartialEq, Eq)]

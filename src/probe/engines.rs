@@ -10,7 +10,7 @@ use crate::{
     cloud::{
         Answer, Error, Failure, Service, Session,
         rows::{List, Rows},
-        words::{clean, is_unsafe},
+        words::shown,
     },
     observation::{
         EngineList, EngineRow,
@@ -123,6 +123,7 @@ fn listed(list: Services, cloud_now: Timestamp) -> Result<EngineAnswer, Error> {
 
 fn row(row: Row) -> EngineRow {
     let time = |text: &Option<String>| text.as_deref().and_then(openstack_time);
+    let name = |text| shown(text, LONGEST_NAME);
     let created = time(&row.created_at);
     EngineRow {
         says_down: row.status.eq_ignore_ascii_case("down"),
@@ -136,11 +137,6 @@ fn row(row: Row) -> EngineRow {
         binary: name(row.binary),
         topic: name(row.topic),
     }
-}
-
-/// A name that is shown: without what controls a terminal or the text around it.
-fn name(text: String) -> String {
-    if text.contains(is_unsafe) { clean(&text, LONGEST_NAME) } else { text }
 }
 
 /// Heat's own JSON, or the plain sentence of its document. A proxy's 503, or Keystone's behind Heat, is neither.

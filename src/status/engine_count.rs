@@ -3,6 +3,7 @@
 //! A killed and restarted engine leaves a row behind that stays down for hours. So "a row is down" does not
 //! mean that an engine is down.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
@@ -26,7 +27,7 @@ pub struct Known<'a> {
     /// The newest report of all, by the cloud's clock, and its host.
     pub newest_report: Option<(Timestamp, &'a str)>,
     /// Rows whose reports went back in time.
-    pub setbacks: Setbacks,
+    pub setbacks: Cow<'a, Setbacks>,
     /// Hosts that were counted when no engine answered, and have not had the time since to report. They are not
     /// forgotten.
     pub kept: HashSet<&'a str>,

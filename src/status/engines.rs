@@ -1,6 +1,7 @@
 //! Pure: the verdict on Heat's engines, from what was last said and what Heat has answered since.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     fmt::Write as _,
     time::Duration,
@@ -161,7 +162,7 @@ fn known<'a>(old: Option<&'a EnginesStatus>, answers: &'a EngineAnswers, rules: 
     Known {
         recorded,
         newest_report,
-        setbacks: answers.setbacks.clone(),
+        setbacks: Cow::Borrowed(&answers.setbacks),
         kept: kept(old, answers, rules),
         now: answers.at,
     }

@@ -220,47 +220,31 @@ impl SimulatedCloud {
         )
     }
 
+    /// A `clouds.yaml` with one cloud: the password of this user, for a scope that is no project.
+    fn yaml_of_user(&self, cloud_name: &str, user: usize, scope: (&str, &str)) -> String {
+        let state = self.shared.lock();
+        let user = &state.identity.users[user];
+        let login = [("username", user.name.as_str()), ("password", &user.password), ("user_domain_name", "Default")];
+        self.yaml(cloud_name, "password", &[&login[..], &[scope]].concat())
+    }
+
     /// An entry of a `clouds.yaml`, to be put behind [`Self::clouds_yaml`]: the operator's password, for the whole
     /// system.
     #[must_use]
     pub fn system_entry(&self, cloud_name: &str) -> String {
-        let state = self.shared.lock();
-        let user = &state.identity.users[0];
-        let auth = [
-            ("username", user.name.as_str()),
-            ("password", &user.password),
-            ("user_domain_name", "Default"),
-            ("system_scope", "all"),
-        ];
-        self.yaml(cloud_name, "password", &auth).replacen("clouds:\n", "", 1)
+        self.yaml_of_user(cloud_name, 0, ("system_scope", "all")).replacen("clouds:\n", "", 1)
     }
 
     /// A `clouds.yaml` with one cloud: the password of the user `demo`, by a trust of the operator's.
     #[must_use]
     pub fn clouds_yaml_trust(&self, cloud_name: &str, trust: &str) -> String {
-        let state = self.shared.lock();
-        let user = &state.identity.users[1];
-        let auth = [
-            ("username", user.name.as_str()),
-            ("password", &user.password),
-            ("user_domain_name", "Default"),
-            ("trust_id", trust),
-        ];
-        self.yaml(cloud_name, "password", &auth)
+        self.yaml_of_user(cloud_name, 1, ("trust_id", trust))
     }
 
     /// A `clouds.yaml` with one cloud: the operator's password, for the domain `default`.
     #[must_use]
     pub fn clouds_yaml_domain(&self, cloud_name: &str) -> String {
-        let state = self.shared.lock();
-        let user = &state.identity.users[0];
-        let auth = [
-            ("username", user.name.as_str()),
-            ("password", &user.password),
-            ("user_domain_name", "Default"),
-            ("domain_id", "default"),
-        ];
-        self.yaml(cloud_name, "password", &auth)
+        self.yaml_of_user(cloud_name, 0, ("domain_id", "default"))
     }
 
     /// A `clouds.yaml` with one cloud: a token that the operator was given.
