@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::{
     api::Reason,
-    cloud::{self, ConfigError, Error, Service, listed},
+    cloud::{self, ConfigError, Error, Service, listed, service::ServiceRow},
     observation::Failure,
 };
 
@@ -69,30 +69,30 @@ pub fn of_config(error: &ConfigError) -> Failure {
 #[must_use]
 pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
     let service = failure.service;
+    let advice = &service.row().advice;
     let told = match &failure.error {
         Error::ServiceNotInCatalogue | Error::ServiceElsewhere { .. } => return None,
-        // Heat's list comes only after its RPC time-out, so silence beyond that is said at once.
-        Error::Timeout if service == Service::Orchestration => said_at_once(
-            Reason::Timeout,
-            "Heat did not answer in time: look at heat-api and the message broker.".to_owned(),
-        ),
-        Error::Timeout => passing(
-            Reason::Timeout,
-            format!("{service} did not answer in time: look at the service, or raise timeout."),
-        ),
+        Error::Timeout => match &advice.waits {
+            Some(waits) => said_at_once(Reason::Timeout, waits.timeout.to_owned()),
+            None => passing(
+                Reason::Timeout,
+                format!("{service} did not answer in time: look at the service, or raise timeout."),
+            ),
+        },
         Error::ConnectionFailed => passing(
             Reason::ConnectionFailed,
             format!("No connection to {service}: look at the service and the network."),
         ),
         Error::Dns => passing(
             Reason::DNSFailed,
-            format!("The host name of {service} does not resolve: look at DNS and {}.", at(service)),
+            format!("The host name of {service} does not resolve: look at DNS and {}.", service.address_source()),
         ),
         Error::TlsFailed(fault) => tls::of_tls(service, *fault),
         Error::CertificateUntrusted(why) => tls::of_certificate(service, *why),
-        Error::AddressRefused(why) => {
-            fatal(Reason::AddressRefused, format!("{service} is not called, since {why}: correct {}.", at(service)))
-        }
+        Error::AddressRefused(why) => fatal(
+            Reason::AddressRefused,
+            format!("{service} is not called, since {why}: correct {}.", service.address_source()),
+        ),
         Error::LoginRefused => fatal(
             Reason::AuthenticationFailed,
             "Keystone refuses the credential: correct it, or auth_url, in the Secret's clouds.yaml.".to_owned(),
@@ -107,10 +107,13 @@ pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
         ),
         Error::TokenRejected => fatal(Reason::TokenRejected, token_rejected(service)),
         Error::OutsideAccessRules => fatal(Reason::TokenRejected, outside_access_rules(service)),
-        Error::Forbidden => fatal(Reason::Forbidden, forbidden(service)),
+        Error::Forbidden => fatal(Reason::Forbidden, advice.forbidden.to_owned()),
         Error::ForeignProject => said_at_once(
             Reason::UnexpectedAnswer,
-            format!("The project in {service}'s address is not the token's project: correct {}.", at(service)),
+            format!(
+                "The project in {service}'s address is not the token's project: correct {}.",
+                service.address_source()
+            ),
         ),
         Error::ProjectUnknown => fatal(
             Reason::ProjectNotFound,
@@ -128,21 +131,24 @@ pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
             Reason::ServiceUnavailable,
             format!("{service} is not available: look at it and at what stands before it."),
         ),
-        Error::GatewayTimeout if service == Service::Orchestration => passing(
+        Error::GatewayTimeout => passing(
             Reason::ServiceUnavailable,
-            "A proxy gave up on Heat: raise the proxy's time-out above Heat's rpc_response_timeout.".to_owned(),
+            match &advice.waits {
+                Some(waits) => waits.gateway_timeout.to_owned(),
+                None => format!("A proxy gave up on {service}: look at the service behind it."),
+            },
         ),
-        Error::GatewayTimeout => {
-            passing(Reason::ServiceUnavailable, format!("A proxy gave up on {service}: look at the service behind it."))
-        }
         Error::ServerError => passing(Reason::ServerError, format!("{service} failed: look at its log.")),
         Error::UnexpectedStatus(status) => said_at_once(
             Reason::UnexpectedAnswer,
-            format!("{service} answered with the unexpected status {status}: look at its log and at {}.", at(service)),
+            format!(
+                "{service} answered with the unexpected status {status}: look at its log and at {}.",
+                service.address_source()
+            ),
         ),
         Error::Unexpected(what) => said_at_once(
             Reason::UnexpectedAnswer,
-            format!("{service} is not understood, since {what}: look at {}.", at(service)),
+            format!("{service} is not understood, since {what}: look at {}.", service.address_source()),
         ),
         Error::BodyTooLarge => said_at_once(
             Reason::UnexpectedAnswer,
@@ -158,67 +164,32 @@ pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
 }
 
 fn token_rejected(service: Service) -> String {
-    match service {
-        Service::Cache => "DCS refuses a fresh token: some regions take only signed requests (AK/SK) for DCS, which \
-                           are not supported, so set probes.caches.policy to Disabled."
-            .to_owned(),
-        _ => {
+    match service.row().advice.token_rejected {
+        Some(message) => message.to_owned(),
+        None => {
             format!("{service} refuses a token that Keystone has just issued: look at its keystone_authtoken settings.")
         }
     }
 }
 
 fn outside_access_rules(service: Service) -> String {
-    let (method_and_path, service_type) = match service {
-        Service::Identity => ("GET /v3/projects/*", "identity"),
-        Service::Orchestration => ("GET /v1/*/services", "orchestration"),
-        Service::Cache => ("GET /v1.0/*/instances/status", "dcs"),
-        Service::Compute => ("GET /v2.1/os-simple-tenant-usage/*", "compute"),
-    };
+    let ServiceRow { types, advice, .. } = service.row();
     format!(
-        "{service} refuses the token, whose application credential has access rules: add a rule for {method_and_path} \
-         of the service {service_type}, or create the credential without access rules."
+        "{service} refuses the token, whose application credential has access rules: add a rule for {} of the service \
+         {}, or create the credential without access rules.",
+        advice.call,
+        types.first().copied().unwrap_or_default(),
     )
 }
 
 fn not_found(service: Service) -> String {
-    // A tenant cannot mend a vendor's catalogue or gateway.
-    let disable = match service {
-        Service::Identity => return format!("Keystone has no such page at its address: correct {}.", at(service)),
-        Service::Orchestration => "probes.engines.policy",
-        Service::Cache => "probes.caches.policy",
-        Service::Compute => "probes.usage.policy",
-    };
-    format!(
-        "{service} is not at the address that the catalogue gives: set {disable} to Disabled, or correct {}.",
-        at(service)
-    )
-}
-
-fn forbidden(service: Service) -> String {
-    match service {
-        Service::Orchestration => {
-            "Heat refused the engine list: grant the credential the admin role in its project, set \
-                                   probes.engines.cloudName, or set probes.engines.policy to Disabled."
-                .to_owned()
-        }
-        Service::Compute => "Nova refused the usage: grant the credential a role in the project that is observed, or \
-                             the admin role, or set probes.usage.policy to Disabled."
-            .to_owned(),
-        Service::Cache => "DCS refused the project's instances: grant the credential a reading role for DCS in the \
-                           project, or set probes.caches.policy to Disabled."
-            .to_owned(),
-        Service::Identity => "Keystone refused a question: grant the credential a role in its project.".to_owned(),
-    }
-}
-
-/// Where the user can correct a service's address.
-const fn at(service: Service) -> &'static str {
-    match service {
-        Service::Identity => "auth_url in clouds.yaml",
-        Service::Orchestration => "its catalogue entry or orchestration_endpoint_override",
-        Service::Cache => "its catalogue entry or dcs_endpoint_override",
-        Service::Compute => "its catalogue entry or compute_endpoint_override",
+    let source = service.address_source();
+    match service.row().advice.policy {
+        None => format!("{service} has no such page at its address: correct {source}."),
+        // A tenant cannot mend a vendor's catalogue or gateway.
+        Some(policy) => format!(
+            "{service} is not at the address that the catalogue gives: set {policy} to Disabled, or correct {source}."
+        ),
     }
 }
 

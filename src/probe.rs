@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::{
-    cloud::{Error, Failure, NoProject, Service, Session, listed},
+    cloud::{Error, Failure, NoProject, Service, Session, listed, service::RequiredScope},
     failure,
     observation::{Elsewhere, Outcome},
 };
@@ -40,14 +40,15 @@ pub fn outcome<T>(session: &Session, answer: Result<T, Failure>) -> Outcome<T> {
     }
 }
 
-/// A role would not help where the token is for no project. Heat may show its engines to the whole system's admins.
+/// A role would not help where the token is for no project.
 fn refused_for_scope(session: &Session, service: Service) -> Option<Error> {
     let error = session.no_project()?;
-    match service {
-        Service::Identity => None,
-        Service::Orchestration => (error != Error::NoProject(NoProject::System)).then_some(error),
-        Service::Cache | Service::Compute => Some(error),
-    }
+    let allowed = match service.row().scope {
+        RequiredScope::Any => true,
+        RequiredScope::Project => false,
+        RequiredScope::ProjectOrSystem => error == Error::NoProject(NoProject::System),
+    };
+    (!allowed).then_some(error)
 }
 
 /// Adds segments to an endpoint's path.

@@ -26,7 +26,7 @@ pub(super) async fn of_services(subject: &Subject, config: &Arc<CloudConfig>, se
     let (network, deadline) = (&subject.network, subject.target.timeout);
     let strictly = network.clone().keeping_system(false);
     let mut concerned = Vec::new();
-    for service in Service::ALL.into_iter().filter(|service| *service != Service::Identity) {
+    for service in Service::PROBED {
         let Ok(Endpoint { url, .. }) = session.endpoint(service, deadline).await else { continue };
         if network.relies_on_system(&url) {
             let strict = Session::new(config.clone(), &strictly, Arc::new(Metrics::new())).ok()?;

@@ -107,24 +107,14 @@ fn is_region(name: &str) -> bool {
     !matches!(name, "" | "*") && name.len() <= LONGEST_REGION && !name.contains(is_unsafe)
 }
 
-/// A service's types in catalogues, the preferred first.
-pub(super) fn types(service: Service) -> &'static [&'static str] {
-    match service {
-        Service::Identity => &["identity"],
-        Service::Orchestration => &["orchestration"],
-        Service::Cache => &["dcs", "dcsv2", "dcsv1"],
-        Service::Compute => &["compute", "compute_legacy"],
-    }
-}
-
 fn is_ours(kind: &str) -> bool {
-    Service::ALL.into_iter().any(|service| types(service).contains(&kind))
+    Service::ALL.into_iter().any(|service| service.row().types.contains(&kind))
 }
 
 impl Catalogue {
     /// Whether the service is there, with an address or without.
     pub(super) fn lists(&self, service: Service) -> bool {
-        self.entries.iter().any(|entry| types(service).contains(&entry.kind.as_str()))
+        self.entries.iter().any(|entry| service.row().types.contains(&entry.kind.as_str()))
     }
 
     /// The region whose addresses are used: the one that `config` names, or the first by name that offers one of the
@@ -154,7 +144,7 @@ impl Catalogue {
 
     /// By type, then by interface, in the order in which these are preferred; then by URL.
     fn address(&self, service: Service, config: &CloudConfig, wanted: impl Fn(&Address) -> bool) -> Option<&Address> {
-        types(service).iter().find_map(|&kind| {
+        service.row().types.iter().find_map(|&kind| {
             let entries = self.entries.iter().filter(|entry| entry.kind == kind);
             entries
                 .flat_map(Entry::addresses)
@@ -170,7 +160,7 @@ impl Catalogue {
 
     /// The regions of the service's addresses for the interfaces of `config`.
     fn regions_of<'a>(&'a self, service: Service, config: &'a CloudConfig) -> impl Iterator<Item = &'a str> {
-        let entries = self.entries.iter().filter(move |entry| types(service).contains(&entry.kind.as_str()));
+        let entries = self.entries.iter().filter(move |entry| service.row().types.contains(&entry.kind.as_str()));
         let addresses = entries.flat_map(Entry::addresses);
         addresses.filter(move |address| interface_rank(address, service, config).is_some()).map(Address::region)
     }

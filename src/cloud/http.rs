@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use url::{Origin, Url};
 
-use super::{Answer, CloudConfig, ConfigError, Error, Network, Refusal, Service, tls};
+use super::{Answer, CloudConfig, ConfigError, Error, Network, Refusal, tls};
 use crate::trust::Authorities;
 
 /// In bytes.
@@ -30,18 +30,6 @@ const REDIRECTS: usize = 3;
 
 /// The longest list of a service's versions, and the like.
 pub(super) const SHORT: usize = 64 * KIB;
-
-/// The longest body that is read, decompressed, in bytes.
-pub(super) const fn limit(service: Service) -> usize {
-    match service {
-        // DCS counts its instances, and names a hundred numbers at most.
-        Service::Cache => 256 * KIB,
-        // A catalogue with many regions.
-        Service::Identity => 4096 * KIB,
-        // Ten thousand engines; ten thousand servers, of which Nova lists a thousand unless told otherwise.
-        Service::Orchestration | Service::Compute => 8192 * KIB,
-    }
-}
 
 /// The memory that large bodies of all clouds may take at the same time, so that one cloud's do not end the process.
 pub(super) struct Room(Arc<Semaphore>);

@@ -17,7 +17,7 @@ pub(super) enum Place {
     AuthOnly,
     /// Beside `auth`.
     Entry,
-    /// Beside `auth`, after the [name](prefix) of a service that the probes ask and an underscore.
+    /// Beside `auth`, after the name of a service that the probes ask and an underscore.
     Service,
     /// Beside `auth`, after the name of any service and an underscore.
     Suffix,
@@ -43,16 +43,6 @@ pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) place: Place,
     pub(super) fate: Fate,
-}
-
-/// A service's name in keys.
-pub(super) const fn prefix(service: super::Service) -> &'static str {
-    match service {
-        super::Service::Identity => "identity",
-        super::Service::Orchestration => "orchestration",
-        super::Service::Cache => "dcs",
-        super::Service::Compute => "compute",
-    }
 }
 
 const OTHER_LOGIN: &str =
@@ -255,7 +245,7 @@ pub(super) fn is_moved(name: &str) -> bool {
 }
 
 fn is_probed(name: &str) -> bool {
-    super::Service::PROBED.into_iter().any(|service| prefix(service) == name)
+    super::Service::PROBED.into_iter().any(|service| service.row().key_prefix == name)
 }
 
 fn service_of<'a>(name: &'a str, key: &str) -> Option<&'a str> {
@@ -272,9 +262,7 @@ mod tests {
     fn spelled(key: &Key) -> Vec<String> {
         match key.place {
             AuthOnly => vec![format!("auth.{}", key.name)],
-            Service => {
-                crate::cloud::Service::PROBED.map(|service| format!("{}_{}", prefix(service), key.name)).to_vec()
-            }
+            Service => crate::cloud::Service::PROBED.map(|service| service.key(key.name)).to_vec(),
             Suffix => vec![format!("SERVICE_{}", key.name)],
             Prefix => vec![format!("{}SERVICE", key.name)],
             Auth | Moved | Entry => vec![key.name.to_owned()],

@@ -17,7 +17,7 @@ use identity::Known;
 
 use super::config::{needs_project, web_url, with_token, with_version};
 use super::credential::FIVE_MINUTES;
-use super::http::{Http, SHORT, limit};
+use super::http::{Http, SHORT};
 use super::token::{Holder, Token, TokenProject};
 use super::tokens::{Current, Tokens};
 use super::{Answer, CloudConfig, ConfigError, Error, Failure, Network, Refusal, Service, log};
@@ -149,8 +149,9 @@ impl Session {
     pub async fn greet_at(&self, service: Service, url: Url, deadline: Duration) -> Result<(), Failure> {
         let request = self.http.client().get(url).build();
         let request = request.map_err(|error| Error::of_transport(&error).at(service))?;
-        let answer =
-            timeout_at(end(deadline), self.http.send(limit(service), request)).await.unwrap_or(Err(Error::Timeout));
+        let answer = timeout_at(end(deadline), self.http.send(service.row().body_limit, request))
+            .await
+            .unwrap_or(Err(Error::Timeout));
         answer.map(drop).map_err(|error| error.at(service))
     }
 
@@ -233,7 +234,7 @@ impl Session {
         headers: &[(&'static str, &str)],
         deadline: Duration,
     ) -> Result<Answer, Failure> {
-        let most = limit(service);
+        let most = service.row().body_limit;
         self.call(&Call { expected, service, url, headers, most, deadline: end(deadline) }).await
     }
 

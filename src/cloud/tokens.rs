@@ -10,7 +10,7 @@ use tokio::time::Instant as Deadline;
 use tracing::Instrument as _;
 
 use super::credential::{Credential, FIVE_MINUTES};
-use super::http::{Http, limit};
+use super::http::Http;
 use super::token::{self, Token};
 use super::words::ErrorCode;
 use super::{Answer, Clock, CloudConfig, Error, Failure, Service, log};
@@ -251,7 +251,7 @@ impl Tokens {
             .body(body)
             .build()
             .map_err(|error| Error::of_transport(&error))?;
-        self.http.send(limit(Service::Identity), request).await
+        self.http.send(Service::Identity.row().body_limit, request).await
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

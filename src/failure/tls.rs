@@ -1,6 +1,6 @@
 //! The sentences about certificates and TLS: one for each verdict, since each has a different remedy.
 
-use super::{at, fatal, passing};
+use super::{fatal, passing};
 use crate::{
     api::Reason,
     cloud::{Distrust, Service, TlsFault},
@@ -24,7 +24,10 @@ pub(super) fn of_certificate(service: Service, why: Distrust) -> Failure {
                               host in subjectAltName"
             .to_owned(),
         Distrust::OtherName => {
-            format!("it is for another name: issue it for the host that is called, or correct {}", at(service))
+            format!(
+                "it is for another name: issue it for the host that is called, or correct {}",
+                service.address_source()
+            )
         }
         Distrust::Purpose => "its extended key usage is not that of a server: issue it with serverAuth".to_owned(),
         Distrust::SelfSigned => {
@@ -83,7 +86,7 @@ pub(super) fn of_tls(service: Service, fault: TlsFault) -> Failure {
         TlsFault::PlainText => format!(
             "No TLS connection to {service}, since what its server sends is not TLS: correct the port or the scheme \
              in {}.",
-            at(service)
+            service.address_source()
         ),
         TlsFault::Refused => format!(
             "The server of {service} refuses the operator's TLS connection: let it ask for no certificate of its \
@@ -91,7 +94,7 @@ pub(super) fn of_tls(service: Service, fault: TlsFault) -> Failure {
         ),
         TlsFault::UnknownName => format!(
             "The server of {service} does not know the host name that is called: correct {}, or the server's names.",
-            at(service)
+            service.address_source()
         ),
         TlsFault::Other => {
             format!("TLS with {service} fails: look at its server's log, and at what stands before it.")

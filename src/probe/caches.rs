@@ -46,7 +46,7 @@ fn address(endpoint: &Url, token_project: Option<&str>, project: &str) -> Result
             if segments.last().map(String::as_str) == token_project {
                 segments.pop();
             }
-            segments.push("v1.0".to_owned());
+            segments.extend(Service::Cache.row().versions.first().map(|version| (*version).to_owned()));
         }
     }
     base.set_path("");

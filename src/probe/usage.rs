@@ -28,8 +28,8 @@ use flavors::Flavors;
 use row::Row;
 pub use window::{Window, Windows, windows};
 
-/// The first microversion that pages, in both of the header's forms.
-const PAGED: [(&str, &str); 2] = [("OpenStack-API-Version", "compute 2.40"), ("X-OpenStack-Nova-API-Version", "2.40")];
+/// The headers that ask for pages.
+const PAGED: &[(&str, &str)] = Service::Compute.row().microversion;
 
 /// Nova's default `max_limit`: so many rows without pages mean that there may be more.
 const MAX_LIMIT: u64 = 1000;
@@ -81,7 +81,7 @@ async fn read_periods(
 async fn read_window(session: &Session, target: &Target, url: &Url, window: Window) -> Result<(Usage, bool), Failure> {
     let service = Service::Compute;
     let mut sum = Sum::new(window);
-    let mut headers = &PAGED[..];
+    let mut headers = PAGED;
     let mut marker: Option<String> = None;
     // Hashes, so that the size of a thousand markers is known.
     let (hasher, mut followed) = (RandomState::new(), HashSet::new());

@@ -42,29 +42,19 @@ pub(super) async fn address(session: &Session, service: Service, deadline: Durat
     let answer = session.get_short(&[300], service, root, deadline).await?;
     let answer = if answer.status == 300 { answer } else { answer.of(service)? };
     let version = answer.read(service, move |body| newest(body, service)).await?;
-    let project = endpoint.token_project.as_deref().filter(|_| service == Service::Orchestration);
+    let project = endpoint.token_project.as_deref().filter(|_| service.row().project_in_path);
     let path: Vec<&str> = std::iter::once(version.as_str()).chain(project).collect();
     join(&endpoint.url, &path).map_err(failure)
 }
 
 const NO_VERSION: &str = "it names no version of its API that is known here";
 
-/// The path segments that are spoken here, best first.
-const fn spoken(service: Service) -> &'static [&'static str] {
-    match service {
-        Service::Orchestration => &["v1"],
-        Service::Compute => &["v2.1", "v2"],
-        Service::Cache => &["v1.0", "v2"],
-        Service::Identity => &["v3"],
-    }
-}
-
 /// The link's host is the service's own idea of itself, so only its last segment is taken.
 pub(super) fn newest(body: &[u8], service: Service) -> Result<String, Error> {
     let versions: Versions = read(body, NO_VERSION)?;
     let links = versions.versions.iter().flat_map(|version| &version.links).filter(|link| link.rel == "self");
     let offered: Vec<_> = links.filter_map(|link| link.href.trim_end_matches('/').rsplit('/').next()).collect();
-    let best = spoken(service).iter().find(|version| offered.contains(version));
+    let best = service.row().versions.iter().find(|version| offered.contains(version));
     best.map(|version| (*version).to_owned()).ok_or(Error::Unexpected(NO_VERSION))
 }
 

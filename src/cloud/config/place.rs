@@ -6,8 +6,6 @@ use url::Url;
 
 use super::{ConfigError, Interface, invalid};
 use crate::cloud::Service;
-use crate::cloud::catalogue::types;
-use crate::cloud::keys::prefix;
 use crate::cloud::yaml::Entry;
 
 const NOT_PLAIN: &str = "is not a plain URL: give one with http or https, without user, password or query";
@@ -101,8 +99,7 @@ pub(super) fn interfaces(entry: &Entry, key: &str, older: &str) -> Result<Option
 pub(super) fn own_interfaces(entry: &Entry) -> Result<BTreeMap<Service, Vec<Interface>>, ConfigError> {
     let mut own = BTreeMap::new();
     for service in Service::PROBED {
-        let prefix = prefix(service);
-        let (key, older) = (format!("{prefix}_interface"), format!("{prefix}_endpoint_type"));
+        let (key, older) = (service.key("interface"), service.key("endpoint_type"));
         if let Some(interfaces) = interfaces(entry, &key, &older)? {
             own.insert(service, interfaces);
         }
@@ -113,10 +110,8 @@ pub(super) fn own_interfaces(entry: &Entry) -> Result<BTreeMap<Service, Vec<Inte
 pub(super) fn overrides(entry: &Entry) -> Result<BTreeMap<Service, String>, ConfigError> {
     let mut overrides = BTreeMap::new();
     for service in Service::ALL {
-        let key = format!("{}_endpoint_override", prefix(service));
-        let Some(text) = entry.get(&[&key, &format!("{}_endpoint", prefix(service))]) else {
-            continue;
-        };
+        let key = service.key("endpoint_override");
+        let Some(text) = entry.get(&[&key, &service.key("endpoint")]) else { continue };
         let text = with_region(&key, text, entry.region.as_deref())?;
         let example = with_token(&text, "x", "x");
         if example.contains("%(") {
@@ -144,7 +139,7 @@ pub(crate) fn with_token(text: &str, project: &str, user: &str) -> String {
 /// A service in another region, or of another type, would be another place than the status says.
 pub(super) fn has_one_region_and_known_types(entry: &Entry) -> Result<(), ConfigError> {
     for service in Service::PROBED {
-        let key = format!("{}_region_name", prefix(service));
+        let key = service.key("region_name");
         if entry.get(&[&key]).is_some_and(|region| entry.region.as_deref() != Some(region)) {
             return invalid(
                 &key,
@@ -152,12 +147,10 @@ pub(super) fn has_one_region_and_known_types(entry: &Entry) -> Result<(), Config
                  CloudTenant for each region",
             );
         }
-        let key = format!("{}_service_type", prefix(service));
-        if entry.get(&[&key]).is_some_and(|kind| !types(service).contains(&kind)) {
-            return invalid(
-                &key,
-                format!("is not supported: set {}_endpoint_override instead, or remove the key", prefix(service)),
-            );
+        let key = service.key("service_type");
+        if entry.get(&[&key]).is_some_and(|kind| !service.row().types.contains(&kind)) {
+            let instead = service.key("endpoint_override");
+            return invalid(&key, format!("is not supported: set {instead} instead, or remove the key"));
         }
     }
     Ok(())
