@@ -78,31 +78,3 @@ fn is_version(segment: &str) -> bool {
 fn read<T: DeserializeOwned>(body: &[u8], problem: &'static str) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|_| Error::Unexpected(problem))
 }
-
-/// A timestamp as OpenStack writes it: often without a zone, which means UTC, and without a fraction.
-#[doc(hidden)]
-#[must_use]
-pub fn openstack_time(text: &str) -> Option<jiff::Timestamp> {
-    let utc = |civil: jiff::civil::DateTime| Some(civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp());
-    text.parse::<jiff::Timestamp>().ok().or_else(|| utc(text.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_with_and_without_zone_and_fraction() {
-        for (text, second) in [
-            ("2026-11-22T05:09:46.000000", Some(1_795_324_186)),
-            ("2026-11-22T05:09:46", Some(1_795_324_186)),
-            ("2026-11-22T05:09:46Z", Some(1_795_324_186)),
-            ("2026-11-22 05:09:46", Some(1_795_324_186)),
-            ("2026-11-22T06:09:46+01:00", Some(1_795_324_186)),
-            ("yesterday", None),
-            ("", None),
-        ] {
-            assert_eq!(openstack_time(text).map(jiff::Timestamp::as_second), second, "{text}");
-        }
-    }
-}

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -12,6 +10,7 @@ use serde_json::{Value, json};
 use super::catalogue::Catalogue;
 use super::config::{Auth, Credential, Domain, Named, Scope};
 use super::rows::{List, Odd, Rows};
+use super::time::openstack_time;
 use super::words::shown;
 use super::{Answer, Error, NoProject, Secret, Service};
 
@@ -190,8 +189,9 @@ impl Token {
         let body = serde_json::from_str::<Envelope>(&body)
             .map_err(|_| Error::Unexpected("the login's answer is not Keystone's JSON"))?
             .token;
-        let end = time(&body.expires_at).ok_or(Error::Unexpected("the token's end is not a readable time"))?;
-        let start = body.issued_at.0.as_deref().and_then(time);
+        let end =
+            openstack_time(&body.expires_at).ok_or(Error::Unexpected("the token's end is not a readable time"))?;
+        let start = body.issued_at.0.as_deref().and_then(openstack_time);
         let now = Timestamp::now();
         let start = start.or(answer.date).unwrap_or(now);
         let lifetime = Duration::try_from(end.duration_since(start)).unwrap_or_default();
@@ -214,7 +214,7 @@ impl Token {
         let user = body.user.0.unwrap_or_default();
         let credential = body.application_credential.0;
         let holder = Holder {
-            password_ends: user.password_expires_at.0.as_deref().and_then(time),
+            password_ends: user.password_expires_at.0.as_deref().and_then(openstack_time),
             user: text(user.name).unwrap_or_default(),
             user_id: text(user.id).unwrap_or_default(),
             roles,
@@ -266,15 +266,6 @@ impl Token {
     }
 }
 
-/// Keystone drops the zone of a time that an application credential's end has set (seen with 22.0.2); it means UTC.
-fn time(text: &str) -> Option<Timestamp> {
-    let zoned = text.parse::<Timestamp>().ok();
-    zoned.or_else(|| {
-        let local = text.parse::<DateTime>().ok()?;
-        Some(local.to_zoned(TimeZone::UTC).ok()?.timestamp())
-    })
-}
-
 #[derive(Deserialize)]
 struct ApplicationCredential {
     application_credential: Ends,
@@ -288,7 +279,7 @@ struct Ends {
 /// Reads `GET /v3/users/{user}/application_credentials/{id}`; `None` if it is no such answer.
 pub(super) fn application_credential_ends(body: &[u8]) -> Option<Option<Timestamp>> {
     let body: ApplicationCredential = serde_json::from_slice(body).ok()?;
-    Some(body.application_credential.expires_at.as_deref().and_then(time))
+    Some(body.application_credential.expires_at.as_deref().and_then(openstack_time))
 }
 
 #[derive(Deserialize)]

@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{join, openstack_time, read, version};
+use super::{join, read, version};
 use crate::{
     cloud::{
-        Answer, Error, Failure, Service, Session,
+        Answer, Error, Failure, Service, Session, openstack_time,
         rows::{List, Rows},
         words::shown,
     },

@@ -15,10 +15,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use super::{join, openstack_time, project, read, version};
+use super::{join, project, read, version};
 use crate::{
     cloud::{
-        Answer, Error, Failure, Service, Session,
+        Answer, Error, Failure, Service, Session, openstack_time,
         rows::{List, Rows},
     },
     observation::{Periods, Previous, Usage},

@@ -4,8 +4,8 @@ use std::{hint::black_box, str};
 
 use cloudtenant_operator::{
     api::{GoDuration, Reason},
-    cloud::{ProxyRule, readers},
-    condition, probe,
+    cloud::{ProxyRule, openstack_time, readers},
+    condition,
 };
 use jiff::Timestamp;
 
@@ -51,7 +51,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 pub fn cases_of_all() -> Vec<Case> {
-    let time = |bytes: &[u8]| black_box(probe::openstack_time(text(bytes)));
+    let time = |bytes: &[u8]| black_box(openstack_time(text(bytes)));
     let date = |bytes: &[u8]| black_box(readers::headers(text(bytes), "120"));
     let retry_after = |bytes: &[u8]| black_box(readers::headers("Sun, 22 Nov 2026 05:09:00 GMT", text(bytes)));
     let duration = |bytes: &[u8]| black_box(GoDuration::from(text(bytes)).parse());
