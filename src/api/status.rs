@@ -177,7 +177,7 @@ pub struct KindCounts {
 }
 
 macro_rules! cache_counts {
-    ($($wire:literal => $(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         /// Instances by state. A count that the region did not send is absent.
         #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -190,13 +190,16 @@ macro_rules! cache_counts {
         }
 
         impl CacheCounts {
-            /// Sets the count with this name in DCS's answer; `false` where the document does not name it.
-            pub fn set(&mut self, wire_name: &str, count: i64) -> bool {
-                match wire_name {
-                    $($wire => self.$name = Some(count),)*
-                    _ => return false,
-                }
-                true
+            /// The documented counts' names, in snake case.
+            pub const NAMES: [&str; [$(stringify!($name)),*].len()] = [$(stringify!($name)),*];
+
+            /// Sets the documented count with this name, in snake case; `false` where there is none.
+            pub fn set(&mut self, name: &str, count: i64) -> bool {
+                $(if name == stringify!($name) {
+                    self.$name = Some(count);
+                    return true;
+                })*
+                false
             }
 
             /// The documented counts that were sent, in snake case.
@@ -229,40 +232,40 @@ macro_rules! cache_counts {
 }
 
 cache_counts! {
-    "creating_count" => /// Being created.
-        creating,
-    "createfailed_count" => /// Failed to be created.
-        create_failed,
-    "deleting_count" => /// Being deleted.
-        deleting,
-    "running_count" => /// Running.
-        running,
-    "error_count" => /// Abnormal.
-        error,
-    "restarting_count" => /// Being restarted.
-        restarting,
-    "extending_count" => /// Being scaled up.
-        extending,
-    "upgrading_count" => /// Being upgraded.
-        upgrading,
-    "paying_count" => /// Payment in progress.
-        paying,
-    "migrating_count" => /// Data migration in progress.
-        migrating,
-    "flushing_count" => /// Data being cleared.
-        flushing,
-    "closed_count" => /// Stopped.
-        closed,
-    "starting_count" => /// Being started.
-        starting,
-    "closing_count" => /// Being stopped.
-        closing,
-    "restoring_count" => /// Data restoration in progress.
-        restoring,
-    "freezing_count" => /// Being frozen (newer regions).
-        freezing,
-    "frozen_count" => /// Frozen (newer regions).
-        frozen,
+    /// Being created.
+    creating,
+    /// Failed to be created.
+    create_failed,
+    /// Being deleted.
+    deleting,
+    /// Running.
+    running,
+    /// Abnormal.
+    error,
+    /// Being restarted.
+    restarting,
+    /// Being scaled up.
+    extending,
+    /// Being upgraded.
+    upgrading,
+    /// Payment in progress.
+    paying,
+    /// Data migration in progress.
+    migrating,
+    /// Data being cleared.
+    flushing,
+    /// Stopped.
+    closed,
+    /// Being started.
+    starting,
+    /// Being stopped.
+    closing,
+    /// Data restoration in progress.
+    restoring,
+    /// Being frozen (newer regions).
+    freezing,
+    /// Frozen (newer regions).
+    frozen,
 }
 
 /// A count that the API's document does not name.

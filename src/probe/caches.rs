@@ -18,6 +18,27 @@ const MOST_OTHER: usize = 20;
 /// In bytes. A kind or a count with a longer name, or with one that cannot be printed, is not shown.
 const LONGEST_NAME: usize = 63;
 
+/// The counts that DCS's document names: as DCS writes them, and as [`CacheCounts`] names them.
+const COUNTS: [(&str, &str); 17] = [
+    ("creating_count", "creating"),
+    ("createfailed_count", "create_failed"),
+    ("deleting_count", "deleting"),
+    ("running_count", "running"),
+    ("error_count", "error"),
+    ("restarting_count", "restarting"),
+    ("extending_count", "extending"),
+    ("upgrading_count", "upgrading"),
+    ("paying_count", "paying"),
+    ("migrating_count", "migrating"),
+    ("flushing_count", "flushing"),
+    ("closed_count", "closed"),
+    ("starting_count", "starting"),
+    ("closing_count", "closing"),
+    ("restoring_count", "restoring"),
+    ("freezing_count", "freezing"),
+    ("frozen_count", "frozen"),
+];
+
 /// Asks DCS for the project's instances.
 ///
 /// # Errors
@@ -103,7 +124,11 @@ fn counts(fields: &serde_json::Map<String, Value>) -> Result<CacheCounts, Error>
         }
         let count = value.as_i64().filter(|count| *count >= 0);
         let count = count.ok_or(Error::Unexpected("one of DCS's counts is not a number"))?;
-        if !counts.set(key, count) && counts.other.len() < MOST_OTHER && is_name(name) {
+        let documented = COUNTS.iter().find(|(wire, _)| wire == key);
+        if !documented.is_some_and(|(_, name)| counts.set(name, count))
+            && counts.other.len() < MOST_OTHER
+            && is_name(name)
+        {
             counts.other.push(OtherCount { name: name.to_owned(), count });
         }
     }
@@ -151,6 +176,14 @@ mod tests {
         ] {
             assert_eq!(parse(body.as_bytes()).ok().map(|caches| caches.all.running), running, "{body}");
         }
+    }
+
+    #[test]
+    fn every_count_of_the_status_has_its_name_in_dcs_answer() {
+        assert_eq!(COUNTS.map(|(_, name)| name), CacheCounts::NAMES);
+        let answer = COUNTS.map(|(wire, _)| format!(r#""{wire}": 1"#)).join(", ");
+        let counts = parse(format!("{{{answer}}}").as_bytes()).unwrap().all;
+        assert_eq!(counts.counts(), CacheCounts::NAMES.map(|name| (name, 1)));
     }
 
     /// A line is: the answer | running, error, frozen over all, as far as they are there | others over all.

@@ -124,7 +124,7 @@ mod tests {
             let mut counts = CacheCounts::default();
             for word in words.split_whitespace() {
                 let (name, count) = word.split_once('=').unwrap();
-                assert!(counts.set(&format!("{name}_count"), count.parse().unwrap()), "{name}");
+                assert!(counts.set(name, count.parse().unwrap()), "{name}");
             }
             match kind {
                 Some(kind) => block.by_kind.push(KindCounts { kind: kind.to_owned(), counts }),
@@ -177,9 +177,9 @@ mod tests {
                     .to_owned()
                     + look,
             ),
-            ("createfailed=1; redis: createfailed=1", format!("1 redis instance failed to be created: {delete}")),
+            ("create_failed=1; redis: create_failed=1", format!("1 redis instance failed to be created: {delete}")),
             (
-                "createfailed=12; redis: createfailed=12",
+                "create_failed=12; redis: create_failed=12",
                 format!("More than 10 redis instances failed to be created: {delete}"),
             ),
         ] {
