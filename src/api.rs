@@ -44,6 +44,16 @@ pub mod condition_type {
     pub const ALL: [&str; 6] = [READY, ENGINES_HEALTHY, CACHES_HEALTHY, USAGE_REPORTED, RECONCILING, STALLED];
 }
 
+/// Bounds of what the operator writes, for those who write it and those who read it.
+pub mod bound {
+    /// A condition's message in characters, and an event's note in bytes, of which Kubernetes takes 1,024.
+    pub const MESSAGE: usize = 1000;
+    /// Hosts of engines in a status.
+    pub const HOSTS: usize = 50;
+    /// Kinds of caches in a status.
+    pub const CACHE_KINDS: usize = 20;
+}
+
 /// The field manager of every write, and the first label of the operator's own names.
 pub const FIELD_MANAGER: &str = "cloudtenant-operator";
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::api::{self, Reason};
+use crate::api::{self, Reason, bound};
 
 /// The condition of this type, where there is one.
 #[must_use]
@@ -39,10 +39,9 @@ pub fn next(
     }
 }
 
-/// At most about 1 kB, as Kubernetes asks of messages.
+/// Cuts a message that is longer than [`bound::MESSAGE`].
 fn shorten(message: &str) -> String {
-    const LIMIT: usize = 1000;
-    match message.char_indices().nth(LIMIT) {
+    match message.char_indices().nth(bound::MESSAGE) {
         Some((end, _)) => format!("{}…", &message[..end]),
         None => message.to_owned(),
     }

@@ -14,7 +14,7 @@ use kube::{
 use serde_json::json;
 
 use crate::{
-    api::{CloudTenant, CloudTenantStatus, FIELD_MANAGER},
+    api::{CloudTenant, CloudTenantStatus, FIELD_MANAGER, bound},
     event::Notice,
     identity::{TenantId, TenantName},
     leader::Mandate,
@@ -174,8 +174,7 @@ impl Writer {
             reporting_instance: Some(self.instance.clone()),
             action: Some("Observe".to_owned()),
             reason: Some(reason.clone()),
-            // Kubernetes counts bytes, and takes 1,024.
-            note: Some(notice.note[..notice.note.floor_char_boundary(1000)].to_owned()),
+            note: Some(notice.note[..notice.note.floor_char_boundary(bound::MESSAGE)].to_owned()),
             type_: Some(notice.reason.type_().to_owned()),
             regarding: Some(ObjectReference { resource_version: None, ..tenant.object_ref(&()) }),
             ..Event::default()

@@ -10,7 +10,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
-use crate::api::{CloudTenant, CloudTenantStatus, Reason, UsageFigures, condition_type as ty};
+use crate::api::{CloudTenant, CloudTenantStatus, Reason, UsageFigures, bound, condition_type as ty};
 use crate::observation::ProbeKind;
 use crate::roster::{Roster, Watched};
 use crate::status::{condition_of, interval_of, is_enabled, observed_at};
@@ -30,12 +30,6 @@ const HOUR: f64 = 3600.0;
 /// Nova's `memory_mb_usage` and `local_gb_usage` count in powers of two.
 const MIB: f64 = 1_048_576.0;
 const GIB: f64 = 1_073_741_824.0;
-
-/// As many hosts as a status has.
-const MOST_HOSTS: usize = 50;
-
-/// Kinds of caches that a tenant has series of. The status has no more.
-const MOST_KINDS: usize = 20;
 
 const FAMILIES: &[Family] = &[
     Family {
@@ -107,7 +101,7 @@ const FAMILIES: &[Family] = &[
         help: "Heat's engines that are down on a host, as last seen; only of hosts that have some, at most 50",
         samples: |_, status| {
             let hosts = status.engines.iter().flat_map(|engines| &engines.hosts).filter(|host| host.down > 0);
-            hosts.take(MOST_HOSTS).map(|host| (vec![("host", &*host.host)], f64::from(host.down))).collect()
+            hosts.take(bound::HOSTS).map(|host| (vec![("host", &*host.host)], f64::from(host.down))).collect()
         },
     },
     Family {
@@ -122,7 +116,7 @@ const FAMILIES: &[Family] = &[
         name: "cache_instances_by_kind",
         help: "DCS instances as last seen, by kind of cache and state",
         samples: |_, status| {
-            let kinds = status.caches.iter().flat_map(|caches| caches.by_kind.iter().take(MOST_KINDS));
+            let kinds = status.caches.iter().flat_map(|caches| caches.by_kind.iter().take(bound::CACHE_KINDS));
             let counts =
                 kinds.flat_map(|kind| kind.counts.counts().into_iter().map(|count| (kind.kind.as_str(), count)));
             counts.map(|(kind, (state, count))| (vec![("kind", kind), ("state", state)], count as f64)).collect()
@@ -280,7 +274,7 @@ mod tests {
         assert_eq!(of("cloudtenant_cache_instances"), all);
         let kinds = of("cloudtenant_cache_instances_by_kind");
         assert_eq!(kinds[0], r#"{namespace="shop",name="here",kind="kind-00",state="running"} 1.0"#);
-        assert_eq!(kinds.len(), MOST_KINDS);
+        assert_eq!(kinds.len(), bound::CACHE_KINDS);
     }
 
     #[test]

@@ -5,14 +5,14 @@ use url::Url;
 
 use super::{is_version, join, project};
 use crate::{
-    api::{CacheCounts, OtherCount},
+    api::{CacheCounts, OtherCount, bound},
     cloud::{Error, Failure, Service, Session, words},
     observation::Caches,
     target::Target,
 };
 
-/// Kinds and counts beyond these are left out: a status is no place for a list without end.
-const MOST_KINDS: usize = 20;
+/// Counts beyond these are left out, as are kinds beyond [`bound::CACHE_KINDS`]: a status is no place for a list
+/// without end.
 const MOST_OTHER: usize = 20;
 
 /// In bytes. A kind or a count with a longer name, or with one that cannot be printed, is not shown.
@@ -91,7 +91,7 @@ pub fn parse(body: &[u8]) -> Result<Caches, Error> {
         let counts = counts(fields)?;
         sum.add(&counts);
         sum.other.truncate(MOST_OTHER);
-        if caches.kinds.len() < MOST_KINDS && is_name(kind) {
+        if caches.kinds.len() < bound::CACHE_KINDS && is_name(kind) {
             caches.kinds.insert(kind.clone(), counts);
         }
     }

@@ -9,13 +9,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use jiff::Timestamp;
 
 use crate::{
-    api::{DownEngine, EngineHost, EnginesStatus, time},
+    api::{DownEngine, EngineHost, EnginesStatus, bound, time},
     observation::engines::{EngineList, EngineRow, Setbacks, age},
     target::EnginesTarget,
 };
 
-/// Hosts in the status.
-const MOST_HOSTS: usize = 50;
 /// Engines that are down, in the status.
 const MOST_DOWN: usize = 20;
 
@@ -100,8 +98,8 @@ pub fn count(list: &EngineList, known: &Known<'_>, rules: &EnginesTarget) -> Eng
     block.down = hosts.iter().map(|host| host.down).sum();
     block.total = block.up + block.down;
     hosts.sort_by_key(|host| host.down == 0);
-    block.hosts_omitted = u32::try_from(hosts.len().saturating_sub(MOST_HOSTS)).unwrap_or(u32::MAX);
-    hosts.truncate(MOST_HOSTS);
+    block.hosts_omitted = u32::try_from(hosts.len().saturating_sub(bound::HOSTS)).unwrap_or(u32::MAX);
+    hosts.truncate(bound::HOSTS);
     block.hosts = hosts;
     down_rows.sort_by_key(|row| (&row.host, &row.binary, &row.topic, &row.engine_id, row.heartbeat));
     block.down_engines = down_rows.into_iter().take(MOST_DOWN).map(down_engine).collect();
