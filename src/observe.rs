@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     api::{self, CloudTenantStatus, Source},
-    cloud::{CloudConfig, Service, Session},
+    cloud::{CloudConfig, Session},
     clouds::{Cloud, engines::Wish},
     context::Context,
     failure,
@@ -22,9 +22,6 @@ use crate::{
     target::Target,
     tenant::Tenant,
 };
-
-/// How long a pass waits for the address of Heat that a system-scoped credential borrows.
-const LENT_ADDRESS: Duration = Duration::from_secs(2);
 
 /// How long a pass waits for Keystone to say when the credential ends.
 const CREDENTIAL_DEADLINE: Duration = Duration::from_secs(2);
@@ -95,7 +92,7 @@ impl From<Failure> for Missing {
     }
 }
 
-/// A system-scoped catalogue has no address of Heat: the tenant's own catalogue lends its.
+/// The cloud of the entry for the engines alone.
 async fn open_for_engines(
     context: &Context,
     id: &TenantId,
@@ -103,20 +100,12 @@ async fn open_for_engines(
     cloud_name: &str,
     cloud: &Cloud,
 ) -> Result<Arc<Cloud>, Missing> {
-    let mut config = context.secrets.config(&id.name.namespace, target, cloud_name).await?;
-    // The same region as for the other probes, where the entry names none.
-    if config.region().is_none() && config.is_of_same_cloud(&cloud.config) {
-        config = Arc::new(config.as_ref().clone().or_region(cloud.config.region()));
-    }
-    if config.is_system_scoped() && config.is_of_same_cloud(&cloud.config) {
-        let endpoint = cloud.session.endpoint(Service::Orchestration, LENT_ADDRESS).await;
-        let endpoint = match probe::outcome(&cloud.session, endpoint) {
-            Outcome::Seen(endpoint) => endpoint,
-            Outcome::NotOffered(elsewhere) => return Err(Missing::NotOffered(elsewhere)),
-            Outcome::Failed(failure) => return Err(failure.into()),
-        };
-        config = Arc::new(config.as_ref().clone().or_endpoint(Service::Orchestration, &endpoint.url));
-    }
+    let entry = context.secrets.config(&id.name.namespace, target, cloud_name).await?;
+    let config = match probe::second_entry::complete(entry, &cloud.config, &cloud.session).await {
+        Outcome::Seen(config) => config,
+        Outcome::NotOffered(elsewhere) => return Err(Missing::NotOffered(elsewhere)),
+        Outcome::Failed(failure) => return Err(failure.into()),
+    };
     Ok(context.clouds.open(&config).map_err(|error| failure::of_config(&error))?)
 }
 

@@ -4,6 +4,7 @@
 pub mod caches;
 pub mod engines;
 mod project;
+pub mod second_entry;
 pub mod usage;
 mod version;
 

@@ -260,23 +260,17 @@ async fn own_session(
     main: &CloudConfig,
     session: &Session,
 ) -> Outcome<Session> {
-    let Target { region, timeout, .. } = &subject.target;
-    let config = CloudConfig::parse(texts.clouds.expose(), cloud_name, texts.cacert.as_deref(), region.as_deref());
-    let mut config = match config {
-        Ok(config) => config,
+    let region = subject.target.region.as_deref();
+    let entry = match CloudConfig::parse(texts.clouds.expose(), cloud_name, texts.cacert.as_deref(), region) {
+        Ok(entry) => Arc::new(entry),
         Err(error) => return Outcome::Failed(failure::of_config(&error)),
     };
-    if config.is_of_same_cloud(main) {
-        config = config.or_region(main.region());
-    }
-    if config.is_system_scoped() && config.is_of_same_cloud(main) {
-        match probe::outcome(session, session.endpoint(Service::Orchestration, *timeout).await) {
-            Outcome::Seen(endpoint) => config = config.or_endpoint(Service::Orchestration, &endpoint.url),
-            Outcome::NotOffered(elsewhere) => return Outcome::NotOffered(elsewhere),
-            Outcome::Failed(failure) => return Outcome::Failed(failure),
-        }
-    }
-    match Session::new(Arc::new(config), &subject.network, Arc::new(Metrics::new())) {
+    let config = match probe::second_entry::complete(entry, main, session).await {
+        Outcome::Seen(config) => config,
+        Outcome::NotOffered(elsewhere) => return Outcome::NotOffered(elsewhere),
+        Outcome::Failed(failure) => return Outcome::Failed(failure),
+    };
+    match Session::new(config, &subject.network, Arc::new(Metrics::new())) {
         Ok(session) => Outcome::Seen(session),
         Err(error) => Outcome::Failed(failure::of_config(&error)),
     }
