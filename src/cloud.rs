@@ -7,6 +7,7 @@ mod answer;
 pub(crate) mod aside;
 mod catalogue;
 mod config;
+mod counters;
 mod credential;
 mod error;
 mod http;
@@ -28,6 +29,7 @@ mod yaml;
 
 pub use answer::Answer;
 pub use config::{CloudConfig, ConfigError, Notes};
+pub use counters::{Counters, NoCounters};
 pub(crate) use error::listed;
 pub use error::{Error, Failure, NoProject, Refusal};
 pub use network::{Network, NetworkError, ProxyRule};

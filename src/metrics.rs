@@ -24,7 +24,9 @@ pub use tenants::ProjectLabel;
 
 use credentials::Ends;
 
+use crate::cloud::{self, Counters};
 use crate::event::EventReason;
+use crate::panics::Part;
 use crate::roster::Roster;
 
 /// In seconds. Heat says "all engines are down" after 60, and `spec.timeout` is 90 by default and at most 600: hence a
@@ -150,27 +152,8 @@ impl Metrics {
         Metrics { registry, requests, durations, logins, clock, passes, writes, events, leader, synced, ends }
     }
 
-    /// Counts a request to a service of the cloud; `outcome` is `ok` or the error's kind.
-    pub fn cloud_request(&self, service: &'static str, outcome: &'static str, took: Duration) {
-        self.requests.get_or_create(&Request { service, outcome }).inc();
-        self.durations.get_or_create(&Service { service }).observe(took.as_secs_f64());
-    }
-
-    /// Counts a login; `outcome` is `ok` or the error's kind.
-    pub fn cloud_login(&self, outcome: &'static str) {
-        self.logins.get_or_create(&Outcome { outcome }).inc();
-    }
-
-    /// Notes how far a service's clock is ahead of ours, in seconds; negative where it is behind. Who does not lead
-    /// has none: an answer may still come when the lead has ended.
-    pub fn clock_ahead(&self, service: &'static str, seconds: f64) {
-        if self.leader.get() == 1 {
-            self.clock.get_or_create(&Service { service }).set(seconds);
-        }
-    }
-
     /// Notes when a credential of the tenant with this UID ends; `None` where it does not, or Keystone does not say.
-    /// Only the leader has it, as with [`Metrics::clock_ahead`].
+    /// Only the leader has it: an answer may still come when the lead has ended.
     pub fn credential_ends(&self, uid: &str, credential: Credential, end: Option<Timestamp>) {
         if self.leader.get() == 1 {
             self.ends.note(uid, credential, end);
@@ -231,6 +214,29 @@ impl Metrics {
     }
 }
 
+impl Counters for Metrics {
+    fn cloud_request(&self, service: cloud::Service, outcome: &'static str, took: Duration) {
+        let service = service.as_str();
+        self.requests.get_or_create(&Request { service, outcome }).inc();
+        self.durations.get_or_create(&Service { service }).observe(took.as_secs_f64());
+    }
+
+    fn cloud_login(&self, outcome: &'static str) {
+        self.logins.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    fn login_panicked(&self) {
+        Part::Login.count_one();
+    }
+
+    fn clock_ahead(&self, service: cloud::Service, seconds: f64) {
+        // Only the leader has it: an answer may still come when the lead has ended.
+        if self.leader.get() == 1 {
+            self.clock.get_or_create(&Service { service: service.as_str() }).set(seconds);
+        }
+    }
+}
+
 const fn outcome(ok: bool) -> &'static str {
     if ok { "ok" } else { "error" }
 }
@@ -242,7 +248,7 @@ mod tests {
     #[test]
     fn names_and_labels() {
         let metrics = Metrics::new();
-        metrics.cloud_request("compute", "ok", Duration::from_millis(20));
+        metrics.cloud_request(cloud::Service::Compute, "ok", Duration::from_millis(20));
         metrics.cloud_login("login_refused");
         let text = metrics.encode();
         for line in [
@@ -261,7 +267,7 @@ mod tests {
     fn a_clock_is_known_to_who_leads() {
         let metrics = Metrics::new();
         let known = || metrics.encode().contains("cloudtenant_cloud_clock_ahead_seconds{service=\"compute\"} 2.5\n");
-        let answered = || metrics.clock_ahead("compute", 2.5);
+        let answered = || metrics.clock_ahead(cloud::Service::Compute, 2.5);
         metrics.leads(true);
         assert!(!known(), "nobody has answered");
         answered();
@@ -278,7 +284,7 @@ mod tests {
     fn a_call_of_which_heat_or_a_deadline_makes_an_end_is_in_a_bucket() {
         for (seconds, bucket) in [(60.2, "65.0"), (75.0, "95.0"), (90.0, "95.0"), (120.0, "300.0"), (600.0, "+Inf")] {
             let metrics = Metrics::new();
-            metrics.cloud_request("orchestration", "timeout", Duration::from_secs_f64(seconds));
+            metrics.cloud_request(cloud::Service::Orchestration, "timeout", Duration::from_secs_f64(seconds));
             let text = metrics.encode();
             let name = "cloudtenant_cloud_request_duration_seconds_bucket{le=\"";
             let first = text.lines().filter_map(|line| line.strip_prefix(name)).find(|line| line.ends_with(" 1"));

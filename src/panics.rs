@@ -36,6 +36,11 @@ impl Part {
         }
     }
 
+    /// Counts a panic of this part that was caught.
+    pub fn count_one(self) {
+        CAUGHT[self as usize].fetch_add(1, Relaxed);
+    }
+
     /// How many panics of this part the process has caught.
     #[must_use]
     pub fn count(self) -> u64 {
@@ -57,7 +62,7 @@ pub struct Panicked;
 /// The work panicked.
 pub async fn caught<T>(part: Part, work: impl Future<Output = T>) -> Result<T, Panicked> {
     AssertUnwindSafe(work).catch_unwind().await.map_err(|_| {
-        CAUGHT[part as usize].fetch_add(1, Relaxed);
+        part.count_one();
         Panicked
     })
 }

@@ -14,9 +14,9 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use cloudtenant_operator::cloud::{
-    Answer, Clock, CloudConfig, Error, Failure, Network, NoProject, Refusal, Service, Session, TlsFault,
+    Answer, Clock, CloudConfig, Counters, Error, Failure, Network, NoCounters, NoProject, Refusal, Service, Session,
+    TlsFault,
 };
-use cloudtenant_operator::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -152,6 +152,10 @@ impl Client {
 
     /// One of several sessions of a process.
     fn among(network: &Network, cloud: &Cloud, auth: &str, more: &str) -> Client {
+        Client::counted(Arc::new(NoCounters), network, cloud, auth, more)
+    }
+
+    fn counted(counters: Arc<dyn Counters>, network: &Network, cloud: &Cloud, auth: &str, more: &str) -> Client {
         // Another test of this process may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let url = cloud.url.clone();
@@ -160,8 +164,7 @@ impl Client {
         let seconds = Arc::new(AtomicU64::new(0));
         let (start, passed) = (Instant::now(), seconds.clone());
         let clock: Clock = Arc::new(move || start + Duration::from_secs(passed.load(SeqCst)));
-        let metrics = Arc::new(Metrics::new());
-        Client { session: Session::with_clock(Arc::new(config), network, metrics, clock).unwrap(), seconds, url }
+        Client { session: Session::with_clock(Arc::new(config), network, counters, clock).unwrap(), seconds, url }
     }
 
     fn pass(&self, seconds: u64) {
@@ -210,6 +213,52 @@ async fn all_callers_share_one_login_and_sixteen_calls_are_under_way() {
     assert!(answers.iter().all(|answer| answer.as_ref().unwrap().status == 200));
     assert_eq!(cloud.gated.load(SeqCst), 100);
     assert_eq!(cloud.logins(), 2, "one for each session");
+}
+
+/// Writes down what it is given, and panics at the first login.
+#[derive(Default)]
+struct Notes {
+    lines: Mutex<Vec<String>>,
+    logins: AtomicUsize,
+}
+
+impl Notes {
+    fn note(&self, line: String) {
+        self.lines.lock().unwrap().push(line);
+    }
+}
+
+impl Counters for Notes {
+    fn cloud_request(&self, service: Service, outcome: &'static str, _: Duration) {
+        self.note(format!("request {service} {outcome}"));
+    }
+
+    fn cloud_login(&self, outcome: &'static str) {
+        assert!(self.logins.fetch_add(1, SeqCst) > 0, "on purpose");
+        self.note(format!("login {outcome}"));
+    }
+
+    fn login_panicked(&self) {
+        self.note("panic".to_owned());
+    }
+
+    fn clock_ahead(&self, service: Service, _: f64) {
+        self.note(format!("clock {service}"));
+    }
+}
+
+#[tokio::test]
+async fn the_caller_counts_requests_logins_and_a_login_that_panics() {
+    let cloud = Cloud::start().await;
+    let notes = Arc::new(Notes::default());
+    let client = Client::counted(notes.clone(), &Network::default(), &cloud, "token: t", "");
+    let failed = client.get().await.unwrap_err();
+    assert_eq!(failed.service, Service::Identity);
+    assert!(matches!(failed.error, Error::Unexpected(_)), "{failed}");
+    client.pass(60);
+    client.get().await.unwrap();
+    let expected = ["panic", "login ok", "request Keystone ok", "clock Heat", "request Heat ok"];
+    assert_eq!(*notes.lines.lock().unwrap(), expected);
 }
 
 #[tokio::test]

@@ -10,9 +10,8 @@ use jiff::Timestamp;
 use super::{Mark, Step, Subject, trust};
 use crate::{
     api::{CachesStatus, Policy, Reason, Source, reason::Class},
-    cloud::{CloudConfig, Holder, Network, Service, Session, TokenScope},
+    cloud::{CloudConfig, Holder, Network, NoCounters, Service, Session, TokenScope},
     failure,
-    metrics::Metrics,
     observation::{Caches, EngineAnswers, Failure, Outcome, Periods, ProbeKind},
     observe, probe,
     secrets::Texts,
@@ -79,7 +78,7 @@ async fn way(subject: &Subject, tell: &mut Tell<'_>) -> Result<(Arc<CloudConfig>
     };
     step("clouds.yaml", began, read)?;
     let Some(config) = config else { return Err(failure::of_secret(&failure::SecretError::Unavailable)) };
-    let session = Session::new(config.clone(), &subject.network, Arc::new(Metrics::new()))
+    let session = Session::new(config.clone(), &subject.network, Arc::new(NoCounters))
         .map_err(|error| failure::of_config(&error))?;
 
     let began = Instant::now();
@@ -270,7 +269,7 @@ async fn own_session(
         Outcome::NotOffered(elsewhere) => return Outcome::NotOffered(elsewhere),
         Outcome::Failed(failure) => return Outcome::Failed(failure),
     };
-    match Session::new(config, &subject.network, Arc::new(Metrics::new())) {
+    match Session::new(config, &subject.network, Arc::new(NoCounters)) {
         Ok(session) => Outcome::Seen(session),
         Err(error) => Outcome::Failed(failure::of_config(&error)),
     }

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use super::{Mark, Step, Subject};
-use crate::{
-    cloud::{CloudConfig, Distrust, Endpoint, Error, Service, Session},
-    metrics::Metrics,
-};
+use crate::cloud::{CloudConfig, Distrust, Endpoint, Error, NoCounters, Service, Session};
 
 /// The message for services that only the system's authorities trust although the Secret has a `cacert`.
 pub(super) fn warning(services: &[Service]) -> String {
@@ -29,7 +26,7 @@ pub(super) async fn of_services(subject: &Subject, config: &Arc<CloudConfig>, se
     for service in Service::PROBED {
         let Ok(Endpoint { url, .. }) = session.endpoint(service, deadline).await else { continue };
         if network.relies_on_system(&url) {
-            let strict = Session::new(config.clone(), &strictly, Arc::new(Metrics::new())).ok()?;
+            let strict = Session::new(config.clone(), &strictly, Arc::new(NoCounters)).ok()?;
             let greeted = strict.greet_at(service, url, deadline).await;
             let replaced = Error::CertificateUntrusted(Distrust::SystemReplaced);
             if greeted.is_err_and(|failure| failure.error == replaced) {

@@ -20,8 +20,7 @@ use super::credential::FIVE_MINUTES;
 use super::http::{Http, SHORT};
 use super::token::{Holder, Token, TokenProject};
 use super::tokens::{Current, Tokens};
-use super::{Answer, CloudConfig, ConfigError, Error, Failure, Network, Refusal, Service, log};
-use crate::metrics::Metrics;
+use super::{Answer, CloudConfig, ConfigError, Counters, Error, Failure, Network, Refusal, Service, log};
 
 /// Calls to one service that a session has under way at once; more wait, within their deadlines.
 const IN_FLIGHT: usize = 16;
@@ -61,7 +60,7 @@ pub struct Session {
     config: Arc<CloudConfig>,
     http: Arc<Http>,
     tokens: Arc<Tokens>,
-    metrics: Arc<Metrics>,
+    counters: Arc<dyn Counters>,
     clock: Clock,
     /// By service, so that one that hangs keeps no other from its answers.
     in_flight: [Semaphore; Service::ALL.len()],
@@ -85,8 +84,12 @@ impl Session {
     ///
     /// # Panics
     /// If the process has no default rustls crypto provider.
-    pub fn new(config: Arc<CloudConfig>, network: &Network, metrics: Arc<Metrics>) -> Result<Session, ConfigError> {
-        Session::with_clock(config, network, metrics, Arc::new(Instant::now))
+    pub fn new(
+        config: Arc<CloudConfig>,
+        network: &Network,
+        counters: Arc<dyn Counters>,
+    ) -> Result<Session, ConfigError> {
+        Session::with_clock(config, network, counters, Arc::new(Instant::now))
     }
 
     /// [`Session::new`] with another clock, for tests that do not wait for tokens to age.
@@ -96,7 +99,7 @@ impl Session {
     pub fn with_clock(
         config: Arc<CloudConfig>,
         network: &Network,
-        metrics: Arc<Metrics>,
+        counters: Arc<dyn Counters>,
         clock: Clock,
     ) -> Result<Session, ConfigError> {
         let http = Arc::new(Http::new(&config, network)?);
@@ -108,7 +111,7 @@ impl Session {
         }
         let credential = network.credentials().of(&config, clock());
         Ok(Session {
-            tokens: Tokens::new(config.clone(), http.clone(), credential, metrics.clone(), clock.clone()),
+            tokens: Tokens::new(config.clone(), http.clone(), credential, counters.clone(), clock.clone()),
             in_flight: Service::ALL.map(|_| Semaphore::new(IN_FLIGHT)),
             ahead: Mutex::default(),
             projects: Mutex::default(),
@@ -117,7 +120,7 @@ impl Session {
             failing: Mutex::default(),
             config,
             http,
-            metrics,
+            counters,
             clock,
         })
     }
@@ -356,7 +359,7 @@ impl Session {
             Err(error) => Some(error.clone().at(service)),
         };
         let outcome = failed.as_ref().map_or("ok", Failure::kind);
-        self.metrics.cloud_request(service.as_str(), outcome, took);
+        self.counters.cloud_request(service, outcome, took);
         let first = self.is_new_failure(service, outcome);
         if let Some(failure) = failed {
             log::failed(self.config.host(), &failure, answer.as_ref().ok(), token.value.expose(), first);
@@ -375,7 +378,7 @@ impl Session {
 
     /// Notes how far the cloud's clock is ahead of ours, and says once when that becomes much.
     fn set_clock(&self, service: Service, ahead: SignedDuration) {
-        self.metrics.clock_ahead(service.as_str(), ahead.as_secs_f64());
+        self.counters.clock_ahead(service, ahead.as_secs_f64());
         let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).replace(ahead);
         let much = |ahead: SignedDuration| ahead.unsigned_abs() > MUCH_SKEW;
         if much(ahead) && !before.is_some_and(much) {

@@ -1,5 +1,6 @@
 //! The session's one token: who logs in, when, and who waits.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,9 +14,7 @@ use super::credential::{Credential, FIVE_MINUTES};
 use super::http::Http;
 use super::token::{self, Token};
 use super::words::ErrorCode;
-use super::{Answer, Clock, CloudConfig, Error, Failure, Service, log};
-use crate::metrics::Metrics;
-use crate::panics::{Panicked, Part, caught};
+use super::{Answer, Clock, CloudConfig, Counters, Error, Failure, Service, log};
 
 /// The pause between two renewals ahead of time. A token that cannot get younger would be renewed at each call.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
@@ -32,7 +31,7 @@ pub(super) struct Tokens {
     config: Arc<CloudConfig>,
     http: Arc<Http>,
     credential: Arc<Credential>,
-    metrics: Arc<Metrics>,
+    counters: Arc<dyn Counters>,
     clock: Clock,
     state: Mutex<State>,
 }
@@ -67,10 +66,10 @@ impl Tokens {
         config: Arc<CloudConfig>,
         http: Arc<Http>,
         credential: Arc<Credential>,
-        metrics: Arc<Metrics>,
+        counters: Arc<dyn Counters>,
         clock: Clock,
     ) -> Arc<Tokens> {
-        Arc::new(Tokens { config, http, credential, metrics, clock, state: Mutex::default() })
+        Arc::new(Tokens { config, http, credential, counters, clock, state: Mutex::default() })
     }
 
     /// The token in hand, whatever its age.
@@ -172,17 +171,21 @@ impl Tokens {
     /// Starts a login, no sooner than `pause` after the last one.
     fn start(self: &Arc<Self>, state: &mut State, pause: Duration, now: Instant) -> Login {
         let tokens = self.clone();
+        let broke_off = || Error::Unexpected("the operator broke off while it logged in").at(Service::Identity);
         let wait =
             state.last_login.map_or(Duration::ZERO, |at| pause.saturating_sub(now.saturating_duration_since(at)));
         let login = async move {
             tokio::time::sleep(wait).await;
-            tokens.log_in().await
+            let login = AssertUnwindSafe(tokens.log_in()).catch_unwind().await;
+            login.unwrap_or_else(|_| {
+                tokens.counters.login_panicked();
+                Err(broke_off())
+            })
         };
         // Of a login that panics, too.
         state.last_login = Some(now + wait);
-        let login = tokio::spawn(caught(Part::Login, login).in_current_span());
-        let broke_off = || Error::Unexpected("the operator broke off while it logged in").at(Service::Identity);
-        let login = login.map(move |ended| ended.unwrap_or(Err(Panicked)).unwrap_or_else(|_| Err(broke_off())));
+        let login = tokio::spawn(login.in_current_span());
+        let login = login.map(move |ended| ended.unwrap_or_else(|_| Err(broke_off())));
         let login = login.boxed().shared();
         state.login.insert(login).clone()
     }
@@ -225,8 +228,8 @@ impl Tokens {
             Err(error) => (Err(error.at(Service::Identity)), None),
         };
         let label = outcome.as_ref().err().map_or("ok", Failure::kind);
-        self.metrics.cloud_login(label);
-        self.metrics.cloud_request(Service::Identity.as_str(), label, started.elapsed());
+        self.counters.cloud_login(label);
+        self.counters.cloud_request(Service::Identity, label, started.elapsed());
         match &outcome {
             Ok(_) => self.credential.note(true, asked),
             Err(Failure { error: Error::LoginRefused, .. }) => self.credential.note(false, asked),

@@ -119,15 +119,15 @@ fn forget_one(projects: &mut HashMap<String, Arc<tokio::sync::Mutex<Option<Known
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloud::NoCounters;
     use crate::cloud::{CloudConfig, Network};
-    use crate::metrics::Metrics;
 
     #[test]
     fn projects_that_are_remembered_have_a_bound() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let yaml = "clouds: {c: {auth: {auth_url: 'http://k', token: t}}}";
         let config = Arc::new(CloudConfig::parse(yaml, "c", None, None).unwrap());
-        let session = Session::new(config, &Network::default(), Arc::new(Metrics::new())).unwrap();
+        let session = Session::new(config, &Network::default(), Arc::new(NoCounters)).unwrap();
         let asked = session.project_memory("asked");
         let _asking = asked.try_lock().unwrap();
         let known = || Arc::new(tokio::sync::Mutex::new(Some((Instant::now(), Some(true)))));
