@@ -83,6 +83,8 @@ impl Failure {
 /// The regions of a service that the cloud's own region does not offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elsewhere {
+    /// The service, by the name that people know.
+    pub service: &'static str,
     /// The region whose endpoints are used.
     pub region: String,
     /// The regions that offer the service, as a sentence lists them.

@@ -35,7 +35,8 @@ pub fn outcome<T>(session: &Session, answer: Result<T, Failure>) -> Outcome<T> {
         (Some(failure), _) => Outcome::Failed(failure),
         (None, Error::ServiceElsewhere { region, offered_in }) => {
             let (region, offered_in) = (listed(&[region]), listed(&offered_in));
-            Outcome::NotOffered(Some(Elsewhere { region, offered_in }))
+            let service = failure.service.name();
+            Outcome::NotOffered(Some(Elsewhere { service, region, offered_in }))
         }
         (None, _) => Outcome::NotOffered(None),
     }

@@ -295,9 +295,7 @@ fn settle<T, B: Block>(
         Look::NotOffered(elsewhere) if policy == Policy::Required || block.is_some() => {
             (verdict(Reason::EndpointNotFound, absent(kind, elsewhere.as_ref())), block.cloned())
         }
-        Look::NotOffered(elsewhere) => {
-            (verdict(Reason::ServiceNotOffered, not_offered(kind, elsewhere.as_ref())), None)
-        }
+        Look::NotOffered(elsewhere) => (verdict(Reason::ServiceNotOffered, not_offered(elsewhere.as_ref())), None),
         Look::Failed(failure, times) if !failure.transient || *times > 1 || stale || took_a_person(old, kind) => {
             (verdict(failure.reason, failure.message.clone()), block.cloned())
         }
@@ -307,13 +305,12 @@ fn settle<T, B: Block>(
 
 /// Why a service is not asked.
 #[must_use]
-pub fn not_offered(kind: ProbeKind, elsewhere: Option<&Elsewhere>) -> String {
+pub fn not_offered(elsewhere: Option<&Elsewhere>) -> String {
     match elsewhere {
         None => "Not asked: the cloud's catalogue does not offer the service.".to_owned(),
-        Some(Elsewhere { region, offered_in }) => format!(
-            "Not asked: {} is not offered in region {region}, only in {offered_in}: set spec.region if one of these \
-             is meant.",
-            service_of(kind)
+        Some(Elsewhere { service, region, offered_in }) => format!(
+            "Not asked: {service} is not offered in region {region}, only in {offered_in}: set spec.region if one of \
+             these is meant."
         ),
     }
 }
@@ -326,20 +323,10 @@ pub fn absent(kind: ProbeKind, elsewhere: Option<&Elsewhere>) -> String {
             "The cloud's catalogue does not offer the service: add it there, set its endpoint override in \
              clouds.yaml, or set probes.{kind}.policy to Disabled."
         ),
-        Some(Elsewhere { region, offered_in }) => format!(
-            "{} is not offered in region {region}, only in {offered_in}: set spec.region to one of these, set its \
-             endpoint override in clouds.yaml, or set probes.{kind}.policy to Disabled.",
-            service_of(kind)
+        Some(Elsewhere { service, region, offered_in }) => format!(
+            "{service} is not offered in region {region}, only in {offered_in}: set spec.region to one of these, set \
+             its endpoint override in clouds.yaml, or set probes.{kind}.policy to Disabled."
         ),
-    }
-}
-
-/// The service that the probe asks, by the name that people know.
-const fn service_of(kind: ProbeKind) -> &'static str {
-    match kind {
-        ProbeKind::Engines => "Heat",
-        ProbeKind::Caches => "DCS",
-        ProbeKind::Usage => "Nova",
     }
 }
 

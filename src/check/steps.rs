@@ -300,7 +300,7 @@ async fn probe<T>(
                 let (mark, found) = match &elsewhere {
                     found if policy == Policy::Required => (Mark::Failed, absent(kind, found.as_ref())),
                     None => (Mark::Skipped, "not in the catalogue".to_owned()),
-                    Some(_) => (Mark::Skipped, not_offered(kind, elsewhere.as_ref())),
+                    Some(_) => (Mark::Skipped, not_offered(elsewhere.as_ref())),
                 };
                 (mark, found, Look::NotOffered(elsewhere))
             }

@@ -184,6 +184,12 @@ impl Service {
         }
     }
 
+    /// The name that people know it by.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.row().name
+    }
+
     /// The service as a metric label.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -207,7 +213,7 @@ impl Service {
 /// The name that people know it by.
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.row().name)
+        f.write_str(self.name())
     }
 }
 

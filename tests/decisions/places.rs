@@ -46,10 +46,11 @@ fn a_region_that_was_chosen_drops_nothing() {
 
 #[test]
 fn a_service_that_other_regions_offer() {
-    let elsewhere = || Some(Elsewhere { region: "a".to_owned(), offered_in: "b, c".to_owned() });
+    let elsewhere = |service| Some(Elsewhere { service, region: "a".to_owned(), offered_in: "b, c".to_owned() });
     let seen = |world: &mut World| {
-        let engines = world.pass_after(Outcome::NotOffered(elsewhere())).0;
-        let others = world.pass(Look::NotDue, Look::NotOffered(elsewhere()), Look::NotOffered(elsewhere())).0;
+        let engines = world.pass_after(Outcome::NotOffered(elsewhere("Heat"))).0;
+        let others =
+            world.pass(Look::NotDue, Look::NotOffered(elsewhere("DCS")), Look::NotOffered(elsewhere("Nova"))).0;
         ProbeKind::ALL.map(|kind| {
             let status = if kind == ProbeKind::Engines { &engines } else { &others };
             let found = condition::find(&status.conditions, condition_of(kind)).unwrap();
@@ -77,6 +78,6 @@ fn a_service_that_other_regions_offer() {
     // Once observed, its absence is an error.
     let mut world = World::new();
     world.pass(Look::NotDue, Look::Seen(caches("ok").unwrap()), Look::NotDue);
-    let (status, _) = world.pass(Look::NotDue, Look::NotOffered(elsewhere()), Look::NotDue);
+    let (status, _) = world.pass(Look::NotDue, Look::NotOffered(elsewhere("DCS")), Look::NotDue);
     assert_eq!(reason_of(&status, ty::CACHES_HEALTHY), "EndpointNotFound");
 }
