@@ -9,7 +9,7 @@ use kube::{
 
 use crate::{
     api::CloudTenant,
-    server::{Part, Readiness},
+    server::{Readiness, Requirement},
 };
 
 /// How soon what failed is tried again.
@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Returns once the CloudTenants of all these namespaces could be listed, of all if none is named. Until then the
 /// readiness says which ones could not.
 pub async fn until_allowed(client: Client, namespaces: Vec<String>, readiness: Readiness) {
-    readiness.lacks(Part::Rights, "no CloudTenants have been listed yet");
+    readiness.lacks(Requirement::Rights, "no CloudTenants have been listed yet");
     let mut paths: Vec<(String, String)> = namespaces
         .into_iter()
         .map(|name| (format!("namespace {name}"), CloudTenant::url_path(&(), Some(&name))))
@@ -42,9 +42,9 @@ pub async fn until_allowed(client: Client, namespaces: Vec<String>, readiness: R
             failed.push((name, path));
         }
         if failed.is_empty() {
-            return readiness.has(Part::Rights);
+            return readiness.has(Requirement::Rights);
         }
-        readiness.lacks(Part::Rights, &whys.join("; "));
+        readiness.lacks(Requirement::Rights, &whys.join("; "));
         paths = failed;
         tokio::time::sleep(RETRY).await;
     }

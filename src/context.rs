@@ -17,7 +17,7 @@ use crate::{
     metrics::Metrics,
     secrets::Secrets,
     tenant::Tenant,
-    writer::Writer,
+    writer::StatusWriter,
 };
 
 /// Passes at the same time, over all watches together.
@@ -50,7 +50,7 @@ pub struct Context {
     /// The Secrets.
     pub secrets: Secrets,
     /// Status and events.
-    pub writer: Writer,
+    pub writer: StatusWriter,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Who is looked at again.
@@ -76,7 +76,7 @@ impl Context {
         Self {
             clouds: Clouds::new(settings.network.clone(), metrics.clone(), wake.clone()),
             secrets: Secrets::new(client.clone(), settings.secret_watches()),
-            writer: Writer::new(client.clone(), &settings.instance, metrics.clone(), mandate),
+            writer: StatusWriter::new(client.clone(), &settings.instance, metrics.clone(), mandate),
             metrics,
             wake,
             passes: Arc::new(Semaphore::new(PASSES.into())),

@@ -33,7 +33,7 @@ use crate::{
     reconcile::reconcile,
     roster::{Roster, Watched},
     secret_watch,
-    server::{Part, Readiness},
+    server::{Readiness, Requirement},
 };
 
 type Routes = HashMap<Option<String>, mpsc::Sender<TenantName>>;
@@ -106,8 +106,8 @@ impl Operator {
         loop {
             let lacks = lacks(followings, Instant::now().into_std());
             match &lacks {
-                None => readiness.has(Part::Tenants),
-                Some(lacks) => readiness.lacks(Part::Tenants, lacks),
+                None => readiness.has(Requirement::Tenants),
+                Some(lacks) => readiness.lacks(Requirement::Tenants, lacks),
             }
             self.metrics.synced(lacks.is_none());
             tokio::select! {
@@ -205,7 +205,7 @@ impl Drop for Ended<'_> {
     fn drop(&mut self) {
         self.operator.roster.clear();
         self.operator.metrics.synced(false);
-        self.readiness.has(Part::Tenants);
+        self.readiness.has(Requirement::Tenants);
     }
 }
 

@@ -19,12 +19,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-pub use credentials::Credential;
+pub use credentials::CredentialKind;
 pub use tenants::ProjectLabel;
 
 use credentials::Ends;
 
-use crate::cloud::{self, Counters};
+use crate::cloud::{Counters, Service};
 use crate::event::EventReason;
 use crate::panics::Part;
 use crate::roster::Roster;
@@ -37,42 +37,42 @@ const BUCKETS: [f64; 13] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 3
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: Family<Request, Counter>,
-    durations: Family<Service, Histogram>,
-    logins: Family<Outcome, Counter>,
-    clock: Family<Service, Gauge<f64, AtomicU64>>,
-    passes: Family<Outcome, Counter>,
-    writes: Family<Outcome, Counter>,
-    events: Family<Event, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    durations: Family<ServiceLabels, Histogram>,
+    logins: Family<OutcomeLabels, Counter>,
+    clock: Family<ServiceLabels, Gauge<f64, AtomicU64>>,
+    passes: Family<OutcomeLabels, Counter>,
+    writes: Family<OutcomeLabels, Counter>,
+    events: Family<EventLabels, Counter>,
     leader: Gauge,
     synced: Gauge,
     ends: Ends,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Request {
+struct RequestLabels {
     service: &'static str,
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Service {
+struct ServiceLabels {
     service: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Event {
+struct EventLabels {
     reason: String,
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Build {
+struct BuildLabels {
     version: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
+struct OutcomeLabels {
     outcome: &'static str,
 }
 
@@ -106,7 +106,7 @@ impl Metrics {
         let own = registry.sub_registry_with_prefix("cloudtenant");
         own.register_collector(Box::new(panics::Caught));
         let ends = Ends::default();
-        own.register_collector(Box::new(credentials::Credentials::new(tenants.clone(), project, ends.clone())));
+        own.register_collector(Box::new(credentials::Expiries::new(tenants.clone(), project, ends.clone())));
         own.register_collector(Box::new(tenants::Tenants::new(tenants, project)));
         let requests = Family::default();
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
@@ -128,10 +128,10 @@ impl Metrics {
         own.register("reconciles", "Passes over a CloudTenant, by outcome", passes.clone());
         let writes = Family::default();
         own.register("status_writes", "Writes of a status to the API server, by outcome", writes.clone());
-        let events = Family::<Event, Counter>::default();
+        let events = Family::<EventLabels, Counter>::default();
         // From 0, so that the first one is an increase.
         for reason in EventReason::ALL {
-            drop(events.get_or_create(&Event { reason: reason.to_string(), outcome: "error" }));
+            drop(events.get_or_create(&EventLabels { reason: reason.to_string(), outcome: "error" }));
         }
         own.register(
             "events",
@@ -146,15 +146,15 @@ impl Metrics {
             "Whether this process leads and knows the CloudTenants of all its namespaces, 1 or 0",
             synced.clone(),
         );
-        let build = Family::<Build, Gauge>::default();
-        build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
+        let build = Family::<BuildLabels, Gauge>::default();
+        build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         own.register("build_info", "The program's version, always 1", build);
         Metrics { registry, requests, durations, logins, clock, passes, writes, events, leader, synced, ends }
     }
 
     /// Notes when a credential of the tenant with this UID ends; `None` where it does not, or Keystone does not say.
     /// Only the leader has it: an answer may still come when the lead has ended.
-    pub fn credential_ends(&self, uid: &str, credential: Credential, end: Option<Timestamp>) {
+    pub fn credential_ends(&self, uid: &str, credential: CredentialKind, end: Option<Timestamp>) {
         if self.leader.get() == 1 {
             self.ends.note(uid, credential, end);
         }
@@ -167,12 +167,12 @@ impl Metrics {
 
     /// Counts a pass over a tenant.
     pub fn reconciled(&self, ok: bool) {
-        self.passes.get_or_create(&Outcome { outcome: outcome(ok) }).inc();
+        self.passes.get_or_create(&OutcomeLabels { outcome: outcome(ok) }).inc();
     }
 
     /// Counts a write of a status.
     pub fn status_written(&self, ok: bool) {
-        self.writes.get_or_create(&Outcome { outcome: outcome(ok) }).inc();
+        self.writes.get_or_create(&OutcomeLabels { outcome: outcome(ok) }).inc();
     }
 
     /// Counts an event, or a try to create it.
@@ -182,7 +182,7 @@ impl Metrics {
             Told::Retried => "retried",
             Told::Error => "error",
         };
-        self.events.get_or_create(&Event { reason: reason.to_string(), outcome }).inc();
+        self.events.get_or_create(&EventLabels { reason: reason.to_string(), outcome }).inc();
     }
 
     /// Notes whether this process leads.
@@ -215,24 +215,24 @@ impl Metrics {
 }
 
 impl Counters for Metrics {
-    fn cloud_request(&self, service: cloud::Service, outcome: &'static str, took: Duration) {
+    fn cloud_request(&self, service: Service, outcome: &'static str, took: Duration) {
         let service = service.as_str();
-        self.requests.get_or_create(&Request { service, outcome }).inc();
-        self.durations.get_or_create(&Service { service }).observe(took.as_secs_f64());
+        self.requests.get_or_create(&RequestLabels { service, outcome }).inc();
+        self.durations.get_or_create(&ServiceLabels { service }).observe(took.as_secs_f64());
     }
 
     fn cloud_login(&self, outcome: &'static str) {
-        self.logins.get_or_create(&Outcome { outcome }).inc();
+        self.logins.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     fn login_panicked(&self) {
         Part::Login.count_one();
     }
 
-    fn clock_ahead(&self, service: cloud::Service, seconds: f64) {
+    fn clock_ahead(&self, service: Service, seconds: f64) {
         // Only the leader has it: an answer may still come when the lead has ended.
         if self.leader.get() == 1 {
-            self.clock.get_or_create(&Service { service: service.as_str() }).set(seconds);
+            self.clock.get_or_create(&ServiceLabels { service: service.as_str() }).set(seconds);
         }
     }
 }
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn names_and_labels() {
         let metrics = Metrics::new();
-        metrics.cloud_request(cloud::Service::Compute, "ok", Duration::from_millis(20));
+        metrics.cloud_request(Service::Compute, "ok", Duration::from_millis(20));
         metrics.cloud_login("login_refused");
         let text = metrics.encode();
         for line in [
@@ -267,7 +267,7 @@ mod tests {
     fn a_clock_is_known_to_who_leads() {
         let metrics = Metrics::new();
         let known = || metrics.encode().contains("cloudtenant_cloud_clock_ahead_seconds{service=\"compute\"} 2.5\n");
-        let answered = || metrics.clock_ahead(cloud::Service::Compute, 2.5);
+        let answered = || metrics.clock_ahead(Service::Compute, 2.5);
         metrics.leads(true);
         assert!(!known(), "nobody has answered");
         answered();
@@ -284,7 +284,7 @@ mod tests {
     fn a_call_of_which_heat_or_a_deadline_makes_an_end_is_in_a_bucket() {
         for (seconds, bucket) in [(60.2, "65.0"), (75.0, "95.0"), (90.0, "95.0"), (120.0, "300.0"), (600.0, "+Inf")] {
             let metrics = Metrics::new();
-            metrics.cloud_request(cloud::Service::Orchestration, "timeout", Duration::from_secs_f64(seconds));
+            metrics.cloud_request(Service::Orchestration, "timeout", Duration::from_secs_f64(seconds));
             let text = metrics.encode();
             let name = "cloudtenant_cloud_request_duration_seconds_bucket{le=\"";
             let first = text.lines().filter_map(|line| line.strip_prefix(name)).find(|line| line.ends_with(" 1"));

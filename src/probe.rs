@@ -8,7 +8,7 @@ pub mod second_entry;
 pub mod usage;
 mod version;
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
 
 use crate::{
@@ -51,6 +51,14 @@ fn refused_for_scope(session: &Session, service: Service) -> Option<Error> {
         RequiredScope::ProjectOrSystem => error == Error::NoProject(NoProject::System),
     };
     (!allowed).then_some(error)
+}
+
+/// A link in a service's answer.
+#[derive(Debug, Deserialize)]
+struct Link {
+    #[serde(default)]
+    rel: String,
+    href: String,
 }
 
 /// Adds segments to an endpoint's path.

@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     event,
     identity::{TenantId, TenantName},
-    metrics::{Credential, Metrics},
+    metrics::{CredentialKind, Metrics},
     observation::{ProbeKind, engines::age},
     observe::{self, Looks},
     panics::{Part, caught},
@@ -249,7 +249,7 @@ async fn note_credentials(metrics: &Metrics, uid: &str, target: &Target, memory:
         observe::credential_end(&memory.engines_cloud()?.session).await
     };
     let (main, engines) = tokio::join!(observe::credential_end(&cloud.session), engines);
-    for (credential, end) in [(Credential::Main, main), (Credential::Engines, engines)] {
+    for (credential, end) in [(CredentialKind::Main, main), (CredentialKind::Engines, engines)] {
         if let Some(end) = end {
             metrics.credential_ends(uid, credential, end);
         }

@@ -8,9 +8,9 @@ pub use crate::object::Watched;
 
 /// The stores of all watches.
 #[derive(Clone, Default)]
-pub struct Roster(Arc<RwLock<Vec<Entry>>>);
+pub struct Roster(Arc<RwLock<Vec<NamespaceStore>>>);
 
-struct Entry {
+struct NamespaceStore {
     namespace: Option<String>,
     store: Store<Watched>,
     followed: bool,
@@ -19,7 +19,7 @@ struct Entry {
 impl Roster {
     /// One more watch, whose first list is complete; the one of all namespaces goes by no name.
     pub fn add(&self, namespace: Option<String>, store: Store<Watched>) {
-        self.write().push(Entry { namespace, store, followed: true });
+        self.write().push(NamespaceStore { namespace, store, followed: true });
     }
 
     /// Whether a watch goes on. One that does not knows its tenants as they have been.
@@ -46,11 +46,11 @@ impl Roster {
         self.read().iter().filter(|entry| entry.followed).flat_map(|entry| entry.store.state()).collect()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Vec<Entry>> {
+    fn read(&self) -> RwLockReadGuard<'_, Vec<NamespaceStore>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Vec<Entry>> {
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<NamespaceStore>> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     metrics::Metrics,
     roster::Roster,
     schema,
-    server::{Part, Readiness},
+    server::{Readiness, Requirement},
 };
 
 /// How long passes that are under way may take to end: less than what is left of a Lease that could not be renewed.
@@ -64,24 +64,24 @@ impl Process {
             return Ok(());
         }
         let Some(mut elector) = elector else {
-            self.readiness.lacks(Part::Tenants, "no CloudTenants have been listed yet");
-            self.readiness.has(Part::Definition);
+            self.readiness.lacks(Requirement::Tenants, "no CloudTenants have been listed yet");
+            self.readiness.has(Requirement::Definition);
             return self.lead(Mandate::unlimited()).until(self.shutdown.cancelled()).await;
         };
         let rights = candidate::until_allowed(self.client.clone(), self.namespaces.clone(), self.readiness.clone());
         let _rights = AbortOnDropHandle::new(tokio::spawn(rights));
         let ended = loop {
-            self.readiness.lacks(Part::Lease, "the Lease has not been read yet");
-            self.readiness.has(Part::Definition);
+            self.readiness.lacks(Requirement::Lease, "the Lease has not been read yet");
+            self.readiness.has(Requirement::Definition);
             // Who waits does its part.
             let waits = |seen: Result<(), String>| match seen {
-                Ok(()) => self.readiness.has(Part::Lease),
-                Err(error) => self.readiness.lacks(Part::Lease, &format!("the Lease cannot be taken: {error}")),
+                Ok(()) => self.readiness.has(Requirement::Lease),
+                Err(error) => self.readiness.lacks(Requirement::Lease, &format!("the Lease cannot be taken: {error}")),
             };
             let Some(mandate) = self.shutdown.run_until_cancelled(elector.acquire(waits)).await else { break Ok(()) };
             tracing::info!("leading");
-            self.readiness.lacks(Part::Tenants, "no CloudTenants have been listed yet");
-            self.readiness.has(Part::Lease);
+            self.readiness.lacks(Requirement::Tenants, "no CloudTenants have been listed yet");
+            self.readiness.has(Requirement::Lease);
             let over = async {
                 self.shutdown.run_until_cancelled(elector.hold(&mandate)).await;
             };
@@ -113,7 +113,7 @@ impl Process {
             if lacks != told {
                 tracing::error!("{lacks}");
             }
-            self.readiness.lacks(Part::Definition, &lacks);
+            self.readiness.lacks(Requirement::Definition, &lacks);
             told = lacks;
             tokio::time::sleep(SCHEMA_RETRY).await;
         }

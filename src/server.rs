@@ -20,9 +20,9 @@ use tokio::net::TcpListener;
 
 use crate::metrics::Metrics;
 
-/// What a process has to have to do its part.
+/// What a process needs before it is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum Requirement {
     /// A CustomResourceDefinition that will do.
     Definition,
     /// The Lease, or the sight of who holds it.
@@ -35,26 +35,26 @@ pub enum Part {
 
 /// Whether the process does its part, for `/readyz`; else what it lacks.
 #[derive(Debug, Clone)]
-pub struct Readiness(Arc<Mutex<BTreeMap<Part, String>>>);
+pub struct Readiness(Arc<Mutex<BTreeMap<Requirement, String>>>);
 
 impl Default for Readiness {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(BTreeMap::from([(Part::Definition, "starting".to_owned())]))))
+        Self(Arc::new(Mutex::new(BTreeMap::from([(Requirement::Definition, "starting".to_owned())]))))
     }
 }
 
 impl Readiness {
-    /// This part is there.
-    pub fn has(&self, part: Part) {
-        self.lock().remove(&part);
+    /// The requirement is met.
+    pub fn has(&self, requirement: Requirement) {
+        self.lock().remove(&requirement);
     }
 
-    /// This part is not there, for this reason.
-    pub fn lacks(&self, part: Part, why: &str) {
-        self.lock().insert(part, why.to_owned());
+    /// The requirement is not met, for this reason.
+    pub fn lacks(&self, requirement: Requirement, why: &str) {
+        self.lock().insert(requirement, why.to_owned());
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Part, String>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Requirement, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

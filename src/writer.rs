@@ -59,14 +59,14 @@ impl WriteError {
 }
 
 /// Writes statuses and events.
-pub struct Writer {
+pub struct StatusWriter {
     client: Client,
     instance: String,
     metrics: Arc<Metrics>,
     mandate: Mandate,
 }
 
-impl Writer {
+impl StatusWriter {
     /// `instance` is this process, in events. Nothing is written once the mandate has ended.
     #[must_use]
     pub fn new(client: Client, instance: &str, metrics: Arc<Metrics>, mandate: Mandate) -> Self {
@@ -227,7 +227,7 @@ mod tests {
     use crate::{event::EventReason, leader::RENEW_DEADLINE};
 
     /// An API server that answers an event with the code that its namespace says, and a status with its name's.
-    async fn writer(mandate: Mandate) -> Writer {
+    async fn writer(mandate: Mandate) -> StatusWriter {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let answer = |code: u16, done: Value| {
@@ -247,11 +247,11 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut config = kube::Config::new(url.parse().unwrap());
         config.default_retry = false;
-        Writer::new(Client::try_from(config).unwrap(), "me", Arc::new(Metrics::new()), mandate)
+        StatusWriter::new(Client::try_from(config).unwrap(), "me", Arc::new(Metrics::new()), mandate)
     }
 
     /// One notice and one status, and what the API server answers to them.
-    async fn turn(writer: &Writer, event: u16, status: u16, waits: bool) -> Result<Option<String>, WriteError> {
+    async fn turn(writer: &StatusWriter, event: u16, status: u16, waits: bool) -> Result<Option<String>, WriteError> {
         let tenant = json!({
             "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": "shop" },
             "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
@@ -265,7 +265,7 @@ mod tests {
     }
 
     /// The outcomes that have been counted, each once.
-    fn counted(writer: &Writer) -> Vec<&'static str> {
+    fn counted(writer: &StatusWriter) -> Vec<&'static str> {
         let text = writer.metrics.encode();
         let has = |outcome: &&str| {
             let line = format!(r#"cloudtenant_events_total{{reason="EngineDown",outcome="{outcome}"}} 1"#);

@@ -24,13 +24,13 @@ const LONGEST: usize = 1000;
 /// What is odd in it is as if it were not there: the rest can be used.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
-    entries: Vec<Entry>,
+    entries: Vec<CatalogueEntry>,
     /// Those of all services.
     regions: BTreeSet<String>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Entry {
+pub(super) struct CatalogueEntry {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
@@ -64,9 +64,9 @@ impl Rows for Addresses {
 }
 
 impl Rows for Catalogue {
-    type Row = Odd<Entry>;
+    type Row = Odd<CatalogueEntry>;
 
-    fn add(&mut self, Odd(entry): Odd<Entry>) {
+    fn add(&mut self, Odd(entry): Odd<CatalogueEntry>) {
         let Some(entry) = entry else { return };
         let addresses = entry.addresses();
         for region in addresses.iter().map(Address::region).filter(|region| is_region(region)) {
@@ -89,7 +89,7 @@ impl<'de> Deserialize<'de> for Catalogue {
     }
 }
 
-impl Entry {
+impl CatalogueEntry {
     fn addresses(&self) -> &[Address] {
         self.endpoints.0.as_ref().map_or(&[], |List(Addresses(addresses))| addresses)
     }
@@ -147,7 +147,7 @@ impl Catalogue {
         service.row().types.iter().find_map(|&kind| {
             let entries = self.entries.iter().filter(|entry| entry.kind == kind);
             entries
-                .flat_map(Entry::addresses)
+                .flat_map(CatalogueEntry::addresses)
                 .filter(|address| wanted(address))
                 .filter_map(|address| Some((interface_rank(address, service, config)?, address)))
                 // An address that cannot be used hides none that can.
@@ -161,7 +161,7 @@ impl Catalogue {
     /// The regions of the service's addresses for the interfaces of `config`.
     fn regions_of<'a>(&'a self, service: Service, config: &'a CloudConfig) -> impl Iterator<Item = &'a str> {
         let entries = self.entries.iter().filter(move |entry| service.row().types.contains(&entry.kind.as_str()));
-        let addresses = entries.flat_map(Entry::addresses);
+        let addresses = entries.flat_map(CatalogueEntry::addresses);
         addresses.filter(move |address| interface_rank(address, service, config).is_some()).map(Address::region)
     }
 

@@ -44,7 +44,7 @@ pub(super) enum Auth {
     },
     ApplicationCredential {
         /// The owner is given where the credential is named.
-        credential: Credential,
+        credential: CredentialRef,
         secret: Secret,
     },
     Token {
@@ -54,7 +54,7 @@ pub(super) enum Auth {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Credential {
+pub(super) enum CredentialRef {
     Id(String),
     Name { name: String, user: Named },
 }
@@ -165,7 +165,7 @@ impl CloudConfig {
             region: entry.region.clone(),
             interfaces: place::interfaces(&entry, "interface", "endpoint_type")?.unwrap_or(vec![Interface::Public]),
             own_interfaces: place::own_interfaces(&entry)?,
-            verify: verify(&entry)?,
+            verify: checks_certificates(&entry)?,
             cacert: pem(cacert)?,
             overrides: place::overrides(&entry)?,
         };
@@ -244,7 +244,7 @@ fn need(entry: &Entry, field: &str, keys: &[&str]) -> Result<String, ConfigError
     }
 }
 
-fn verify(entry: &Entry) -> Result<bool, ConfigError> {
+fn checks_certificates(entry: &Entry) -> Result<bool, ConfigError> {
     Ok(truth(entry, "verify")?.unwrap_or(true) && !truth(entry, "insecure")?.unwrap_or(false))
 }
 

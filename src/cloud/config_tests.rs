@@ -154,10 +154,10 @@ fn credentials() {
             "user-id: u, password: p, tenant-name: a, project-domain-name: D",
             password(Named::Id("u".into()), "p", project("a", name("D"))),
         ),
-        ("application_credential_id: i, application_credential_secret: s", credential(Credential::Id("i".into()))),
+        ("application_credential_id: i, application_credential_secret: s", credential(CredentialRef::Id("i".into()))),
         (
             "application_credential_name: n, application_credential_secret: s, username: u, user_domain_id: d",
-            credential(Credential::Name { name: "n".into(), user: named("u", id("d")) }),
+            credential(CredentialRef::Name { name: "n".into(), user: named("u", id("d")) }),
         ),
         ("token: t, project_id: p", token(by_id("p"))),
         ("user_id: u, password: p, trust_id: t", password(Named::Id("u".into()), "p", Some(Scope::Trust("t".into())))),

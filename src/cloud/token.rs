@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::catalogue::Catalogue;
-use super::config::{Auth, Credential, Domain, Named, Scope};
+use super::config::{Auth, CredentialRef, Domain, Named, Scope};
 use super::rows::{List, Odd, Rows};
 use super::time::openstack_time;
 use super::words::shown;
@@ -283,19 +283,20 @@ pub(super) fn application_credential_ends(body: &[u8]) -> Option<Option<Timestam
 }
 
 #[derive(Deserialize)]
-struct Refusal {
-    error: RefusalError,
+struct KeystoneError {
+    error: KeystoneErrorDetail,
 }
 
 #[derive(Deserialize)]
-struct RefusalError {
+struct KeystoneErrorDetail {
     code: u16,
 }
 
 /// Whether this is Keystone's own JSON for a 404.
 pub(super) fn says_not_found(body: &[u8]) -> bool {
     const LONGEST: usize = 64 << 10;
-    body.len() <= LONGEST && serde_json::from_slice::<Refusal>(body).is_ok_and(|refusal| refusal.error.code == 404)
+    body.len() <= LONGEST
+        && serde_json::from_slice::<KeystoneError>(body).is_ok_and(|refusal| refusal.error.code == 404)
 }
 
 /// What a login sends in confidence.
@@ -318,8 +319,8 @@ pub(super) fn login(auth: &Auth) -> Value {
         }
         Auth::ApplicationCredential { credential, secret } => {
             let mut credential = match credential {
-                Credential::Id(id) => json!({"id": id}),
-                Credential::Name { name, user } => json!({"name": name, "user": named(user)}),
+                CredentialRef::Id(id) => json!({"id": id}),
+                CredentialRef::Name { name, user } => json!({"name": name, "user": named(user)}),
             };
             credential["secret"] = secret.expose().into();
             // It brings its own scope: Keystone refuses it together with another.

@@ -18,14 +18,14 @@ use crate::roster::{Roster, Watched};
 
 /// One of the credentials that a tenant uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Credential {
+pub enum CredentialKind {
     /// `cloudCredentialsRef`.
     Main,
     /// `probes.engines.cloudName`.
     Engines,
 }
 
-impl Credential {
+impl CredentialKind {
     const ALL: [Self; 2] = [Self::Main, Self::Engines];
 
     const fn as_str(self) -> &'static str {
@@ -41,7 +41,7 @@ impl Credential {
 pub(super) struct Ends(Arc<Mutex<HashMap<String, [Option<Timestamp>; 2]>>>);
 
 impl Ends {
-    pub(super) fn note(&self, uid: &str, credential: Credential, end: Option<Timestamp>) {
+    pub(super) fn note(&self, uid: &str, credential: CredentialKind, end: Option<Timestamp>) {
         let mut ends = self.lock();
         if let Some(known) = ends.get_mut(uid) {
             known[credential as usize] = end;
@@ -54,14 +54,14 @@ impl Ends {
         self.lock().retain(|uid, _| alive(uid));
     }
 
-    fn of(&self, tenant: &Watched, credential: Credential) -> Option<Timestamp> {
+    fn of(&self, tenant: &Watched, credential: CredentialKind) -> Option<Timestamp> {
         let known = tenant.meta().uid.as_ref().and_then(|uid| self.lock().get(uid)?[credential as usize]);
         known.or_else(|| match credential {
-            Credential::Main => {
+            CredentialKind::Main => {
                 let source = tenant.0.as_ref().ok()?.status.as_ref()?.source.as_ref()?;
                 source.credentials_expire_at.as_ref().map(|end| end.0)
             }
-            Credential::Engines => None,
+            CredentialKind::Engines => None,
         })
     }
 
@@ -72,19 +72,19 @@ impl Ends {
 
 /// Reads the roster and what was noted at each scrape.
 #[derive(Debug)]
-pub(super) struct Credentials {
+pub(super) struct Expiries {
     roster: Roster,
     project: ProjectLabel,
     ends: Ends,
 }
 
-impl Credentials {
+impl Expiries {
     pub(super) const fn new(roster: Roster, project: ProjectLabel, ends: Ends) -> Self {
         Self { roster, project, ends }
     }
 }
 
-impl Collector for Credentials {
+impl Collector for Expiries {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let tenants = current(&self.roster);
         if tenants.is_empty() {
@@ -96,7 +96,7 @@ impl Collector for Credentials {
         );
         let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for tenant in &tenants {
-            for credential in Credential::ALL {
+            for credential in CredentialKind::ALL {
                 let Some(end) = self.ends.of(tenant, credential) else { continue };
                 let own = [("credential", credential.as_str())];
                 let labels: Vec<_> = identity(tenant, self.project).chain(own).collect();
@@ -158,16 +158,16 @@ mod tests {
             "\"later\",project=\"p1\",credential=\"main\"} 1000.0",
             "\"stored\",project=\"p1\",credential=\"main\"} 1000.0",
         ];
-        metrics.credential_ends("known", Credential::Main, at(5000));
+        metrics.credential_ends("known", CredentialKind::Main, at(5000));
         assert_eq!(series(&metrics), stored, "only the leader has sessions");
 
         metrics.leads(true);
-        metrics.credential_ends("known", Credential::Main, at(5000));
-        metrics.credential_ends("known", Credential::Engines, at(6000));
-        metrics.credential_ends("later", Credential::Main, at(7000));
-        metrics.credential_ends("stored", Credential::Engines, None);
-        metrics.credential_ends("unknown", Credential::Main, None);
-        metrics.credential_ends("deleted", Credential::Main, at(8000));
+        metrics.credential_ends("known", CredentialKind::Main, at(5000));
+        metrics.credential_ends("known", CredentialKind::Engines, at(6000));
+        metrics.credential_ends("later", CredentialKind::Main, at(7000));
+        metrics.credential_ends("stored", CredentialKind::Engines, None);
+        metrics.credential_ends("unknown", CredentialKind::Main, None);
+        metrics.credential_ends("deleted", CredentialKind::Main, at(8000));
         let expected = [
             "\"known\",project=\"p1\",credential=\"engines\"} 6000.0",
             "\"known\",project=\"p1\",credential=\"main\"} 5000.0",
@@ -177,19 +177,19 @@ mod tests {
         assert_eq!(series(&metrics), expected);
 
         // It was replaced by one that does not end.
-        metrics.credential_ends("known", Credential::Main, None);
-        metrics.credential_ends("known", Credential::Engines, None);
+        metrics.credential_ends("known", CredentialKind::Main, None);
+        metrics.credential_ends("known", CredentialKind::Engines, None);
         assert_eq!(series(&metrics), expected[2..]);
 
         // Another one under the same name.
         apply(&mut writer, "later", "later-2", false);
         assert_eq!(series(&metrics), expected[3..]);
 
-        metrics.credential_ends("unknown", Credential::Main, at(9000));
+        metrics.credential_ends("unknown", CredentialKind::Main, at(9000));
         metrics.retain(|uid| uid != "unknown");
         assert_eq!(series(&metrics), expected[3..], "what belongs to deleted ones is forgotten");
 
-        metrics.credential_ends("known", Credential::Main, at(5000));
+        metrics.credential_ends("known", CredentialKind::Main, at(5000));
         metrics.leads(false);
         assert_eq!(series(&metrics), expected[3..], "it leads no more");
         roster.clear();

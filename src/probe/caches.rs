@@ -47,7 +47,7 @@ pub async fn ask(session: &Session, target: &Target) -> Result<Caches, Failure> 
     let service = Service::Cache;
     let failure = |error: Error| error.at(service);
     let endpoint = session.endpoint(service, target.timeout).await?;
-    project::verify(session, target).await?;
+    project::ensure_known(session, target).await?;
     let mut url = address(&endpoint.url, endpoint.token_project.as_deref(), &target.project_id).map_err(failure)?;
     let include = target.caches.include_failure.to_string();
     // Regions' documents spell the parameter one way or the other, and ignore what they do not know.

@@ -49,17 +49,17 @@ fn of_status(answer: Answer) -> Result<EngineAnswer, Failure> {
 
 #[derive(Deserialize)]
 struct Services {
-    services: List<Engines>,
+    services: List<EngineRows>,
 }
 
 /// One more than are counted, so that they are seen to be too many.
 #[derive(Default)]
-struct Engines(Vec<EngineRow>);
+struct EngineRows(Vec<EngineRow>);
 
-impl Rows for Engines {
-    type Row = Row;
+impl Rows for EngineRows {
+    type Row = EngineRecord;
 
-    fn add(&mut self, one: Row) {
+    fn add(&mut self, one: EngineRecord) {
         // A record that Heat has deleted is no engine.
         let deleted = one.deleted_at.as_ref().is_some_and(|at| !at.is_empty());
         if !deleted && self.0.len() <= MOST_ROWS {
@@ -69,7 +69,7 @@ impl Rows for Engines {
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct EngineRecord {
     #[serde(default)]
     id: String,
     engine_id: Option<String>,
@@ -86,13 +86,13 @@ struct Row {
 }
 
 #[derive(Deserialize)]
-struct Refusal {
+struct HeatError {
     code: u16,
-    error: RefusalError,
+    error: HeatErrorDetail,
 }
 
 #[derive(Deserialize)]
-struct RefusalError {
+struct HeatErrorDetail {
     message: String,
 }
 
@@ -110,7 +110,7 @@ pub fn parse(status: u16, body: &[u8], cloud_now: Timestamp, sent: Timestamp) ->
 }
 
 fn listed(list: Services, cloud_now: Timestamp) -> Result<EngineAnswer, Error> {
-    let List(Engines(rows)) = list.services;
+    let List(EngineRows(rows)) = list.services;
     if rows.len() > MOST_ROWS {
         return Err(Error::Unexpected("it lists more than 10,000 engines, which \"heat-manage service clean\" mends"));
     }
@@ -121,7 +121,7 @@ fn listed(list: Services, cloud_now: Timestamp) -> Result<EngineAnswer, Error> {
     Ok(EngineAnswer::Listed(Arc::new(EngineList { rows, cloud_now })))
 }
 
-fn row(row: Row) -> EngineRow {
+fn row(row: EngineRecord) -> EngineRow {
     let time = |text: &Option<String>| text.as_deref().and_then(openstack_time);
     let name = |text| shown(text, LONGEST_NAME);
     let created = time(&row.created_at);
@@ -142,7 +142,7 @@ fn row(row: Row) -> EngineRow {
 /// Heat's own JSON, or the plain sentence of its document. A proxy's 503, or Keystone's behind Heat, is neither.
 fn says_engines_are_down(body: &[u8]) -> bool {
     let says = |text: &str| text.to_ascii_lowercase().contains("engines are down");
-    match serde_json::from_slice::<Refusal>(body) {
+    match serde_json::from_slice::<HeatError>(body) {
         Ok(refusal) => refusal.code == 503 && says(&refusal.error.message),
         Err(_) => std::str::from_utf8(body).is_ok_and(|text| text.len() < 200 && !text.contains('<') && says(text)),
     }

@@ -11,7 +11,7 @@ use crate::{
 ///
 /// # Errors
 /// It does not, or could not be asked.
-pub(super) async fn verify(session: &Session, target: &Target) -> Result<(), Failure> {
+pub(super) async fn ensure_known(session: &Session, target: &Target) -> Result<(), Failure> {
     match session.knows_project(&target.project_id, target.timeout).await? {
         Some(false) => Err(Error::ProjectUnknown.at(Service::Identity)),
         Some(true) | None => Ok(()),

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use super::{join, project, read, version};
+use super::{Link, join, project, read, version};
 use crate::{
     cloud::{
         Answer, Error, Failure, Service, Session, openstack_time,
@@ -63,7 +63,7 @@ async fn read_periods(
 ) -> Result<Periods, Failure> {
     let service = Service::Compute;
     let address = version::address(session, service, target.timeout).await?;
-    project::verify(session, target).await?;
+    project::ensure_known(session, target).await?;
     let url = join(&address, &["os-simple-tenant-usage", &target.project_id]);
     let url = url.map_err(|error| error.at(service))?;
     let Windows { current, previous } = windows(target.usage.period, session.cloud_time(now));
@@ -137,13 +137,6 @@ pub struct Page {
     tenant_usage: TenantUsage,
     #[serde(default)]
     tenant_usage_links: List<Next>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Link {
-    #[serde(default)]
-    rel: String,
-    href: String,
 }
 
 /// The first link to the next page.

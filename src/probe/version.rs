@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
-use super::{is_version, join, read};
+use super::{Link, is_version, join, read};
 use crate::cloud::{Error, Failure, Service, Session};
 
 #[derive(Deserialize)]
@@ -17,13 +17,6 @@ struct Versions {
 struct Version {
     #[serde(default)]
     links: Vec<Link>,
-}
-
-#[derive(Deserialize)]
-struct Link {
-    #[serde(default)]
-    rel: String,
-    href: String,
 }
 
 /// The service's address with a version: the catalogue's, else one that the service names at its root.

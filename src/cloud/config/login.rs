@@ -1,6 +1,6 @@
 //! Who logs in, and what for.
 
-use super::{Auth, ConfigError, Credential, Domain, Named, Scope, invalid, need, truth};
+use super::{Auth, ConfigError, CredentialRef, Domain, Named, Scope, invalid, need, truth};
 use crate::cloud::yaml::Entry;
 
 /// How the entry logs in.
@@ -57,8 +57,8 @@ pub(super) fn auth(entry: &Entry, method: Method) -> Result<Auth, ConfigError> {
             has_no_scope(entry)?;
             Ok(Auth::ApplicationCredential {
                 credential: match entry.get(&["application_credential_id"]) {
-                    Some(id) => Credential::Id(id.to_owned()),
-                    None => Credential::Name {
+                    Some(id) => CredentialRef::Id(id.to_owned()),
+                    None => CredentialRef::Name {
                         name: need(entry, "auth.application_credential_id", &["application_credential_name"])?,
                         user: user(entry)?,
                     },
