@@ -357,37 +357,29 @@ fn kept(old: &CloudTenantStatus, kind: ProbeKind, stale: bool) -> Verdict {
 /// Whether the spec has this probe asked.
 #[must_use]
 pub fn is_enabled(target: &Target, kind: ProbeKind) -> bool {
-    policy_of(target, kind) != Policy::Disabled
+    target.is_enabled(kind)
 }
 
 /// Whether this probe counts for `Ready`, as far as the spec says.
 #[must_use]
 pub fn is_counted(target: &Target, kind: ProbeKind) -> bool {
-    target.ready_on.is_empty() || target.ready_on.iter().any(|name| ProbeKind::from(*name) == kind)
+    target.counts_for_ready(kind)
 }
 
 /// Whether and how this probe is asked.
 #[must_use]
 pub const fn policy_of(target: &Target, kind: ProbeKind) -> Policy {
-    match kind {
-        ProbeKind::Engines => target.engines.policy,
-        ProbeKind::Caches => target.caches.policy,
-        ProbeKind::Usage => target.usage.policy,
-    }
+    target.policy(kind)
 }
 
 /// How often this probe is asked.
 #[must_use]
 pub const fn interval_of(target: &Target, kind: ProbeKind) -> Duration {
-    match kind {
-        ProbeKind::Engines | ProbeKind::Caches => target.interval,
-        ProbeKind::Usage => target.usage.interval,
-    }
+    target.interval_of(kind)
 }
 
 /// After so long without a verdict, the last one is no longer believed.
 #[must_use]
 pub fn staleness(target: &Target, kind: ProbeKind) -> Duration {
-    let deadline = if kind == ProbeKind::Engines { target.engines_deadline() } else { target.timeout };
-    (interval_of(target, kind) + deadline) * 2
+    target.valid_for(kind)
 }

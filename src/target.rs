@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::api::{CacheState, CloudTenantSpec, GoDuration, Period, Policy, ProbeName, ReadyWhen};
+use crate::{
+    api::{CacheState, CloudTenantSpec, GoDuration, Period, Policy, ProbeName, ReadyWhen},
+    observation::ProbeKind,
+};
 
 /// The engines' call gets at least this long: Heat says that no engine answers only after its RPC time-out of
 /// 60 s.
@@ -141,6 +144,44 @@ impl Target {
         })
     }
 
+    /// Whether and how this probe is asked.
+    #[must_use]
+    pub const fn policy(&self, kind: ProbeKind) -> Policy {
+        match kind {
+            ProbeKind::Engines => self.engines.policy,
+            ProbeKind::Caches => self.caches.policy,
+            ProbeKind::Usage => self.usage.policy,
+        }
+    }
+
+    /// Whether the spec enables this probe.
+    #[must_use]
+    pub fn is_enabled(&self, kind: ProbeKind) -> bool {
+        self.policy(kind) != Policy::Disabled
+    }
+
+    /// Whether this probe counts for `Ready`, as far as the spec says.
+    #[must_use]
+    pub fn counts_for_ready(&self, kind: ProbeKind) -> bool {
+        self.ready_on.is_empty() || self.ready_on.iter().any(|name| ProbeKind::from(*name) == kind)
+    }
+
+    /// How often this probe is asked.
+    #[must_use]
+    pub const fn interval_of(&self, kind: ProbeKind) -> Duration {
+        match kind {
+            ProbeKind::Engines | ProbeKind::Caches => self.interval,
+            ProbeKind::Usage => self.usage.interval,
+        }
+    }
+
+    /// How long a verdict of this probe is valid: twice the interval and the deadline of a call.
+    #[must_use]
+    pub fn valid_for(&self, kind: ProbeKind) -> Duration {
+        let deadline = if kind == ProbeKind::Engines { self.engines_deadline() } else { self.timeout };
+        (self.interval_of(kind) + deadline) * 2
+    }
+
     /// The deadline of the engines' call.
     #[must_use]
     pub fn engines_deadline(&self) -> Duration {
@@ -210,6 +251,29 @@ mod tests {
             let target = target(&json!({ "timeout": timeout, "probes": { "usage": { "interval": interval } } }));
             assert_eq!(target.unwrap().usage_deadline(), Duration::from_secs(deadline), "{timeout} {interval}");
         }
+    }
+
+    /// A line is: the probe | its policy | does it count | its interval | for how long its verdict is valid.
+    #[test]
+    fn what_the_spec_says_of_each_probe() {
+        let target = target(&json!({
+            "interval": "2m", "timeout": "10s", "readyOn": ["Caches"],
+            "probes": { "engines": { "policy": "Required" }, "caches": { "policy": "Disabled" } },
+        }));
+        let target = target.unwrap();
+        for (kind, policy, counts, interval, valid) in [
+            (ProbeKind::Engines, Policy::Required, false, 120, 2 * (120 + 75)),
+            (ProbeKind::Caches, Policy::Disabled, true, 120, 2 * (120 + 10)),
+            (ProbeKind::Usage, Policy::Auto, false, 3600, 2 * (3600 + 10)),
+        ] {
+            assert_eq!(target.policy(kind), policy, "{kind}");
+            assert_eq!(target.is_enabled(kind), policy != Policy::Disabled, "{kind}");
+            assert_eq!(target.counts_for_ready(kind), counts, "{kind}");
+            assert_eq!(target.interval_of(kind), Duration::from_secs(interval), "{kind}");
+            assert_eq!(target.valid_for(kind), Duration::from_secs(valid), "{kind}");
+        }
+        let all = Target { ready_on: Vec::new(), ..target };
+        assert!(ProbeKind::ALL.into_iter().all(|kind| all.counts_for_ready(kind)));
     }
 
     #[test]

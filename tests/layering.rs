@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("condition", &["api"]),
     ("observation", &["api"]),
-    ("target", &["api"]),
+    ("target", &["api", "observation"]),
     ("schedule", &["observation"]),
     ("status", &["api", "condition", "observation", "target"]),
     ("event", &["api", "condition", "observation", "status", "target"]),

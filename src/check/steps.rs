@@ -15,7 +15,7 @@ use crate::{
     observation::{Caches, EngineAnswers, Failure, Outcome, Periods, ProbeKind},
     observe, probe,
     secrets::Texts,
-    status::{Engines, Judged, Look, absent, caches, engines, not_offered, policy_of, usage},
+    status::{Engines, Judged, Look, absent, caches, engines, not_offered, usage},
     target::Target,
 };
 
@@ -284,7 +284,7 @@ async fn probe<T>(
 ) -> Look<T> {
     let name = kind.as_str();
     let began = Instant::now();
-    let policy = policy_of(target, kind);
+    let policy = target.policy(kind);
     let (mark, found, look) = if policy != Policy::Disabled {
         match ask.await {
             Outcome::Seen(seen) => {

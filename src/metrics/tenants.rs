@@ -13,7 +13,7 @@ use prometheus_client::metrics::MetricType;
 use crate::api::{CloudTenant, CloudTenantStatus, Reason, UsageFigures, bound, condition_type as ty};
 use crate::observation::ProbeKind;
 use crate::roster::{Roster, Watched};
-use crate::status::{condition_of, interval_of, is_enabled, observed_at};
+use crate::status::{condition_of, observed_at};
 use crate::target::Target;
 
 /// Labels besides namespace and name, and the value.
@@ -79,8 +79,8 @@ const FAMILIES: &[Family] = &[
         samples: |tenant, _| match Target::new(&tenant.spec) {
             Ok(target) => ProbeKind::ALL
                 .into_iter()
-                .filter(|kind| is_enabled(&target, *kind))
-                .map(|kind| (vec![("probe", kind.as_str())], interval_of(&target, kind).as_secs_f64()))
+                .filter(|kind| target.is_enabled(*kind))
+                .map(|kind| (vec![("probe", kind.as_str())], target.interval_of(kind).as_secs_f64()))
                 .collect(),
             Err(_) => Vec::new(),
         },
