@@ -14,7 +14,7 @@ use crate::{
     api::{CloudTenantStatus, condition_type as ty},
     cloud::Network,
     condition,
-    observation::Failure,
+    observation::ProbeFailure,
     secrets::Texts,
     status::{self, Pass},
     target::Target,
@@ -26,7 +26,7 @@ pub struct Subject {
     /// The wish.
     pub target: Target,
     /// The Secret's content, or why it cannot be had.
-    pub secret: Result<Texts, Failure>,
+    pub secret: Result<Texts, ProbeFailure>,
     /// How the cloud is reached.
     pub network: Network,
 }

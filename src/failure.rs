@@ -7,7 +7,7 @@ use std::fmt;
 use crate::{
     api::Reason,
     cloud::{self, ConfigError, Error, Service, listed, service::ServiceRow},
-    observation::Failure,
+    observation::ProbeFailure,
 };
 
 /// What stands between a tenant and its session.
@@ -34,7 +34,7 @@ pub enum SecretError {
 
 /// What a tenant is told when its Secret cannot be read.
 #[must_use]
-pub fn of_secret(error: &SecretError) -> Failure {
+pub fn of_secret(error: &SecretError) -> ProbeFailure {
     match error {
         SecretError::NotFound { secret } => fatal(
             Reason::SecretNotFound,
@@ -57,7 +57,7 @@ pub fn of_secret(error: &SecretError) -> Failure {
 
 /// What a tenant is told when its clouds.yaml cannot be used.
 #[must_use]
-pub fn of_config(error: &ConfigError) -> Failure {
+pub fn of_config(error: &ConfigError) -> ProbeFailure {
     let reason = match error {
         ConfigError::CloudNotFound { .. } => Reason::CloudNotFound,
         ConfigError::Invalid { .. } => Reason::InvalidCloudConfig,
@@ -67,7 +67,7 @@ pub fn of_config(error: &ConfigError) -> Failure {
 
 /// What a tenant is told of a failed call; `None` where the catalogue just does not have the service.
 #[must_use]
-pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
+pub fn of_call(failure: &cloud::Failure) -> Option<ProbeFailure> {
     let service = failure.service;
     let advice = &service.row().advice;
     let told = match &failure.error {
@@ -160,7 +160,7 @@ pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
         Some(code) => format!("{} (error code {code}).", told.message.trim_end_matches('.')),
         None => told.message,
     };
-    Some(Failure { message, retry_after: failure.retry_after(), ..told })
+    Some(ProbeFailure { message, retry_after: failure.retry_after(), ..told })
 }
 
 fn token_rejected(service: Service) -> String {
@@ -194,21 +194,21 @@ fn not_found(service: Service) -> String {
 }
 
 /// A person must act, so it is said at once.
-const fn fatal(reason: Reason, message: String) -> Failure {
+const fn fatal(reason: Reason, message: String) -> ProbeFailure {
     said_at_once(reason, message)
 }
 
 /// It is said at the first time.
-const fn said_at_once(reason: Reason, message: String) -> Failure {
-    Failure { reason, message, retry_after: None, transient: false }
+const fn said_at_once(reason: Reason, message: String) -> ProbeFailure {
+    ProbeFailure { reason, message, retry_after: None, transient: false }
 }
 
 /// A single one may pass by itself.
-const fn passing(reason: Reason, message: String) -> Failure {
-    Failure { reason, message, retry_after: None, transient: true }
+const fn passing(reason: Reason, message: String) -> ProbeFailure {
+    ProbeFailure { reason, message, retry_after: None, transient: true }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ProbeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reason, self.message)
     }

@@ -56,7 +56,7 @@ impl fmt::Display for ProbeKind {
 
 /// Why a probe could not see.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct ProbeFailure {
     /// The reason that its condition gets.
     pub reason: Reason,
     /// One sentence of what to do; nothing in it changes from one pass to the next.
@@ -67,7 +67,7 @@ pub struct Failure {
     pub transient: bool,
 }
 
-impl Failure {
+impl ProbeFailure {
     /// The operator panicked while it read the answer.
     #[must_use]
     pub fn broke_off() -> Self {
@@ -99,7 +99,7 @@ pub enum Outcome<T> {
     /// The cloud's catalogue has no such service, or only in other regions.
     NotOffered(Option<Elsewhere>),
     /// Could not see.
-    Failed(Failure),
+    Failed(ProbeFailure),
 }
 
 impl<T> Outcome<T> {

@@ -11,7 +11,7 @@ use crate::{
     context::Context,
     failure,
     identity::TenantId,
-    observation::{Caches, Elsewhere, Failure, Outcome, Periods, ProbeKind},
+    observation::{Caches, Elsewhere, Outcome, Periods, ProbeFailure, ProbeKind},
     probe::{self, usage::Window},
     schedule::after,
     status::{
@@ -33,7 +33,7 @@ const EXPIRES_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 ///
 /// # Errors
 /// What the tenant is told where there is no way to it.
-pub async fn open(context: &Context, id: &TenantId, target: &Target) -> Result<Arc<Cloud>, Failure> {
+pub async fn open(context: &Context, id: &TenantId, target: &Target) -> Result<Arc<Cloud>, ProbeFailure> {
     let config = context.secrets.config(&id.name.namespace, target, &target.cloud_name).await?;
     context.clouds.open(&config).map_err(|error| failure::of_config(&error))
 }
@@ -81,13 +81,13 @@ pub async fn ask_engines(
 
 /// Why there is no cloud to ask for the engines.
 enum Missing {
-    Failed(Failure),
+    Failed(ProbeFailure),
     /// The tenant's own catalogue has no address of Heat that it could lend.
     NotOffered(Option<Elsewhere>),
 }
 
-impl From<Failure> for Missing {
-    fn from(failure: Failure) -> Self {
+impl From<ProbeFailure> for Missing {
+    fn from(failure: ProbeFailure) -> Self {
         Self::Failed(failure)
     }
 }
@@ -175,7 +175,7 @@ impl Looks {
     }
 
     /// The way to the cloud is missing for all alike.
-    pub fn failed(failure: &Failure, times: u32) -> Self {
+    pub fn failed(failure: &ProbeFailure, times: u32) -> Self {
         Self {
             engines: Look::Failed(failure.clone(), times),
             caches: Look::Failed(failure.clone(), times),

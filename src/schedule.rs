@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::observation::Failure;
+use crate::observation::ProbeFailure;
 
 /// The wait after a first failure, unless the cloud asks for another.
 pub const FIRST_RETRY: Duration = Duration::from_secs(15);
@@ -49,7 +49,7 @@ impl Turn {
     }
 
     /// The turn after a failure: exponential, at most the interval, never before the cloud's own word.
-    pub fn failed(&mut self, failure: &Failure, interval: Duration, share: f64, now: Timestamp) {
+    pub fn failed(&mut self, failure: &ProbeFailure, interval: Duration, share: f64, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
         let wait = backoff(self.failures).min(shortened(interval, share)).max(LEAST_PAUSE);
         self.not_before = failure.retry_after.map(|wait| after(now, wait.max(LEAST_PAUSE)));
@@ -101,8 +101,8 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn failure(retry_after: Option<u64>) -> Failure {
-        Failure {
+    fn failure(retry_after: Option<u64>) -> ProbeFailure {
+        ProbeFailure {
             reason: Reason::RateLimited,
             message: String::new(),
             retry_after: retry_after.map(Duration::from_secs),

@@ -19,7 +19,7 @@ use crate::{
     cloud::{CloudConfig, ConfigError, aside::aside},
     failure::{self, SecretError},
     object::{Members, members, metadata, value},
-    observation::Failure,
+    observation::ProbeFailure,
     target::Target,
 };
 
@@ -47,16 +47,16 @@ const READING: Duration = Duration::from_secs(10);
 
 /// The entries of a Secret that were read last, the least recently used first.
 #[derive(Debug, Default)]
-struct Entries(Vec<(Entry, Result<Arc<CloudConfig>, Failure>)>);
+struct Entries(Vec<(Entry, Result<Arc<CloudConfig>, ProbeFailure>)>);
 
 impl Entries {
-    fn get(&mut self, entry: &Entry) -> Option<Result<Arc<CloudConfig>, Failure>> {
+    fn get(&mut self, entry: &Entry) -> Option<Result<Arc<CloudConfig>, ProbeFailure>> {
         let at = self.0.iter().position(|(known, _)| known == entry)?;
         self.0[at..].rotate_left(1);
         self.0.last().map(|(_, config)| config.clone())
     }
 
-    fn keep(&mut self, entry: Entry, config: Result<Arc<CloudConfig>, Failure>) {
+    fn keep(&mut self, entry: Entry, config: Result<Arc<CloudConfig>, ProbeFailure>) {
         self.0.retain(|(known, _)| *known != entry);
         if self.0.len() >= MOST_ENTRIES {
             drop(self.0.remove(0));
@@ -128,7 +128,7 @@ impl Secrets {
         namespace: &str,
         target: &Target,
         cloud_name: &str,
-    ) -> Result<Arc<CloudConfig>, Failure> {
+    ) -> Result<Arc<CloudConfig>, ProbeFailure> {
         let key = (namespace.to_owned(), target.secret_name.clone());
         let within = self.fresh();
         let fresh = self.lock().get(&key).is_some_and(|content| content.read_at.elapsed() < within && !content.expired);
@@ -215,7 +215,10 @@ fn content(name: &str, secret: Found) -> Result<Content, SecretError> {
 }
 
 /// Reads an entry, a long text on a thread of its own. The outer error is not kept: it is of this moment.
-async fn parse(texts: Arc<Texts>, (cloud, region): Entry) -> Result<Result<Arc<CloudConfig>, Failure>, Failure> {
+async fn parse(
+    texts: Arc<Texts>,
+    (cloud, region): Entry,
+) -> Result<Result<Arc<CloudConfig>, ProbeFailure>, ProbeFailure> {
     let length = texts.clouds.expose().len() + texts.cacert.as_ref().map_or(0, String::len);
     let read = move || CloudConfig::parse(texts.clouds.expose(), &cloud, texts.cacert.as_deref(), region.as_deref());
     let late = |_| {

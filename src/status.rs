@@ -21,7 +21,7 @@ use engines::{Said, said};
 use crate::{
     api::{self, CloudTenantStatus, Policy, Reason, Source, condition_type as ty, reason::Class},
     condition,
-    observation::{Caches, Elsewhere, EngineAnswers, Failure, Periods, ProbeKind, engines::age},
+    observation::{Caches, Elsewhere, EngineAnswers, Periods, ProbeFailure, ProbeKind, engines::age},
     target::Target,
 };
 
@@ -48,7 +48,7 @@ pub enum Look<T> {
     /// It answered.
     Seen(T),
     /// It could not see, for so many times in a row.
-    Failed(Failure, u32),
+    Failed(ProbeFailure, u32),
 }
 
 /// Heat's answers as this tenant reads them.

@@ -18,7 +18,7 @@ use crate::{
     },
     condition,
     event::{fnv1a, limit::Limit},
-    observation::{Caches, Failure, Periods, ProbeKind, engines::age},
+    observation::{Caches, Periods, ProbeFailure, ProbeKind, engines::age},
     schedule::Turn,
     status::{Engines, Look, interval_of, is_enabled, observed_at},
     target::Target,
@@ -208,7 +208,7 @@ impl Tenant {
 
     /// The way to the engines alone is missing: what there is to say of it. Where that may pass by itself, what is
     /// known stays in use.
-    pub fn miss_engines(&mut self, failure: Failure, now: Timestamp) -> Option<Look<Engines>> {
+    pub fn miss_engines(&mut self, failure: ProbeFailure, now: Timestamp) -> Option<Look<Engines>> {
         let (since, times) = self.engines_missing.unwrap_or((now, 0));
         self.engines_missing = Some((since, times.saturating_add(1)));
         if failure.transient && self.engines.is_some() {
@@ -221,7 +221,7 @@ impl Tenant {
     }
 
     /// The way to the cloud is missing; for how many times in a row. What only passes by leaves all as it is.
-    pub fn miss(&mut self, failure: &Failure, now: Timestamp) -> u32 {
+    pub fn miss(&mut self, failure: &ProbeFailure, now: Timestamp) -> u32 {
         if !failure.transient {
             self.pause(now);
         }

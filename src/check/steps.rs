@@ -12,7 +12,7 @@ use crate::{
     api::{CachesStatus, Policy, Reason, Source, reason::Class},
     cloud::{CloudConfig, Holder, Network, NoCounters, Service, Session, TokenScope},
     failure,
-    observation::{Caches, EngineAnswers, Failure, Outcome, Periods, ProbeKind},
+    observation::{Caches, EngineAnswers, Outcome, Periods, ProbeFailure, ProbeKind},
     observe, probe,
     secrets::Texts,
     status::{Engines, Judged, Look, absent, caches, engines, not_offered, usage},
@@ -32,7 +32,7 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    fn failed(failure: &Failure) -> Self {
+    fn failed(failure: &ProbeFailure) -> Self {
         // As often as it takes to be believed: nobody asks twice here.
         Self {
             engines: Look::Failed(failure.clone(), u32::MAX),
@@ -60,9 +60,12 @@ pub(super) async fn look(subject: &Subject, tell: &mut Tell<'_>) -> Looks {
 }
 
 /// From the Secret to a token.
-async fn way(subject: &Subject, tell: &mut Tell<'_>) -> Result<(Arc<CloudConfig>, Session, Option<Source>), Failure> {
+async fn way(
+    subject: &Subject,
+    tell: &mut Tell<'_>,
+) -> Result<(Arc<CloudConfig>, Session, Option<Source>), ProbeFailure> {
     let target = &subject.target;
-    let mut step = |name, began: Instant, result: Result<(Mark, String), Failure>| {
+    let mut step = |name, began: Instant, result: Result<(Mark, String), ProbeFailure>| {
         let (mark, found, end) = match result {
             Ok((mark, found)) => (mark, found, Ok(())),
             Err(failure) => (Mark::Failed, failure.message.clone(), Err(failure)),
@@ -116,7 +119,7 @@ async fn way(subject: &Subject, tell: &mut Tell<'_>) -> Result<(Arc<CloudConfig>
     Ok((config, session, source))
 }
 
-fn read(target: &Target, texts: &Texts) -> Result<(Mark, String, Arc<CloudConfig>), Failure> {
+fn read(target: &Target, texts: &Texts) -> Result<(Mark, String, Arc<CloudConfig>), ProbeFailure> {
     let Texts { clouds, cacert } = texts;
     let (cacert, region) = (cacert.as_deref(), target.region.as_deref());
     let read = CloudConfig::parse_with_notes(clouds.expose(), &target.cloud_name, cacert, region);
@@ -136,7 +139,7 @@ fn read(target: &Target, texts: &Texts) -> Result<(Mark, String, Arc<CloudConfig
     Ok((mark, found, Arc::new(config)))
 }
 
-async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, String), Failure> {
+async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, String), ProbeFailure> {
     let url = config.auth_url();
     if network.leads_by_proxy(url) {
         return Ok((Mark::Note, format!("{} is reached by a proxy", config.host())));
@@ -314,7 +317,7 @@ async fn probe<T>(
 }
 
 /// What a person is told of a failed call on the way; a missing service cannot come up there.
-fn told(failure: &crate::cloud::Failure) -> Failure {
+fn told(failure: &crate::cloud::Failure) -> ProbeFailure {
     failure::of_call(failure).unwrap_or_else(|| failure::of_secret(&failure::SecretError::Unavailable))
 }
 

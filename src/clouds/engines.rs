@@ -15,7 +15,7 @@ use crate::{
     api::Reason,
     identity::TenantName,
     observation::{
-        EngineAnswers, Failure, Outcome,
+        EngineAnswers, Outcome, ProbeFailure,
         engines::{EngineAnswer, age},
     },
     panics::{Part, caught},
@@ -186,7 +186,7 @@ impl Inner {
     /// The work on the last answer panicked. It may have left the answers half changed, so they begin again with this
     /// failure.
     async fn break_off(&self) {
-        let (now, outcome) = (Timestamp::now(), Outcome::Failed(Failure::broke_off()));
+        let (now, outcome) = (Timestamp::now(), Outcome::Failed(ProbeFailure::broke_off()));
         let interval = self.lock().interval().unwrap_or(FIRST_RETRY);
         take_turn(&mut self.lock(), &outcome, interval, now);
         let answers = self.answers.borrow().as_ref().clone().resumed().and(outcome, now);

@@ -4,14 +4,14 @@ use super::{fatal, passing};
 use crate::{
     api::Reason,
     cloud::{Distrust, Service, TlsFault},
-    observation::Failure,
+    observation::ProbeFailure,
 };
 
 /// The keys that our TLS supports.
 const KEYS: &str = "RSA of 2048 to 8192 bits, ECDSA on P-256 or P-384, or Ed25519";
 
 /// The failure for a certificate that is not trusted.
-pub(super) fn of_certificate(service: Service, why: Distrust) -> Failure {
+pub(super) fn of_certificate(service: Service, why: Distrust) -> ProbeFailure {
     let rest = match why {
         Distrust::Absent => "the server presents none: configure one there".to_owned(),
         Distrust::Unreadable => "it cannot be read as X.509: issue it again".to_owned(),
@@ -73,7 +73,7 @@ pub(super) fn of_certificate(service: Service, why: Distrust) -> Failure {
 }
 
 /// The failure for TLS that fails for another reason than the certificate.
-pub(super) fn of_tls(service: Service, fault: TlsFault) -> Failure {
+pub(super) fn of_tls(service: Service, fault: TlsFault) -> ProbeFailure {
     let message = match fault {
         TlsFault::NothingInCommon => format!(
             "No TLS connection to {service}: let its server speak TLS 1.2 or 1.3 with ECDHE on X25519, P-256 or P-384, \

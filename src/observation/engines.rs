@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use super::engine_list::{DEFAULT_REPORT_INTERVAL, EngineList, EngineRow, age};
 pub use super::setback::Setbacks;
-use super::{Elsewhere, Failure, Outcome};
+use super::{Elsewhere, Outcome, ProbeFailure};
 use crate::api::Reason;
 
 /// After so many consecutive time-outs, a first 503 may be what a message broker gives that has just come back.
@@ -78,7 +78,7 @@ pub struct EngineAnswers {
     /// The latest row of 503s; it goes on while `listed_in_row` is 0.
     pub silence: Option<Silence>,
     /// What kept us from an answer the last times, and how many times.
-    pub failed: Option<(Failure, u32)>,
+    pub failed: Option<(ProbeFailure, u32)>,
     /// Consecutive time-outs of Heat; once they are [`TIMEOUTS`], they count until Heat answers.
     timeouts: u32,
     /// Heat has failed by itself since the last list, as it does without its database.

@@ -9,7 +9,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     clouds::Wake,
     identity::TenantName,
-    observation::{Failure, Outcome, ProbeKind},
+    observation::{Outcome, ProbeFailure, ProbeKind},
     panics::{Part, caught},
     schedule::Turn,
     status::{Look, interval_of},
@@ -80,7 +80,7 @@ impl<T: Clone + Send + 'static> Probing<T> {
         let at_end = end.clone();
         let task = tokio::spawn(async move {
             let outcome = caught(Part::Probe, question).await;
-            let outcome = outcome.unwrap_or_else(|_| Outcome::Failed(Failure::broke_off()));
+            let outcome = outcome.unwrap_or_else(|_| Outcome::Failed(ProbeFailure::broke_off()));
             let waits = {
                 let mut state = at_end.lock();
                 state.answer = Some(outcome);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cloudtenant_operator::{
     api::{CacheCounts, Reason},
-    observation::{Caches, EngineList, EngineRow, Failure, Usage},
+    observation::{Caches, EngineList, EngineRow, ProbeFailure, Usage},
 };
 use jiff::Timestamp;
 
@@ -22,8 +22,8 @@ pub fn reason(word: &str) -> Reason {
 }
 
 /// Why a probe could not see.
-pub fn failure(word: &str, transient: bool) -> Failure {
-    Failure { reason: reason(word), message: format!("{word} it is."), retry_after: None, transient }
+pub fn failure(word: &str, transient: bool) -> ProbeFailure {
+    ProbeFailure { reason: reason(word), message: format!("{word} it is."), retry_after: None, transient }
 }
 
 /// Heat's list: `h1; h2 down beat=130; h3 x2`. Rows end with `;`, and their words are
