@@ -119,8 +119,11 @@ impl Operator {
                 }
                 _ = look.tick() => {
                     for following in followings {
-                        let broken = following.is_broken(Instant::now().into_std());
-                        self.roster.follow(following.namespace.as_deref(), !broken);
+                        let watched = following.is_listed() && !following.is_lost(Instant::now().into_std());
+                        self.roster.follow(following.namespace.as_deref(), watched);
+                        if let Some(namespace) = &following.namespace {
+                            self.metrics.watched(namespace, watched);
+                        }
                     }
                 }
                 _ = sweep.tick() => {
@@ -182,7 +185,8 @@ impl Watch {
     }
 }
 
-/// The namespaces whose tenants are not known as they are, and why.
+/// What hinders the work: a namespace whose first list is still to come, or that all namespaces are lost. One that is
+/// lost beside others hinders nothing but itself: a metric and the log name it.
 fn lacks(followings: &[Following], now: std::time::Instant) -> Option<String> {
     let part = |what: &str, which: &dyn Fn(&&Following) -> bool| {
         let followings: Vec<_> = followings.iter().filter(which).collect();
@@ -193,10 +197,13 @@ fn lacks(followings: &[Following], now: std::time::Instant) -> Option<String> {
         let why = why.unwrap_or_else(|| "look at the log".to_owned());
         (!names.is_empty()).then(|| format!("the CloudTenants of {names} {what}: {why}"))
     };
-    let unlisted = part("have not been listed yet", &|following| !following.is_listed());
-    let broken = part("cannot be watched any more", &|following| following.is_listed() && following.is_broken(now));
-    let lacks: Vec<_> = unlisted.into_iter().chain(broken).collect();
-    (!lacks.is_empty()).then(|| lacks.join("; "))
+    if followings.iter().all(|following| following.is_lost(now)) {
+        let unlisted = part("cannot be listed", &|following| !following.is_listed());
+        let broken = part("cannot be watched any more", &|following| following.is_listed());
+        let lacks: Vec<_> = unlisted.into_iter().chain(broken).collect();
+        return Some(lacks.join("; "));
+    }
+    part("have not been listed yet", &|following| !following.is_listed() && !following.is_lost(now))
 }
 
 /// Nothing is watched any more when the run ends, however it ends.

@@ -45,6 +45,8 @@ pub(super) struct Following {
 struct Failing {
     since: Instant,
     why: String,
+    /// The API server refuses it: the namespace or the right to it is gone.
+    refused: bool,
 }
 
 impl Following {
@@ -60,9 +62,10 @@ impl Following {
         self.listed.initialized()
     }
 
-    /// Whether the watch has only failed for a while.
-    pub(super) fn is_broken(&self, now: Instant) -> bool {
-        self.lock().as_ref().is_some_and(|failing| now.saturating_duration_since(failing.since) >= BROKEN)
+    /// Whether the namespace is lost: its watch is refused, or has only failed for a while. It is tried again for ever.
+    pub(super) fn is_lost(&self, now: Instant) -> bool {
+        let lost = |failing: &Failing| failing.refused || now.saturating_duration_since(failing.since) >= BROKEN;
+        self.lock().as_ref().is_some_and(lost)
     }
 
     /// Why the watch fails, where it does.
@@ -79,7 +82,7 @@ impl Following {
         match event {
             Err(error) => {
                 let since = failing.as_ref().map_or(now, |failing| failing.since);
-                *failing = Some(Failing { since, why: shortened(&full(error)) });
+                *failing = Some(Failing { since, why: shortened(&full(error)), refused: is_refused(error) });
                 tracing::warn!(%error, "the watch on the CloudTenants of {}", self.name());
             }
             // A list that has begun may still break off.
@@ -97,6 +100,18 @@ impl Following {
 /// The events of a watch, with a pause after each error.
 pub(super) fn events(api: Api<Watched>, lists: Lists) -> impl Stream<Item = Result<Event<Watched>, watcher::Error>> {
     api_server::follow(api, lists, AfterError::Lists).backoff(Pauses::default())
+}
+
+/// Whether the API server denies the right, or has no such namespace or definition.
+fn is_refused(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status))
+        | WatchError(status) => matches!(status.code, 403 | 404),
+        InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => false,
+    }
 }
 
 /// An error with its causes.
@@ -161,12 +176,16 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_that_has_only_failed_for_a_minute_is_broken() {
+    fn a_namespace_is_lost_once_its_watch_is_refused_or_has_failed_for_a_minute() {
         let tenant = || Watched::read("{}");
         let start = Instant::now();
         let at = |second| start + Duration::from_secs(second);
         let following = Following::new(None, Writer::default().as_reader());
-        for (name, second, event, broken) in [
+        let answer = |code: u16, message: &str| {
+            let status = serde_json::json!({ "code": code, "message": message, "status": "Failure", "reason": "" });
+            watcher::Error::WatchStartFailed(kube::Error::Api(serde_json::from_value(status).unwrap()))
+        };
+        for (name, second, event, lost) in [
             ("an error", 0, Some(Err(watcher::Error::NoResourceVersion)), false),
             ("it has begun to list", 30, Some(Ok(Event::Init)), false),
             ("and broke off", 59, Some(Err(watcher::Error::NoResourceVersion)), false),
@@ -178,19 +197,21 @@ mod tests {
             ("an error", 1001, Some(Err(watcher::Error::NoResourceVersion)), false),
             ("something happens", 1031, Some(Ok(Event::Apply(tenant()))), false),
             ("an error later", 1062, Some(Err(watcher::Error::NoResourceVersion)), false),
+            ("the right is gone", 1063, Some(Err(answer(403, "forbidden"))), true),
+            ("the right is back", 1070, Some(Ok(Event::InitDone)), false),
+            ("the API server starts", 1071, Some(Err(answer(503, "starting"))), false),
+            ("the namespace is gone", 1072, Some(Err(answer(404, "not found"))), true),
         ] {
             if let Some(event) = event {
                 following.note(&event, at(second));
             }
-            assert_eq!(following.is_broken(at(second)), broken, "{name}");
+            assert_eq!(following.is_lost(at(second)), lost, "{name}");
         }
         assert!(following.is_listed());
         assert!(following.why().is_some());
         following.note(&Ok(Event::InitDone), at(2000));
         assert!(following.why().is_none());
-        let status = r#"{"code":422,"message":"sendInitialEvents is forbidden","status":"Failure","reason":"Invalid"}"#;
-        let refused = kube::Error::Api(serde_json::from_str(status).unwrap());
-        following.note(&Err(watcher::Error::WatchStartFailed(refused)), at(2001));
+        following.note(&Err(answer(422, "sendInitialEvents is forbidden")), at(2001));
         let why = following.why().unwrap();
         assert!(why.contains("sendInitialEvents is forbidden"), "the API server's own words: {why}");
     }
