@@ -1,5 +1,7 @@
 //! The way to the Kubernetes API, and how soon one that is dead is noticed.
 
+mod lists;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +17,13 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use serde::de::DeserializeOwned;
 use tower::ServiceBuilder;
 
+pub use lists::{AfterError, LISTING, Lists, follow};
+
 use crate::trust::{Authorities, Trust};
 
 /// How long a connection may be silent that something is awaited on; client-go takes as long to notice a dead one.
 const SILENCE: Duration = Duration::from_secs(45);
-/// How long a watch lasts, in seconds, until it goes on anew: one on which nothing happens is silent for no longer.
-const WATCH: u32 = 30;
-const _: () = assert!((WATCH as u64) < SILENCE.as_secs());
+const _: () = assert!((lists::WATCH as u64) < SILENCE.as_secs());
 
 /// What the environment says: a kubeconfig, or the Pod that we run in. Never by its proxies, which are for clouds.
 ///
@@ -97,7 +99,7 @@ fn trusting(config: Config, authorities: Authorities) -> Result<Client, kube::Er
 
 /// What a watch brings. An event that is no JSON or not of the form of one ends neither the watch nor its first list.
 /// The log does not have its text: the object may be a Secret.
-pub fn events<K>(api: Api<K>, how: watcher::Config) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>>
+fn events<K>(api: Api<K>, how: watcher::Config) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>>
 where
     K: Resource<DynamicType: Default> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -116,10 +118,4 @@ where
         }
         std::future::ready(!odd)
     })
-}
-
-/// How anything is watched: what is there comes as a stream, too.
-#[must_use]
-pub fn watch() -> watcher::Config {
-    watcher::Config::default().streaming_lists().timeout(WATCH)
 }

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::{
+    api_server::Lists,
     context::{Context, PASSES, Settings},
     identity::TenantName,
     leader::Mandate,
@@ -53,6 +54,7 @@ pub struct Operator {
     settings: Settings,
     metrics: Arc<Metrics>,
     roster: Roster,
+    lists: Lists,
 }
 
 /// One watch on CloudTenants, before it runs.
@@ -60,14 +62,15 @@ struct Watch {
     api: Api<Watched>,
     writer: Writer<Watched>,
     following: Following,
+    lists: Lists,
     woken: mpsc::Receiver<TenantName>,
 }
 
 impl Operator {
     /// An operator. While it runs, the roster has the tenants that it watches.
     #[must_use]
-    pub const fn new(client: Client, settings: Settings, metrics: Arc<Metrics>, roster: Roster) -> Self {
-        Self { client, settings, metrics, roster }
+    pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>, roster: Roster) -> Self {
+        Self { client, settings, metrics, roster, lists: Lists::default() }
     }
 
     /// Runs until the shutdown. Nothing is written outside of the mandate. It is ready once all tenants are known.
@@ -81,7 +84,7 @@ impl Operator {
         beside.spawn(route(woken, routes));
         if self.settings.watch_secrets {
             for secrets in scoped(&self.client, &self.settings.namespaces) {
-                beside.spawn(secret_watch::follow(secrets, context.clone(), self.roster.clone()));
+                beside.spawn(secret_watch::follow(secrets, self.lists.clone(), context.clone(), self.roster.clone()));
             }
         }
         let _ended = Ended { operator: self, readiness: &readiness };
@@ -116,8 +119,11 @@ impl Operator {
                 }
                 _ = look.tick() => {
                     for following in followings {
-                        let broken = following.is_broken(Instant::now().into_std());
-                        self.roster.follow(following.namespace.as_deref(), !broken);
+                        let watched = following.is_listed() && !following.is_lost(Instant::now().into_std());
+                        self.roster.follow(following.namespace.as_deref(), watched);
+                        if let Some(namespace) = &following.namespace {
+                            self.metrics.watched(namespace, watched);
+                        }
                     }
                 }
                 _ = sweep.tick() => {
@@ -138,7 +144,7 @@ impl Operator {
             let (wake, woken) = mpsc::channel(WAKES);
             let writer = Writer::default();
             let following = Following::new(Clone::clone(&name), writer.as_reader());
-            ((name, wake), Watch { api, writer, following, woken })
+            ((name, wake), Watch { api, writer, following, lists: self.lists.clone(), woken })
         };
         names.into_iter().zip(apis).map(watch).unzip()
     }
@@ -147,7 +153,7 @@ impl Operator {
 impl Watch {
     async fn run(self, context: Arc<Context>, shutdown: CancellationToken) {
         let Following { store, listed, .. } = self.following.clone();
-        let watch = following::events(self.api)
+        let watch = following::events(self.api, self.lists)
             .reflect(self.writer)
             .inspect(move |event| self.following.note(event, std::time::Instant::now()));
         let watch = changes::changes(watch, store.clone())
@@ -179,20 +185,25 @@ impl Watch {
     }
 }
 
-/// Whose tenants are not known as they are.
+/// What hinders the work: a namespace whose first list is still to come, or that all namespaces are lost. One that is
+/// lost beside others hinders nothing but itself: a metric and the log name it.
 fn lacks(followings: &[Following], now: std::time::Instant) -> Option<String> {
-    let names = |which: &dyn Fn(&&Following) -> bool| {
-        let names: BTreeSet<_> = followings.iter().filter(which).map(Following::name).collect();
-        names.into_iter().collect::<Vec<_>>().join(", ")
+    let part = |what: &str, which: &dyn Fn(&&Following) -> bool| {
+        let followings: Vec<_> = followings.iter().filter(which).collect();
+        let names: BTreeSet<_> = followings.iter().map(|following| following.name()).collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        // Watches that fail together mostly fail for one cause.
+        let why = followings.iter().find_map(|following| following.why());
+        let why = why.unwrap_or_else(|| "look at the log".to_owned());
+        (!names.is_empty()).then(|| format!("the CloudTenants of {names} {what}: {why}"))
     };
-    let tell = |names: String, what: &str| {
-        (!names.is_empty()).then(|| format!("the CloudTenants of {names} {what}: look at the log"))
-    };
-    let unlisted = tell(names(&|following| !following.is_listed()), "have not been listed yet");
-    let broken = names(&|following| following.is_listed() && following.is_broken(now));
-    let broken = tell(broken, "cannot be watched any more");
-    let lacks: Vec<_> = unlisted.into_iter().chain(broken).collect();
-    (!lacks.is_empty()).then(|| lacks.join("; "))
+    if followings.iter().all(|following| following.is_lost(now)) {
+        let unlisted = part("cannot be listed", &|following| !following.is_listed());
+        let broken = part("cannot be watched any more", &|following| following.is_listed());
+        let lacks: Vec<_> = unlisted.into_iter().chain(broken).collect();
+        return Some(lacks.join("; "));
+    }
+    part("have not been listed yet", &|following| !following.is_listed() && !following.is_lost(now))
 }
 
 /// Nothing is watched any more when the run ends, however it ends.

@@ -17,7 +17,7 @@ use kube::{Api, Config, Resource as _, api::PostParams, runtime::WatchStreamExt 
 use lease::Held;
 use tokio::time::{sleep, timeout};
 
-use crate::api_server;
+use crate::api_server::{self, AfterError, Lists};
 
 /// How long a Lease counts after its last renewal. These three are client-go's own defaults.
 pub const LEASE: Duration = Duration::from_secs(15);
@@ -77,6 +77,7 @@ pub struct Elector {
     namespace: String,
     name: String,
     identity: String,
+    lists: Lists,
     /// The Lease's resource version that was seen last, and when it was first seen.
     seen: Option<(String, Instant)>,
 }
@@ -103,6 +104,7 @@ impl Elector {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             identity: identity.to_owned(),
+            lists: Lists::default(),
             seen: None,
         })
     }
@@ -119,9 +121,9 @@ impl Elector {
     /// cannot be seen. May be dropped at any time; a Lease that was taken in that very moment is given back by
     /// [`Self::release`].
     pub async fn acquire(&mut self, waits: impl Fn(Result<(), String>)) -> Mandate {
-        let only = api_server::watch().fields(&format!("metadata.name={}", self.name));
-        let mut changes =
-            std::pin::pin!(api_server::events(self.api.clone(), only).default_backoff().applied_objects());
+        let only = self.lists.of(format!("metadata.name={}", self.name));
+        let changes = api_server::follow(self.api.clone(), only, AfterError::Resumes);
+        let mut changes = std::pin::pin!(changes.default_backoff().applied_objects());
         // What the watch does not tell is asked for.
         let mut watching = false;
         loop {

@@ -46,6 +46,7 @@ pub struct Metrics {
     events: Family<EventLabels, Counter>,
     leader: Gauge,
     synced: Gauge,
+    watched: Family<WatchedLabels, Gauge>,
     ends: Ends,
 }
 
@@ -64,6 +65,11 @@ struct ServiceLabels {
 struct EventLabels {
     reason: String,
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WatchedLabels {
+    watched_namespace: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -143,13 +149,19 @@ impl Metrics {
         let synced = Gauge::default();
         own.register(
             "synced",
-            "Whether this process leads and knows the CloudTenants of all its namespaces, 1 or 0",
+            "Whether this process leads and knows the CloudTenants of its namespaces but those that are lost, 1 or 0",
             synced.clone(),
+        );
+        let watched = Family::default();
+        own.register(
+            "namespace_watched",
+            "Whether the CloudTenants of a namespace that the operator is to watch are known, 1 or 0",
+            watched.clone(),
         );
         let build = Family::<BuildLabels, Gauge>::default();
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         own.register("build_info", "The program's version, always 1", build);
-        Metrics { registry, requests, durations, logins, clock, passes, writes, events, leader, synced, ends }
+        Metrics { registry, requests, durations, logins, clock, passes, writes, events, leader, synced, watched, ends }
     }
 
     /// Notes when a credential of the tenant with this UID ends; `None` where it does not, or Keystone does not say.
@@ -191,13 +203,19 @@ impl Metrics {
         if !leads {
             // Nobody asks any more, so what was last seen would stand for ever.
             self.clock.clear();
+            self.watched.clear();
             self.ends.retain(|_| false);
         }
     }
 
-    /// Notes whether this process leads and knows all its tenants.
+    /// Notes whether this process leads and knows its tenants.
     pub fn synced(&self, synced: bool) {
         self.synced.set(synced.into());
+    }
+
+    /// Notes whether the tenants of a namespace are known. The namespaces are those of the operator's configuration.
+    pub fn watched(&self, namespace: &str, watched: bool) {
+        self.watched.get_or_create(&WatchedLabels { watched_namespace: namespace.to_owned() }).set(watched.into());
     }
 
     /// All metrics as Prometheus' own text, version 0.0.4.

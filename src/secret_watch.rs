@@ -10,12 +10,18 @@ use kube::{
     runtime::{WatchStreamExt as _, watcher},
 };
 
-use crate::{api_server, context::Context, identity::TenantName, object::Outline, roster::Roster};
+use crate::{
+    api_server::{self, AfterError, Lists},
+    context::Context,
+    identity::TenantName,
+    object::Outline,
+    roster::Roster,
+};
 
 /// Follows the Secrets for ever. While the watch is broken they are read again as without one, and after a new list all
 /// are read once more: what was deleted meanwhile is not in it.
-pub async fn follow(api: Api<Outline<Secret>>, context: Arc<Context>, roster: Roster) {
-    let mut events = std::pin::pin!(api_server::events(api, api_server::watch()).default_backoff());
+pub async fn follow(api: Api<Outline<Secret>>, lists: Lists, context: Arc<Context>, roster: Roster) {
+    let mut events = std::pin::pin!(api_server::follow(api, lists, AfterError::Resumes).default_backoff());
     let mut listens = false;
     while let Some(event) = events.next().await {
         let (telling, secret) = match event {

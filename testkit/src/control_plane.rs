@@ -81,11 +81,19 @@ impl ControlPlane {
     /// # Errors
     /// There are no binaries, or they do not start: the error has the end of the log.
     pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with more flags for the API server: a feature gate, say.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start`]; or the API server does not know a flag.
+    pub async fn start_with(flags: &[&str]) -> Result<Self> {
         // Fails if somebody has installed one already, which is just as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let assets = Arc::new(task::spawn_blocking(Assets::find_or_build).await??);
-        match Self::start_on(Ports::free()?, &assets).await {
-            Err(error) if lost_its_port(&error) => Self::start_on(Ports::free()?, &assets).await,
+        match Self::start_on(Ports::free()?, &assets, flags).await {
+            Err(error) if lost_its_port(&error) => Self::start_on(Ports::free()?, &assets, flags).await,
             result => result,
         }
     }
@@ -102,7 +110,7 @@ impl ControlPlane {
         started.as_ref().map_err(|error| anyhow!("{error:#}"))
     }
 
-    async fn start_on(ports: Ports, assets: &Arc<Assets>) -> Result<Self> {
+    async fn start_on(ports: Ports, assets: &Arc<Assets>, flags: &[&str]) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("testkit-control-plane-").tempdir()?;
         let path = directory.path();
         // etcd first: while it starts, there is time for the certificates.
@@ -114,7 +122,7 @@ impl ControlPlane {
         let api_server = Process::spawn(
             Component::ApiServer,
             &assets.kube_apiserver,
-            &flags::kube_apiserver(path, ports),
+            &[flags::kube_apiserver(path, ports), flags.iter().map(|flag| (*flag).to_owned()).collect()].concat(),
             path,
             OnKill::KeepDirectory,
         )?;
@@ -229,7 +237,7 @@ mod tests {
         let ports = Ports::free().unwrap();
         for port in [ports.api_server, ports.etcd_clients, ports.etcd_peers] {
             let _taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
-            let error = ControlPlane::start_on(ports, &assets).await.err();
+            let error = ControlPlane::start_on(ports, &assets, &[]).await.err();
             let error = error.expect("two servers cannot have the same port");
             assert!(lost_its_port(&error), "{error:#}");
         }

@@ -12,6 +12,7 @@ mod kubectl;
 mod lab;
 mod lifecycle;
 mod link;
+mod lists;
 mod malformed;
 mod many;
 mod odd_metadata;

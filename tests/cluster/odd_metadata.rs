@@ -6,7 +6,7 @@ use cloudtenant_operator::api::CloudTenant;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Client, Resource as _, api::PostParams, core::Request};
 use serde_json::{Value, json};
-use testkit::cloud::SimulatedCloud;
+use testkit::{cloud::SimulatedCloud, control_plane::ControlPlane};
 use tokio::time::{Duration, sleep};
 
 use crate::lab::{LATER, PROJECT, SECRET, run, shared, tenant};
@@ -36,7 +36,11 @@ fn odd(name: &str, time: &str, depth: usize) -> String {
 
 #[tokio::test]
 async fn a_tenant_with_odd_metadata_stops_nobody_else() {
-    let control_plane = shared().await;
+    stops_nobody_else(shared().await).await;
+}
+
+/// In a control plane with the operator's definitions and rights.
+pub async fn stops_nobody_else(control_plane: &ControlPlane) {
     let namespace = control_plane.namespace("odd-metadata").await.unwrap();
     let client = control_plane.client().await.unwrap();
     let cloud = SimulatedCloud::start().await.unwrap();

@@ -8,8 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, config::Kubeconfig};
+use k8s_openapi::api::{coordination::v1::Lease, rbac::v1::RoleBinding};
+use kube::{Api, api::DeleteParams, config::Kubeconfig};
 use serde_json::json;
 use testkit::{
     control_plane::{ControlPlane, wait},
@@ -243,49 +243,92 @@ async fn a_leader_that_is_cut_off_stops_before_its_lease_ends() {
     assert_eq!(replicas.lab.told("shop").await, ["EngineDown", "EngineRecovered"]);
 }
 
-#[tokio::test]
-async fn a_namespace_that_cannot_be_listed_hides_no_other_and_is_named() {
-    let control_plane = shared().await;
-    let one = control_plane.namespace("granted").await.unwrap();
-    let two = control_plane.namespace("forbidden").await.unwrap();
-    grant(control_plane, &one).await;
-    let kubeconfig = control_plane.kubeconfig_for_service_account(&one, "operator").await.unwrap();
-    let operator = replica(&kubeconfig, &format!("{one},{two}"), "only").await;
-    let lab = Lab::around(control_plane, one, operator).await;
-    lab.apply_secret(&lab.cloud.clouds_yaml("openstack")).await;
-    lab.apply("shop", &json!({})).await;
-    lab.until_ready("shop").await;
-    lab.poke("shop").await;
-    assert_eq!(series(&lab.operator), 1.0);
-    assert_eq!(lab.operator.metric("cloudtenant_synced", &[]).unwrap(), 0.0);
-    let (status, text) = lab.operator.get("/readyz").unwrap();
-    assert!(
-        status == 503 && text.contains(&format!("the CloudTenants of namespace {two} have not been listed")),
-        "{text}"
-    );
-    // What has no list yet has nothing to finish.
-    let (status, took) = lab.operator.terminate().await.unwrap();
-    assert!(status.success() && took < Duration::from_secs(2), "{status} after {took:?}");
-}
-
-/// `helm upgrade` with a namespace that its Role was forgotten for: the Pod that works must not give way to it.
-#[tokio::test]
-async fn who_could_not_work_is_not_ready_to() {
-    let replicas = Replicas::start("could-not").await;
-    let Lab { control_plane, namespace, .. } = &replicas.lab;
-    let other = control_plane.namespace("could-not-other").await.unwrap();
-    let second = replica(&replicas.kubeconfig().await, &format!("{namespace},{other}"), "second").await;
-    let named = format!("the CloudTenants of namespace {other} cannot be listed: ");
-    until(&second, "names the namespace", |status, text| status == 503 && text.contains(&named)).await;
+/// The account of `one` gets the same rights in `two`.
+async fn grant_also(control_plane: &ControlPlane, one: &str, two: &str) {
     let role = ROLE.split("---").nth(1).unwrap().replace("{name: operator}", "{name: other}");
     let binding = format!(
         "apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata: {{name: other}}
 roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: other}}
-subjects: [{{kind: ServiceAccount, name: operator, namespace: {namespace}}}]"
+subjects: [{{kind: ServiceAccount, name: operator, namespace: {one}}}]"
     );
-    control_plane.apply_yaml(Some(&other), &format!("{role}---\n{binding}")).await.unwrap();
+    control_plane.apply_yaml(Some(two), &format!("{role}---\n{binding}")).await.unwrap();
+}
+
+/// Waits until the metric says so of this namespace.
+async fn until_watched(operator: &Operator, namespace: &str, watched: f64) {
+    let began = Instant::now();
+    let label = format!("watched_namespace=\"{namespace}\"");
+    let is_shown = || operator.get("/metrics").unwrap().1.contains(&label);
+    while !is_shown() || operator.metric("cloudtenant_namespace_watched", &[&label]).unwrap() != watched {
+        assert!(began.elapsed() < LATER, "{namespace} is not {watched}:\n{}", operator.log());
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_lost_costs_the_others_nothing_and_is_taken_up_again() {
+    let control_plane = shared().await;
+    let one = control_plane.namespace("granted").await.unwrap();
+    let two = control_plane.namespace("lost").await.unwrap();
+    grant(control_plane, &one).await;
+    let kubeconfig = control_plane.kubeconfig_for_service_account(&one, "operator").await.unwrap();
+    let operator = replica(&kubeconfig, &format!("{one},{two}"), "only").await;
+    let mut lab = Lab::around(control_plane, one.clone(), operator).await;
+    for namespace in [&two, &one] {
+        lab.namespace.clone_from(namespace);
+        lab.apply_secret(&lab.cloud.clouds_yaml("openstack")).await;
+        lab.apply("shop", &json!({})).await;
+    }
+    lab.until_ready("shop").await;
+    lab.poke("shop").await;
+    let series_of_all = |operator: &Operator| (series(operator), operator.metric("cloudtenant_synced", &[]).unwrap());
+    until_watched(&lab.operator, &two, 0.0).await;
+    until_watched(&lab.operator, &one, 1.0).await;
+    lab.operator.until_ready().await.unwrap();
+    assert_eq!(series_of_all(&lab.operator), (1.0, 1.0));
+    assert!(lab.operator.log().contains(&format!("namespace {two}")), "the log names it");
+
+    // Its Role comes, goes while the watch is open, and comes back.
+    for name in ["first", "again"] {
+        grant_also(control_plane, &one, &two).await;
+        until_watched(&lab.operator, &two, 1.0).await;
+        lab.namespace.clone_from(&two);
+        lab.apply(name, &json!({})).await;
+        lab.until_ready(name).await;
+        let bindings: Api<RoleBinding> = Api::namespaced(lab.client.clone(), &two);
+        bindings.delete("other", &DeleteParams::default()).await.unwrap();
+        until_watched(&lab.operator, &two, 0.0).await;
+        lab.operator.until_ready().await.unwrap();
+        lab.namespace.clone_from(&one);
+        lab.poke("shop").await;
+        assert_eq!(series_of_all(&lab.operator), (1.0, 1.0), "{name}");
+    }
+    // A new Pod is not held up.
+    let next = replica(&kubeconfig, &format!("{one},{two}"), "next").await;
+    next.until_ready().await.unwrap();
+    let (status, _) = lab.operator.terminate().await.unwrap();
+    assert!(status.success(), "{status}");
+}
+
+/// A Pod that could list no CloudTenants at all must not take the place of one that works.
+#[tokio::test]
+async fn a_standby_that_may_list_nothing_is_not_ready() {
+    let replicas = Replicas::start("could-not").await;
+    let Lab { control_plane, namespace, .. } = &replicas.lab;
+    let other = control_plane.namespace("could-not-other").await.unwrap();
+    let kubeconfig = replicas.kubeconfig().await;
+    let environment = [
+        ("WATCH_NAMESPACE", other.as_str()),
+        ("POD_NAMESPACE", namespace),
+        ("POD_NAME", "second"),
+        ("LEADER_ELECTION", "true"),
+    ];
+    let second = Operator::start_with(&kubeconfig, Path::new(PROGRAM), &environment).await.unwrap();
+    let named = format!("the CloudTenants of namespace {other} cannot be listed: ");
+    until(&second, "names the namespace", |status, text| status == 503 && text.contains(&named)).await;
+    grant_also(control_plane, namespace, &other).await;
     second.until_ready().await.unwrap();
     assert!(leads(&replicas.lab.operator) && !leads(&second));
 }
@@ -379,13 +422,7 @@ async fn a_list_of_namespaces_is_looked_after_and_no_other() {
     let [one, two, three] = &namespaces[..] else { panic!("three") };
     grant(control_plane, one).await;
     let account = Account { namespace: one, name: "operator" };
-    // The second namespace grants the first one's account the same.
-    let role =
-        ROLE.split("---").nth(1).unwrap().replace("{name: operator}", &format!("{{name: operator, namespace: {two}}}"));
-    let binding = ROLE.split("---").nth(2).unwrap();
-    let binding = binding.replace("{name: operator}", &format!("{{name: operator, namespace: {two}}}"));
-    let binding = binding.replace("name: operator}]", &format!("name: operator, namespace: {one}}}]"));
-    control_plane.apply_yaml(Some(two), &format!("{role}---\n{binding}")).await.unwrap();
+    grant_also(control_plane, one, two).await;
     let kubeconfig = control_plane.kubeconfig_for_service_account(account.namespace, account.name).await.unwrap();
     let operator = replica(&kubeconfig, &format!("{one},{two}"), "only").await;
     operator.until_ready().await.unwrap();

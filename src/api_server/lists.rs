@@ -1,0 +1,284 @@
+//! How a watch reads the objects that exist when it begins: as a stream, or page by page where streams do not work.
+
+use std::{
+    fmt::Debug,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{Stream, StreamExt as _, stream, stream::BoxStream};
+use kube::{
+    Api, Error as Call, Resource,
+    runtime::watcher::{self, Error, Event},
+};
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+/// How long nothing may come while objects are listed: the connection that was taken may be dead.
+pub const LISTING: Duration = Duration::from_secs(15);
+
+/// How long a watch lasts, in seconds, until the next one begins: a watch without events is silent for no longer.
+pub(super) const WATCH: u32 = 30;
+
+/// How all watches of this process read what exists. What worked last is remembered.
+///
+/// Streams are the first choice: they cost the API server less memory. API servers before 1.34 and those whose feature
+/// gate `WatchList` is off refuse them, and some proxies lose the bookmark that ends them.
+#[derive(Debug, Clone, Default)]
+pub struct Lists {
+    paged: Arc<AtomicBool>,
+    fields: Option<String>,
+}
+
+/// One way to read what exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum List {
+    Streamed,
+    Paged,
+}
+
+/// What a watch does after an error that follows a complete list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterError {
+    /// It lists again: a watch that is merely resumed sends nothing that shows that it works.
+    Lists,
+    /// It resumes where it was.
+    Resumes,
+}
+
+impl Lists {
+    /// The same, of the objects that this field selector finds.
+    #[must_use]
+    pub fn of(&self, fields: String) -> Self {
+        Self { paged: self.paged.clone(), fields: Some(fields) }
+    }
+
+    fn remembered(&self) -> List {
+        if self.paged.load(Ordering::Relaxed) { List::Paged } else { List::Streamed }
+    }
+
+    fn remember(&self, list: List) {
+        if self.paged.swap(list == List::Paged, Ordering::Relaxed) != (list == List::Paged) {
+            tracing::info!(?list, "the API server's lists are read this way from now on");
+        }
+    }
+}
+
+impl List {
+    fn config(self) -> watcher::Config {
+        let config = watcher::Config::default().timeout(WATCH);
+        if self == Self::Streamed { config.streaming_lists() } else { config }
+    }
+
+    const fn other(self) -> Self {
+        match self {
+            Self::Streamed => Self::Paged,
+            Self::Paged => Self::Streamed,
+        }
+    }
+
+    /// The list to try after this one has failed. What has nothing to do with the kind of list changes nothing: no
+    /// connection, a missing right, an overload, a server that starts.
+    fn after(self, error: &Error) -> Self {
+        let unsuitable = match error {
+            Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => match error
+            {
+                Call::Api(status) => is_unsuitable(status.code),
+                Call::SerdeError(_) | Call::ReadEvents(_) | Call::LinesCodecMaxLineLengthExceeded => true,
+                _ => false,
+            },
+            Error::WatchError(status) => is_unsuitable(status.code),
+            Error::NoResourceVersion => true,
+        };
+        if unsuitable { self.other() } else { self }
+    }
+}
+
+/// 1.31 answers 422 where the feature gate is off; servers and proxies that do not know the parameter may answer 400,
+/// 404 never: that is a missing definition.
+const fn is_unsuitable(code: u16) -> bool {
+    matches!(code, 400 | 405 | 406 | 413 | 415 | 422 | 501)
+}
+
+struct Watch<K> {
+    events: BoxStream<'static, Result<Event<K>, Error>>,
+    list: List,
+    begun: bool,
+    listed: bool,
+}
+
+impl<K> Watch<K>
+where
+    K: Resource<DynamicType: Default> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    fn begin(api: &Api<K>, lists: &Lists, list: List) -> Self {
+        let config = watcher::Config { field_selector: lists.fields.clone(), ..list.config() };
+        Self { events: super::events(api.clone(), config).boxed(), list, begun: false, listed: false }
+    }
+}
+
+/// What a watch brings. Where a list does not come to its end, the next one is of the other kind.
+pub fn follow<K>(api: Api<K>, lists: Lists, after_error: AfterError) -> impl Stream<Item = Result<Event<K>, Error>>
+where
+    K: Resource<DynamicType: Default> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let first = Watch::begin(&api, &lists, lists.remembered());
+    stream::unfold((first, api, lists), move |(mut watch, api, lists)| async move {
+        let next =
+            if watch.listed { Ok(watch.events.next().await) } else { timeout(LISTING, watch.events.next()).await };
+        let (event, again) = match next {
+            Err(_) => (Err(broken("the API server sends nothing while it lists")), Some(watch.list.other())),
+            Ok(event) => match event? {
+                Ok(Event::Init) if watch.begun => {
+                    (Err(broken("the API server's list ended before it was complete")), Some(watch.list.other()))
+                }
+                Err(error) if !watch.listed => {
+                    let list = watch.list.after(&error);
+                    (Err(error), Some(list))
+                }
+                Err(error) => (Err(error), (after_error == AfterError::Lists).then_some(watch.list)),
+                event => (event, None),
+            },
+        };
+        match (&event, again) {
+            // What is dropped closes its connection.
+            (_, Some(list)) => watch = Watch::begin(&api, &lists, list),
+            (Ok(Event::Init), None) => (watch.begun, watch.listed) = (true, false),
+            (Ok(Event::InitDone), None) => {
+                (watch.begun, watch.listed) = (false, true);
+                lists.remember(watch.list);
+            }
+            _ => {}
+        }
+        Some((event, (watch, api, lists)))
+    })
+}
+
+fn broken(why: &'static str) -> Error {
+    Error::WatchStartFailed(Call::Service(why.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::{Router, body::Body, http::Uri, response::IntoResponse, response::Response};
+    use k8s_openapi::api::core::v1::ConfigMap;
+
+    use super::*;
+
+    const OBJECT: &str = r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a","resourceVersion":"5"}}"#;
+
+    /// How a server answers a streamed list.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Server {
+        Streams,
+        Refuses,
+        LosesTheBookmark,
+        EndsEarly,
+        Starts,
+        SaysNothing,
+    }
+
+    async fn answer(server: Server, uri: Uri, asked: Arc<Mutex<Vec<&'static str>>>) -> Response {
+        let query = uri.query().unwrap_or_default();
+        let added = format!("{{\"type\":\"ADDED\",\"object\":{OBJECT}}}\n");
+        let end = r#"{"type":"BOOKMARK","object":{"kind":"ConfigMap","apiVersion":"v1","metadata":{"resourceVersion":"6","annotations":{"k8s.io/initial-events-end":"true"}}}}"#;
+        let stays = |text: String| {
+            let begin = stream::once(async move { Ok::<_, std::io::Error>(text) });
+            Body::from_stream(begin.chain(stream::pending())).into_response()
+        };
+        let status = |code: u16| {
+            let body = format!(
+                r#"{{"kind":"Status","apiVersion":"v1","status":"Failure","code":{code},"message":"no","reason":"Invalid","metadata":{{}}}}"#
+            );
+            (axum::http::StatusCode::from_u16(code).unwrap(), body).into_response()
+        };
+        let streamed = query.contains("sendInitialEvents=true");
+        let paged = !query.contains("watch=true");
+        if streamed || paged {
+            asked.lock().unwrap().push(if streamed { "streamed" } else { "paged" });
+        }
+        match server {
+            _ if paged => format!(
+                r#"{{"kind":"ConfigMapList","apiVersion":"v1","metadata":{{"resourceVersion":"6"}},"items":[{OBJECT}]}}"#
+            )
+            .into_response(),
+            _ if !streamed => stays(String::new()),
+            Server::Streams => stays(format!("{added}{end}\n")),
+            Server::Refuses => status(422),
+            Server::LosesTheBookmark => stays(added),
+            Server::EndsEarly => added.into_response(),
+            Server::Starts => status(503),
+            Server::SaysNothing => std::future::pending().await,
+        }
+    }
+
+    /// For each server: what is asked until the list is complete, and what the next watch of the process asks first.
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_does_not_come_as_a_stream_is_read_in_pages() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        for (server, expected) in [
+            (Server::Streams, &["streamed", "streamed"][..]),
+            (Server::Refuses, &["streamed", "paged", "paged"]),
+            (Server::LosesTheBookmark, &["streamed", "paged", "paged"]),
+            // kube asks for another stream before it says that the first one has ended.
+            (Server::EndsEarly, &["streamed", "streamed", "paged", "paged"]),
+            (Server::SaysNothing, &["streamed", "paged", "paged"]),
+            (Server::Starts, &["streamed", "streamed", "streamed", "streamed"]),
+        ] {
+            let asked = Arc::<Mutex<Vec<&'static str>>>::default();
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}", listener.local_addr().unwrap());
+            let heard = asked.clone();
+            let app = Router::new().fallback(async move |uri: Uri| answer(server, uri, heard).await);
+            tokio::spawn(axum::serve(listener, app).into_future());
+            let mut config = kube::Config::new(url.parse().unwrap());
+            config.default_retry = false;
+            let client = kube::Client::try_from(config).unwrap();
+            let lists = Lists::default();
+            for _ in 0..2 {
+                let events = follow(Api::<ConfigMap>::all(client.clone()), lists.clone(), AfterError::Lists);
+                let mut events = std::pin::pin!(events);
+                for _ in 0..10 {
+                    if matches!(events.next().await.unwrap(), Ok(Event::InitDone)) {
+                        break;
+                    }
+                    if server == Server::Starts && asked.lock().unwrap().len().is_multiple_of(2) {
+                        break;
+                    }
+                }
+            }
+            assert_eq!(*asked.lock().unwrap(), expected, "{server:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_the_kind_of_list_can_mend_changes_it() {
+        let api = |code: u16| {
+            let status = format!(r#"{{"status":"Failure","code":{code},"message":"m","reason":"r"}}"#);
+            Error::WatchStartFailed(Call::Api(serde_json::from_str(&status).unwrap()))
+        };
+        for (code, changes) in [
+            (400, true),
+            (401, false),
+            (403, false),
+            (404, false),
+            (405, true),
+            (410, false),
+            (422, true),
+            (429, false),
+            (500, false),
+            (501, true),
+            (503, false),
+        ] {
+            for list in [List::Streamed, List::Paged] {
+                assert_eq!(list.after(&api(code)) != list, changes, "{code} {list:?}");
+            }
+        }
+        assert_eq!(List::Streamed.after(&broken("no connection")), List::Streamed);
+    }
+}
