@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use kube::Client;
@@ -11,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    budget::Budget,
     cloud::Network,
     clouds::{Clouds, Wake},
     leader::Mandate,
@@ -34,6 +34,8 @@ pub struct Settings {
     pub instance: String,
     /// How clouds are reached.
     pub network: Network,
+    /// How much is kept of what tenants and clouds send.
+    pub budget: Budget,
 }
 
 impl Settings {
@@ -74,8 +76,8 @@ impl Context {
         shutdown: CancellationToken,
     ) -> Self {
         Self {
-            clouds: Clouds::new(settings.network.clone(), metrics.clone(), wake.clone()),
-            secrets: Secrets::new(client.clone(), settings.secret_watches()),
+            clouds: Clouds::new(settings.network.clone(), metrics.clone(), wake.clone(), settings.budget.clone()),
+            secrets: Secrets::new(client.clone(), settings.secret_watches(), settings.budget.clone()),
             writer: StatusWriter::new(client.clone(), &settings.instance, metrics.clone(), mandate),
             metrics,
             wake,
@@ -88,9 +90,9 @@ impl Context {
     /// Forgets all tenants but these, by UID, and what only they needed.
     pub fn retain(&self, alive: impl Fn(&str) -> bool) {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive(uid));
+        self.secrets.retain(&alive);
         self.metrics.retain(alive);
         self.clouds.sweep();
-        self.secrets.sweep(Duration::from_secs(24 * 3600));
     }
 
     /// What is remembered of the tenant with this UID: nothing at first.

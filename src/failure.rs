@@ -6,6 +6,7 @@ use std::fmt;
 
 use crate::{
     api::Reason,
+    budget::OverBudget,
     cloud::{self, ConfigError, Error, Service, listed, service::ServiceRow},
     observation::ProbeFailure,
 };
@@ -63,6 +64,23 @@ pub fn of_config(error: &ConfigError) -> ProbeFailure {
         ConfigError::Invalid { .. } => Reason::InvalidCloudConfig,
     };
     fatal(reason, error.to_string())
+}
+
+/// What a tenant is told when the operator does not keep what it needs.
+#[must_use]
+pub fn of_budget(over: &OverBudget) -> ProbeFailure {
+    match over {
+        OverBudget::Namespace => fatal(
+            Reason::InvalidCloudConfig,
+            "The operator keeps no more for this namespace: use fewer or smaller credentials, or raise \
+             --kept-per-namespace."
+                .to_owned(),
+        ),
+        OverBudget::All => passing(
+            Reason::ServiceUnavailable,
+            "The operator keeps no more for all namespaces together: raise --kept-in-all.".to_owned(),
+        ),
+    }
 }
 
 /// What a tenant is told of a failed call; `None` where the catalogue just does not have the service.

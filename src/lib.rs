@@ -17,6 +17,7 @@
 
 pub mod api;
 pub mod api_server;
+pub mod budget;
 pub mod candidate;
 pub mod check;
 pub mod cloud;

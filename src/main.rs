@@ -12,6 +12,7 @@ use arguments::{Arguments, Check, Command, Output, Run, Verify};
 use clap::Parser as _;
 use cloudtenant_operator::{
     api, api_server,
+    budget::Budget,
     check::{Report, Subject},
     context::Settings,
     leader::Elector,
@@ -124,11 +125,14 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let project = if arguments.metrics_project_label { ProjectLabel::On } else { ProjectLabel::Off };
     let metrics = Arc::new(Metrics::with_tenants(roster.clone(), project));
     let readiness = server::Readiness::default();
+    let budget = Budget::new(arguments.budget.read());
+    metrics.show_budget(budget.clone());
     let settings = Settings {
         namespaces: arguments.duties.namespaces(),
         watch_secrets: arguments.duties.watch_secrets,
         instance,
         network,
+        budget,
     };
     let server = tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone()));
     let process = Process::new(client, settings, metrics, roster, readiness, shutdown);

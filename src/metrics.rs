@@ -2,6 +2,7 @@
 //! name, the hosts of engines that are down, and, where that is asked for, the project's id.
 
 mod credentials;
+mod kept;
 mod panics;
 mod process;
 mod tenants;
@@ -24,6 +25,7 @@ pub use tenants::ProjectLabel;
 
 use credentials::Ends;
 
+use crate::budget::Budget;
 use crate::cloud::{Counters, Service};
 use crate::event::EventReason;
 use crate::panics::Part;
@@ -48,6 +50,7 @@ pub struct Metrics {
     synced: Gauge,
     watched: Family<WatchedLabels, Gauge>,
     ends: Ends,
+    kept: kept::Kept,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -111,6 +114,8 @@ impl Metrics {
         registry.register_collector(Box::new(process::Process));
         let own = registry.sub_registry_with_prefix("cloudtenant");
         own.register_collector(Box::new(panics::Caught));
+        let kept = kept::Kept::default();
+        own.register_collector(Box::new(kept.clone()));
         let ends = Ends::default();
         own.register_collector(Box::new(credentials::Expiries::new(tenants.clone(), project, ends.clone())));
         own.register_collector(Box::new(tenants::Tenants::new(tenants, project)));
@@ -161,7 +166,21 @@ impl Metrics {
         let build = Family::<BuildLabels, Gauge>::default();
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         own.register("build_info", "The program's version, always 1", build);
-        Metrics { registry, requests, durations, logins, clock, passes, writes, events, leader, synced, watched, ends }
+        Metrics {
+            registry,
+            requests,
+            durations,
+            logins,
+            clock,
+            passes,
+            writes,
+            events,
+            leader,
+            synced,
+            watched,
+            ends,
+            kept,
+        }
     }
 
     /// Notes when a credential of the tenant with this UID ends; `None` where it does not, or Keystone does not say.
@@ -175,6 +194,11 @@ impl Metrics {
     /// Forgets what was noted of all tenants but these, by UID.
     pub fn retain(&self, alive: impl Fn(&str) -> bool) {
         self.ends.retain(alive);
+    }
+
+    /// Shows the use of this budget.
+    pub fn show_budget(&self, budget: Budget) {
+        self.kept.set(budget);
     }
 
     /// Counts a pass over a tenant.
@@ -262,12 +286,16 @@ const fn outcome(ok: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Limits;
 
     #[test]
     fn names_and_labels() {
         let metrics = Metrics::new();
         metrics.cloud_request(Service::Compute, "ok", Duration::from_millis(20));
         metrics.cloud_login("login_refused");
+        let budget = Budget::new(Limits { namespace: 2000, all: 3000 });
+        metrics.show_budget(budget.clone());
+        let _kept = (budget.reserve("a", 1000), budget.reserve("b", 1500));
         let text = metrics.encode();
         for line in [
             r#"cloudtenant_cloud_requests_total{service="compute",outcome="ok"} 1"#,
@@ -275,6 +303,10 @@ mod tests {
             r#"cloudtenant_cloud_logins_total{outcome="login_refused"} 1"#,
             r#"cloudtenant_events_total{reason="EngineDown",outcome="error"} 0"#,
             r#"cloudtenant_panics_total{where="login"} 0"#,
+            r#"cloudtenant_kept_bytes{scope="all"} 2500"#,
+            r#"cloudtenant_kept_bytes{scope="namespace"} 1500"#,
+            r#"cloudtenant_kept_limit_bytes{scope="all"} 3000"#,
+            r#"cloudtenant_kept_limit_bytes{scope="namespace"} 2000"#,
             "# EOF",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} in\n{text}");

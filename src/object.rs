@@ -17,6 +17,9 @@ pub use text::Text;
 
 use crate::api::REQUESTED_AT;
 
+/// In bytes. A time has 35 at most, and the status repeats the value.
+const LONGEST_REQUESTED: usize = 256;
+
 /// The members of a JSON object, each as the text that it stands in. serde_json checks that text without recursion.
 pub type Members<'a> = BTreeMap<String, &'a RawValue>;
 
@@ -33,13 +36,13 @@ pub fn value<T: DeserializeOwned>(members: &Members<'_>, name: &str) -> Option<T
 }
 
 /// The metadata that the operator uses, and the first field that cannot be read. A time of deletion is read as a mark:
-/// its value is not in use. Of the annotations only `requestedAt` is kept.
+/// its value is not in use. Of the annotations only `requestedAt` is kept, and of that the first 256 bytes.
 #[must_use]
 pub fn metadata(object: &Members<'_>) -> (ObjectMeta, Option<&'static str>) {
     let fields = object.get("metadata").map(|text| members(text.get())).unwrap_or_default();
     let mut odd = None;
     let annotations = fields.get("annotations").map(|text| members(text.get())).unwrap_or_default();
-    let requested: Option<String> = field(&annotations, REQUESTED_AT, &mut odd);
+    let requested: Option<String> = field(&annotations, REQUESTED_AT, &mut odd).map(cut);
     let deleted = fields.get("deletionTimestamp").is_some_and(|text| text.get() != "null");
     let metadata = ObjectMeta {
         name: field(&fields, "name", &mut odd),
@@ -52,6 +55,11 @@ pub fn metadata(object: &Members<'_>) -> (ObjectMeta, Option<&'static str>) {
         ..ObjectMeta::default()
     };
     (metadata, odd)
+}
+
+/// The first 256 bytes, or fewer where a character would be split, without the memory of the rest.
+fn cut(text: String) -> String {
+    text[..text.floor_char_boundary(LONGEST_REQUESTED)].to_owned()
 }
 
 fn field<T: DeserializeOwned>(fields: &Members<'_>, name: &'static str, odd: &mut Option<&'static str>) -> Option<T> {

@@ -9,7 +9,6 @@ use crate::{
     cloud::{CloudConfig, Session},
     clouds::{Cloud, engines::Wish},
     context::Context,
-    failure,
     identity::TenantId,
     observation::{Caches, Elsewhere, Outcome, Periods, ProbeFailure, ProbeKind},
     probe::{self, usage::Window},
@@ -34,8 +33,10 @@ const EXPIRES_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 /// # Errors
 /// What the tenant is told where there is no way to it.
 pub async fn open(context: &Context, id: &TenantId, target: &Target) -> Result<Arc<Cloud>, ProbeFailure> {
-    let config = context.secrets.config(&id.name.namespace, target, &target.cloud_name).await?;
-    context.clouds.open(&config).map_err(|error| failure::of_config(&error))
+    let config = context.secrets.config(id, target, &target.cloud_name).await?;
+    let cloud = context.clouds.open(&id.name.namespace, &config)?;
+    cloud.settle()?;
+    Ok(cloud)
 }
 
 /// The closed period that is in the status already, if it is this cloud's.
@@ -100,29 +101,37 @@ async fn open_for_engines(
     cloud_name: &str,
     cloud: &Cloud,
 ) -> Result<Arc<Cloud>, Missing> {
-    let entry = context.secrets.config(&id.name.namespace, target, cloud_name).await?;
+    let entry = context.secrets.config(id, target, cloud_name).await?;
     let config = match probe::second_entry::complete(entry, &cloud.config, &cloud.session).await {
         Outcome::Seen(config) => config,
         Outcome::NotOffered(elsewhere) => return Err(Missing::NotOffered(elsewhere)),
         Outcome::Failed(failure) => return Err(failure.into()),
     };
-    Ok(context.clouds.open(&config).map_err(|error| failure::of_config(&error))?)
+    let engines = context.clouds.open(&id.name.namespace, &config)?;
+    engines.settle()?;
+    Ok(engines)
 }
 
 /// Starts what is due of the tenant's own.
 pub fn ask(target: &Target, memory: &mut Tenant, cloud: &Arc<Cloud>, frozen: Option<Window>, now: Timestamp) {
     if is_enabled(target, ProbeKind::Caches) && memory.caches.is_due(now) {
         let (cloud, target) = (cloud.clone(), target.clone());
-        memory
-            .caches
-            .start(async move { probe::outcome(&cloud.session, probe::caches::ask(&cloud.session, &target).await) });
+        memory.caches.start(async move {
+            within_budget(&cloud, probe::outcome(&cloud.session, probe::caches::ask(&cloud.session, &target).await))
+        });
     }
     if is_enabled(target, ProbeKind::Usage) && memory.usage.is_due(now) {
         let (cloud, target) = (cloud.clone(), target.clone());
         memory.usage.start(async move {
-            probe::outcome(&cloud.session, probe::usage::ask(&cloud.session, &target, frozen, now).await)
+            let answer = probe::usage::ask(&cloud.session, &target, frozen, now).await;
+            within_budget(&cloud, probe::outcome(&cloud.session, answer))
         });
     }
+}
+
+/// The outcome, unless the login for it brought more than the namespace may keep.
+fn within_budget<T>(cloud: &Cloud, outcome: Outcome<T>) -> Outcome<T> {
+    cloud.settle().map_or_else(Outcome::Failed, |()| outcome)
 }
 
 /// The cloud as it was used; nothing before the first login.

@@ -27,7 +27,7 @@ impl Subject {
         let found = text.split("\n---").find(|document| document.contains("kind: CloudTenant"));
         let Some(document) = found else { bail!("{}: no object of kind CloudTenant", tenant.display()) };
         let object: CloudTenant = serde_saphyr::from_str(document).with_context(|| tenant.display().to_string())?;
-        let texts = Texts { clouds: read(clouds)?.into(), cacert: cacert.map(read).transpose()? };
+        let texts = Texts { clouds: read(clouds)?.into(), cacert: cacert.map(read).transpose()?.map(Into::into) };
         Ok(Self { target: Target::new(&object.spec)?, secret: Ok(texts), network })
     }
 

@@ -4,6 +4,7 @@ mod login;
 mod place;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use url::Url;
 
@@ -28,8 +29,8 @@ pub struct CloudConfig {
     /// Those of services that have their own.
     own_interfaces: BTreeMap<Service, Vec<Interface>>,
     pub(super) verify: bool,
-    /// PEM, from the Secret.
-    pub(super) cacert: Option<String>,
+    /// PEM, from the Secret. All entries of a Secret share the text.
+    pub(super) cacert: Option<Arc<str>>,
     /// Endpoints that stand in for the catalogue's; they may hold [place holders](with_token).
     pub(super) overrides: BTreeMap<Service, String>,
 }
@@ -80,6 +81,38 @@ pub(super) enum Scope {
     System,
     /// The project of a trust, by the trust's id.
     Trust(String),
+}
+
+/// What an entry of a small map takes besides its texts.
+const ENTRY: usize = 64;
+
+impl Auth {
+    /// The length of its texts.
+    fn kept_bytes(&self) -> usize {
+        let domain = |domain: &Domain| match domain {
+            Domain::Id(text) | Domain::Name(text) => text.len(),
+        };
+        let named = |named: &Named| match named {
+            Named::Id(id) => id.len(),
+            Named::Name { name, domain: of } => name.len() + domain(of),
+        };
+        let scope = |scope: &Option<Scope>| match scope {
+            Some(Scope::Project(project)) => named(project),
+            Some(Scope::Domain(of)) => domain(of),
+            Some(Scope::Trust(id)) => id.len(),
+            Some(Scope::System) | None => 0,
+        };
+        match self {
+            Auth::Password { user, password, scope: of } => named(user) + password.expose().len() + scope(of),
+            Auth::ApplicationCredential { credential: CredentialRef::Id(id), secret } => {
+                id.len() + secret.expose().len()
+            }
+            Auth::ApplicationCredential { credential: CredentialRef::Name { name, user }, secret } => {
+                name.len() + named(user) + secret.expose().len()
+            }
+            Auth::Token { token, scope: of } => token.expose().len() + scope(of),
+        }
+    }
 }
 
 /// Which of a service's addresses is used.
@@ -217,6 +250,31 @@ impl CloudConfig {
         self
     }
 
+    /// The same entry, whose `cacert` is this text and not a copy of it, where both are equal.
+    #[must_use]
+    pub fn sharing(mut self, cacert: Option<&Arc<str>>) -> CloudConfig {
+        if let Some(text) = cacert.filter(|text| self.cacert.as_ref() == Some(text)) {
+            self.cacert = Some(text.clone());
+        }
+        self
+    }
+
+    /// How many bytes the entry keeps, about. `cacert` belongs to the Secret.
+    pub fn kept_bytes(&self) -> usize {
+        let own = |interfaces: &Vec<Interface>| ENTRY + interfaces.len();
+        let overrides = self.overrides.values().map(|url| ENTRY + url.len());
+        size_of::<CloudConfig>()
+            + self.auth_url.as_str().len()
+            + self.auth.kept_bytes()
+            + self.region.as_ref().map_or(0, String::len)
+            + self.own_interfaces.values().map(own).chain(overrides).sum::<usize>()
+    }
+
+    /// The length of its `cacert`.
+    pub fn cacert_bytes(&self) -> usize {
+        self.cacert.as_ref().map_or(0, |text| text.len())
+    }
+
     /// Whether the cloud's certificates are checked.
     pub fn verifies(&self) -> bool {
         self.verify
@@ -260,7 +318,7 @@ fn truth(entry: &Entry, key: &str) -> Result<Option<bool>, ConfigError> {
 /// In bytes. The whole bundle of a system has about 230 KB.
 const LONGEST_CACERT: usize = 512 << 10;
 
-fn pem(text: Option<&str>) -> Result<Option<String>, ConfigError> {
+fn pem(text: Option<&str>) -> Result<Option<Arc<str>>, ConfigError> {
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
         return Ok(None);
     };
@@ -268,7 +326,7 @@ fn pem(text: Option<&str>) -> Result<Option<String>, ConfigError> {
         return invalid("cacert", "has more than 512 KiB: keep the authorities of this cloud's servers");
     }
     match Authorities::from_pem(text) {
-        Ok(_) => Ok(Some(text.to_owned())),
+        Ok(_) => Ok(Some(text.into())),
         Err(error) => invalid("cacert", error.to_string()),
     }
 }

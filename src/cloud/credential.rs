@@ -2,13 +2,11 @@
 //! session for each region and interface.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use url::Url;
-
 use super::CloudConfig;
-use super::config::Auth;
 
 /// A refused login is not repeated for so long.
 pub(super) const FIVE_MINUTES: Duration = Duration::from_secs(300);
@@ -42,26 +40,43 @@ impl Credential {
     }
 }
 
+/// So many refused credentials that nobody uses any more are remembered.
+const MOST_REFUSED: usize = 10_000;
+
 /// All credentials in use, and those that were refused a short while ago.
 #[derive(Default)]
-pub(super) struct Credentials(Mutex<All>);
+pub(super) struct Credentials {
+    all: Mutex<HashMap<Key, Arc<Credential>>>,
+    hashers: [RandomState; 2],
+}
 
-type All = HashMap<(Url, Auth), Arc<Credential>>;
+/// A hash of the address and of what is sent there: a password that was refused may be long, and is not kept for that.
+type Key = [u64; 2];
 
 impl Credentials {
     /// Forgets those that nobody uses any more.
     pub(super) fn sweep(&self, now: Instant) {
-        self.lock().retain(|_, credential| Arc::strong_count(credential) > 1 || credential.refuses(now));
+        sweep(&mut self.lock(), now);
     }
 
     /// The one that this entry logs in with, the same for all its uses.
     pub(super) fn of(&self, config: &CloudConfig, now: Instant) -> Arc<Credential> {
-        self.sweep(now);
+        let key = self.hashers.each_ref().map(|hasher| hasher.hash_one((&config.auth_url, &config.auth)));
         let mut all = self.lock();
-        all.entry((config.auth_url.clone(), config.auth.clone())).or_default().clone()
+        sweep(&mut all, now);
+        all.entry(key).or_default().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, All> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Credential>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn sweep(all: &mut HashMap<Key, Arc<Credential>>, now: Instant) {
+    let mut refused = 0;
+    all.retain(|_, credential| {
+        let in_use = Arc::strong_count(credential) > 1;
+        refused += usize::from(!in_use);
+        in_use || credential.refuses(now) && refused <= MOST_REFUSED
+    });
 }

@@ -1,6 +1,7 @@
 //! One user's way to one cloud.
 
 mod identity;
+mod kept;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -176,6 +176,16 @@ fn text(Odd(text): Odd<String>) -> Option<String> {
 }
 
 impl Token {
+    /// How many bytes it keeps, about.
+    pub(super) fn kept_bytes(&self) -> usize {
+        let Holder { user, user_id, roles, application_credential, .. } = &self.holder;
+        let project = self.project.as_ref().map_or(0, |project| project.id.len() + project.name.len());
+        let scope = if let TokenScope::Domain(name) = &self.holder.scope { name.len() } else { 0 };
+        let roles = roles.iter().map(|role| role.len() + size_of::<String>()).sum::<usize>();
+        let texts = user.len() + user_id.len() + application_credential.as_ref().map_or(0, String::len);
+        size_of::<Token>() + self.value.expose().len() + project + scope + roles + texts + self.catalogue.kept_bytes()
+    }
+
     /// Reads the answer to a login that was sent at `asked`.
     ///
     /// The lifetime is counted from Keystone's own `issued_at`, so its clock and ours may differ.

@@ -1,5 +1,6 @@
 //! The session's one token: who logs in, when, and who waits.
 
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::time::Instant as Deadline;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::credential::{Credential, FIVE_MINUTES};
@@ -34,6 +36,8 @@ pub(super) struct Tokens {
     counters: Arc<dyn Counters>,
     clock: Clock,
     state: Mutex<State>,
+    /// Nobody uses the session any more.
+    abandoned: CancellationToken,
 }
 
 /// A login that is under way, for all who wait for it.
@@ -52,6 +56,8 @@ struct State {
     doubted: Option<Instant>,
     /// The token is to be renewed before the next call.
     in_doubt: bool,
+    /// What counts the memory, once nobody uses the session any more.
+    account: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// A token for a call.
@@ -69,7 +75,17 @@ impl Tokens {
         counters: Arc<dyn Counters>,
         clock: Clock,
     ) -> Arc<Tokens> {
-        Arc::new(Tokens { config, http, credential, counters, clock, state: Mutex::default() })
+        let (state, abandoned) = (Mutex::default(), CancellationToken::new());
+        Arc::new(Tokens { config, http, credential, counters, clock, state, abandoned })
+    }
+
+    /// Nobody uses the session any more. A login that waits for its turn is given up: with a Keystone that does not
+    /// answer, the turn may come hours later. One that was sent goes on, since its refusal counts for the credential;
+    /// until its end it keeps the memory, and with it `account`.
+    pub(super) fn abandon(&self, account: Arc<dyn Any + Send + Sync>) {
+        self.abandoned.cancel();
+        let mut state = self.state();
+        state.account = state.under_way().map(|_| account);
     }
 
     /// The token in hand, whatever its age.
@@ -171,7 +187,6 @@ impl Tokens {
     /// Starts a login, no sooner than `pause` after the last one.
     fn start(self: &Arc<Self>, state: &mut State, pause: Duration, now: Instant) -> Login {
         let tokens = self.clone();
-        let broke_off = || Error::Unexpected("the operator broke off while it logged in").at(Service::Identity);
         let wait =
             state.last_login.map_or(Duration::ZERO, |at| pause.saturating_sub(now.saturating_duration_since(at)));
         let login = async move {
@@ -192,7 +207,8 @@ impl Tokens {
 
     /// One login, its outcome kept.
     async fn log_in(&self) -> Result<Arc<Token>, Failure> {
-        let _turn = self.credential.turn().await;
+        let turn = self.abandoned.run_until_cancelled(self.credential.turn()).await;
+        let Some(_turn) = turn else { return Err(broke_off()) };
         let (asked, began) = ((self.clock)(), Instant::now());
         // Another session of the same user may have been refused meanwhile.
         let refused = self.credential.refuses(asked);
@@ -260,6 +276,10 @@ impl Tokens {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn broke_off() -> Failure {
+    Error::Unexpected("the operator broke off while it logged in").at(Service::Identity)
 }
 
 /// What [`read`] makes of an answer; and the answer, unless the time was over.

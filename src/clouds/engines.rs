@@ -7,12 +7,18 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    task::AbortHandle,
+};
 use tracing::Instrument as _;
 
-use super::{Cloud, Wake};
+use super::{Cloud, Wake, account::Account};
 use crate::{
     api::Reason,
+    budget::OverBudget,
+    cloud::Session,
+    failure,
     identity::TenantName,
     observation::{
         EngineAnswers, Outcome, ProbeFailure,
@@ -51,9 +57,10 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By the tenant's UID.
-    wishes: HashMap<String, Wish>,
+    /// By the tenant's UID, each with the account of its namespace.
+    wishes: HashMap<String, (Wish, Arc<Account>)>,
     running: bool,
+    task: Option<AbortHandle>,
     /// Somebody waits for the next answer, whatever it says.
     hurried: bool,
     turn: Option<Turn>,
@@ -67,7 +74,7 @@ struct State {
 
 impl State {
     fn interval(&self) -> Option<Duration> {
-        self.wishes.values().map(|wish| wish.interval).min()
+        self.wishes.values().map(|(wish, _)| wish.interval).min()
     }
 
     /// A clock that was put back must not put off the next question.
@@ -89,12 +96,22 @@ pub struct EnginesTask(Arc<Inner>);
 pub struct Subscription {
     inner: Arc<Inner>,
     uid: String,
+    account: Arc<Account>,
 }
 
 impl EnginesTask {
     pub(super) fn new(wake: Wake) -> Self {
         let inner = Inner { answers: watch::Sender::default(), state: Mutex::default(), changed: Notify::new(), wake };
         Self(Arc::new(inner))
+    }
+}
+
+impl Drop for EnginesTask {
+    /// Nobody uses the cloud any more. A call that Heat does not answer would keep the session for minutes.
+    fn drop(&mut self) {
+        if let Some(task) = self.0.lock().task.take() {
+            task.abort();
+        }
     }
 }
 
@@ -105,7 +122,7 @@ impl Cloud {
         let inner = &self.engines.0;
         let mut state = inner.lock();
         let interval = wish.interval;
-        state.wishes.insert(uid.to_owned(), wish);
+        state.wishes.insert(uid.to_owned(), (wish, self.account.clone()));
         if !state.running {
             state.running = true;
             let answers = inner.answers.borrow().clone();
@@ -113,26 +130,35 @@ impl Cloud {
                 inner.answers.send_replace(Arc::new(answers.as_ref().clone().resumed()));
             }
             let host = self.config.host();
-            tokio::spawn(run(self.clone()).instrument(tracing::info_span!("engines", %host)));
+            let task = run(self.session.clone(), inner.clone()).instrument(tracing::info_span!("engines", %host));
+            state.task = Some(tokio::spawn(task).abort_handle());
         }
         drop(state);
+        // Where it is refused, the subscription says so.
+        let _ = self.account.charge_engines(inner.answers.borrow().kept_bytes());
         inner.changed.notify_one();
-        Subscription { inner: inner.clone(), uid: uid.to_owned() }
+        Subscription { inner: inner.clone(), uid: uid.to_owned(), account: self.account.clone() }
     }
 }
 
 impl Subscription {
     /// Wishes for something else.
     pub fn change(&self, wish: Wish) {
-        if self.inner.lock().wishes.insert(self.uid.clone(), wish.clone()).as_ref() != Some(&wish) {
+        let subscriber = (wish.clone(), self.account.clone());
+        let before = self.inner.lock().wishes.insert(self.uid.clone(), subscriber);
+        if before.is_none_or(|(before, _)| before != wish) {
             self.inner.changed.notify_one();
         }
     }
 
-    /// What Heat has said up to now.
+    /// What Heat has said up to now. A namespace that may not keep it is told nothing but that.
     #[must_use]
     pub fn answers(&self) -> Arc<EngineAnswers> {
-        self.inner.answers.borrow().clone()
+        let answers = self.inner.answers.borrow().clone();
+        match self.account.refused() {
+            Some(over) => Arc::new(answers.withheld(failure::of_budget(&over))),
+            None => answers,
+        }
     }
 
     /// Waits for an answer after the one with this number.
@@ -178,7 +204,7 @@ impl Inner {
     fn wish(&self) -> Option<(Duration, Duration)> {
         let mut state = self.lock();
         let interval = state.interval();
-        let deadline = state.wishes.values().map(|wish| wish.deadline).min();
+        let deadline = state.wishes.values().map(|(wish, _)| wish.deadline).min();
         state.running = interval.is_some();
         interval.zip(deadline)
     }
@@ -194,8 +220,17 @@ impl Inner {
         self.wake_all().await;
     }
 
+    /// Charges each namespace whose tenants want to know for answers of this size. It is refused where no namespace may
+    /// keep them; those that do may be fewer than all.
+    fn charge(&self, bytes: usize) -> Result<(), OverBudget> {
+        let accounts: HashMap<_, _> =
+            self.lock().wishes.values().map(|(_, account)| (Arc::as_ptr(account).addr(), account.clone())).collect();
+        let charged: Vec<_> = accounts.values().map(|account| account.charge_engines(bytes)).collect();
+        if charged.iter().any(Result::is_ok) { Ok(()) } else { charged.into_iter().collect() }
+    }
+
     async fn wake_all(&self) {
-        let tenants: Vec<_> = self.lock().wishes.values().map(|wish| wish.tenant.clone()).collect();
+        let tenants: Vec<_> = self.lock().wishes.values().map(|(wish, _)| wish.tenant.clone()).collect();
         for tenant in tenants {
             // Nobody listens any more only while the work ends.
             let _ = self.wake.send(tenant).await;
@@ -214,12 +249,12 @@ impl Inner {
 }
 
 /// Asks until nobody wants to know. After a panic it asks again, like after any other failure.
-async fn run(cloud: Arc<Cloud>) {
+async fn run(session: Arc<Session>, inner: Arc<Inner>) {
     let asked = |deadline| {
-        let cloud = cloud.clone();
-        async move { ask(&cloud, deadline).await }
+        let session = session.clone();
+        async move { ask(&session, deadline).await }
     };
-    serve(&cloud.engines.0, asked).await;
+    serve(&inner, asked).await;
 }
 
 async fn serve<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: impl Fn(Duration) -> F) {
@@ -240,11 +275,16 @@ async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, a
             }
             continue;
         }
-        let outcome = ask(deadline).await;
+        let mut outcome = ask(deadline).await;
         let now = Timestamp::now();
         let before = inner.answers.borrow().clone();
-        let answers = Arc::new(before.as_ref().clone().and(outcome.clone(), now));
-        let undecided = answers.is_undecided(inner.lock().wishes.values().any(|wish| wish.doubts));
+        let mut answers = before.as_ref().clone().and(outcome.clone(), now);
+        if let Err(over) = inner.charge(answers.kept_bytes()) {
+            outcome = Outcome::Failed(failure::of_budget(&over));
+            answers = before.emptied().and(outcome.clone(), now);
+        }
+        let answers = Arc::new(answers);
+        let undecided = answers.is_undecided(inner.lock().wishes.values().any(|(wish, _)| wish.doubts));
         let soon = match undecided {
             // Engines that were started after the failed request need no time: their answers alone decide.
             true if answers.has_new_engines() => ASK_AGAIN,
@@ -262,8 +302,8 @@ async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, a
     }
 }
 
-async fn ask(cloud: &Cloud, deadline: Duration) -> Outcome<EngineAnswer> {
-    probe::outcome(&cloud.session, probe::engines::ask(&cloud.session, deadline, Timestamp::now()).await)
+async fn ask(session: &Session, deadline: Duration) -> Outcome<EngineAnswer> {
+    probe::outcome(session, probe::engines::ask(session, deadline, Timestamp::now()).await)
 }
 
 fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Duration, now: Timestamp) {
@@ -288,7 +328,17 @@ fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Durat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::EngineList;
+    use crate::{
+        budget::{Budget, Limits},
+        cloud::CloudConfig,
+        observation::EngineList,
+    };
+
+    fn account(budget: &Budget, namespace: &str) -> Arc<Account> {
+        let yaml = "clouds: {c: {auth: {auth_url: 'http://k', token: t}}}";
+        let config = CloudConfig::parse(yaml, "c", None, None).unwrap();
+        Account::open(budget, namespace, &config, Session::ORDINARY_BYTES).unwrap()
+    }
 
     fn wish(name: &str, interval: u64, deadline: u64) -> Wish {
         let tenant = TenantName { namespace: "n".to_owned(), name: name.to_owned() };
@@ -297,9 +347,11 @@ mod tests {
     }
 
     fn inner(wishes: &[Wish]) -> Inner {
-        let EnginesTask(inner) = EnginesTask::new(tokio::sync::mpsc::channel(1).0);
+        let inner = EnginesTask::new(tokio::sync::mpsc::channel(1).0).0.clone();
         let inner = Arc::into_inner(inner).unwrap();
-        inner.lock().wishes = wishes.iter().map(|wish| (wish.tenant.name.clone(), wish.clone())).collect();
+        let account = account(&Budget::default(), "n");
+        let wishes = wishes.iter().map(|wish| (wish.tenant.name.clone(), (wish.clone(), account.clone())));
+        inner.lock().wishes = wishes.collect();
         inner
     }
 
@@ -313,9 +365,10 @@ mod tests {
     #[tokio::test]
     async fn a_panic_over_an_answer_silences_no_cloud() {
         let (wake, mut woken) = tokio::sync::mpsc::channel(10);
-        let EnginesTask(inner) = EnginesTask::new(wake);
-        inner.lock().wishes.insert("uid".to_owned(), wish("t", 10, 75));
-        let subscription = Subscription { inner: inner.clone(), uid: "uid".to_owned() };
+        let inner = EnginesTask::new(wake).0.clone();
+        let account = account(&Budget::default(), "n");
+        inner.lock().wishes.insert("uid".to_owned(), (wish("t", 10, 75), account.clone()));
+        let subscription = Subscription { inner: inner.clone(), uid: "uid".to_owned(), account };
         let calls = std::sync::atomic::AtomicU32::new(0);
         let before = Part::Engines.count();
         let ask = async |_| {
@@ -356,12 +409,89 @@ mod tests {
         ] {
             let inner = inner(&[wish("t", 10, 75)]);
             take_turn(&mut inner.lock(), &outcome, Duration::from_secs(soon), now);
-            let subscription = Subscription { inner: Arc::new(inner), uid: "t".to_owned() };
+            let account = account(&Budget::default(), "n");
+            let subscription = Subscription { inner: Arc::new(inner), uid: "t".to_owned(), account };
             if hurry {
                 assert!(subscription.hurry(now), "{name}");
             }
             let waits = subscription.inner.wait(Duration::from_secs(10), now);
             assert_eq!(waits, Duration::from_secs(wait), "{name}");
         }
+    }
+
+    /// A list of so many engines with long names, each another one.
+    fn long_list(rows: usize) -> Outcome<EngineAnswer> {
+        let name = |kind, row| format!("{kind}{row:0>254}");
+        let row = |row| {
+            let [id, host, topic] = ["i", "h", "t"].map(|kind| name(kind, row));
+            format!(r#"{{"id": "{id}", "engine_id": "{id}", "host": "{host}", "topic": "{topic}", "status": "down"}}"#)
+        };
+        let rows = (0..rows).map(row).collect::<Vec<_>>().join(",");
+        let now = Timestamp::now();
+        let answer = probe::engines::parse(200, format!(r#"{{"services": [{rows}]}}"#).as_bytes(), now, now);
+        Outcome::Seen(answer.unwrap().unwrap())
+    }
+
+    /// Has a task ask once for these tenants, each by its UID and with its account.
+    async fn asked_once(outcome: &Outcome<EngineAnswer>, accounts: &[(&str, &Arc<Account>)]) -> Vec<Subscription> {
+        let (wake, mut woken) = tokio::sync::mpsc::channel(10);
+        let inner = EnginesTask::new(wake).0.clone();
+        let subscribe = |(uid, account): &(&str, &Arc<Account>)| {
+            let (uid, account) = ((*uid).to_owned(), Arc::clone(account));
+            inner.lock().wishes.insert(uid.clone(), (wish("t", 10, 75), account.clone()));
+            Subscription { inner: inner.clone(), uid, account }
+        };
+        let subscriptions: Vec<_> = accounts.iter().map(subscribe).collect();
+        tokio::select! {
+            () = serve(&inner, async |_| outcome.clone()) => {}
+            _ = woken.recv() => {}
+        }
+        subscriptions
+    }
+
+    /// 30 lists of 7,000 long rows took 358 MiB.
+    #[tokio::test]
+    async fn lists_of_engines_count_against_their_namespace() {
+        let budget = Budget::new(Limits { namespace: 20 << 20, all: 50 << 20 });
+        let outcome = long_list(7000);
+        let mut tasks = Vec::new();
+        let mut refused = 0;
+        let accounts: Vec<_> = (0..30).map(|_| account(&budget, "greedy")).collect();
+        for account in &accounts {
+            let subscriptions = asked_once(&outcome, &[("uid", account)]).await;
+            let answers = subscriptions[0].answers();
+            assert_eq!(answers.number, 1);
+            if let Some((failure, _)) = &answers.failed {
+                refused += 1;
+                assert_eq!(failure.reason, Reason::InvalidCloudConfig);
+                assert!(subscriptions[0].inner.answers.borrow().list.is_none(), "nothing is kept");
+            } else {
+                assert_eq!(answers.list.as_ref().unwrap().rows.len(), 7000);
+            }
+            assert!(budget.used().largest <= 20 << 20);
+            tasks.push(subscriptions);
+        }
+        assert!((26..30).contains(&refused), "{refused}");
+        let mut asked = asked_once(&long_list(100), &[("uid", &account(&budget, "other"))]).await;
+        assert_eq!(asked.remove(0).answers().failed, None, "nobody else notices");
+        drop((tasks, asked, accounts));
+        assert_eq!(budget.used().all, 0);
+    }
+
+    #[tokio::test]
+    async fn a_list_that_two_namespaces_share_is_withheld_from_the_one_that_may_not_keep_it() {
+        let budget = Budget::new(Limits { namespace: 4 << 20, all: 50 << 20 });
+        let (poor, rich) = (account(&budget, "poor"), account(&budget, "rich"));
+        let used = budget.reserve("poor", 3 << 20).unwrap();
+        let list = long_list(2000);
+        let subscriptions = asked_once(&list, &[("1", &poor), ("2", &rich)]).await;
+        let [poor_sees, rich_sees] = [0, 1].map(|at| subscriptions[at].answers());
+        assert!(poor_sees.list.is_none() && poor_sees.answered_at.is_none());
+        let failure = failure::of_budget(&OverBudget::Namespace);
+        assert_eq!((poor_sees.number, poor_sees.failed.as_ref()), (1, Some(&(failure, 1))));
+        assert!(rich_sees.list.is_some() && rich_sees.failed.is_none());
+        drop(used);
+        assert_eq!(subscriptions[0].inner.charge(rich_sees.kept_bytes()), Ok(()));
+        assert!(subscriptions[0].answers().list.is_some(), "there is room again");
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 use anyhow::Context as _;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use cloudtenant_operator::{
+    budget::{Bytes, Limits},
     cloud::{Network, ProxyRule},
     rights::Duties,
 };
@@ -118,6 +119,25 @@ impl NetworkArguments {
     }
 }
 
+/// How much is kept of what tenants and their clouds send.
+#[derive(Debug, clap::Args)]
+pub(super) struct BudgetArguments {
+    /// How much memory the operator uses for the credentials, sessions and engine lists of one namespace, as in 96Mi.
+    /// CloudTenants that need more are told so.
+    #[arg(long, env = "KEPT_PER_NAMESPACE", default_value = "96Mi")]
+    pub(super) kept_per_namespace: Bytes,
+    /// The same for all namespaces together. Keep it at least 128Mi below the memory that the process may have, which
+    /// also bears answers that are being read, and the process itself.
+    #[arg(long, env = "KEPT_IN_ALL", default_value = "128Mi")]
+    pub(super) kept_in_all: Bytes,
+}
+
+impl BudgetArguments {
+    pub(super) const fn read(&self) -> Limits {
+        Limits { namespace: self.kept_per_namespace.0, all: self.kept_in_all.0 }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
     /// The name of a CloudTenant in the cluster.
@@ -154,6 +174,8 @@ pub(super) struct Run {
     pub(super) duties: DutyArguments,
     #[command(flatten)]
     pub(super) network: NetworkArguments,
+    #[command(flatten)]
+    pub(super) budget: BudgetArguments,
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
     pub(super) listen: SocketAddr,

@@ -135,6 +135,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::REQUESTED_AT;
 
     fn read(metadata: Value, spec: Value, status: Value) -> Watched {
         Watched::read(&json!({ "metadata": metadata, "spec": spec, "status": status }).to_string())
@@ -166,6 +167,25 @@ mod tests {
         };
         assert!(wanted.deletion_timestamp.is_some());
         assert_eq!(*watched.meta(), wanted);
+    }
+
+    /// A value of 250 KB was kept several times and written into the status. The value | how many bytes are kept.
+    #[test]
+    fn a_long_requested_at_is_cut_where_it_comes_in() {
+        for (value, kept) in [
+            ("2026-11-22T05:09:46Z".to_owned(), 20),
+            ("a".repeat(256), 256),
+            ("a".repeat(250_000), 256),
+            ("ü".repeat(125_000), 256),
+            (format!("a{}", "ü".repeat(125_000)), 255),
+            (format!("ab{}", "\u{1F600}".repeat(60_000)), 254),
+        ] {
+            let metadata = json!({ "name": "shop", "annotations": { REQUESTED_AT: value } });
+            let watched = read(metadata, good(), Value::Null);
+            let requested = &watched.meta().annotations.as_ref().unwrap()[REQUESTED_AT];
+            assert_eq!((requested.len(), value.starts_with(requested.as_str())), (kept, true));
+            assert!(requested.capacity() <= 256, "the rest is not kept either");
+        }
     }
 
     /// The object | what is said of it.

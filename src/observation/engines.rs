@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use super::engine_list::{DEFAULT_REPORT_INTERVAL, EngineList, EngineRow, age};
+pub use super::engine_list::{DEFAULT_REPORT_INTERVAL, EngineList, EngineRow, RecordId, age};
 pub use super::setback::Setbacks;
 use super::{Elsewhere, Outcome, ProbeFailure};
 use crate::api::Reason;
@@ -67,10 +67,10 @@ pub struct EngineAnswers {
     /// The latest list.
     pub list: Option<Arc<EngineList>>,
     /// The newest report of each of its hosts in any list: the status has them only as of its last write.
-    pub beats: BTreeMap<String, Timestamp>,
+    pub beats: BTreeMap<Arc<str>, Timestamp>,
     /// The newest report in any list, by the cloud's clock, and its host. A restarted engine answers before it is listed
     /// itself.
-    pub newest_report: Option<(Timestamp, String)>,
+    pub newest_report: Option<(Timestamp, Arc<str>)>,
     /// Rows of the latest list whose reports went back in time.
     pub setbacks: Setbacks,
     /// 200s since the last 503.
@@ -129,7 +129,7 @@ impl EngineAnswers {
                         self.beats = list.beats(&self.beats);
                         self.setbacks = self.setbacks.after(self.list.as_deref(), &list, now);
                         let known = self.newest_report.take().filter(|(report, _)| *report <= list.cloud_now);
-                        self.newest_report = known.max(list.newest_report().map(|(at, host)| (at, host.to_owned())));
+                        self.newest_report = known.max(list.newest_report().map(|(at, host)| (at, host.into())));
                         self.list = Some(list);
                         self.listed_in_row = self.listed_in_row.saturating_add(1);
                         self.seen_again_at = self.seen_again_at.filter(|_| !self.is_settled(false));
@@ -167,6 +167,27 @@ impl EngineAnswers {
     pub fn resumed(self) -> Self {
         let Self { number, at, beats, newest_report, failed, .. } = self;
         Self { number, at, beats, newest_report, failed, ..Self::default() }
+    }
+
+    /// What a reader gets who may not keep the answers: nothing but why, under their number.
+    #[must_use]
+    pub fn withheld(&self, why: ProbeFailure) -> Self {
+        Self { failed: Some((why, 1)), ..self.emptied() }
+    }
+
+    /// The answers without all that may be large.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self { number: self.number, at: self.at, failed: self.failed.clone(), ..Self::default() }
+    }
+
+    /// How many bytes they keep, about: the list, and what is remembered of its hosts and rows.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let list = self.list.as_deref().map_or(0, EngineList::kept_bytes);
+        // A tree's nodes are half empty at worst. Hosts that were in an earlier list share no text with this one.
+        let beat = |host: &Arc<str>| 2 * size_of::<(Arc<str>, Timestamp)>() + host.len();
+        size_of::<Self>() + list + self.beats.keys().map(beat).sum::<usize>() + self.setbacks.kept_bytes()
     }
 
     /// The row of 503s that is going on.

@@ -8,7 +8,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::engine_list::{EngineList, EngineRow, age};
+use super::engine_list::{EngineList, EngineRow, RecordId, age};
 
 /// One row whose report went back in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,25 +27,25 @@ struct Setback {
 
 /// All rows of the latest list whose reports went back in time, by the row's id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Setbacks(BTreeMap<String, Setback>);
+pub struct Setbacks(BTreeMap<RecordId, Setback>);
 
 impl Setbacks {
     /// The setbacks after one more list. One ends when the row's report has caught up, or with the row.
     pub(super) fn after(&self, before: Option<&EngineList>, list: &EngineList, now: Timestamp) -> Self {
         let Some(before) = before else { return Self::default() };
-        let rows: HashMap<_, _> = before.rows.iter().map(|row| (row.id.as_str(), row)).collect();
+        let rows: HashMap<_, _> = before.rows.iter().map(|row| (row.id, row)).collect();
         let setback = |row: &EngineRow| {
             let (beat, is_down) = (row.heartbeat?, row.is_down(list.cloud_now));
             if let Some(known) = self.0.get(&row.id) {
                 return Some(Setback { is_down, ..*known }).filter(|known| beat < known.before);
             }
             // Without ids, rows cannot be told apart.
-            let earlier = rows.get(row.id.as_str()).filter(|_| !row.id.is_empty())?;
+            let earlier = rows.get(&row.id).filter(|_| !row.id.is_empty())?;
             let report = earlier.heartbeat.filter(|report| beat < *report)?;
             let was_down = earlier.is_down(before.cloud_now);
             Some(Setback { since: now, before: report, was_down, is_down, wait: row.two_intervals() })
         };
-        Self(list.rows.iter().filter_map(|row| Some((row.id.clone(), setback(row)?))).collect())
+        Self(list.rows.iter().filter_map(|row| Some((row.id, setback(row)?))).collect())
     }
 
     /// Whether this row's report went back in time.
@@ -65,6 +65,11 @@ impl Setbacks {
     /// How many rows that are down it is too early to judge.
     pub(super) fn waiting(&self, now: Timestamp) -> usize {
         self.0.values().filter(|setback| setback.is_down && !setback.was_down && setback.waits(now)).count()
+    }
+
+    /// How many bytes they keep, about.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.0.len() * size_of::<(RecordId, Setback)>() * 2
     }
 
     /// Our clock was set back by so much.

@@ -1,6 +1,6 @@
 //! Heat: `GET {endpoint}/services`, the list of orchestration engines. It is the same for every tenant.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// A longer list is not read: every tenant of the credential counts it. Engines in pods leave a row behind with each
+/// A longer list is not read: every tenant of the credential counts it. EngineRows in pods leave a row behind with each
 /// restart, until someone runs `heat-manage service clean`.
 const MOST_ROWS: usize = 10_000;
 
@@ -52,9 +52,15 @@ struct Services {
     services: List<EngineRows>,
 }
 
-/// One more than are counted, so that they are seen to be too many.
+/// What is kept of a list, while it is read.
 #[derive(Default)]
-struct EngineRows(Vec<EngineRow>);
+struct EngineRows {
+    /// One more than are counted, so that they are seen to be too many.
+    rows: Vec<EngineRow>,
+    /// Each text once: of a thousand engines all have the same program, and many the same host.
+    names: HashSet<Arc<str>>,
+    has_long_name: bool,
+}
 
 impl Rows for EngineRows {
     type Row = EngineRecord;
@@ -62,9 +68,54 @@ impl Rows for EngineRows {
     fn add(&mut self, one: EngineRecord) {
         // A record that Heat has deleted is no engine.
         let deleted = one.deleted_at.as_ref().is_some_and(|at| !at.is_empty());
-        if !deleted && self.0.len() <= MOST_ROWS {
-            self.0.push(row(one));
+        if !deleted && self.rows.len() <= MOST_ROWS {
+            let row = self.row(one);
+            self.rows.push(row);
         }
+    }
+}
+
+impl EngineRows {
+    fn row(&mut self, row: EngineRecord) -> EngineRow {
+        let time = |text: &Option<String>| text.as_deref().and_then(openstack_time);
+        let created = time(&row.created_at);
+        let says_down = row.status.eq_ignore_ascii_case("down");
+        let engine_id = self.name(row.engine_id.unwrap_or_default());
+        self.has_long_name |= row.id.len() > LONGEST_NAME;
+        EngineRow {
+            says_down,
+            // `updated_at` is null until the first report.
+            heartbeat: if row.updated_at.is_some() { time(&row.updated_at) } else { created },
+            created,
+            report_interval: row.report_interval.map_or(DEFAULT_REPORT_INTERVAL, Duration::from_secs),
+            id: row.id.as_str().into(),
+            engine_id: if says_down { self.shared(engine_id) } else { Arc::default() },
+            host: self.shared_name(row.host),
+            binary: self.shared_name(row.binary),
+            topic: self.shared_name(row.topic),
+        }
+    }
+
+    /// The name as it may be shown; of one that is too long, nothing is kept.
+    fn name(&mut self, text: String) -> String {
+        let name = shown(text, LONGEST_NAME);
+        let is_long = name.len() > LONGEST_NAME;
+        self.has_long_name |= is_long;
+        if is_long { String::new() } else { name }
+    }
+
+    fn shared_name(&mut self, text: String) -> Arc<str> {
+        let name = self.name(text);
+        self.shared(name)
+    }
+
+    fn shared(&mut self, name: String) -> Arc<str> {
+        if let Some(known) = self.names.get(name.as_str()) {
+            return known.clone();
+        }
+        let name: Arc<str> = name.into();
+        self.names.insert(name.clone());
+        name
     }
 }
 
@@ -110,33 +161,15 @@ pub fn parse(status: u16, body: &[u8], cloud_now: Timestamp, sent: Timestamp) ->
 }
 
 fn listed(list: Services, cloud_now: Timestamp) -> Result<EngineAnswer, Error> {
-    let List(EngineRows(rows)) = list.services;
+    let List(EngineRows { mut rows, has_long_name, .. }) = list.services;
     if rows.len() > MOST_ROWS {
         return Err(Error::Unexpected("it lists more than 10,000 engines, which \"heat-manage service clean\" mends"));
     }
-    let long = |row: &EngineRow| row.names().iter().any(|name| name.len() > LONGEST_NAME);
-    if rows.iter().any(long) {
+    if has_long_name {
         return Err(Error::Unexpected("it lists an engine with a name of more than 255 bytes"));
     }
+    rows.shrink_to_fit();
     Ok(EngineAnswer::Listed(Arc::new(EngineList { rows, cloud_now })))
-}
-
-fn row(row: EngineRecord) -> EngineRow {
-    let time = |text: &Option<String>| text.as_deref().and_then(openstack_time);
-    let name = |text| shown(text, LONGEST_NAME);
-    let created = time(&row.created_at);
-    EngineRow {
-        says_down: row.status.eq_ignore_ascii_case("down"),
-        // `updated_at` is null until the first report.
-        heartbeat: if row.updated_at.is_some() { time(&row.updated_at) } else { created },
-        created,
-        report_interval: row.report_interval.map_or(DEFAULT_REPORT_INTERVAL, Duration::from_secs),
-        id: row.id,
-        engine_id: name(row.engine_id.unwrap_or_default()),
-        host: name(row.host),
-        binary: name(row.binary),
-        topic: name(row.topic),
-    }
 }
 
 /// Heat's own JSON, or the plain sentence of its document. A proxy's 503, or Keystone's behind Heat, is neither.

@@ -38,7 +38,7 @@ impl<'a> Known<'a> {
     /// engines: where all reports are old, as in an example of a document, no engine has been silent for long.
     fn forgets(&self, row: &EngineRow, newest: Option<(Timestamp, &str)>, rules: &EnginesTarget) -> bool {
         let silent = |(newest, _)| row.heartbeat.is_some_and(|beat| age(beat, newest) > rules.forget_after);
-        newest.is_some_and(silent) && !self.kept.contains(row.host.as_str())
+        newest.is_some_and(silent) && !self.kept.contains(&*row.host)
     }
 
     /// The newest report of all engines where an engine is forgotten only by an earlier list. The block has to keep it,
@@ -64,7 +64,7 @@ pub fn count(list: &EngineList, known: &Known<'_>, rules: &EnginesTarget) -> Eng
     let mut hosts: BTreeMap<&str, EngineHost> = BTreeMap::new();
     let newest = known.newest_report.max(list.newest_report());
     let (mut down_rows, mut forgotten) = (Vec::new(), Vec::new());
-    for row in list.rows.iter().filter(|row| !rules.ignore_hosts.contains(&row.host)) {
+    for row in list.rows.iter().filter(|row| !rules.ignore_hosts.iter().any(|ignored| **ignored == *row.host)) {
         // One in the cloud's future is no memory: its clock was put back.
         let recorded = known.recorded.get(&*row.host).copied().filter(|beat| *beat <= list.cloud_now);
         // Where a report went back in time, the record says nothing about what the engine left behind.
@@ -80,7 +80,7 @@ pub fn count(list: &EngineList, known: &Known<'_>, rules: &EnginesTarget) -> Eng
             down_rows.push(row);
         }
         let host = hosts.entry(&row.host).or_insert_with(|| EngineHost {
-            host: row.host.clone(),
+            host: row.host.to_string(),
             last_heartbeat: recorded.map(time),
             ..EngineHost::default()
         });
@@ -107,10 +107,10 @@ pub fn count(list: &EngineList, known: &Known<'_>, rules: &EnginesTarget) -> Eng
 }
 
 fn down_engine(row: &EngineRow) -> DownEngine {
-    let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     DownEngine {
         engine_id: text(&row.engine_id),
-        host: row.host.clone(),
+        host: row.host.to_string(),
         binary: text(&row.binary),
         topic: text(&row.topic),
         last_heartbeat: row.heartbeat.map(time),

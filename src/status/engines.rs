@@ -147,8 +147,8 @@ fn judge_list(
 
 /// What the status and earlier answers say of each host.
 fn known<'a>(old: Option<&'a EnginesStatus>, answers: &'a EngineAnswers, rules: &EnginesTarget) -> Known<'a> {
-    let mut recorded: HashMap<&str, _> = answers.beats.iter().map(|(host, beat)| (host.as_str(), *beat)).collect();
-    let mut newest_report = answers.newest_report.as_ref().map(|(report, host)| (*report, host.as_str()));
+    let mut recorded: HashMap<&str, _> = answers.beats.iter().map(|(host, beat)| (&**host, *beat)).collect();
+    let mut newest_report = answers.newest_report.as_ref().map(|(report, host)| (*report, &**host));
     let cloud_now = answers.list.as_ref().map(|list| list.cloud_now);
     for host in old.into_iter().flat_map(|block| &block.hosts) {
         if let Some(stored) = &host.last_heartbeat {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cloudtenant_operator::{
     api::{CloudTenantStatus, Policy, REQUESTED_AT},
+    budget::Budget,
     cloud::Network,
     clouds::{Clouds, engines::Wish},
     identity::TenantName,
@@ -39,7 +40,7 @@ fn tenant() -> Tenant {
 /// No clouds yet, and nobody who is woken.
 fn clouds() -> Clouds {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Clouds::new(Network::default(), Arc::new(Metrics::new()), mpsc::channel(1).0)
+    Clouds::new(Network::default(), Arc::new(Metrics::new()), mpsc::channel(1).0, Budget::default())
 }
 
 fn heard(number: usize) -> Look<Engines> {
@@ -200,7 +201,7 @@ fn time_goes_on() {
 async fn heats_answers_to_others() {
     let cloud = SimulatedCloud::start().await.unwrap();
     let clouds = clouds();
-    let open = clouds.open(&config(&cloud.clouds_yaml("c"))).unwrap();
+    let open = clouds.open("n", &config(&cloud.clouds_yaml("c"))).unwrap();
     let wish =
         |name_, interval| Wish { tenant: name(name_), interval, deadline: Duration::from_secs(60), doubts: false };
     let number = |look: Look<Engines>| match look {
@@ -276,7 +277,7 @@ fn when_heat_is_asked_more_often() {
 async fn the_engines_own_way() {
     let cloud = SimulatedCloud::start().await.unwrap();
     let clouds = clouds();
-    let open = clouds.open(&config(&cloud.clouds_yaml("c"))).unwrap();
+    let open = clouds.open("n", &config(&cloud.clouds_yaml("c"))).unwrap();
     let mut tenant = tenant();
     let passing = || failure("ConnectionFailed", true);
     let missing = || failure("CloudNotFound", false);
@@ -301,7 +302,7 @@ async fn the_engines_own_way() {
     tenant.count_bad(&heard(1), [Some(true); 2]);
     tenant.turn_to(&open, START);
     assert_eq!(tenant.count_bad(&Look::NotDue, [None; 2])[0], 1);
-    let other = clouds.open(&config(&cloud.clouds_yaml_application_credential("c"))).unwrap();
+    let other = clouds.open("n", &config(&cloud.clouds_yaml_application_credential("c"))).unwrap();
     tenant.turn_to(&other, START);
     assert_eq!(tenant.count_bad(&Look::NotDue, [None; 2]), [0, 0]);
 }

@@ -1,10 +1,10 @@
 //! Observations from a few words.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cloudtenant_operator::{
     api::{CacheCounts, Reason},
-    observation::{Caches, EngineList, EngineRow, ProbeFailure, Usage},
+    observation::{Caches, EngineList, EngineRow, ProbeFailure, Usage, engine_list::RecordId},
 };
 use jiff::Timestamp;
 
@@ -43,7 +43,7 @@ pub fn list(text: &str, cloud_now: Timestamp, beats: &mut BTreeMap<String, Times
             let workers = value(&words, "x").unwrap_or(1);
             let id = words.iter().find_map(|word| word.strip_prefix("id="));
             rows.extend((0..workers).map(|worker| EngineRow {
-                id: id.map_or_else(|| format!("{text}-{host}-{worker}"), str::to_owned),
+                id: id.map_or_else(|| format!("{text}-{host}-{worker}"), str::to_owned).as_str().into(),
                 ..row.clone()
             }));
         }
@@ -64,11 +64,11 @@ fn row(host: &str, words: &[&str], cloud_now: Timestamp, last: Option<Timestamp>
     let readable = !words.contains(&"unreadable");
     let topic = words.iter().find_map(|word| word.strip_prefix("topic="));
     EngineRow {
-        id: String::new(),
-        engine_id: String::new(),
-        host: host.to_owned(),
-        binary: "heat-engine".to_owned(),
-        topic: topic.unwrap_or("engine").to_owned(),
+        id: RecordId::default(),
+        engine_id: Arc::default(),
+        host: host.into(),
+        binary: "heat-engine".into(),
+        topic: topic.unwrap_or("engine").into(),
         says_down,
         heartbeat: readable.then_some(beat),
         created: readable.then_some(born),

@@ -27,6 +27,10 @@
   value: {{ .Values.log.level | quote }}
 - name: LOG_FORMAT
   value: {{ .Values.log.format }}
+- name: KEPT_PER_NAMESPACE
+  value: {{ .Values.kept.perNamespace }}
+- name: KEPT_IN_ALL
+  value: {{ .Values.kept.inAll }}
 {{- if .Values.monitoring.projectLabel }}
 - name: METRICS_PROJECT_LABEL
   value: "true"

@@ -1,0 +1,241 @@
+//! What the process keeps because of what tenants and their clouds send, counted by namespace and over all.
+//!
+//! Pure accounting: who wants to keep something reserves its size first, and keeps nothing where that is refused. A
+//! reservation gives its bytes back when it is dropped. The sizes are estimates by the `kept_bytes` of what is kept.
+
+use std::{
+    collections::HashMap,
+    str::FromStr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+const MIB: usize = 1 << 20;
+
+/// Each namespace may keep this much, also where the others have used up all the rest: a few ordinary credentials.
+const GUARANTEED: usize = 64 << 10;
+
+/// How much may be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For one namespace, in bytes.
+    pub namespace: usize,
+    /// For all of them together, in bytes.
+    pub all: usize,
+}
+
+impl Default for Limits {
+    /// Bears 10,000 ordinary credentials in one namespace, each about 8 KiB, within the chart's limit of memory.
+    fn default() -> Self {
+        Self { namespace: 96 * MIB, all: 128 * MIB }
+    }
+}
+
+/// A number of bytes, as Kubernetes writes it: `96Mi`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub usize);
+
+/// Not a number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("give a whole number of bytes, at least 1Mi, as in 96Mi or 1Gi")]
+pub struct NoBytes;
+
+impl FromStr for Bytes {
+    type Err = NoBytes;
+
+    fn from_str(text: &str) -> Result<Self, NoBytes> {
+        let units = [("Ki", 1 << 10), ("Mi", MIB), ("Gi", 1 << 30), ("", 1)];
+        let (number, unit) =
+            units.into_iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit))).ok_or(NoBytes)?;
+        let digits = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
+        let number: usize = number.parse().ok().filter(|_| digits).ok_or(NoBytes)?;
+        number.checked_mul(unit).filter(|bytes| *bytes >= MIB).map(Bytes).ok_or(NoBytes)
+    }
+}
+
+/// Why something is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OverBudget {
+    /// The namespace has used up its share.
+    #[error("the namespace has used up what the operator keeps for it")]
+    Namespace,
+    /// All namespaces together have used up the whole.
+    #[error("all namespaces together have used up what the operator keeps")]
+    All,
+}
+
+/// How much is kept at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Use {
+    /// By all namespaces together, in bytes.
+    pub all: usize,
+    /// By the namespace that keeps most, in bytes.
+    pub largest: usize,
+}
+
+/// The accounts of all namespaces. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Budget(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    limits: Limits,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    all: usize,
+    /// Namespaces that keep something.
+    namespaces: HashMap<Arc<str>, usize>,
+}
+
+impl Budget {
+    /// A budget of which nothing is used.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self(Arc::new(Inner { limits, kept: Mutex::default() }))
+    }
+
+    /// Lets this namespace keep so many bytes.
+    ///
+    /// # Errors
+    /// There is no room for them.
+    pub fn reserve(&self, namespace: &str, bytes: usize) -> Result<Reservation, OverBudget> {
+        let mut reservation = Reservation { budget: self.clone(), namespace: namespace.into(), bytes: 0 };
+        reservation.resize(bytes)?;
+        Ok(reservation)
+    }
+
+    /// How much is kept at the moment.
+    #[must_use]
+    pub fn used(&self) -> Use {
+        let kept = self.lock();
+        Use { all: kept.all, largest: kept.namespaces.values().copied().max().unwrap_or_default() }
+    }
+
+    /// How much may be kept.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes that a namespace keeps, until this is dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Budget,
+    namespace: Arc<str>,
+    bytes: usize,
+}
+
+impl Reservation {
+    /// Keeps so many bytes from now on. Fewer than before are never refused; after a refusal it keeps what it kept.
+    ///
+    /// # Errors
+    /// There is no room for them.
+    pub fn resize(&mut self, bytes: usize) -> Result<(), OverBudget> {
+        let Limits { namespace, all } = self.budget.limits();
+        let mut kept = self.budget.lock();
+        let others = kept.namespaces.get(&self.namespace).copied().unwrap_or_default().saturating_sub(self.bytes);
+        let (own, total) = (others.saturating_add(bytes), kept.all.saturating_sub(self.bytes).saturating_add(bytes));
+        if bytes > self.bytes {
+            if own > namespace {
+                return Err(OverBudget::Namespace);
+            }
+            if total > all && own > GUARANTEED {
+                return Err(OverBudget::All);
+            }
+        }
+        kept.all = total;
+        if own == 0 {
+            kept.namespaces.remove(&self.namespace);
+        } else {
+            kept.namespaces.insert(self.namespace.clone(), own);
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // Fewer bytes are never refused.
+        let _ = self.resize(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: usize = 1 << 10;
+
+    fn budget() -> Budget {
+        Budget::new(Limits { namespace: 600 * KIB, all: 1000 * KIB })
+    }
+
+    #[test]
+    fn a_namespace_over_its_share_is_refused_and_no_other_one() {
+        let budget = budget();
+        let mut first = budget.reserve("a", 500 * KIB).unwrap();
+        assert_eq!(budget.reserve("a", 101 * KIB).unwrap_err(), OverBudget::Namespace);
+        assert_eq!(first.resize(601 * KIB), Err(OverBudget::Namespace));
+        let second = budget.reserve("a", 100 * KIB).unwrap();
+        let other = budget.reserve("b", 400 * KIB).unwrap();
+        assert_eq!(budget.used(), Use { all: 1000 * KIB, largest: 600 * KIB });
+        drop((first, second));
+        assert_eq!(budget.used(), Use { all: 400 * KIB, largest: 400 * KIB });
+        drop(other);
+        assert_eq!(budget.used(), Use::default());
+        assert!(budget.lock().namespaces.is_empty(), "a namespace that keeps nothing is forgotten");
+    }
+
+    #[test]
+    fn each_namespace_keeps_a_few_credentials_however_much_the_others_keep() {
+        let budget = budget();
+        let _full = (budget.reserve("a", 600 * KIB).unwrap(), budget.reserve("b", 400 * KIB).unwrap());
+        assert_eq!(budget.reserve("b", 1).unwrap_err(), OverBudget::All);
+        assert_eq!(budget.reserve("c", GUARANTEED + 1).unwrap_err(), OverBudget::All);
+        let mut few = budget.reserve("c", 8 * KIB).unwrap();
+        assert_eq!(few.resize(GUARANTEED), Ok(()));
+        assert_eq!(budget.reserve("c", 1).unwrap_err(), OverBudget::All);
+    }
+
+    #[test]
+    fn less_is_never_refused() {
+        let budget = budget();
+        let mut large = budget.reserve("a", 600 * KIB).unwrap();
+        let _rest = budget.reserve("b", 400 * KIB).unwrap();
+        let _few = budget.reserve("c", GUARANTEED).unwrap();
+        assert_eq!((large.resize(599 * KIB), large.resize(600 * KIB)), (Ok(()), Err(OverBudget::All)));
+        assert_eq!(budget.used().largest, 599 * KIB, "what was kept before the refusal still is");
+    }
+
+    #[test]
+    fn bytes_are_written_as_kubernetes_writes_them() {
+        for (text, bytes) in [
+            ("96Mi", Some(96 * MIB)),
+            ("1Gi", Some(1024 * MIB)),
+            ("2048Ki", Some(2 * MIB)),
+            ("1048576", Some(MIB)),
+            ("1048575", None),
+            ("1Ki", None),
+            ("0", None),
+            ("", None),
+            ("Mi", None),
+            ("+1Mi", None),
+            ("-1Mi", None),
+            ("1.5Mi", None),
+            ("96M", None),
+            ("96 Mi", None),
+            ("99999999999999999999Mi", None),
+            ("18446744073709551615Gi", None),
+        ] {
+            assert_eq!(text.parse().ok(), bytes.map(Bytes), "{text:?}");
+        }
+    }
+}
