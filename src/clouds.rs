@@ -1,7 +1,7 @@
 //! The clouds in use: one session for each identity, and its engines' task.
 //!
-//! Tenants whose clouds.yaml says the same share one [`Cloud`], whichever namespace it stands in: one token, one
-//! pool of connections, one call to Heat an interval.
+//! Tenants whose clouds.yaml says the same share one [`Cloud`], whichever namespace it stands in: one token, one call
+//! to Heat an interval.
 
 pub mod engines;
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
+use super::bundle::Bundle;
 use super::error::listed;
 use super::yaml::Entry;
 use super::{Secret, Service};
@@ -29,7 +30,7 @@ pub struct CloudConfig {
     own_interfaces: BTreeMap<Service, Vec<Interface>>,
     pub(super) verify: bool,
     /// PEM, from the Secret.
-    pub(super) cacert: Option<String>,
+    pub(super) cacert: Option<Bundle>,
     /// Endpoints that stand in for the catalogue's; they may hold [place holders](with_token).
     pub(super) overrides: BTreeMap<Service, String>,
 }
@@ -260,7 +261,7 @@ fn truth(entry: &Entry, key: &str) -> Result<Option<bool>, ConfigError> {
 /// In bytes. The whole bundle of a system has about 230 KB.
 const LONGEST_CACERT: usize = 512 << 10;
 
-fn pem(text: Option<&str>) -> Result<Option<String>, ConfigError> {
+fn pem(text: Option<&str>) -> Result<Option<Bundle>, ConfigError> {
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
         return Ok(None);
     };
@@ -268,7 +269,7 @@ fn pem(text: Option<&str>) -> Result<Option<String>, ConfigError> {
         return invalid("cacert", "has more than 512 KiB: keep the authorities of this cloud's servers");
     }
     match Authorities::from_pem(text) {
-        Ok(_) => Ok(Some(text.to_owned())),
+        Ok(_) => Ok(Some(Bundle::from(text))),
         Err(error) => invalid("cacert", error.to_string()),
     }
 }

@@ -17,7 +17,7 @@ use identity::Known;
 
 use super::config::{needs_project, web_url, with_token, with_version};
 use super::credential::FIVE_MINUTES;
-use super::http::{Http, SHORT, limit};
+use super::http::{self, Http, SHORT, limit};
 use super::token::{Holder, Token, TokenProject};
 use super::tokens::{Current, Tokens};
 use super::{Answer, CloudConfig, ConfigError, Error, Failure, Network, Refusal, Service, log};
@@ -56,7 +56,7 @@ struct Call<'a> {
     deadline: Deadline,
 }
 
-/// An authenticated user of a cloud: one token and one pool of connections, shared by all callers.
+/// An authenticated user of a cloud: one token, shared by all callers.
 pub struct Session {
     config: Arc<CloudConfig>,
     http: Arc<Http>,
@@ -99,7 +99,7 @@ impl Session {
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Result<Session, ConfigError> {
-        let http = Arc::new(Http::new(&config, network)?);
+        let http = Arc::new(Http::new(config.clone(), network));
         if !config.verify {
             tracing::warn!(
                 host = config.host(),
@@ -147,8 +147,7 @@ impl Session {
     /// # Errors
     /// As [`Session::greet`].
     pub async fn greet_at(&self, service: Service, url: Url, deadline: Duration) -> Result<(), Failure> {
-        let request = self.http.client().get(url).build();
-        let request = request.map_err(|error| Error::of_transport(&error).at(service))?;
+        let request = http::get(url, &[]).map_err(|error| error.at(service))?;
         let answer =
             timeout_at(end(deadline), self.http.send(limit(service), request)).await.unwrap_or(Err(Error::Timeout));
         answer.map(drop).map_err(|error| error.at(service))
@@ -331,12 +330,8 @@ impl Session {
         let mut value = HeaderValue::from_str(token.value.expose())
             .map_err(|_| Error::Unexpected("the token is no header value").at(Service::Identity))?;
         value.set_sensitive(true);
-        let mut request = self.http.client().get(url.clone());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.header("X-Auth-Token", value).build();
-        let request = request.map_err(|error| Error::of_transport(&error).at(service))?;
+        let mut request = http::get(url.clone(), headers).map_err(|error| error.at(service))?;
+        request.headers_mut().insert("x-auth-token", value);
 
         let started = Instant::now();
         let answer = timeout_at(deadline, self.http.send(most, request)).await;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request};
 use tokio::time::Instant as Deadline;
 use tracing::Instrument as _;
 
@@ -242,15 +243,9 @@ impl Tokens {
     async fn ask(&self) -> Result<Answer, Error> {
         let mut url = self.config.auth_url.clone();
         url.set_path(&format!("{}/auth/tokens", url.path()));
-        let body = token::login(&self.config.auth).to_string();
-        let request = self
-            .http
-            .client()
-            .post(url)
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .body(body)
-            .build()
-            .map_err(|error| Error::of_transport(&error))?;
+        let mut request = Request::new(Method::POST, url);
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *request.body_mut() = Some(token::login(&self.config.auth).to_string().into());
         self.http.send(limit(Service::Identity), request).await
     }
 
