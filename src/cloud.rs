@@ -15,6 +15,7 @@ mod http;
 mod keys;
 mod log;
 mod network;
+mod places;
 #[doc(hidden)]
 pub mod readers;
 pub(crate) mod rows;

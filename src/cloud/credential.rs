@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use url::Url;
-
-use super::CloudConfig;
-use super::config::Auth;
+use super::bundle::Digest;
+use super::{CloudConfig, token};
 
 /// A refused login is not repeated for so long.
 pub(super) const FIVE_MINUTES: Duration = Duration::from_secs(300);
@@ -46,22 +44,90 @@ impl Credential {
 #[derive(Default)]
 pub(super) struct Credentials(Mutex<All>);
 
-type All = HashMap<(Url, Auth), Arc<Credential>>;
+#[derive(Default)]
+struct All {
+    /// By the digest of what a login sends, and where: a key does not hold a second copy of a password.
+    known: HashMap<Digest, Arc<Credential>>,
+    /// With so many of them, those that nobody uses are forgotten.
+    full: usize,
+}
 
 impl Credentials {
     /// Forgets those that nobody uses any more.
     pub(super) fn sweep(&self, now: Instant) {
-        self.lock().retain(|_, credential| Arc::strong_count(credential) > 1 || credential.refuses(now));
+        self.lock().sweep(now);
     }
 
     /// The one that this entry logs in with, the same for all its uses.
     pub(super) fn of(&self, config: &CloudConfig, now: Instant) -> Arc<Credential> {
-        self.sweep(now);
+        let key = Digest::of(&[config.auth_url.as_str(), &token::login(&config.auth).to_string()]);
         let mut all = self.lock();
-        all.entry((config.auth_url.clone(), config.auth.clone())).or_default().clone()
+        if all.known.len() >= all.full {
+            all.sweep(now);
+        }
+        all.known.entry(key).or_default().clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl All {
+    /// The next one comes when there are twice as many, so that opening many sessions takes linear time.
+    fn sweep(&mut self, now: Instant) {
+        self.known.retain(|_, credential| Arc::strong_count(credential) > 1 || credential.refuses(now));
+        self.full = (2 * self.known.len()).max(64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(auth: &str) -> CloudConfig {
+        let yaml = format!("clouds: {{c: {{auth: {{{auth}}}}}}}");
+        CloudConfig::parse(&yaml, "c", None, None).unwrap()
+    }
+
+    /// Who shares a credential with `u` and the password `p` at `http://k`.
+    #[test]
+    fn a_credential_is_what_is_sent_and_where() {
+        let (all, now) = (Credentials::default(), Instant::now());
+        let own = all.of(&config("auth_url: 'http://k', username: u, password: p, user_domain_id: d"), now);
+        for (auth, same) in [
+            ("auth_url: 'http://k', username: u, password: p, user_domain_id: d", true),
+            ("auth_url: 'http://k/v3', username: u, password: p, user_domain_id: d", true),
+            ("auth_url: 'http://other', username: u, password: p, user_domain_id: d", false),
+            ("auth_url: 'http://k', username: u, password: q, user_domain_id: d", false),
+            ("auth_url: 'http://k', username: v, password: p, user_domain_id: d", false),
+            ("auth_url: 'http://k', user_id: u, password: p", false),
+            ("auth_url: 'http://k', username: u, password: p, user_domain_name: d", false),
+            ("auth_url: 'http://k', username: u, password: p, user_domain_id: d, project_id: q", false),
+            ("auth_url: 'http://k', token: p", false),
+        ] {
+            assert_eq!(Arc::ptr_eq(&own, &all.of(&config(auth), now)), same, "{auth}");
+        }
+    }
+
+    #[test]
+    fn those_that_nobody_uses_are_forgotten_and_refused_ones_after_five_minutes() {
+        let (all, now) = (Credentials::default(), Instant::now());
+        let of = |number: usize| {
+            all.of(&config(&format!("auth_url: 'http://k', username: u{number}, password: p, user_domain_id: d")), now)
+        };
+        let used: Vec<_> = (0..10).map(of).collect();
+        of(10).note(false, now);
+        for number in 11..1000 {
+            of(number);
+            assert!(all.lock().known.len() <= 64, "{number}");
+        }
+        for (seconds, kept) in [(0, 11), (299, 11), (300, 10)] {
+            all.sweep(now + Duration::from_secs(seconds));
+            assert_eq!(all.lock().known.len(), kept, "{seconds}");
+        }
+        drop(used);
+        all.sweep(now + Duration::from_secs(300));
+        assert!(all.lock().known.is_empty());
     }
 }

@@ -180,7 +180,7 @@ impl Session {
     /// the token in hand.
     pub fn known_region(&self) -> Option<String> {
         let named = self.config.region().map(str::to_owned);
-        named.or_else(|| Some(self.tokens.held()?.catalogue.region(&self.config)?.to_owned()))
+        named.or_else(|| Some(self.tokens.held()?.places.region()?.to_owned()))
     }
 
     /// What is wrong where a project is needed, if the token in hand is for none.
@@ -300,21 +300,12 @@ impl Session {
                 (missing.map_or_else(|| url.ok_or(Error::Unexpected(problem)), Err), true)
             }
             None if service == Service::Identity => (Ok(self.config.auth_url.clone()), false),
-            None => (self.in_catalogue(service, token), false),
+            None => (in_catalogue(service, token), false),
         };
         Ok(Endpoint {
             url: url.map_err(|error| error.at(service))?,
             overridden,
             token_project: project.map(str::to_owned),
-        })
-    }
-
-    fn in_catalogue(&self, service: Service, token: &Token) -> Result<Url, Error> {
-        token.catalogue.find(service, &self.config).map_err(|error| match error {
-            Error::ServiceNotInCatalogue | Error::ServiceElsewhere { .. } | Error::RegionNotFound { .. } => {
-                token.without_project(service).unwrap_or(error)
-            }
-            other => other,
         })
     }
 
@@ -402,6 +393,15 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("host", &self.config.host()).finish_non_exhaustive()
     }
+}
+
+fn in_catalogue(service: Service, token: &Token) -> Result<Url, Error> {
+    token.places.find(service).map_err(|error| match error {
+        Error::ServiceNotInCatalogue | Error::ServiceElsewhere { .. } | Error::RegionNotFound { .. } => {
+            token.without_project(service).unwrap_or(error)
+        }
+        other => other,
+    })
 }
 
 fn end(deadline: Duration) -> Deadline {

@@ -221,7 +221,7 @@ impl Tokens {
         let (outcome, answer) = match answer {
             Ok(mut answer) => {
                 answer.deadline = end;
-                digest(answer, asked).await
+                digest(answer, asked, self.config.clone()).await
             }
             Err(error) => (Err(error.at(Service::Identity)), None),
         };
@@ -255,20 +255,20 @@ impl Tokens {
 }
 
 /// What [`read`] makes of an answer; and the answer, unless the time was over.
-async fn digest(answer: Answer, asked: Instant) -> (Result<Token, Failure>, Option<Answer>) {
-    let read = answer.digest(Service::Identity, move |answer| (read(&answer, asked), Some(answer)));
+async fn digest(answer: Answer, asked: Instant, config: Arc<CloudConfig>) -> (Result<Token, Failure>, Option<Answer>) {
+    let read = answer.digest(Service::Identity, move |answer| (read(&answer, asked, &config), Some(answer)));
     read.await.unwrap_or_else(|failure| (Err(failure), None))
 }
 
 /// The token of a login's answer, or why there is none.
-fn read(answer: &Answer, asked: Instant) -> Result<Token, Failure> {
+fn read(answer: &Answer, asked: Instant, config: &CloudConfig) -> Result<Token, Failure> {
     match answer.failure(Service::Identity) {
         // 404 is Keystone's word for an unknown application credential; a wrong auth_url looks the same.
         Some(failure) if [401, 403, 404].contains(&answer.status) => {
             Err(Failure { error: Error::LoginRefused, ..failure })
         }
         Some(failure) => Err(failure),
-        None => Token::read(answer, asked).map_err(|error| error.at(Service::Identity)),
+        None => Token::read(answer, asked, config).map_err(|error| error.at(Service::Identity)),
     }
 }
 
