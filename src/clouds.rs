@@ -51,7 +51,7 @@ impl Clouds {
     /// The cloud that this entry describes, the same one for equal entries.
     ///
     /// # Errors
-    /// The entry's certificate authority cannot be used.
+    /// As [`Session::new`].
     pub fn open(&self, config: &Arc<CloudConfig>) -> Result<Arc<Cloud>, ConfigError> {
         let mut open = self.lock();
         if let Some(cloud) = open.get(config) {

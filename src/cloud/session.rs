@@ -81,7 +81,7 @@ impl Session {
     /// A session that has not spoken yet.
     ///
     /// # Errors
-    /// If `cacert` cannot be used as a certificate authority.
+    /// None at present: `cacert` is checked with the entry, and the HTTP client is built at the first call.
     ///
     /// # Panics
     /// If the process has no default rustls crypto provider.
