@@ -1,11 +1,13 @@
 //! The cloud: an authenticated, bounded GET of the OpenStack services.
 //!
-//! A [`Session`] holds one user's token, the service catalogue that came with it, and one pool of connections.
+//! A [`Session`] holds one user's token and the service catalogue that came with it. Sessions share HTTP clients.
 //! TLS needs rustls' process-wide crypto provider, which the program installs before the first session.
 
 mod answer;
 pub(crate) mod aside;
+mod bundle;
 mod catalogue;
+mod clients;
 mod config;
 mod counters;
 mod credential;
@@ -14,6 +16,7 @@ mod http;
 mod keys;
 mod log;
 mod network;
+mod places;
 #[doc(hidden)]
 pub mod readers;
 pub(crate) mod rows;

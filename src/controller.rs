@@ -79,7 +79,6 @@ impl Operator {
         let context = Context::new(&self.client, &self.settings, mandate, self.metrics.clone(), wake, shutdown.clone());
         let context = Arc::new(context);
         let (routes, watches) = self.watches();
-        let followings: Vec<_> = watches.iter().map(|watch| watch.following.clone()).collect();
         let mut beside = JoinSet::new();
         beside.spawn(route(woken, routes));
         if self.settings.watch_secrets {
@@ -87,11 +86,25 @@ impl Operator {
                 beside.spawn(secret_watch::follow(secrets, self.lists.clone(), context.clone(), self.roster.clone()));
             }
         }
+        self.watch(watches, beside, context, readiness, shutdown).await;
+    }
+
+    /// Runs the watches until the shutdown, or until a task beside them ends: without it tenants would not be woken.
+    async fn watch(
+        &self,
+        watches: Vec<Watch>,
+        mut beside: JoinSet<()>,
+        context: Arc<Context>,
+        readiness: Readiness,
+        shutdown: CancellationToken,
+    ) {
+        let followings: Vec<_> = watches.iter().map(|watch| watch.following.clone()).collect();
         let _ended = Ended { operator: self, readiness: &readiness };
         let watching = join_all(watches.into_iter().map(|watch| watch.run(context.clone(), shutdown.clone())));
         tokio::select! {
             _ = watching => {}
             () = self.keep_roster(&followings, &readiness, &context) => {}
+            () = broke_off(&mut beside) => {}
         }
     }
 
@@ -187,6 +200,15 @@ impl Watch {
 
 /// What hinders the work: a namespace whose first list is still to come, or that all namespaces are lost. One that is
 /// lost beside others hinders nothing but itself: a metric and the log name it.
+/// Waits until one of the tasks ends. None of them should end before all are dropped.
+async fn broke_off(tasks: &mut JoinSet<()>) {
+    let Some(ended) = tasks.join_next().await else { return std::future::pending().await };
+    // The error's own text may quote data. The panic hook has logged the place.
+    let panicked = ended.is_err_and(|error| error.is_panic());
+    tracing::error!(panicked, "a task of the controller ended, so the process ends and is to be restarted");
+}
+
+/// Whose tenants are not known as they are.
 fn lacks(followings: &[Following], now: std::time::Instant) -> Option<String> {
     let part = |what: &str, which: &dyn Fn(&&Following) -> bool| {
         let followings: Vec<_> = followings.iter().filter(which).collect();
@@ -258,4 +280,44 @@ async fn traced(tenant: Arc<Watched>, context: Arc<Context>) -> Result<Action, s
 fn wakes(mut woken: mpsc::Receiver<TenantName>) -> impl futures::Stream<Item = ObjectRef<Watched>> {
     futures::stream::poll_fn(move |context| woken.poll_recv(context))
         .map(|tenant| ObjectRef::new(&tenant.name).within(&tenant.namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task beside the watches, and whether the controller ends with it.
+    #[tokio::test]
+    async fn the_controller_ends_with_a_task_beside_its_watches() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        // Nobody listens there, so the watches try again and again.
+        let client = Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        type Task = fn(&mut JoinSet<()>);
+        let tasks: [(&str, Task, bool); 4] = [
+            ("it panics", |tasks| drop(tasks.spawn(async { panic!("on purpose") })), true),
+            (
+                "one of two panics",
+                |tasks| {
+                    tasks.spawn(std::future::pending());
+                    tasks.spawn(async { panic!("on purpose") });
+                },
+                true,
+            ),
+            ("it ends", |tasks| drop(tasks.spawn(async {})), true),
+            ("it goes on", |tasks| drop(tasks.spawn(std::future::pending())), false),
+        ];
+        for (name, spawn, ends) in tasks {
+            let (metrics, roster) = (Arc::new(Metrics::new()), Roster::default());
+            let operator = Operator::new(client.clone(), Settings::default(), metrics.clone(), roster);
+            let (stop, (wake, _woken)) = (CancellationToken::new(), mpsc::channel(1));
+            let mandate = Mandate::unlimited();
+            let context = Context::new(&client, &operator.settings, mandate, metrics, wake, stop.clone());
+            let (_, watches) = operator.watches();
+            let mut beside = JoinSet::new();
+            spawn(&mut beside);
+            let run = operator.watch(watches, beside, Arc::new(context), Readiness::default(), stop);
+            let ended = tokio::time::timeout(Duration::from_millis(500), run).await;
+            assert_eq!(ended.is_ok(), ends, "{name}");
+        }
+    }
 }

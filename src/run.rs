@@ -146,3 +146,33 @@ impl Term<'_> {
         if broke_off { Err(BrokeOff) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The work of a term, whether the term is over, and how it ends.
+    #[tokio::test]
+    async fn work_that_ends_before_its_term_is_an_error() {
+        let metrics = Metrics::new();
+        for (name, work, over, expected) in [
+            ("it panics", tokio::spawn(async { panic!("on purpose") }), false, Err(BrokeOff)),
+            ("it ends", tokio::spawn(async {}), false, Err(BrokeOff)),
+            ("it goes on until the term is over", tokio::spawn(std::future::pending()), true, Ok(())),
+        ] {
+            // What goes on is not waited for.
+            let aborted = work.abort_handle();
+            let stop = CancellationToken::new();
+            let term = Term { metrics: &metrics, mandate: Mandate::unlimited(), stop: stop.clone(), work };
+            let term = term.until(async {
+                if !over {
+                    std::future::pending::<()>().await;
+                }
+                aborted.abort();
+            });
+            let ended = tokio::time::timeout(Duration::from_secs(20), term).await;
+            assert_eq!(ended, Ok(expected), "{name}");
+            assert!(stop.is_cancelled(), "{name}");
+        }
+    }
+}

@@ -23,9 +23,17 @@ pub(crate) async fn aside<T: Send + 'static>(
     deadline: Instant,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
-    if length <= SHORT {
-        return Ok(work());
-    }
+    if length <= SHORT { Ok(work()) } else { elsewhere(deadline, work).await }
+}
+
+/// [`aside`] for work that is long, whatever it reads.
+///
+/// # Errors
+/// As [`aside`].
+pub(super) async fn elsewhere<T: Send + 'static>(
+    deadline: Instant,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
     let span = tracing::Span::current();
     let reading = async {
         let turn = TURNS.acquire().await.ok();

@@ -112,20 +112,6 @@ fn is_ours(kind: &str) -> bool {
 }
 
 impl Catalogue {
-    /// How many bytes it keeps, about.
-    pub(super) fn kept_bytes(&self) -> usize {
-        let text = |Odd(text): &Odd<String>| text.as_ref().map_or(0, String::len);
-        let address = |address: &Address| {
-            let Address { interface, region_id, region, url } = address;
-            size_of::<Address>() + interface.len() + text(region_id) + text(region) + url.len()
-        };
-        let entry = |entry: &CatalogueEntry| {
-            size_of::<CatalogueEntry>() + entry.kind.len() + entry.addresses().iter().map(address).sum::<usize>()
-        };
-        let region = |region: &String| 2 * size_of::<String>() + region.len();
-        self.entries.iter().map(entry).chain(self.regions.iter().map(region)).sum()
-    }
-
     /// Whether the service is there, with an address or without.
     pub(super) fn lists(&self, service: Service) -> bool {
         self.entries.iter().any(|entry| service.row().types.contains(&entry.kind.as_str()))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::bundle::Bundle;
 use super::error::listed;
 use super::yaml::Entry;
 use super::{Secret, Service};
@@ -29,8 +30,8 @@ pub struct CloudConfig {
     /// Those of services that have their own.
     own_interfaces: BTreeMap<Service, Vec<Interface>>,
     pub(super) verify: bool,
-    /// PEM, from the Secret. All entries of a Secret share the text.
-    pub(super) cacert: Option<Arc<str>>,
+    /// PEM, from the Secret.
+    pub(super) cacert: Option<Bundle>,
     /// Endpoints that stand in for the catalogue's; they may hold [place holders](with_token).
     pub(super) overrides: BTreeMap<Service, String>,
 }
@@ -253,9 +254,7 @@ impl CloudConfig {
     /// The same entry, whose `cacert` is this text and not a copy of it, where both are equal.
     #[must_use]
     pub fn sharing(mut self, cacert: Option<&Arc<str>>) -> CloudConfig {
-        if let Some(text) = cacert.filter(|text| self.cacert.as_ref() == Some(text)) {
-            self.cacert = Some(text.clone());
-        }
+        self.cacert = self.cacert.map(|own| own.sharing(cacert));
         self
     }
 
@@ -272,7 +271,7 @@ impl CloudConfig {
 
     /// The length of its `cacert`.
     pub fn cacert_bytes(&self) -> usize {
-        self.cacert.as_ref().map_or(0, |text| text.len())
+        self.cacert.as_ref().map_or(0, |own| own.pem().len())
     }
 
     /// Whether the cloud's certificates are checked.
@@ -318,7 +317,7 @@ fn truth(entry: &Entry, key: &str) -> Result<Option<bool>, ConfigError> {
 /// In bytes. The whole bundle of a system has about 230 KB.
 const LONGEST_CACERT: usize = 512 << 10;
 
-fn pem(text: Option<&str>) -> Result<Option<Arc<str>>, ConfigError> {
+fn pem(text: Option<&str>) -> Result<Option<Bundle>, ConfigError> {
     let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
         return Ok(None);
     };
@@ -326,7 +325,7 @@ fn pem(text: Option<&str>) -> Result<Option<Arc<str>>, ConfigError> {
         return invalid("cacert", "has more than 512 KiB: keep the authorities of this cloud's servers");
     }
     match Authorities::from_pem(text) {
-        Ok(_) => Ok(Some(text.into())),
+        Ok(_) => Ok(Some(Bundle::from(text))),
         Err(error) => invalid("cacert", error.to_string()),
     }
 }

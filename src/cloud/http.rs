@@ -1,17 +1,16 @@
-//! One HTTP client for one cloud: its certificates, its connections, and what an answer may cost.
+//! A session's requests, and what an answer may cost.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Client, ClientBuilder, Request, Response, redirect};
+use reqwest::header::{HeaderName, HeaderValue, LOCATION};
+use reqwest::{Method, Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use url::{Origin, Url};
+use url::Url;
 
-use super::{Answer, CloudConfig, ConfigError, Error, Network, Refusal, tls};
-use crate::trust::Authorities;
+use super::clients::Choice;
+use super::{Answer, CloudConfig, Error, Network, Refusal, tls};
 
 /// In bytes.
 const KIB: usize = 1 << 10;
@@ -19,12 +18,6 @@ const KIB: usize = 1 << 10;
 const SMALL: usize = 256 * KIB;
 /// How long the rest of a large body may take, while others wait for its room.
 const LARGE_DEADLINE: Duration = Duration::from_secs(15);
-/// A host that drops packets shall not use up a whole deadline, of which Heat alone needs a minute.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an idle connection is kept.
-const POOL_IDLE: Duration = Duration::from_secs(90);
-/// So many origins are remembered to have answered.
-const MOST_ORIGINS: usize = 16;
 /// As many redirects are followed in a row.
 const REDIRECTS: usize = 3;
 
@@ -48,37 +41,17 @@ impl Room {
     }
 }
 
+/// One session's way to its cloud. Its client belongs to all sessions of the same TLS setting.
 pub(super) struct Http {
-    client: Client,
+    config: Arc<CloudConfig>,
     network: Network,
-    room: Arc<Room>,
-    /// Held by the one large body of this cloud that may be under way: others have their turn in between.
+    /// Held by the one large body of this session that may be under way: others have their turn in between.
     large: Arc<tokio::sync::Mutex<()>>,
-    /// When each origin last answered: for so long one of its connections may be in the pool.
-    answered: Mutex<HashMap<Origin, Instant>>,
 }
 
 impl Http {
-    pub(super) fn new(config: &CloudConfig, network: &Network) -> Result<Http, ConfigError> {
-        let cacert = config.cacert.as_deref().map(Authorities::from_pem).transpose().map_err(|_| unusable())?;
-        let builder = network.apply(builder());
-        let builder = if config.verify {
-            builder.tls_backend_preconfigured(tls::client_config(network.trust(cacert)).map_err(|_| unusable())?)
-        } else {
-            builder.tls_danger_accept_invalid_certs(true)
-        };
-        let client = builder.build().map_err(|_| unusable())?;
-        Ok(Http {
-            client,
-            network: network.clone(),
-            room: network.room(),
-            large: Arc::default(),
-            answered: Mutex::default(),
-        })
-    }
-
-    pub(super) fn client(&self) -> &Client {
-        &self.client
+    pub(super) fn new(config: Arc<CloudConfig>, network: &Network) -> Http {
+        Http { config, network: network.clone(), large: Arc::default() }
     }
 
     /// The whole answer of at most so many bytes, after the redirects within the request's origin.
@@ -87,11 +60,15 @@ impl Http {
     /// making a GET of a POST would lose a login. The token is in there, so it never leads to another origin.
     pub(super) async fn send(&self, limit: usize, mut request: Request) -> Result<Answer, Error> {
         let origin = request.url().origin();
+        let clients = self.network.clients();
         for _ in 0..=REDIRECTS {
-            let response = self.execute(&request, &origin).await?;
+            let choice = clients.choose(&self.network, &self.config, &origin).await?;
+            let response = self.execute(&choice, &request).await?;
             let Some(target) = redirect_target(&response) else {
                 let answer = self.read(limit, response).await?;
-                self.note(origin);
+                if choice.keeps {
+                    clients.note(self.network.setting(&self.config), origin, Instant::now());
+                }
                 return Ok(answer);
             };
             if target.origin() != origin {
@@ -103,11 +80,11 @@ impl Http {
     }
 
     /// One answer's head. A call that failed on a connection from the pool is repeated once: servers close idle ones.
-    async fn execute(&self, request: &Request, origin: &Origin) -> Result<Response, Error> {
+    async fn execute(&self, choice: &Choice, request: &Request) -> Result<Response, Error> {
         let copy = || request.try_clone().ok_or(Error::Unexpected("the request could not be built"));
-        let mut answer = self.client.execute(copy()?).await;
-        if answer.as_ref().is_err_and(is_reset) && self.may_be_pooled(origin) {
-            answer = self.client.execute(copy()?).await;
+        let mut answer = choice.client.execute(copy()?).await;
+        if answer.as_ref().is_err_and(is_reset) && choice.may_reuse {
+            answer = choice.client.execute(copy()?).await;
         }
         match answer.map_err(|error| Error::of_transport(&error)) {
             Err(Error::TlsFailed(fault)) => Err(tls::explain(fault, request.url(), &self.network).await),
@@ -123,7 +100,7 @@ impl Http {
                 return Err(Error::BodyTooLarge);
             }
             let alone = self.large.clone().lock_owned().await;
-            room = self.room.take(limit).await.map(|room| (room, alone));
+            room = self.network.room().take(limit).await.map(|room| (room, alone));
             let rest = timeout(LARGE_DEADLINE, fill(&mut response, &mut body, limit));
             if rest.await.map_err(|_| Error::Timeout)?? == Fill::Full {
                 return Err(Error::BodyTooLarge);
@@ -133,38 +110,18 @@ impl Http {
         let headers = std::mem::take(response.headers_mut());
         Ok(Answer::new(status, headers, body, room))
     }
-
-    fn may_be_pooled(&self, origin: &Origin) -> bool {
-        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.get(origin).is_some_and(|at| at.elapsed() < POOL_IDLE)
-    }
-
-    fn note(&self, origin: Origin) {
-        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        remember(&mut answered, origin, Instant::now());
-    }
 }
 
-/// Notes that the origin has answered now. The oldest are forgotten: a catalogue may name another origin after each
-/// login.
-fn remember(answered: &mut HashMap<Origin, Instant>, origin: Origin, now: Instant) {
-    if answered.len() >= MOST_ORIGINS && !answered.contains_key(&origin) {
-        let oldest = answered.iter().min_by_key(|(_, at)| **at).map(|(origin, _)| origin.clone());
-        oldest.and_then(|oldest| answered.remove(&oldest));
+/// A GET with these headers.
+pub(super) fn get(url: Url, headers: &[(&'static str, &str)]) -> Result<Request, Error> {
+    let unusable = Error::Unexpected("the request could not be built");
+    let mut request = Request::new(Method::GET, url);
+    for (name, value) in headers {
+        let header = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(value).ok());
+        let (name, value) = header.ok_or_else(|| unusable.clone())?;
+        request.headers_mut().insert(name, value);
     }
-    answered.insert(origin, now);
-}
-
-/// Without what TLS needs.
-pub(super) fn builder() -> ClientBuilder {
-    Client::builder()
-        .user_agent(concat!("cloudtenant-operator/", env!("CARGO_PKG_VERSION")))
-        .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]))
-        .gzip(true)
-        .referer(false)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(POOL_IDLE)
-        .redirect(redirect::Policy::none())
+    Ok(request)
 }
 
 /// Where an answer redirects to; `None` where it is an answer itself, as a redirect without an address is.
@@ -178,13 +135,6 @@ fn redirect_target(response: &Response) -> Option<Url> {
     target.set_username("").ok()?;
     target.set_password(None).ok()?;
     Some(target)
-}
-
-fn unusable() -> ConfigError {
-    ConfigError::Invalid {
-        field: "cacert".into(),
-        problem: "cannot be used as a certificate authority: give its certificate in PEM".into(),
-    }
 }
 
 /// Neither refused nor late: the connection ended before the head of an answer.
@@ -209,23 +159,4 @@ async fn fill(response: &mut Response, body: &mut Vec<u8>, most: usize) -> Resul
         }
     }
     Ok(Fill::Full)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_origins_that_answered_last_are_remembered() {
-        let (mut answered, start) = (HashMap::new(), Instant::now());
-        let origin = |number: u16| Url::parse(&format!("http://k:{number}")).unwrap().origin();
-        for number in 1..=300 {
-            let now = start + Duration::from_secs(number.into());
-            remember(&mut answered, origin(number), now);
-            remember(&mut answered, origin(1), now);
-            assert!(answered.len() <= MOST_ORIGINS, "{number}");
-        }
-        let kept = [1, 300, 286].map(|number| answered.contains_key(&origin(number)));
-        assert_eq!((kept, answered.contains_key(&origin(285))), ([true; 3], false));
-    }
 }

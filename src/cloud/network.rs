@@ -5,7 +5,12 @@ use std::{fmt, str::FromStr, sync::Arc, time::Instant};
 use reqwest::{ClientBuilder, Proxy};
 use url::Url;
 
-use super::{credential::Credentials, http::Room};
+use super::{
+    CloudConfig,
+    clients::{AllClients, Setting},
+    credential::Credentials,
+    http::Room,
+};
 use crate::trust::{Authorities, Reliance, System, Trust, Unreadable};
 
 /// What applies to every cloud, and what the sessions with them share. Nothing of it applies to the Kubernetes API.
@@ -14,8 +19,9 @@ pub struct Network {
     authorities: Arc<Authorities>,
     keeps_system: bool,
     reliance: Reliance,
-    proxies: Vec<ProxyRule>,
+    proxies: Arc<[ProxyRule]>,
     credentials: Arc<Credentials>,
+    clients: Arc<AllClients>,
     room: Arc<Room>,
 }
 
@@ -58,7 +64,7 @@ impl Network {
     /// The PEM text holds no certificate, or one that cannot be read.
     pub fn new(authorities: Option<&str>, proxies: Vec<ProxyRule>) -> Result<Self, NetworkError> {
         let authorities = authorities.map(Authorities::from_pem).transpose().map_err(NetworkError::Authorities)?;
-        Ok(Self { authorities: Arc::new(authorities.unwrap_or_default()), proxies, ..Self::default() })
+        Ok(Self { authorities: Arc::new(authorities.unwrap_or_default()), proxies: proxies.into(), ..Self::default() })
     }
 
     /// Whether the system's authorities are trusted beside a Secret's `cacert`, which otherwise replaces them.
@@ -80,11 +86,22 @@ impl Network {
 
     /// Forgets what only sessions needed that are no more.
     pub fn sweep(&self) {
-        self.credentials.sweep(Instant::now());
+        let now = Instant::now();
+        self.credentials.sweep(now);
+        self.clients.sweep(now);
     }
 
-    pub(super) fn room(&self) -> Arc<Room> {
-        self.room.clone()
+    pub(super) fn clients(&self) -> &AllClients {
+        &self.clients
+    }
+
+    /// The TLS setting of this entry's sessions.
+    pub(super) fn setting(&self, config: &CloudConfig) -> Setting {
+        Setting::of(config, self.keeps_system)
+    }
+
+    pub(super) fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Which servers of a cloud are trusted whose Secret has this `cacert`, or none.

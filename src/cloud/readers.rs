@@ -17,8 +17,8 @@ fn answer(status: u16, headers: &[(HeaderName, &str)], body: &[u8]) -> Answer {
 /// The answer to a login, and the addresses of all services.
 pub fn login(body: &[u8], config: &CloudConfig) -> bool {
     let answer = answer(201, &[(HeaderName::from_static("x-subject-token"), "token")], body);
-    let token = Token::read(&answer, Instant::now());
-    token.is_ok_and(|token| Service::ALL.iter().any(|service| token.catalogue.find(*service, config).is_ok()))
+    let token = Token::read(&answer, Instant::now(), config);
+    token.is_ok_and(|token| Service::ALL.iter().any(|service| token.places.find(*service).is_ok()))
 }
 
 /// Keystone's 404.

@@ -18,7 +18,7 @@ use identity::Known;
 
 use super::config::{needs_project, web_url, with_token, with_version};
 use super::credential::FIVE_MINUTES;
-use super::http::{Http, SHORT};
+use super::http::{self, Http, SHORT};
 use super::token::{Holder, Token, TokenProject};
 use super::tokens::{Current, Tokens};
 use super::{Answer, CloudConfig, ConfigError, Counters, Error, Failure, Network, Refusal, Service, log};
@@ -56,7 +56,7 @@ struct Call<'a> {
     deadline: Deadline,
 }
 
-/// An authenticated user of a cloud: one token and one pool of connections, shared by all callers.
+/// An authenticated user of a cloud: one token, shared by all callers.
 pub struct Session {
     config: Arc<CloudConfig>,
     http: Arc<Http>,
@@ -81,7 +81,7 @@ impl Session {
     /// A session that has not spoken yet.
     ///
     /// # Errors
-    /// If `cacert` cannot be used as a certificate authority.
+    /// None at present: `cacert` is checked with the entry, and the HTTP client is built at the first call.
     ///
     /// # Panics
     /// If the process has no default rustls crypto provider.
@@ -103,7 +103,7 @@ impl Session {
         counters: Arc<dyn Counters>,
         clock: Clock,
     ) -> Result<Session, ConfigError> {
-        let http = Arc::new(Http::new(&config, network)?);
+        let http = Arc::new(Http::new(config.clone(), network));
         if !config.verify {
             tracing::warn!(
                 host = config.host(),
@@ -151,8 +151,7 @@ impl Session {
     /// # Errors
     /// As [`Session::greet`].
     pub async fn greet_at(&self, service: Service, url: Url, deadline: Duration) -> Result<(), Failure> {
-        let request = self.http.client().get(url).build();
-        let request = request.map_err(|error| Error::of_transport(&error).at(service))?;
+        let request = http::get(url, &[]).map_err(|error| error.at(service))?;
         let answer = timeout_at(end(deadline), self.http.send(service.row().body_limit, request))
             .await
             .unwrap_or(Err(Error::Timeout));
@@ -186,7 +185,7 @@ impl Session {
     /// the token in hand.
     pub fn known_region(&self) -> Option<String> {
         let named = self.config.region().map(str::to_owned);
-        named.or_else(|| Some(self.tokens.held()?.catalogue.region(&self.config)?.to_owned()))
+        named.or_else(|| Some(self.tokens.held()?.places.region()?.to_owned()))
     }
 
     /// What is wrong where a project is needed, if the token in hand is for none.
@@ -306,21 +305,12 @@ impl Session {
                 (missing.map_or_else(|| url.ok_or(Error::Unexpected(problem)), Err), true)
             }
             None if service == Service::Identity => (Ok(self.config.auth_url.clone()), false),
-            None => (self.in_catalogue(service, token), false),
+            None => (in_catalogue(service, token), false),
         };
         Ok(Endpoint {
             url: url.map_err(|error| error.at(service))?,
             overridden,
             token_project: project.map(str::to_owned),
-        })
-    }
-
-    fn in_catalogue(&self, service: Service, token: &Token) -> Result<Url, Error> {
-        token.catalogue.find(service, &self.config).map_err(|error| match error {
-            Error::ServiceNotInCatalogue | Error::ServiceElsewhere { .. } | Error::RegionNotFound { .. } => {
-                token.without_project(service).unwrap_or(error)
-            }
-            other => other,
         })
     }
 
@@ -336,12 +326,8 @@ impl Session {
         let mut value = HeaderValue::from_str(token.value.expose())
             .map_err(|_| Error::Unexpected("the token is no header value").at(Service::Identity))?;
         value.set_sensitive(true);
-        let mut request = self.http.client().get(url.clone());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.header("X-Auth-Token", value).build();
-        let request = request.map_err(|error| Error::of_transport(&error).at(service))?;
+        let mut request = http::get(url.clone(), headers).map_err(|error| error.at(service))?;
+        request.headers_mut().insert("x-auth-token", value);
 
         let started = Instant::now();
         let answer = timeout_at(deadline, self.http.send(most, request)).await;
@@ -412,6 +398,15 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("host", &self.config.host()).finish_non_exhaustive()
     }
+}
+
+fn in_catalogue(service: Service, token: &Token) -> Result<Url, Error> {
+    token.places.find(service).map_err(|error| match error {
+        Error::ServiceNotInCatalogue | Error::ServiceElsewhere { .. } | Error::RegionNotFound { .. } => {
+            token.without_project(service).unwrap_or(error)
+        }
+        other => other,
+    })
 }
 
 fn end(deadline: Duration) -> Deadline {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::Resumption;
 use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, OtherError};
 use url::Url;
 
-use super::{Error, Network, http};
+use super::{Error, Network, clients};
 use crate::trust::{Trust, UnsupportedCurve, Witness};
 
 /// Why there is no TLS with a server, other than its certificate.
@@ -96,8 +97,14 @@ impl TlsFault {
     }
 }
 
-pub(super) fn client_config(trust: Trust) -> Result<ClientConfig, rustls::Error> {
+/// TLS sessions of so many servers are kept to be resumed. A server may send eight tickets of 64 KiB.
+const SERVERS: usize = 8;
+
+/// With `few`, the TLS session of one server alone is kept: there may be many such configurations.
+pub(super) fn client_config(trust: Trust, few: bool) -> Result<ClientConfig, rustls::Error> {
     let mut config = Arc::new(trust).client_config()?;
+    // The argument counts tickets.
+    config.resumption = Resumption::in_memory_sessions(8 * if few { 1 } else { SERVERS });
     with_http(&mut config);
     Ok(config)
 }
@@ -141,7 +148,7 @@ enum Seen {
 async fn look(url: &Url, network: &Network, curves: bool) -> Option<Seen> {
     let mut config = Witness::client_config(curves).ok()?;
     with_http(&mut config);
-    let client = network.apply(http::builder()).tls_backend_preconfigured(config).build().ok()?;
+    let client = network.apply(clients::builder()).tls_backend_preconfigured(config).build().ok()?;
     let mut root = url.clone();
     (_, _) = (root.set_username(""), root.set_password(None));
     root.set_path("/");

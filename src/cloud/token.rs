@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 
 use super::catalogue::Catalogue;
 use super::config::{Auth, CredentialRef, Domain, Named, Scope};
+use super::places::Places;
 use super::rows::{List, Odd, Rows};
 use super::time::openstack_time;
 use super::words::shown;
-use super::{Answer, Error, NoProject, Secret, Service};
+use super::{Answer, CloudConfig, Error, NoProject, Secret, Service};
 
 /// Longer names and ids are none: Keystone's have at most 255 characters.
 const LONGEST: usize = 255;
@@ -70,7 +71,8 @@ pub struct Holder {
 pub(super) struct Token {
     pub(super) value: Secret,
     pub(super) project: Option<TokenProject>,
-    pub(super) catalogue: Catalogue,
+    /// Where the services are.
+    pub(super) places: Places,
     /// When it was asked for, by our monotonic clock.
     asked: Instant,
     lifetime: Duration,
@@ -183,13 +185,13 @@ impl Token {
         let scope = if let TokenScope::Domain(name) = &self.holder.scope { name.len() } else { 0 };
         let roles = roles.iter().map(|role| role.len() + size_of::<String>()).sum::<usize>();
         let texts = user.len() + user_id.len() + application_credential.as_ref().map_or(0, String::len);
-        size_of::<Token>() + self.value.expose().len() + project + scope + roles + texts + self.catalogue.kept_bytes()
+        size_of::<Token>() + self.value.expose().len() + project + scope + roles + texts + self.places.kept_bytes()
     }
 
-    /// Reads the answer to a login that was sent at `asked`.
+    /// Reads the answer to a login of this entry that was sent at `asked`.
     ///
     /// The lifetime is counted from Keystone's own `issued_at`, so its clock and ours may differ.
-    pub(super) fn read(answer: &Answer, asked: Instant) -> Result<Token, Error> {
+    pub(super) fn read(answer: &Answer, asked: Instant, config: &CloudConfig) -> Result<Token, Error> {
         let value = answer.header("x-subject-token").ok_or(Error::Unexpected("the login's answer has no token"))?;
         if value.len() > LONGEST_TOKEN {
             return Err(Error::Unexpected("the login's answer has a token of more than 16 KiB"));
@@ -237,7 +239,7 @@ impl Token {
             holder,
             value: value.to_owned().into(),
             project,
-            catalogue: body.catalog.0.unwrap_or_default(),
+            places: Places::of(&body.catalog.0.unwrap_or_default(), config),
             asked,
             lifetime,
             ahead: start.duration_since(now),
@@ -257,7 +259,7 @@ impl Token {
     /// Why the catalogue has no address of a service, if that is because the token is for no project.
     pub(super) fn without_project(&self, service: Service) -> Option<Error> {
         // For the whole system, Keystone lists a service whose addresses name a project without any address.
-        let may_lack_it = self.holder.scope == TokenScope::System && !self.catalogue.lists(service);
+        let may_lack_it = self.holder.scope == TokenScope::System && !self.places.lists(service);
         self.no_project().filter(|_| !may_lack_it)
     }
 
@@ -374,8 +376,12 @@ mod tests {
     use proptest::{collection::vec, prelude::*, sample::select};
     use reqwest::header::HeaderMap;
 
-    use super::super::CloudConfig;
     use super::*;
+
+    fn config() -> CloudConfig {
+        let yaml = "clouds: {c: {region_name: r, auth: {auth_url: 'http://k', token: t}}}";
+        CloudConfig::parse(yaml, "c", None, None).unwrap()
+    }
 
     /// A login answered at 05:00 by the cloud's clock.
     fn answer(token: Option<&str>, body: &str) -> Answer {
@@ -402,7 +408,7 @@ mod tests {
         ];
         for (expires, issued, seconds) in rows {
             let body = format!(r#"{{"token": {{"expires_at": "{expires}"{issued}}}}}"#);
-            let token = Token::read(&answer(Some("t"), &body), Instant::now());
+            let token = Token::read(&answer(Some("t"), &body), Instant::now(), &config());
             let lifetime = token.ok().map(|token| token.lifetime.as_secs());
             assert_eq!(lifetime, seconds, "{expires} {issued}");
         }
@@ -415,7 +421,7 @@ mod tests {
             let token = Token {
                 value: Secret::from(String::new()),
                 project: None,
-                catalogue: Catalogue::default(),
+                places: Places::of(&Catalogue::default(), &config()),
                 asked: start,
                 lifetime: Duration::from_secs(lifetime),
                 holder: Holder::default(),
@@ -433,17 +439,17 @@ mod tests {
     fn answers_that_are_none() {
         let good = r#"{"token": {"expires_at": "2026-11-22T06:00:00Z"}}"#;
         let long = "t".repeat(LONGEST_TOKEN + 1);
-        assert!(Token::read(&answer(Some(&long[1..]), good), Instant::now()).is_ok());
+        assert!(Token::read(&answer(Some(&long[1..]), good), Instant::now(), &config()).is_ok());
         for (token, body, problem) in [
             (None, good, "the login's answer has no token"),
             (Some(long.as_str()), good, "the login's answer has a token of more than 16 KiB"),
             (Some("t"), "<html>", "the login's answer is not Keystone's JSON"),
             (Some("t"), "{}", "the login's answer is not Keystone's JSON"),
         ] {
-            let error = Token::read(&answer(token, body), Instant::now()).unwrap_err();
+            let error = Token::read(&answer(token, body), Instant::now(), &config()).unwrap_err();
             assert_eq!(error, Error::Unexpected(problem));
         }
-        let token = Token::read(&answer(Some("gAAAA"), good), Instant::now()).unwrap();
+        let token = Token::read(&answer(Some("gAAAA"), good), Instant::now(), &config()).unwrap();
         assert!(!format!("{token:?}").contains("gAAAA"));
     }
 
@@ -471,7 +477,7 @@ mod tests {
         ];
         for (members, expected) in rows {
             let body = format!(r#"{{"token": {{"expires_at": "2026-11-22T06:00:00Z", {members}}}}}"#);
-            let token = Token::read(&answer(Some("t"), &body), Instant::now()).unwrap();
+            let token = Token::read(&answer(Some("t"), &body), Instant::now(), &config()).unwrap();
             let holder = token.holder;
             let project = token.project.map(|project| format!("{}:{}", project.id, project.name));
             let rules = holder.has_access_rules.then(|| "rules".to_owned());
@@ -482,7 +488,7 @@ mod tests {
         }
         let long = format!(r#""project": {{"id": "{}"}}, "roles": [{{"name": "{0}"}}]"#, "x".repeat(LONGEST + 1));
         let body = format!(r#"{{"token": {{"expires_at": "2026-11-22T06:00:00Z", {long}}}}}"#);
-        let token = Token::read(&answer(Some("t"), &body), Instant::now()).unwrap();
+        let token = Token::read(&answer(Some("t"), &body), Instant::now(), &config()).unwrap();
         assert!(token.project.is_none() && token.holder.roles.is_empty());
     }
 
@@ -500,7 +506,7 @@ mod tests {
             (r#""system": {"all": false}"#, TokenScope::Nothing),
         ] {
             let body = format!(r#"{{"token": {{"expires_at": "2026-11-22T06:00:00Z", {members}}}}}"#);
-            let token = Token::read(&answer(Some("t"), &body), Instant::now()).unwrap();
+            let token = Token::read(&answer(Some("t"), &body), Instant::now(), &config()).unwrap();
             assert_eq!(token.holder.scope, scope, "{members}");
         }
     }
@@ -559,11 +565,9 @@ mod tests {
                 members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
             token.insert("expires_at".into(), "2126-11-22T06:00:00Z".into());
             token.insert("catalog".into(), rows.into());
-            let token = Token::read(&answer(Some("t"), &json!({"token": token}).to_string()), Instant::now()).unwrap();
-            let yaml = "clouds: {c: {region_name: r, auth: {auth_url: 'http://k', token: t}}}";
-            let config = CloudConfig::parse(yaml, "c", None, None).unwrap();
+            let token = Token::read(&answer(Some("t"), &json!({"token": token}).to_string()), Instant::now(), &config()).unwrap();
             for service in Service::ALL {
-                let found = token.catalogue.find(service, &config);
+                let found = token.places.find(service);
                 prop_assert!(service != Service::Cache || found.is_ok(), "{:?}", found);
             }
         }
@@ -574,7 +578,7 @@ mod tests {
             let token = json!({"expires_at": "2126-11-22T06:00:00Z", "catalog": catalog, "roles": roles,
                                "project": project});
             let body = json!({"token": token}).to_string();
-            prop_assert!(Token::read(&answer(Some("t"), &body), Instant::now()).is_ok());
+            prop_assert!(Token::read(&answer(Some("t"), &body), Instant::now(), &config()).is_ok());
         }
     }
 

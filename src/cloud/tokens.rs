@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Request};
 use tokio::time::Instant as Deadline;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -239,7 +240,7 @@ impl Tokens {
         let (outcome, answer) = match answer {
             Ok(mut answer) => {
                 answer.deadline = end;
-                digest(answer, asked).await
+                digest(answer, asked, self.config.clone()).await
             }
             Err(error) => (Err(error.at(Service::Identity)), None),
         };
@@ -261,15 +262,9 @@ impl Tokens {
     async fn ask(&self) -> Result<Answer, Error> {
         let mut url = self.config.auth_url.clone();
         url.set_path(&format!("{}/auth/tokens", url.path()));
-        let body = token::login(&self.config.auth).to_string();
-        let request = self
-            .http
-            .client()
-            .post(url)
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .body(body)
-            .build()
-            .map_err(|error| Error::of_transport(&error))?;
+        let mut request = Request::new(Method::POST, url);
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *request.body_mut() = Some(token::login(&self.config.auth).to_string().into());
         self.http.send(Service::Identity.row().body_limit, request).await
     }
 
@@ -283,20 +278,20 @@ fn broke_off() -> Failure {
 }
 
 /// What [`read`] makes of an answer; and the answer, unless the time was over.
-async fn digest(answer: Answer, asked: Instant) -> (Result<Token, Failure>, Option<Answer>) {
-    let read = answer.digest(Service::Identity, move |answer| (read(&answer, asked), Some(answer)));
+async fn digest(answer: Answer, asked: Instant, config: Arc<CloudConfig>) -> (Result<Token, Failure>, Option<Answer>) {
+    let read = answer.digest(Service::Identity, move |answer| (read(&answer, asked, &config), Some(answer)));
     read.await.unwrap_or_else(|failure| (Err(failure), None))
 }
 
 /// The token of a login's answer, or why there is none.
-fn read(answer: &Answer, asked: Instant) -> Result<Token, Failure> {
+fn read(answer: &Answer, asked: Instant, config: &CloudConfig) -> Result<Token, Failure> {
     match answer.failure(Service::Identity) {
         // 404 is Keystone's word for an unknown application credential; a wrong auth_url looks the same.
         Some(failure) if [401, 403, 404].contains(&answer.status) => {
             Err(Failure { error: Error::LoginRefused, ..failure })
         }
         Some(failure) => Err(failure),
-        None => Token::read(answer, asked).map_err(|error| error.at(Service::Identity)),
+        None => Token::read(answer, asked, config).map_err(|error| error.at(Service::Identity)),
     }
 }
 

@@ -6,6 +6,7 @@
 mod issued;
 mod kubeconfig;
 mod openssl;
+mod shared;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,8 +26,20 @@ fn with_provider() {
 
 /// What comes of a call to this server, whose Secret has this `cacert`.
 async fn greet(server: SocketAddr, host: &str, cacert: Option<&str>, network: &Network) -> Result<(), Error> {
+    greet_with(server, host, cacert, true, network).await
+}
+
+/// [`greet`] with this `verify` in the entry.
+async fn greet_with(
+    server: SocketAddr,
+    host: &str,
+    cacert: Option<&str>,
+    verify: bool,
+    network: &Network,
+) -> Result<(), Error> {
     with_provider();
-    let yaml = format!("clouds: {{c: {{auth: {{auth_url: 'https://{host}:{}', token: t}}}}}}", server.port());
+    let auth = format!("auth_url: 'https://{host}:{}', token: t", server.port());
+    let yaml = format!("clouds: {{c: {{verify: {verify}, auth: {{{auth}}}}}}}");
     let config = CloudConfig::parse(&yaml, "c", cacert, None).unwrap();
     let session = Session::new(Arc::new(config), network, Arc::new(Metrics::new())).unwrap();
     session.greet(LONG).await.map_err(|failure| failure.error)

@@ -1,0 +1,90 @@
+//! Texts that are compared by their digests, so that neither a map's key nor its lookup depends on their length.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use ring::digest::{Context, SHA256};
+
+/// The SHA-256 of some texts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of these texts, in this order.
+    pub(super) fn of(texts: &[&str]) -> Digest {
+        let mut context = Context::new(&SHA256);
+        for text in texts {
+            // The length comes first, so that no two lists of texts are the same bytes.
+            context.update(&(text.len() as u64).to_be_bytes());
+            context.update(text.as_bytes());
+        }
+        let mut digest = [0; 32];
+        digest.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
+        Digest(digest)
+    }
+}
+
+/// A `cacert` in PEM. Copies share the text.
+#[derive(Clone)]
+pub(super) struct Bundle {
+    pem: Arc<str>,
+    digest: Digest,
+}
+
+impl Bundle {
+    pub(super) fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The same, which keeps this text and not a copy of it, where both are equal.
+    pub(super) fn sharing(self, text: Option<&Arc<str>>) -> Bundle {
+        let pem = text.filter(|text| *text == &self.pem).cloned();
+        Bundle { pem: pem.unwrap_or(self.pem), ..self }
+    }
+}
+
+impl From<&str> for Bundle {
+    fn from(pem: &str) -> Bundle {
+        Bundle { digest: Digest::of(&[pem]), pem: pem.into() }
+    }
+}
+
+impl PartialEq for Bundle {
+    fn eq(&self, other: &Bundle) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Bundle {}
+
+impl Hash for Bundle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digest.hash(state);
+    }
+}
+
+impl fmt::Debug for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Bundle").field(&self.pem.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_equal_by_content() {
+        assert!(Digest::of(&["a", "bc"]) == Digest::of(&["a", "bc"]));
+        for other in [["ab", "c"], ["abc", ""], ["", "abc"], ["bc", "a"]] {
+            assert!(Digest::of(&["a", "bc"]) != Digest::of(&other), "{other:?}");
+        }
+        assert_eq!(Bundle::from("a"), Bundle::from("a"));
+        assert_ne!(Bundle::from("a"), Bundle::from("b"));
+    }
+}

@@ -1,0 +1,284 @@
+//! HTTP clients, one for each TLS setting. All sessions of a setting share it: docs/decisions/0024.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
+use reqwest::{Client, ClientBuilder, redirect};
+use tokio::sync::OnceCell;
+use tokio::time::Instant as Deadline;
+use url::Origin;
+
+use super::aside::elsewhere;
+use super::bundle::{Bundle, Digest};
+use super::{CloudConfig, Error, Network, tls};
+use crate::trust::Authorities;
+
+/// A host that drops packets shall not use up a whole deadline, of which Heat alone needs a minute.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an idle connection is kept.
+const POOL_IDLE: Duration = Duration::from_secs(30);
+/// Idle connections that a client keeps for each origin.
+const MOST_IDLE: usize = 8;
+/// Origins whose connections are kept, of all clients together. Connections to more origins are closed after a call.
+const MOST_ORIGINS: usize = 256;
+/// In bytes, for one answer over HTTP/2. An answer that waits for its turn to be read holds no more than this of the
+/// connection's window, which all sessions of the origin share.
+const STREAM_WINDOW: u32 = 128 << 10;
+/// In bytes, for all answers on one HTTP/2 connection.
+const CONNECTION_WINDOW: u32 = 5 << 20;
+
+/// Clients of different `cacert` that are kept. A setting beyond that is built again when it is used.
+const MOST_BUNDLES: usize = 64;
+/// The sum of their PEM texts, in bytes. A client takes 25 KiB, and about as much as its text.
+const MOST_BYTES: usize = 8 << 20;
+/// A client that nobody has used for so long is dropped.
+const UNUSED: Duration = Duration::from_secs(600);
+/// How long a client may take to be built, and how long that may wait for other work.
+const BUILDING: Duration = Duration::from_secs(10);
+
+/// What decides whom a client trusts. What else decides it, and the proxies, are the same for a whole [`Network`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Setting {
+    /// Certificates are not checked.
+    Unchecked,
+    /// By the system's authorities.
+    System,
+    /// By a `cacert`; the flag says whether by the system's authorities, too.
+    Bundle(Digest, bool),
+}
+
+impl Setting {
+    pub(super) fn of(config: &CloudConfig, keeps_system: bool) -> Setting {
+        match &config.cacert {
+            _ if !config.verify => Setting::Unchecked,
+            None => Setting::System,
+            Some(bundle) => Setting::Bundle(bundle.digest(), keeps_system),
+        }
+    }
+}
+
+/// The clients of one setting. They have the same trust.
+pub(super) struct Clients {
+    /// Keeps its connections.
+    pooled: Client,
+    /// Closes each connection after its call.
+    unpooled: Client,
+}
+
+/// One setting's clients, built at their first use.
+type Cell = Arc<OnceCell<Arc<Clients>>>;
+
+struct Cached {
+    clients: Cell,
+    /// Of the PEM text.
+    bytes: usize,
+    used: Instant,
+}
+
+/// All clients in use.
+#[derive(Default)]
+pub(super) struct AllClients {
+    built: Mutex<HashMap<Setting, Cached>>,
+    /// When each origin last answered through a client that keeps connections.
+    answered: Mutex<HashMap<(Setting, Origin), Instant>>,
+}
+
+/// Which client a call takes.
+pub(super) struct Choice {
+    pub(super) client: Client,
+    /// Its connections are kept.
+    pub(super) keeps: bool,
+    /// The call may be sent on a connection that was idle.
+    pub(super) may_reuse: bool,
+}
+
+impl AllClients {
+    /// The client for a call to this origin. It is built on another thread, and several calls build it once.
+    pub(super) async fn choose(
+        &self,
+        network: &Network,
+        config: &CloudConfig,
+        origin: &Origin,
+    ) -> Result<Choice, Error> {
+        let setting = network.setting(config);
+        let bytes = config.cacert.as_ref().map_or(0, |bundle| bundle.pem().len());
+        let cell = self.cell(setting, bytes, Instant::now());
+        let build = || async {
+            let (network, bundle, verify) = (network.clone(), config.cacert.clone(), config.verify);
+            elsewhere(Deadline::now() + BUILDING, move || Clients::build(&network, bundle.as_ref(), verify)).await?
+        };
+        let clients = cell.get_or_try_init(build).await?;
+        let (keeps, may_reuse) = self.keeps(setting, origin, Instant::now());
+        let client = if keeps { clients.pooled.clone() } else { clients.unpooled.clone() };
+        Ok(Choice { client, keeps, may_reuse })
+    }
+
+    /// Notes that the origin has answered, so that a connection to it is idle now.
+    pub(super) fn note(&self, setting: Setting, origin: Origin, now: Instant) {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (setting, origin);
+        if answered.contains_key(&key) || answered.len() < MOST_ORIGINS {
+            answered.insert(key, now);
+        }
+    }
+
+    /// Forgets clients that were not used for a while.
+    pub(super) fn sweep(&self, now: Instant) {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        built.retain(|_, cached| now.saturating_duration_since(cached.used) < UNUSED);
+    }
+
+    /// The setting's place. The least recently used ones make room for a new `cacert`; the two settings without one,
+    /// which most sessions have, stay.
+    fn cell(&self, setting: Setting, bytes: usize, now: Instant) -> Cell {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cached) = built.get_mut(&setting) {
+            cached.used = now;
+            return cached.clients.clone();
+        }
+        if matches!(setting, Setting::Bundle(..)) {
+            make_room(&mut built, bytes);
+        }
+        let clients = Cell::default();
+        built.insert(setting, Cached { clients: clients.clone(), bytes, used: now });
+        clients
+    }
+
+    /// Whether connections to this origin are kept, and whether one may be idle.
+    fn keeps(&self, setting: Setting, origin: &Origin, now: Instant) -> (bool, bool) {
+        let is_fresh = |at: &Instant| now.saturating_duration_since(*at) < POOL_IDLE;
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        if answered.get(&(setting, origin.clone())).is_some_and(is_fresh) {
+            return (true, true);
+        }
+        if answered.len() >= MOST_ORIGINS {
+            answered.retain(|_, at| is_fresh(at));
+        }
+        (answered.len() < MOST_ORIGINS, false)
+    }
+}
+
+/// Drops the least recently used clients of a `cacert` until another one with so many bytes may be kept.
+fn make_room(built: &mut HashMap<Setting, Cached>, bytes: usize) {
+    let is_bundle = |setting: &Setting| matches!(setting, Setting::Bundle(..));
+    loop {
+        let bundles = || built.iter().filter(|(setting, _)| is_bundle(setting));
+        let sum: usize = bundles().map(|(_, cached)| cached.bytes).sum();
+        if bundles().count() < MOST_BUNDLES && sum + bytes <= MOST_BYTES {
+            return;
+        }
+        let oldest = bundles().min_by_key(|(_, cached)| cached.used).map(|(setting, _)| *setting);
+        let Some(oldest) = oldest else { return };
+        built.remove(&oldest);
+    }
+}
+
+impl Clients {
+    fn build(network: &Network, bundle: Option<&Bundle>, verify: bool) -> Result<Arc<Clients>, Error> {
+        let unusable = || Error::Unexpected("the operator could not build an HTTP client");
+        let builder = || network.apply(builder());
+        let (pooled, unpooled) = if verify {
+            // They are read once in the process: here, and not on a thread that serves connections.
+            Authorities::system();
+            let cacert = bundle.map(|bundle| Authorities::from_pem(bundle.pem())).transpose();
+            let trust = network.trust(cacert.map_err(|_| unusable())?);
+            let config = tls::client_config(trust, bundle.is_some()).map_err(|_| unusable())?;
+            (builder().tls_backend_preconfigured(config.clone()), builder().tls_backend_preconfigured(config))
+        } else {
+            (builder().tls_danger_accept_invalid_certs(true), builder().tls_danger_accept_invalid_certs(true))
+        };
+        let pooled = pooled.build().map_err(|_| unusable())?;
+        let unpooled = unpooled.pool_max_idle_per_host(0).build().map_err(|_| unusable())?;
+        Ok(Arc::new(Clients { pooled, unpooled }))
+    }
+}
+
+/// Without what TLS needs. It keeps nothing between calls but connections: no cookies, and no credential.
+pub(super) fn builder() -> ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("cloudtenant-operator/", env!("CARGO_PKG_VERSION")))
+        .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]))
+        .gzip(true)
+        .referer(false)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(MOST_IDLE)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .redirect(redirect::Policy::none())
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+
+    fn bundle(number: usize) -> Setting {
+        Setting::Bundle(Digest::of(&[&number.to_string()]), false)
+    }
+
+    fn has(all: &AllClients, setting: Setting) -> bool {
+        all.built.lock().unwrap().contains_key(&setting)
+    }
+
+    /// The number of settings that are used, the bytes of each, and how many of them are kept.
+    #[test]
+    fn clients_have_a_bound_by_number_and_by_bytes() {
+        for (used, bytes, kept) in [
+            (10, 2000, 10),
+            (MOST_BUNDLES, 2000, MOST_BUNDLES),
+            (300, 2000, MOST_BUNDLES),
+            (300, 512 << 10, 16),
+            (3, MOST_BYTES, 1),
+        ] {
+            let (all, start) = (AllClients::default(), Instant::now());
+            let ordinary = [Setting::System, Setting::Unchecked].map(|setting| all.cell(setting, 0, start));
+            for number in 0..used {
+                all.cell(bundle(number), bytes, start + Duration::from_secs(number as u64));
+            }
+            let newest = (0..used).filter(|number| has(&all, bundle(*number))).collect::<Vec<_>>();
+            assert_eq!(newest, (used - kept..used).collect::<Vec<_>>(), "{used} of {bytes} bytes");
+            for (setting, cell) in [Setting::System, Setting::Unchecked].into_iter().zip(ordinary) {
+                assert!(Arc::ptr_eq(&cell, &all.cell(setting, 0, start)), "{used} of {bytes} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_in_use_stays_and_one_that_nobody_uses_is_dropped() {
+        let (all, start) = (AllClients::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let used = all.cell(bundle(0), 1, start);
+        for number in 1..200 {
+            all.cell(bundle(number), 1, at(number as u64));
+            assert!(Arc::ptr_eq(&used, &all.cell(bundle(0), 1, at(number as u64))), "{number}");
+        }
+        all.cell(bundle(1000), 1, at(700));
+        all.sweep(at(199 + 600));
+        assert!(has(&all, bundle(1000)) && !has(&all, bundle(0)));
+    }
+
+    #[test]
+    fn connections_are_kept_to_so_many_origins_and_those_in_use_stay() {
+        let (all, start) = (AllClients::default(), Instant::now());
+        let origin = |number: usize| Url::parse(&format!("http://k:{number}")).unwrap().origin();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for number in 1..=MOST_ORIGINS {
+            assert_eq!(all.keeps(Setting::System, &origin(number), start), (true, false), "{number}");
+            all.note(Setting::System, origin(number), start);
+        }
+        let more = origin(MOST_ORIGINS + 1);
+        all.note(Setting::System, more.clone(), start);
+        for (name, setting, origin, seconds, expected) in [
+            ("known", Setting::System, origin(1), 1, (true, true)),
+            ("one more", Setting::System, more.clone(), 1, (false, false)),
+            ("another trust", Setting::Unchecked, origin(1), 1, (false, false)),
+            ("after the others were idle", Setting::System, more, 30, (true, false)),
+        ] {
+            assert_eq!(all.keeps(setting, &origin, at(seconds)), expected, "{name}");
+        }
+    }
+}
