@@ -1,0 +1,58 @@
+//! A cloud that does what it can to be asked, and to be written of, all the time.
+
+use serde_json::json;
+
+use crate::{
+    hostile::{Answers, Hostile, Reply},
+    scene::Scene,
+};
+
+/// The least pause that the operator keeps, in seconds.
+const PAUSE: f64 = 5.0;
+
+/// Heat's list with a report interval of 0, where half of the engines are down, each time the other half.
+fn engines(round: usize) -> Reply {
+    let row = |number: usize| {
+        let host = format!("host-{number}.lab");
+        let reported = if (number + round).is_multiple_of(2) { "2099-01-01T00:00:00" } else { "2020-01-01T00:00:00" };
+        json!({
+            "id": host, "binary": "heat-engine", "engine_id": host, "host": host, "hostname": host, "topic": "engine",
+            "report_interval": 0, "created_at": "2020-01-01T00:00:00", "updated_at": reported, "deleted_at": null,
+            "status": "up",
+        })
+    };
+    Reply::ok(&json!({ "services": (0..10).map(row).collect::<Vec<_>>() }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn report_intervals_of_0_and_503s() {
+    let scene = Scene::begin("report_interval 0 and 503s", &[]).await;
+    let down = json!({
+        "code": 503, "title": "Service Unavailable",
+        "error": { "type": "HTTPServiceUnavailable", "message": "All heat engines are down." },
+    });
+    let status = |status: u16| Reply::Status(status, "{}".into());
+    let others = || Reply::Turns(vec![status(429), status(401), status(503), status(401)]);
+    let down = Reply::Status(503, down.to_string().into());
+    let heat = vec![engines(0), down.clone(), down.clone(), engines(1), down.clone(), down];
+    let cloud =
+        Hostile::start(Answers { heat: Reply::Turns(heat), dcs: others(), nova: others(), ..Answers::default() });
+    scene.add("flood", &[("clouds.yaml", cloud.clouds_yaml("").as_bytes())], &json!({ "timeout": "10s" })).await;
+    scene.last(30).await;
+    let calls = cloud.calls();
+    println!("calls of Keystone, Heat, DCS, Nova: {calls:?}");
+    let figures = scene.end().await;
+    println!(
+        "a second: {:.1} calls, {:.1} events, {:.1} writes",
+        calls.iter().sum::<usize>() as f64 / figures.seconds,
+        figures.events as f64 / figures.seconds,
+        figures.writes / figures.seconds,
+    );
+    let once = (figures.seconds / PAUSE) as usize + 1;
+    // A 401 has the same call repeated with another token.
+    assert!(calls[1] <= once && calls[1..].iter().all(|calls| *calls <= 2 * once), "{calls:?}");
+    assert!(calls[0] <= once + 1, "{} logins", calls[0]);
+    assert!(figures.events <= 27, "{} events", figures.events);
+    // The honest tenants' writes too, three for each.
+    assert!(figures.writes <= (once + 4 + 3 * 10) as f64, "{} writes", figures.writes);
+}

@@ -1,0 +1,20 @@
+//! What hostile tenants and clouds can do to the others. docs/attacks.md has the figures.
+//!
+//! Each attack runs against the operator's program with the chart's own memory limit, beside ten honest tenants in
+//! other namespaces. `ATTACKS_PROGRAM` names another build of the program, `ATTACKS_CREDENTIALS` another number of
+//! credentials for the last one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod bodies;
+mod cage;
+mod credentials;
+mod floods;
+mod health;
+mod hostile;
+mod metadata;
+mod process;
+mod scene;
+mod secrets;
+mod sessions;
+mod texts;
