@@ -149,11 +149,15 @@ async fn a_long_region_is_refused_where_it_comes_in() {
     ] {
         let region_name = region.map(|region| format!(", region_name: {region}")).unwrap_or_default();
         let yaml = format!("clouds: {{c: {{auth: {{auth_url: 'http://k', token: t}}{region_name}}}}}");
-        let region = Region::new(ALLOCATOR);
-        let config = CloudConfig::parse(&yaml, "c", None, overriding.map(String::as_str));
-        assert_eq!(config.is_ok(), read, "{name}");
-        let kept = kept_since(&region);
-        assert!(kept < 16 * KIB, "{name}: {kept} bytes, {config:?}");
+        // The least of three: threads of other tests may still end in the background.
+        let kept = (0..3).map(|_| {
+            let region = Region::new(ALLOCATOR);
+            let config = CloudConfig::parse(&yaml, "c", None, overriding.map(String::as_str));
+            assert_eq!(config.is_ok(), read, "{name}: {config:?}");
+            kept_since(&region)
+        });
+        let kept = kept.min().unwrap_or(usize::MAX);
+        assert!(kept < 16 * KIB, "{name}: {kept} bytes");
     }
 }
 
