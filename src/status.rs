@@ -19,9 +19,12 @@ use block::Block;
 use engines::{Said, said};
 
 use crate::{
-    api::{self, CloudTenantStatus, Policy, Reason, Source, condition_type as ty, reason::Class},
+    api::{
+        self, CachesStatus, CloudTenantStatus, EnginesStatus, Policy, Reason, Source, UsageStatus,
+        condition_type as ty, reason::Class,
+    },
     condition,
-    observation::{Caches, Elsewhere, EngineAnswers, Failure, Periods, ProbeKind, engines::age},
+    observation::{Elsewhere, EngineAnswers, Failure, ProbeKind, engines::age},
     target::Target,
 };
 
@@ -51,6 +54,20 @@ pub enum Look<T> {
     Failed(Failure, u32),
 }
 
+impl<T> Look<T> {
+    /// The same, with what was made of the answer.
+    #[must_use]
+    pub fn map<U>(self, judge: impl FnOnce(T) -> U) -> Look<U> {
+        match self {
+            Self::NotDue => Look::NotDue,
+            Self::UnderWay => Look::UnderWay,
+            Self::NotOffered(elsewhere) => Look::NotOffered(elsewhere),
+            Self::Seen(seen) => Look::Seen(judge(seen)),
+            Self::Failed(failure, times) => Look::Failed(failure, times),
+        }
+    }
+}
+
 /// Heat's answers as this tenant reads them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Engines {
@@ -63,16 +80,16 @@ pub struct Engines {
 }
 
 impl Look<Engines> {
-    /// What a tenant with this status reads of Heat's answers: only those after the one with the number `too_old`.
+    /// What a tenant with this status reads of Heat's answers.
     #[must_use]
-    pub fn at(answers: Arc<EngineAnswers>, seen: u64, too_old: u64, old: &CloudTenantStatus) -> Self {
+    pub fn at(answers: Arc<EngineAnswers>, seen: u64, old: &CloudTenantStatus) -> Self {
         let reason = condition::reason(&old.conditions, ty::ENGINES_HEALTHY);
         let told = reason == Some(Reason::ServerError);
         // A message broker that is back answers one request with a 503. What the status says already needs no other.
         let confirmed = matches!(said(old.engines.as_ref()), Said::Unresponsive | Said::AllDown);
         let timed_out = reason == Some(Reason::Timeout);
         let single = answers.silence.filter(|silence| !confirmed && silence.needs_confirmation(timed_out));
-        if answers.number <= too_old {
+        if answers.number == 0 {
             Self::UnderWay
         } else if answers.not_offered {
             Self::NotOffered(answers.elsewhere.clone())
@@ -96,18 +113,18 @@ pub struct Pass<'a> {
     pub target: &'a Target,
     /// Its generation.
     pub generation: i64,
-    /// Heat.
-    pub engines: Look<Engines>,
+    /// Heat. An answer that a second one has to confirm is under way.
+    pub engines: Look<Judged<EnginesStatus>>,
     /// DCS.
-    pub caches: Look<Caches>,
+    pub caches: Look<Judged<CachesStatus>>,
     /// Nova.
-    pub usage: Look<Periods>,
+    pub usage: Look<Judged<UsageStatus>>,
     /// The cloud that was used, once known.
     pub source: Option<Source>,
     /// When each probe last had a verdict, or looking began: engines, caches, usage.
     pub verdict_at: [Timestamp; 3],
-    /// Bad verdicts in a row, with this pass's: engines, caches. See [`bad_verdicts`].
-    pub bad_in_row: [u32; 2],
+    /// Consecutive unhealthy observations, with this pass's: engines, caches.
+    pub streaks: [u32; 2],
     /// A missing Secret has been waited for: now it takes a person.
     pub waited: bool,
     /// The value of requestedAt that this pass has dealt with.
@@ -120,8 +137,7 @@ impl Pass<'_> {
     /// Whether every probe that is asked has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        let waits = matches!(&self.engines, Look::UnderWay | Look::Seen(Engines { waits: true, .. }));
-        !waits && self.caches != Look::UnderWay && self.usage != Look::UnderWay
+        self.engines != Look::UnderWay && self.caches != Look::UnderWay && self.usage != Look::UnderWay
     }
 }
 
@@ -186,29 +202,17 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
         ..CloudTenantStatus::default()
     };
     let target = pass.target;
-    let (engines, block) = settle(pass, old, ProbeKind::Engines, &pass.engines, old.engines.as_ref(), |seen| {
-        let was_bad = engines::is_bad(old.engines.as_ref());
-        let judged = engines::judge(old.engines.as_ref(), &seen.answers, seen.seen, &target.engines);
-        (judged, was_bad || pass.bad_in_row[0] >= target.engines.failure_threshold)
-    });
+    let believed = engines::is_bad(old.engines.as_ref()) || pass.streaks[0] >= target.engines.failure_threshold;
+    let (engines, block) = settle(pass, old, ProbeKind::Engines, &pass.engines, old.engines.as_ref(), believed);
     let could_see = engines.reason.class() != Class::Passing && engines.reason.class() != Class::Stalled;
     new.engines = block.map(|mut block| {
         block.summary = engines::summary(&block, could_see && engines.reason != Reason::EngineUnresponsive);
         block
     });
-    let (caches, block) = settle(pass, old, ProbeKind::Caches, &pass.caches, old.caches.as_ref(), |seen| {
-        // The condition decides: the spec may have changed since. An Unknown one leaves it to the stored counts.
-        let said = condition::reason(&old.conditions, ty::CACHES_HEALTHY);
-        let said = said.filter(|reason| matches!(reason.class(), Class::Well | Class::Bad));
-        let counted = || old.caches.as_ref().map(|block| caches::reason(block, &target.caches));
-        let was_bad = said.or_else(counted).is_some_and(is_bad);
-        let judged = caches::judge(seen, &target.caches, pass.now);
-        (judged, was_bad || pass.bad_in_row[1] >= target.caches.failure_threshold)
-    });
+    let believed = were_caches_bad(target, old) || pass.streaks[1] >= target.caches.failure_threshold;
+    let (caches, block) = settle(pass, old, ProbeKind::Caches, &pass.caches, old.caches.as_ref(), believed);
     new.caches = block;
-    let (usage, block) = settle(pass, old, ProbeKind::Usage, &pass.usage, old.usage.as_ref(), |seen| {
-        (usage::judge(seen, old.usage.as_ref(), pass.now), true)
-    });
+    let (usage, block) = settle(pass, old, ProbeKind::Usage, &pass.usage, old.usage.as_ref(), true);
     new.usage = block;
     new.conditions = ready::conditions(pass, old, &[engines, caches, usage]);
     let counted = ProbeKind::ALL.into_iter().filter(|kind| is_counted(target, *kind));
@@ -216,24 +220,19 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
     new
 }
 
-fn is_bad(reason: Reason) -> bool {
-    reason.class() == Class::Bad
+/// Whether the status says that caches are unhealthy. The condition decides: the spec may have changed since. An Unknown
+/// one leaves it to the stored counts.
+fn were_caches_bad(target: &Target, old: &CloudTenantStatus) -> bool {
+    let said = condition::reason(&old.conditions, ty::CACHES_HEALTHY);
+    let said = said.filter(|reason| matches!(reason.class(), Class::Well | Class::Bad));
+    let counted = || old.caches.as_ref().map(|block| caches::reason(block, &target.caches));
+    said.or_else(counted).is_some_and(is_bad)
 }
 
-/// Whether what was seen of engines and caches is bad, believed or not; `None` where nothing new was seen.
+/// Whether this reason makes a condition False.
 #[must_use]
-pub fn bad_verdicts(pass: &Pass<'_>, old: &CloudTenantStatus) -> [Option<bool>; 2] {
-    let engines = match &pass.engines {
-        Look::Seen(seen) if seen.answers.number > seen.seen => {
-            Some(engines::judge(old.engines.as_ref(), &seen.answers, seen.seen, &pass.target.engines).reason)
-        }
-        _ => None,
-    };
-    let caches = match &pass.caches {
-        Look::Seen(seen) => Some(caches::judge(seen, &pass.target.caches, pass.now).reason),
-        _ => None,
-    };
-    [engines.map(is_bad), caches.map(is_bad)]
+pub fn is_bad(reason: Reason) -> bool {
+    reason.class() == Class::Bad
 }
 
 /// The status of a resource whose spec cannot be read: data and source stay.
@@ -258,13 +257,13 @@ pub fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Cl
 }
 
 /// One probe's verdict and block.
-fn settle<T, B: Block>(
+fn settle<B: Block>(
     pass: &Pass<'_>,
     old: &CloudTenantStatus,
     kind: ProbeKind,
-    look: &Look<T>,
+    look: &Look<Judged<B>>,
     block: Option<&B>,
-    judge: impl FnOnce(&T) -> (Judged<B>, bool),
+    believed: bool,
 ) -> (Verdict, Option<B>) {
     let verdict = |reason, message: String| Verdict { kind, reason, message };
     let policy = policy_of(pass.target, kind);
@@ -273,13 +272,10 @@ fn settle<T, B: Block>(
         return (verdict(Reason::ProbeDisabled, message), None);
     }
     let stale = age(pass.verdict_at[kind as usize], pass.now) > staleness(pass.target, kind);
-    let waits = kind == ProbeKind::Engines && matches!(&pass.engines, Look::Seen(seen) if seen.waits);
     match look {
-        Look::Seen(_) if waits => (kept(old, kind, stale), block.cloned()),
         // Heat's last answer stays to be read while the next one does not come.
         Look::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block.cloned()),
-        Look::Seen(seen) => {
-            let (judged, believed) = judge(seen);
+        Look::Seen(judged) => {
             if is_bad(judged.reason) && !believed {
                 // The data stay, and somebody has looked.
                 let block = block.cloned().map(|block| block.observed(judged.block.observed_at()));
@@ -290,7 +286,7 @@ fn settle<T, B: Block>(
                 }
                 return (kept, block);
             }
-            (verdict(judged.reason, judged.message), Some(judged.block))
+            (verdict(judged.reason, judged.message.clone()), Some(judged.block.clone()))
         }
         Look::NotOffered(elsewhere) if policy == Policy::Required || block.is_some() => {
             (verdict(Reason::EndpointNotFound, absent(kind, elsewhere.as_ref())), block.cloned())

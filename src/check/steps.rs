@@ -9,14 +9,14 @@ use jiff::Timestamp;
 
 use super::{Mark, Step, Subject, trust};
 use crate::{
-    api::{CachesStatus, Policy, Reason, Source, reason::Class},
+    api::{CachesStatus, EnginesStatus, Policy, Reason, Source, UsageStatus, reason::Class},
     cloud::{CloudConfig, Holder, Network, Service, Session, TokenScope},
     failure,
     metrics::Metrics,
-    observation::{Caches, EngineAnswers, Failure, Outcome, Periods, ProbeKind},
+    observation::{EngineAnswers, Failure, Outcome, ProbeKind},
     observe, probe,
     secrets::Texts,
-    status::{Engines, Judged, Look, absent, caches, engines, not_offered, policy_of, usage},
+    status::{Judged, Look, absent, caches, engines, not_offered, policy_of, usage},
     target::Target,
 };
 
@@ -26,9 +26,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// What has come of the probes.
 #[derive(Debug)]
 pub(super) struct Looks {
-    pub(super) engines: Look<Engines>,
-    pub(super) caches: Look<Caches>,
-    pub(super) usage: Look<Periods>,
+    pub(super) engines: Look<Judged<EnginesStatus>>,
+    pub(super) caches: Look<Judged<CachesStatus>>,
+    pub(super) usage: Look<Judged<UsageStatus>>,
     pub(super) source: Option<Source>,
 }
 
@@ -196,9 +196,10 @@ async fn probes(
     let target = &subject.target;
     let now = Timestamp::now;
     let ask = ask_engines(subject, config, session);
-    let engines = probe(target, ProbeKind::Engines, tell, ask, |seen| {
-        let Judged { reason, message, block } = engines::judge(None, &seen.answers, 0, &target.engines);
-        (reason, format!("{} engines up. {message}", block.summary))
+    let engines = probe(target, ProbeKind::Engines, tell, ask, |answers| {
+        let judged = engines::judge(None, answers, 0, &target.engines);
+        let found = format!("{} engines up. {}", judged.block.summary, judged.message);
+        (judged, found)
     });
     let engines = engines.await;
     let caches = probe(
@@ -207,8 +208,9 @@ async fn probes(
         tell,
         async { probe::outcome(session, probe::caches::ask(session, target).await) },
         |seen| {
-            let Judged { reason, message, block } = caches::judge(seen, &target.caches, now());
-            (reason, format!("{}. {message}", running(&block)))
+            let judged = caches::judge(seen, &target.caches, now());
+            let found = format!("{}. {}", running(&judged.block), judged.message);
+            (judged, found)
         },
     );
     let caches = caches.await;
@@ -218,8 +220,10 @@ async fn probes(
         tell,
         async { probe::outcome(session, probe::usage::ask(session, target, None, now()).await) },
         |seen| {
-            let Judged { reason, message, block } = usage::judge(seen, None, now());
-            (reason, format!("{} servers, {} vCPU-hours. {message}", block.figures.servers, block.figures.vcpu_hours))
+            let judged = usage::judge(seen, None, now());
+            let figures = &judged.block.figures;
+            let found = format!("{} servers, {} vCPU-hours. {}", figures.servers, figures.vcpu_hours, judged.message);
+            (judged, found)
         },
     );
     let usage = usage.await;
@@ -235,7 +239,7 @@ fn running(block: &CachesStatus) -> String {
 }
 
 /// Asks Heat by the tenant's own credential, or the one that is for the engines alone.
-async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session) -> Outcome<Engines> {
+async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session) -> Outcome<EngineAnswers> {
     let deadline = subject.target.engines_deadline();
     let own = match (&subject.target.engines.cloud_name, &subject.secret) {
         (Some(name), Ok(texts)) => match own_session(subject, texts, name, config, session).await {
@@ -247,10 +251,8 @@ async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session)
     };
     let session = own.as_ref().unwrap_or(session);
     let asked = probe::engines::ask(session, deadline, Timestamp::now()).await;
-    probe::outcome(session, asked).map(|answer| {
-        let answers = EngineAnswers::default().and(Outcome::Seen(answer), Timestamp::now());
-        Engines { answers: Arc::new(answers), seen: 0, waits: false }
-    })
+    let answered = |answer| EngineAnswers::default().and(Outcome::Seen(answer), Timestamp::now());
+    probe::outcome(session, asked).map(answered)
 }
 
 async fn own_session(
@@ -282,26 +284,26 @@ async fn own_session(
     }
 }
 
-async fn probe<T>(
+async fn probe<T, B>(
     target: &Target,
     kind: ProbeKind,
     tell: &mut Tell<'_>,
     ask: impl Future<Output = Outcome<T>> + Send,
-    judge: impl FnOnce(&T) -> (Reason, String) + Send,
-) -> Look<T> {
+    judge: impl FnOnce(&T) -> (Judged<B>, String) + Send,
+) -> Look<Judged<B>> {
     let name = kind.as_str();
     let began = Instant::now();
     let policy = policy_of(target, kind);
     let (mark, found, look) = if policy != Policy::Disabled {
         match ask.await {
             Outcome::Seen(seen) => {
-                let (reason, found) = judge(&seen);
-                let mark = match reason.class() {
-                    Class::Well if reason == Reason::Reported || !matches!(kind, ProbeKind::Usage) => Mark::Ok,
+                let (judged, found) = judge(&seen);
+                let mark = match judged.reason.class() {
+                    Class::Well if judged.reason == Reason::Reported || !matches!(kind, ProbeKind::Usage) => Mark::Ok,
                     Class::Well => Mark::Note,
                     _ => Mark::Bad,
                 };
-                (mark, format!("allowed; {found}"), Look::Seen(seen))
+                (mark, format!("allowed; {found}"), Look::Seen(judged))
             }
             Outcome::NotOffered(elsewhere) => {
                 let (mark, found) = match &elsewhere {

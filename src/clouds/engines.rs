@@ -1,7 +1,7 @@
 //! One task for each cloud asks Heat for its engines, with one call in flight, and its tenants read the answers.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -29,8 +29,8 @@ const ASK_AGAIN: Duration = LEAST_PAUSE;
 
 /// What one tenant asks of the task.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
-    /// Who is woken.
+pub struct Demand {
+    /// The tenant that is woken.
     pub tenant: TenantName,
     /// How often it wants to know.
     pub interval: Duration,
@@ -44,7 +44,7 @@ pub struct Wish {
 struct Inner {
     answers: watch::Sender<Arc<EngineAnswers>>,
     state: Mutex<State>,
-    /// Wishes have changed, or somebody is in a hurry.
+    /// Demands or requests have changed.
     changed: Notify,
     wake: Wake,
 }
@@ -52,10 +52,10 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     /// By the tenant's UID.
-    wishes: HashMap<String, Wish>,
+    demands: HashMap<String, Demand>,
     running: bool,
-    /// Somebody waits for the next answer, whatever it says.
-    hurried: bool,
+    /// Tenants that wait for an answer, whatever it says, by their UIDs.
+    requests: HashSet<String>,
     turn: Option<Turn>,
     asked_at: Timestamp,
     /// Heat's last answer has to be so old before it is asked again.
@@ -67,7 +67,13 @@ struct State {
 
 impl State {
     fn interval(&self) -> Option<Duration> {
-        self.wishes.values().map(|wish| wish.interval).min()
+        self.demands.values().map(|demand| demand.interval).min()
+    }
+
+    /// Whether Heat must be left alone, whatever a tenant requests.
+    fn is_resting(&self, now: Timestamp) -> bool {
+        let is_busy = self.gave_up && self.interval().is_some_and(|interval| after(self.asked_at, interval) > now);
+        is_busy || self.turn.as_ref().and_then(|turn| turn.not_before).is_some_and(|until| until > now)
     }
 
     /// A clock that was put back must not put off the next question.
@@ -84,7 +90,7 @@ impl State {
 #[derive(Debug)]
 pub struct EnginesTask(Arc<Inner>);
 
-/// A tenant's wish; it ends when this is dropped, and the task with the last of them.
+/// A tenant's demand; it ends when this is dropped, and the task with the last of them.
 #[derive(Debug)]
 pub struct Subscription {
     inner: Arc<Inner>,
@@ -99,13 +105,13 @@ impl EnginesTask {
 }
 
 impl Cloud {
-    /// Wishes to know Heat's answers. Starts the task where it is not running.
+    /// Subscribes to Heat's answers. Starts the task where it is not running.
     #[must_use]
-    pub fn subscribe(self: &Arc<Self>, uid: &str, wish: Wish, now: Timestamp) -> Subscription {
+    pub fn subscribe(self: &Arc<Self>, uid: &str, demand: Demand, now: Timestamp) -> Subscription {
         let inner = &self.engines.0;
         let mut state = inner.lock();
-        let interval = wish.interval;
-        state.wishes.insert(uid.to_owned(), wish);
+        let interval = demand.interval;
+        state.demands.insert(uid.to_owned(), demand);
         if !state.running {
             state.running = true;
             let answers = inner.answers.borrow().clone();
@@ -122,48 +128,60 @@ impl Cloud {
 }
 
 impl Subscription {
-    /// Wishes for something else.
-    pub fn change(&self, wish: Wish) {
-        if self.inner.lock().wishes.insert(self.uid.clone(), wish.clone()).as_ref() != Some(&wish) {
+    /// Changes the demand.
+    pub fn change(&self, demand: Demand) {
+        if self.inner.lock().demands.insert(self.uid.clone(), demand.clone()).as_ref() != Some(&demand) {
             self.inner.changed.notify_one();
         }
     }
 
-    /// What Heat has said up to now.
+    /// Heat's answers up to now.
     #[must_use]
     pub fn answers(&self) -> Arc<EngineAnswers> {
         self.inner.answers.borrow().clone()
     }
 
-    /// Waits for an answer after the one with this number.
-    pub async fn answer_after(&self, number: u64) {
-        let mut answers = self.inner.answers.subscribe();
-        // The sender lives as long as `self`, so this cannot fail.
-        let _ = answers.wait_for(|answers| answers.number > number).await;
+    /// The answers, whether the latest one is current for this tenant, and whether it serves its latest request.
+    #[must_use]
+    pub fn read(&self) -> (Arc<EngineAnswers>, bool, bool) {
+        let state = self.inner.lock();
+        let is_served = !state.requests.contains(&self.uid);
+        (self.answers(), is_served, is_served)
     }
 
-    /// Asks for an answer now, and says whether one will be fetched: Heat may have asked to be left alone, or
-    /// still be busy with a request that was given up.
-    #[must_use]
-    pub fn hurry(&self, now: Timestamp) -> bool {
+    /// Waits for an answer that is current for this tenant.
+    pub async fn current(&self) {
+        let mut changes = self.inner.answers.subscribe();
+        loop {
+            let (answers, is_current, _) = self.read();
+            // The sender lives as long as `self`, so this cannot fail.
+            if answers.number > 0 && is_current || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Requests an answer that is asked for from now on. Nothing happens where no call may be made: Heat may have asked
+    /// for a pause, or may still be busy with a call that was given up.
+    pub fn request(&self, now: Timestamp) {
         let mut state = self.inner.lock();
         state.keep_time(now);
-        let busy = state.gave_up && state.interval().is_some_and(|interval| after(state.asked_at, interval) > now);
-        let Some(turn) = &mut state.turn else { return true };
-        if busy || turn.not_before.is_some_and(|until| until > now) {
-            return false;
+        if state.is_resting(now) {
+            return;
         }
-        turn.hurry(now);
-        state.hurried = true;
+        state.requests.insert(self.uid.clone());
+        state.turn.iter_mut().for_each(|turn| turn.hurry(now));
         drop(state);
         self.inner.changed.notify_one();
-        true
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.inner.lock().wishes.remove(&self.uid);
+        let mut state = self.inner.lock();
+        state.demands.remove(&self.uid);
+        state.requests.remove(&self.uid);
+        drop(state);
         self.inner.changed.notify_one();
     }
 }
@@ -175,10 +193,10 @@ impl Inner {
 
     /// The shortest interval and the shortest deadline, so that no tenant's verdict waits for another tenant's longer
     /// deadline; `None` ends the task.
-    fn wish(&self) -> Option<(Duration, Duration)> {
+    fn demand(&self) -> Option<(Duration, Duration)> {
         let mut state = self.lock();
         let interval = state.interval();
-        let deadline = state.wishes.values().map(|wish| wish.deadline).min();
+        let deadline = state.demands.values().map(|demand| demand.deadline).min();
         state.running = interval.is_some();
         interval.zip(deadline)
     }
@@ -191,18 +209,19 @@ impl Inner {
         take_turn(&mut self.lock(), &outcome, interval, now);
         let answers = self.answers.borrow().as_ref().clone().resumed().and(outcome, now);
         self.answers.send_replace(Arc::new(answers));
+        self.lock().requests.clear();
         self.wake_all().await;
     }
 
     async fn wake_all(&self) {
-        let tenants: Vec<_> = self.lock().wishes.values().map(|wish| wish.tenant.clone()).collect();
+        let tenants: Vec<_> = self.lock().demands.values().map(|demand| demand.tenant.clone()).collect();
         for tenant in tenants {
             // Nobody listens any more only while the work ends.
             let _ = self.wake.send(tenant).await;
         }
     }
 
-    /// How long to wait until Heat is asked again, under a wish that may have become more urgent.
+    /// How long to wait until Heat is asked again, under a demand that may have become more urgent.
     fn wait(&self, interval: Duration, now: Timestamp) -> Duration {
         let mut state = self.lock();
         state.keep_time(now);
@@ -231,7 +250,7 @@ async fn serve<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: im
 }
 
 async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: &impl Fn(Duration) -> F) {
-    while let Some((interval, deadline)) = inner.wish() {
+    while let Some((interval, deadline)) = inner.demand() {
         let wait = inner.wait(interval, Timestamp::now());
         if wait > Duration::ZERO {
             tokio::select! {
@@ -244,7 +263,7 @@ async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, a
         let now = Timestamp::now();
         let before = inner.answers.borrow().clone();
         let answers = Arc::new(before.as_ref().clone().and(outcome.clone(), now));
-        let undecided = answers.is_undecided(inner.lock().wishes.values().any(|wish| wish.doubts));
+        let undecided = answers.is_undecided(inner.lock().demands.values().any(|demand| demand.doubts));
         let soon = match undecided {
             // Engines that were started after the failed request need no time: their answers alone decide.
             true if answers.has_new_engines() => ASK_AGAIN,
@@ -255,8 +274,8 @@ async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, a
         let soon = soon.min(interval);
         take_turn(&mut inner.lock(), &outcome, soon, now);
         inner.answers.send_replace(answers.clone());
-        let hurried = std::mem::take(&mut inner.lock().hurried);
-        if hurried || answers.is_news_after(&before) {
+        let requests = std::mem::take(&mut inner.lock().requests);
+        if !requests.is_empty() || answers.is_news_after(&before) {
             inner.wake_all().await;
         }
     }
@@ -290,23 +309,23 @@ mod tests {
     use super::*;
     use crate::observation::EngineList;
 
-    fn wish(name: &str, interval: u64, deadline: u64) -> Wish {
+    fn demand(name: &str, interval: u64, deadline: u64) -> Demand {
         let tenant = TenantName { namespace: "n".to_owned(), name: name.to_owned() };
         let secs = Duration::from_secs;
-        Wish { tenant, interval: secs(interval), deadline: secs(deadline), doubts: false }
+        Demand { tenant, interval: secs(interval), deadline: secs(deadline), doubts: false }
     }
 
-    fn inner(wishes: &[Wish]) -> Inner {
+    fn inner(demands: &[Demand]) -> Inner {
         let EnginesTask(inner) = EnginesTask::new(tokio::sync::mpsc::channel(1).0);
         let inner = Arc::into_inner(inner).unwrap();
-        inner.lock().wishes = wishes.iter().map(|wish| (wish.tenant.name.clone(), wish.clone())).collect();
+        inner.lock().demands = demands.iter().map(|demand| (demand.tenant.name.clone(), demand.clone())).collect();
         inner
     }
 
     #[test]
     fn the_shortest_interval_and_the_shortest_deadline_count() {
-        let inner = inner(&[wish("slow", 300, 600), wish("quick", 10, 90), wish("other", 60, 75)]);
-        assert_eq!(inner.wish(), Some((Duration::from_secs(10), Duration::from_secs(75))));
+        let inner = inner(&[demand("slow", 300, 600), demand("quick", 10, 90), demand("other", 60, 75)]);
+        assert_eq!(inner.demand(), Some((Duration::from_secs(10), Duration::from_secs(75))));
     }
 
     /// A panic is a failure, and Heat is asked again: here at once, since a tenant wants to know.
@@ -314,7 +333,7 @@ mod tests {
     async fn a_panic_over_an_answer_silences_no_cloud() {
         let (wake, mut woken) = tokio::sync::mpsc::channel(10);
         let EnginesTask(inner) = EnginesTask::new(wake);
-        inner.lock().wishes.insert("uid".to_owned(), wish("t", 10, 75));
+        inner.lock().demands.insert("uid".to_owned(), demand("t", 10, 75));
         let subscription = Subscription { inner: inner.clone(), uid: "uid".to_owned() };
         let calls = std::sync::atomic::AtomicU32::new(0);
         let before = Part::Engines.count();
@@ -331,7 +350,8 @@ mod tests {
                 assert_eq!((answers.number, told, answers.not_offered), (number.into(), broke_off, number == 3));
                 let turn = inner.lock().turn.clone().unwrap();
                 assert!(age(Timestamp::now(), turn.next) > Duration::from_secs(5), "no herd of calls: {turn:?}");
-                assert!(subscription.hurry(Timestamp::now()));
+                subscription.request(Timestamp::now());
+                assert!(!subscription.read().1, "it waits for the next answer");
             }
             drop(subscription);
         };
@@ -354,11 +374,12 @@ mod tests {
             ("nothing special", listed(), 10, false, 10),
             ("no answer, and a tenant wants one now", Outcome::NotOffered(None), 300, true, 0),
         ] {
-            let inner = inner(&[wish("t", 10, 75)]);
+            let inner = inner(&[demand("t", 10, 75)]);
             take_turn(&mut inner.lock(), &outcome, Duration::from_secs(soon), now);
             let subscription = Subscription { inner: Arc::new(inner), uid: "t".to_owned() };
             if hurry {
-                assert!(subscription.hurry(now), "{name}");
+                subscription.request(now);
+                assert!(!subscription.read().1, "{name}");
             }
             let waits = subscription.inner.wait(Duration::from_secs(10), now);
             assert_eq!(waits, Duration::from_secs(wait), "{name}");

@@ -7,8 +7,9 @@
 use cloudtenant_operator::{
     api::{CacheState, CloudTenantStatus, Policy, ProbeName, Reason, condition_type as ty, reason::Class, time},
     condition,
+    decide::EnginesAnswer,
     observation::ProbeKind,
-    status::{self, Look, condition_of},
+    status::{self, condition_of},
 };
 
 use crate::{
@@ -31,7 +32,6 @@ fn step(world: &mut World, cells: &[String]) -> Vec<String> {
         match word.split_once('=').unwrap_or((word, "")) {
             ("new", _) => *world = World::new(),
             ("restart", _) => world.restart(),
-            ("waited", _) => world.waited = true,
             ("generation", number) => world.generation = number.parse().unwrap(),
             ("suspend", on) => world.target.suspend = on == "true",
             ("cloud", host) => world.source = Some(source(host)),
@@ -208,7 +208,7 @@ fn what_takes_a_person() {
           0 | new !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | | InProgress |
          60 | !SecretKeyMissing !SecretKeyMissing !SecretKeyMissing | SecretKeyMissing SecretKeyMissing SecretKeyMissing | Unknown SecretKeyMissing | | InProgress |
          90 | !CloudNotFound !CloudNotFound !CloudNotFound | CloudNotFound CloudNotFound CloudNotFound | Unknown CloudNotFound | | InProgress |
-        120 | waited !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | Stalled SecretNotFound | Failed | ObservationFailed engines, caches, usage
+        120 | !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | Stalled SecretNotFound | Failed | ObservationFailed engines, caches, usage
         130 | new !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | | InProgress |
         140 | up ok full              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
     ");
@@ -390,7 +390,6 @@ fn a_restart_does_not_take_back_what_took_a_person() {
     let missing = "!SecretNotFound";
     world.pass_in_words(missing, missing, missing);
     world.restart();
-    world.waited = false;
     let (status, notices) = world.pass_in_words(missing, missing, missing);
     assert_eq!(kstatus(false, 1, &status), "Failed");
     assert_eq!(told(&notices), "");
@@ -580,6 +579,6 @@ fn requested_at_is_handled_once_all_has_ended() {
     assert_eq!(status.last_handled_reconcile_at, None);
     let (status, _) = world.pass_in_words("up", "-", "-");
     assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("now"));
-    let kept = world.compute(Look::UnderWay, Look::NotDue, Look::NotDue);
+    let kept = world.compute(EnginesAnswer::NotAsked);
     assert_eq!(kept.last_handled_reconcile_at.as_deref(), Some("now"));
 }
