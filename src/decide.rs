@@ -21,7 +21,7 @@ use crate::{
     event::{self, Notice},
     observation::{Outcome, ProbeKind, engines::age},
     schedule::Turn,
-    status::{self, Judged, Look, Pass, caches, engines, interval_of, is_bad, usage},
+    status::{self, Judged, Observation, Pass, caches, engines, interval_of, is_bad, usage},
     target::Target,
 };
 
@@ -69,9 +69,9 @@ pub struct Decision {
 
 /// The three observations, each judged.
 struct Judgement {
-    engines: Look<Judged<EnginesStatus>>,
-    caches: Look<Judged<CachesStatus>>,
-    usage: Look<Judged<UsageStatus>>,
+    engines: Observation<Judged<EnginesStatus>>,
+    caches: Observation<Judged<CachesStatus>>,
+    usage: Observation<Judged<UsageStatus>>,
     streaks: [u32; 2],
     engines_number: Option<u64>,
     serves_request: bool,
@@ -150,21 +150,21 @@ fn judge(
         let times = memory.missing.map_or(1, |missing| missing.times);
         let failure = || failure.clone();
         return Judgement {
-            engines: Look::Failed(failure(), times),
-            caches: Look::Failed(failure(), times),
-            usage: Look::Failed(failure(), times),
+            engines: Observation::Failed(failure(), times),
+            caches: Observation::Failed(failure(), times),
+            usage: Observation::Failed(failure(), times),
             streaks: [0; 2],
             engines_number: None,
             serves_request: true,
         };
     }
     if *access == Access::Suspended {
-        let (engines, caches, usage) = (Look::NotDue, Look::NotDue, Look::NotDue);
+        let (engines, caches, usage) = (Observation::NotDue, Observation::NotDue, Observation::NotDue);
         return Judgement { engines, caches, usage, streaks: [0; 2], engines_number: None, serves_request: false };
     }
     let (engines, serves_request) = memory.engines.observe(observed.engines, stored, now);
     let heard = match &engines {
-        Look::Seen(seen) => Some((seen.answers.number, seen.answers.number > seen.seen, seen.waits)),
+        Observation::Seen(seen) => Some((seen.answers.number, seen.answers.number > seen.seen, seen.waits)),
         _ => None,
     };
     let engines = engines.map(|seen| engines::judge(old.engines.as_ref(), &seen.answers, seen.seen, &target.engines));
@@ -172,7 +172,7 @@ fn judge(
     let bad = bad(&engines).filter(|_| is_news);
     let engines_streak = memory.engines.count(number, bad);
     // A second answer has to confirm it.
-    let engines = if waits { Look::UnderWay } else { engines };
+    let engines = if waits { Observation::UnderWay } else { engines };
     let caches = memory.caches.observe(observed.caches, &after(target, ProbeKind::Caches, memory.share, now));
     let caches = caches.map(|seen| caches::judge(&seen, &target.caches, now));
     let usage = memory.usage.observe(observed.usage, &after(target, ProbeKind::Usage, memory.share, now));
@@ -182,9 +182,9 @@ fn judge(
     Judgement { engines, caches, usage, streaks, engines_number, serves_request }
 }
 
-fn bad<B>(look: &Look<Judged<B>>) -> Option<bool> {
+fn bad<B>(look: &Observation<Judged<B>>) -> Option<bool> {
     match look {
-        Look::Seen(judged) => Some(is_bad(judged.reason)),
+        Observation::Seen(judged) => Some(is_bad(judged.reason)),
         _ => None,
     }
 }

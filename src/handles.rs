@@ -3,7 +3,7 @@
 
 mod query;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -43,9 +43,19 @@ struct Engines {
 }
 
 impl Engines {
+    /// Requests an answer to a call that begins from now on.
     fn request(&mut self, now: Timestamp) {
         self.is_awaited = false;
         self.subscription.request(now);
+    }
+
+    /// Waits for another answer where the last one is older than this.
+    fn refresh(&mut self, oldest: Duration, now: Timestamp) {
+        let (answers, is_current, _) = self.subscription.read();
+        if is_current && age(answers.at, now) > oldest {
+            self.is_awaited = false;
+            self.subscription.refresh(now);
+        }
     }
 }
 
@@ -83,15 +93,13 @@ impl Handles {
     }
 
     /// Subscribes to the cloud's engines. Answers that came to others longer ago than this tenant's interval are not
-    /// news.
-    pub fn subscribe_engines(&mut self, uid: &str, cloud: &Arc<Cloud>, demand: Demand, now: Timestamp) {
+    /// news, and those to calls that began before a request do not serve it.
+    pub fn subscribe_engines(&mut self, uid: &str, cloud: &Arc<Cloud>, demand: Demand, plan: Plan, now: Timestamp) {
         if let Some(engines) = self.engines.as_mut().filter(|engines| Arc::ptr_eq(&engines.cloud, cloud)) {
             // Later than any answer may be: this machine's clock was put forward, and Heat's turn has come.
             let late = demand.interval.saturating_add(demand.deadline);
             engines.subscription.change(demand);
-            if age(engines.subscription.answers().at, now) > late {
-                engines.request(now);
-            }
+            engines.refresh(late, now);
             return;
         }
         self.leave_engines();
@@ -100,8 +108,10 @@ impl Handles {
         let subscription = cloud.subscribe(uid, demand, now);
         let (cloud, number) = (cloud.clone(), self.subscriptions);
         let mut engines = Engines { cloud, subscription, number, is_awaited: false };
-        if age(engines.subscription.answers().at, now) > interval {
+        if plan.is_requested {
             engines.request(now);
+        } else {
+            engines.refresh(interval, now);
         }
         self.engines = Some(engines);
     }

@@ -117,7 +117,7 @@ async fn subscribe_engines(
             let (interval, deadline) = (target.interval, target.engines_deadline());
             let doubts = said(start.stored.engines.as_ref()) == Said::Unresponsive;
             let demand = Demand { tenant: id.name.clone(), interval, deadline, doubts };
-            handles.subscribe_engines(&id.uid, &engines, demand, Timestamp::now());
+            handles.subscribe_engines(&id.uid, &engines, demand, start.plan, Timestamp::now());
             return None;
         }
         Err(Missing::Failed(ref failure)) => handles.miss_engines(failure),

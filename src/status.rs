@@ -39,10 +39,10 @@ pub struct Judged<B> {
     pub block: B,
 }
 
-/// What has come of a probe in this pass.
+/// What a probe has returned, or why it has not.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Look<T> {
-    /// It was not its turn.
+pub enum Observation<T> {
+    /// No query was due.
     NotDue,
     /// It has been asked and has not answered yet.
     UnderWay,
@@ -50,20 +50,20 @@ pub enum Look<T> {
     NotOffered(Option<Elsewhere>),
     /// It answered.
     Seen(T),
-    /// It could not see, for so many times in a row.
+    /// The query failed, and how many consecutive ones have.
     Failed(Failure, u32),
 }
 
-impl<T> Look<T> {
+impl<T> Observation<T> {
     /// The same, with what was made of the answer.
     #[must_use]
-    pub fn map<U>(self, judge: impl FnOnce(T) -> U) -> Look<U> {
+    pub fn map<U>(self, judge: impl FnOnce(T) -> U) -> Observation<U> {
         match self {
-            Self::NotDue => Look::NotDue,
-            Self::UnderWay => Look::UnderWay,
-            Self::NotOffered(elsewhere) => Look::NotOffered(elsewhere),
-            Self::Seen(seen) => Look::Seen(judge(seen)),
-            Self::Failed(failure, times) => Look::Failed(failure, times),
+            Self::NotDue => Observation::NotDue,
+            Self::UnderWay => Observation::UnderWay,
+            Self::NotOffered(elsewhere) => Observation::NotOffered(elsewhere),
+            Self::Seen(seen) => Observation::Seen(judge(seen)),
+            Self::Failed(failure, times) => Observation::Failed(failure, times),
         }
     }
 }
@@ -79,7 +79,7 @@ pub struct Engines {
     pub waits: bool,
 }
 
-impl Look<Engines> {
+impl Observation<Engines> {
     /// What a tenant with this status reads of Heat's answers.
     #[must_use]
     pub fn at(answers: Arc<EngineAnswers>, seen: u64, old: &CloudTenantStatus) -> Self {
@@ -114,11 +114,11 @@ pub struct Pass<'a> {
     /// Its generation.
     pub generation: i64,
     /// Heat. An answer that a second one has to confirm is under way.
-    pub engines: Look<Judged<EnginesStatus>>,
+    pub engines: Observation<Judged<EnginesStatus>>,
     /// DCS.
-    pub caches: Look<Judged<CachesStatus>>,
+    pub caches: Observation<Judged<CachesStatus>>,
     /// Nova.
-    pub usage: Look<Judged<UsageStatus>>,
+    pub usage: Observation<Judged<UsageStatus>>,
     /// The cloud that was used, once known.
     pub source: Option<Source>,
     /// When each probe last had a verdict, or looking began: engines, caches, usage.
@@ -137,7 +137,9 @@ impl Pass<'_> {
     /// Whether every probe that is asked has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.engines != Look::UnderWay && self.caches != Look::UnderWay && self.usage != Look::UnderWay
+        self.engines != Observation::UnderWay
+            && self.caches != Observation::UnderWay
+            && self.usage != Observation::UnderWay
     }
 }
 
@@ -261,7 +263,7 @@ fn settle<B: Block>(
     pass: &Pass<'_>,
     old: &CloudTenantStatus,
     kind: ProbeKind,
-    look: &Look<Judged<B>>,
+    look: &Observation<Judged<B>>,
     block: Option<&B>,
     believed: bool,
 ) -> (Verdict, Option<B>) {
@@ -274,8 +276,8 @@ fn settle<B: Block>(
     let stale = age(pass.verdict_at[kind as usize], pass.now) > staleness(pass.target, kind);
     match look {
         // Heat's last answer stays to be read while the next one does not come.
-        Look::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block.cloned()),
-        Look::Seen(judged) => {
+        Observation::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block.cloned()),
+        Observation::Seen(judged) => {
             if is_bad(judged.reason) && !believed {
                 // The data stay, and somebody has looked.
                 let block = block.cloned().map(|block| block.observed(judged.block.observed_at()));
@@ -288,16 +290,20 @@ fn settle<B: Block>(
             }
             (verdict(judged.reason, judged.message.clone()), Some(judged.block.clone()))
         }
-        Look::NotOffered(elsewhere) if policy == Policy::Required || block.is_some() => {
+        Observation::NotOffered(elsewhere) if policy == Policy::Required || block.is_some() => {
             (verdict(Reason::EndpointNotFound, absent(kind, elsewhere.as_ref())), block.cloned())
         }
-        Look::NotOffered(elsewhere) => {
+        Observation::NotOffered(elsewhere) => {
             (verdict(Reason::ServiceNotOffered, not_offered(kind, elsewhere.as_ref())), None)
         }
-        Look::Failed(failure, times) if !failure.transient || *times > 1 || stale || took_a_person(old, kind) => {
+        Observation::Failed(failure, times)
+            if !failure.transient || *times > 1 || stale || took_a_person(old, kind) =>
+        {
             (verdict(failure.reason, failure.message.clone()), block.cloned())
         }
-        Look::NotDue | Look::UnderWay | Look::Failed(..) => (kept(old, kind, stale), block.cloned()),
+        Observation::NotDue | Observation::UnderWay | Observation::Failed(..) => {
+            (kept(old, kind, stale), block.cloned())
+        }
     }
 }
 

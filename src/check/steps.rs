@@ -16,7 +16,7 @@ use crate::{
     observation::{EngineAnswers, Failure, Outcome, ProbeKind},
     observe, probe,
     secrets::Texts,
-    status::{Judged, Look, absent, caches, engines, not_offered, policy_of, usage},
+    status::{Judged, Observation, absent, caches, engines, not_offered, policy_of, usage},
     target::Target,
 };
 
@@ -26,9 +26,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// What has come of the probes.
 #[derive(Debug)]
 pub(super) struct Looks {
-    pub(super) engines: Look<Judged<EnginesStatus>>,
-    pub(super) caches: Look<Judged<CachesStatus>>,
-    pub(super) usage: Look<Judged<UsageStatus>>,
+    pub(super) engines: Observation<Judged<EnginesStatus>>,
+    pub(super) caches: Observation<Judged<CachesStatus>>,
+    pub(super) usage: Observation<Judged<UsageStatus>>,
     pub(super) source: Option<Source>,
 }
 
@@ -36,9 +36,9 @@ impl Looks {
     fn failed(failure: &Failure) -> Self {
         // As often as it takes to be believed: nobody asks twice here.
         Self {
-            engines: Look::Failed(failure.clone(), u32::MAX),
-            caches: Look::Failed(failure.clone(), u32::MAX),
-            usage: Look::Failed(failure.clone(), u32::MAX),
+            engines: Observation::Failed(failure.clone(), u32::MAX),
+            caches: Observation::Failed(failure.clone(), u32::MAX),
+            usage: Observation::Failed(failure.clone(), u32::MAX),
             source: None,
         }
     }
@@ -290,7 +290,7 @@ async fn probe<T, B>(
     tell: &mut Tell<'_>,
     ask: impl Future<Output = Outcome<T>> + Send,
     judge: impl FnOnce(&T) -> (Judged<B>, String) + Send,
-) -> Look<Judged<B>> {
+) -> Observation<Judged<B>> {
     let name = kind.as_str();
     let began = Instant::now();
     let policy = policy_of(target, kind);
@@ -303,7 +303,7 @@ async fn probe<T, B>(
                     Class::Well => Mark::Note,
                     _ => Mark::Bad,
                 };
-                (mark, format!("allowed; {found}"), Look::Seen(judged))
+                (mark, format!("allowed; {found}"), Observation::Seen(judged))
             }
             Outcome::NotOffered(elsewhere) => {
                 let (mark, found) = match &elsewhere {
@@ -311,12 +311,12 @@ async fn probe<T, B>(
                     None => (Mark::Skipped, "not in the catalogue".to_owned()),
                     Some(_) => (Mark::Skipped, not_offered(kind, elsewhere.as_ref())),
                 };
-                (mark, found, Look::NotOffered(elsewhere))
+                (mark, found, Observation::NotOffered(elsewhere))
             }
-            Outcome::Failed(failure) => (Mark::Failed, failure.message.clone(), Look::Failed(failure, u32::MAX)),
+            Outcome::Failed(failure) => (Mark::Failed, failure.message.clone(), Observation::Failed(failure, u32::MAX)),
         }
     } else {
-        (Mark::Skipped, format!("probes.{kind}.policy is Disabled"), Look::NotDue)
+        (Mark::Skipped, format!("probes.{kind}.policy is Disabled"), Observation::NotDue)
     };
     tell(Step { name, mark, found, milliseconds: millis(began) });
     look

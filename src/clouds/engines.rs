@@ -1,7 +1,9 @@
 //! One task for each cloud asks Heat for its engines, with one call in flight, and its tenants read the answers.
 
+mod requests;
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -9,6 +11,8 @@ use std::{
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tracing::Instrument as _;
+
+use requests::Requests;
 
 use super::{Cloud, Wake};
 use crate::{
@@ -54,8 +58,10 @@ struct State {
     /// By the tenant's UID.
     demands: HashMap<String, Demand>,
     running: bool,
-    /// Tenants that wait for an answer, whatever it says, by their UIDs.
-    requests: HashSet<String>,
+    /// Tenants that wait for an answer, whatever it says.
+    requests: Requests,
+    /// A call is under way.
+    is_asking: bool,
     turn: Option<Turn>,
     asked_at: Timestamp,
     /// Heat's last answer has to be so old before it is asked again.
@@ -145,8 +151,8 @@ impl Subscription {
     #[must_use]
     pub fn read(&self) -> (Arc<EngineAnswers>, bool, bool) {
         let state = self.inner.lock();
-        let is_served = !state.requests.contains(&self.uid);
-        (self.answers(), is_served, is_served)
+        let (is_current, serves_request) = state.requests.state(&self.uid);
+        (self.answers(), is_current, serves_request)
     }
 
     /// Waits for an answer that is current for this tenant.
@@ -161,15 +167,26 @@ impl Subscription {
         }
     }
 
-    /// Requests an answer that is asked for from now on. Nothing happens where no call may be made: Heat may have asked
-    /// for a pause, or may still be busy with a call that was given up.
+    /// Requests an answer to a call that begins from now on.
     pub fn request(&self, now: Timestamp) {
+        self.hurry(now, |state, uid, latest| state.requests.add(uid, latest + u64::from(state.is_asking)));
+    }
+
+    /// The last answer is too old for this tenant: it waits for another one, be it of a call under way, unless it waits
+    /// already.
+    pub fn refresh(&self, now: Timestamp) {
+        self.hurry(now, |state, uid, latest| state.requests.refresh(uid, latest));
+    }
+
+    /// Nothing happens where no call may be made: Heat may have asked for a pause, or may still be busy with a call that
+    /// was given up.
+    fn hurry(&self, now: Timestamp, note: impl FnOnce(&mut State, &str, u64)) {
         let mut state = self.inner.lock();
         state.keep_time(now);
-        if state.is_resting(now) {
+        if !state.is_asking && state.is_resting(now) {
             return;
         }
-        state.requests.insert(self.uid.clone());
+        note(&mut state, &self.uid, self.answers().number);
         state.turn.iter_mut().for_each(|turn| turn.hurry(now));
         drop(state);
         self.inner.changed.notify_one();
@@ -206,15 +223,34 @@ impl Inner {
     async fn break_off(&self) {
         let (now, outcome) = (Timestamp::now(), Outcome::Failed(Failure::broke_off()));
         let interval = self.lock().interval().unwrap_or(FIRST_RETRY);
-        take_turn(&mut self.lock(), &outcome, interval, now);
-        let answers = self.answers.borrow().as_ref().clone().resumed().and(outcome, now);
-        self.answers.send_replace(Arc::new(answers));
-        self.lock().requests.clear();
-        self.wake_all().await;
+        let answers = self.answers.borrow().as_ref().clone().resumed().and(outcome.clone(), now);
+        self.publish(answers, &outcome, (interval, now), true).await;
     }
 
-    async fn wake_all(&self) {
-        let tenants: Vec<_> = self.lock().demands.values().map(|demand| demand.tenant.clone()).collect();
+    /// Gives out the answers with their latest one, and wakes the tenants that waited for it, or all if it is news.
+    async fn publish(
+        &self,
+        answers: EngineAnswers,
+        outcome: &Outcome<EngineAnswer>,
+        (soon, now): (Duration, Timestamp),
+        is_news: bool,
+    ) {
+        let number = answers.number;
+        let tenants: Vec<_> = {
+            // In one step, so that no request can come between.
+            let mut state = self.lock();
+            self.answers.send_replace(Arc::new(answers));
+            state.is_asking = false;
+            take_turn(&mut state, outcome, soon, now);
+            let is_last = state.is_resting(now);
+            let waited = state.requests.answered(number, is_last);
+            if !state.requests.is_empty() {
+                state.turn.iter_mut().for_each(|turn| turn.hurry(now));
+            }
+            let woken =
+                |(uid, demand): (&String, &Demand)| (is_news || waited.contains(uid)).then(|| demand.tenant.clone());
+            state.demands.iter().filter_map(woken).collect()
+        };
         for tenant in tenants {
             // Nobody listens any more only while the work ends.
             let _ = self.wake.send(tenant).await;
@@ -259,10 +295,11 @@ async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, a
             }
             continue;
         }
+        inner.lock().is_asking = true;
         let outcome = ask(deadline).await;
         let now = Timestamp::now();
         let before = inner.answers.borrow().clone();
-        let answers = Arc::new(before.as_ref().clone().and(outcome.clone(), now));
+        let answers = before.as_ref().clone().and(outcome.clone(), now);
         let undecided = answers.is_undecided(inner.lock().demands.values().any(|demand| demand.doubts));
         let soon = match undecided {
             // Engines that were started after the failed request need no time: their answers alone decide.
@@ -271,13 +308,8 @@ async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, a
             true => answers.report_interval().max(ASK_AGAIN),
             false => interval,
         };
-        let soon = soon.min(interval);
-        take_turn(&mut inner.lock(), &outcome, soon, now);
-        inner.answers.send_replace(answers.clone());
-        let requests = std::mem::take(&mut inner.lock().requests);
-        if !requests.is_empty() || answers.is_news_after(&before) {
-            inner.wake_all().await;
-        }
+        let is_news = answers.is_news_after(&before);
+        inner.publish(answers, &outcome, (soon.min(interval), now), is_news).await;
     }
 }
 
@@ -300,7 +332,8 @@ fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Durat
         }
     }
     (state.asked_at, state.gave_up) = (now, gave_up);
-    state.rest = if matches!(outcome, Outcome::Seen(_)) { ASK_AGAIN } else { Duration::ZERO };
+    // A catalogue without Heat costs no call.
+    state.rest = if matches!(outcome, Outcome::NotOffered(_)) { Duration::ZERO } else { ASK_AGAIN };
     state.turn = Some(turn);
 }
 
@@ -350,6 +383,8 @@ mod tests {
                 assert_eq!((answers.number, told, answers.not_offered), (number.into(), broke_off, number == 3));
                 let turn = inner.lock().turn.clone().unwrap();
                 assert!(age(Timestamp::now(), turn.next) > Duration::from_secs(5), "no herd of calls: {turn:?}");
+                // The pause after a failure has a test of its own.
+                inner.lock().rest = Duration::ZERO;
                 subscription.request(Timestamp::now());
                 assert!(!subscription.read().1, "it waits for the next answer");
             }
@@ -358,6 +393,62 @@ mod tests {
         tokio::join!(serve(&inner, ask), story);
         assert!(Part::Engines.count() >= before + 2);
         assert!(!inner.lock().running);
+    }
+
+    fn flags(subscription: &Subscription) -> (bool, bool) {
+        let (_, is_current, serves_request) = subscription.read();
+        (is_current, serves_request)
+    }
+
+    /// A call that began before a request may be older than what the request is about. One call serves all who asked
+    /// before it, and wakes them alone if it brings no news.
+    #[tokio::test]
+    async fn a_request_is_served_by_a_call_that_begins_after_it() {
+        let (wake, mut woken) = tokio::sync::mpsc::channel(100);
+        let EnginesTask(inner) = EnginesTask::new(wake);
+        let [a, b, c] = ["a", "b", "c"].map(|name| {
+            inner.lock().demands.insert(name.to_owned(), demand(name, 300, 75));
+            Subscription { inner: inner.clone(), uid: name.to_owned() }
+        });
+        let (calls, mut called) = tokio::sync::mpsc::channel(1);
+        let (answer, answers) = tokio::sync::mpsc::channel(1);
+        let answers = tokio::sync::Mutex::new(answers);
+        let ask = async |_| {
+            calls.send(()).await.unwrap();
+            answers.lock().await.recv().await.unwrap()
+        };
+        let story = async move {
+            let request = |subscription: &Subscription| subscription.request(Timestamp::now());
+            let refresh = |subscription: &Subscription| subscription.refresh(Timestamp::now());
+            // The tenants that request, and whose last answer is too old, while a call is under way | the tenants that
+            // its answer wakes | whose request is served then.
+            for (name, requests, refreshes, wakes, served) in [
+                ("the first answer is news", vec![&a, &a], vec![&c], "abc", [false, true, true]),
+                ("the next call comes for the request", vec![&b], vec![&c], "ac", [true, false, true]),
+                ("two requests of one, and one of another", vec![&c, &a, &c], vec![], "b", [false, true, false]),
+                ("one call serves both", vec![], vec![&a], "ac", [true; 3]),
+            ] {
+                timeout(called.recv()).await.expect(name);
+                requests.into_iter().for_each(request);
+                refreshes.into_iter().for_each(refresh);
+                answer.send(Outcome::NotOffered(None)).await.unwrap();
+                let mut names = Vec::new();
+                for _ in wakes.chars() {
+                    names.push(timeout(woken.recv()).await.expect(name).name);
+                }
+                names.sort();
+                assert_eq!(names.concat(), wakes, "{name}");
+                assert_eq!([&a, &b, &c].map(|tenant| flags(tenant).1), served, "{name}");
+                assert!(woken.try_recv().is_err(), "{name}: nobody else");
+            }
+            assert!(called.try_recv().is_err(), "nobody waits");
+            drop((a, b, c));
+        };
+        tokio::join!(serve(&inner, ask), story);
+    }
+
+    async fn timeout<T>(future: impl Future<Output = Option<T>>) -> Option<T> {
+        tokio::time::timeout(Duration::from_secs(20), future).await.ok().flatten()
     }
 
     /// What was answered, what the cloud or a tenant wants then, and how long Heat is left alone at least.
@@ -373,6 +464,7 @@ mod tests {
             ("a 503", unanswered(), 10, false, 5),
             ("nothing special", listed(), 10, false, 10),
             ("no answer, and a tenant wants one now", Outcome::NotOffered(None), 300, true, 0),
+            ("a failure, and a tenant wants an answer now", Outcome::Failed(Failure::broke_off()), 300, true, 5),
         ] {
             let inner = inner(&[demand("t", 10, 75)]);
             take_turn(&mut inner.lock(), &outcome, Duration::from_secs(soon), now);

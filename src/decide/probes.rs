@@ -7,7 +7,7 @@ use crate::{
     api::CloudTenantStatus,
     observation::Outcome,
     schedule::Turn,
-    status::{Engines, Look},
+    status::{Engines, Observation},
 };
 
 /// Consecutive unhealthy observations, of which each counts once: a pass whose write failed is repeated.
@@ -46,7 +46,7 @@ pub struct OwnProbe<T> {
     /// When the next query is due.
     pub(super) turn: Turn,
     /// What was observed and is not in the status yet.
-    found: Look<T>,
+    found: Observation<T>,
     /// It is part of the streak.
     is_counted: bool,
     pub(super) streak: Streak,
@@ -54,24 +54,24 @@ pub struct OwnProbe<T> {
 
 impl<T: Clone> OwnProbe<T> {
     pub(super) fn new(turn: Turn) -> Self {
-        Self { turn, found: Look::NotDue, is_counted: true, streak: Streak::default() }
+        Self { turn, found: Observation::NotDue, is_counted: true, streak: Streak::default() }
     }
 
     /// Takes the answer, and returns what is known. `next` gives the wait after an answer.
-    pub(super) fn observe(&mut self, answer: Answer<T>, next: &impl Fn(&mut Turn, &Outcome<T>)) -> Look<T> {
+    pub(super) fn observe(&mut self, answer: Answer<T>, next: &impl Fn(&mut Turn, &Outcome<T>)) -> Observation<T> {
         let outcome = match answer {
             Answer::Nothing => return self.found.clone(),
-            Answer::UnderWay => return Look::UnderWay,
+            Answer::UnderWay => return Observation::UnderWay,
             Answer::Came(outcome) => outcome,
         };
         next(&mut self.turn, &outcome);
         self.found = match outcome {
             Outcome::Seen(seen) => {
                 self.is_counted = false;
-                Look::Seen(seen)
+                Observation::Seen(seen)
             }
-            Outcome::NotOffered(elsewhere) => Look::NotOffered(elsewhere),
-            Outcome::Failed(failure) => Look::Failed(failure, self.turn.failures),
+            Outcome::NotOffered(elsewhere) => Observation::NotOffered(elsewhere),
+            Outcome::Failed(failure) => Observation::Failed(failure, self.turn.failures),
         };
         self.found.clone()
     }
@@ -84,12 +84,12 @@ impl<T: Clone> OwnProbe<T> {
 
     /// The status has what was observed.
     pub(super) fn commit(&mut self) {
-        self.found = Look::NotDue;
+        self.found = Observation::NotDue;
     }
 
     /// Nothing is known, and a query is due now.
     pub(super) fn reset(&mut self, now: Timestamp) {
-        self.found = Look::NotDue;
+        self.found = Observation::NotDue;
         self.turn = Turn { next: now, failures: 0, not_before: None, ..self.turn.clone() };
     }
 }
@@ -121,12 +121,12 @@ impl EnginesProbe {
         answer: EnginesAnswer,
         old: &CloudTenantStatus,
         now: Timestamp,
-    ) -> (Look<Engines>, bool) {
+    ) -> (Observation<Engines>, bool) {
         match answer {
             EnginesAnswer::NotAsked => self.missing = None,
             EnginesAnswer::NotOffered(elsewhere) => {
                 self.missing = None;
-                return (Look::NotOffered(elsewhere), true);
+                return (Observation::NotOffered(elsewhere), true);
             }
             EnginesAnswer::Shared(shared) => {
                 self.missing = None;
@@ -137,19 +137,19 @@ impl EnginesProbe {
                 self.missing = Some(missing);
                 return match shared {
                     Some(shared) => (self.read(&shared, old, now), shared.serves_request),
-                    None => (Look::Failed(failure, missing.times), true),
+                    None => (Observation::Failed(failure, missing.times), true),
                 };
             }
         }
-        (Look::NotDue, true)
+        (Observation::NotDue, true)
     }
 
-    fn read(&mut self, shared: &Shared, old: &CloudTenantStatus, now: Timestamp) -> Look<Engines> {
+    fn read(&mut self, shared: &Shared, old: &CloudTenantStatus, now: Timestamp) -> Observation<Engines> {
         if shared.subscription != self.subscription {
             (self.subscription, self.judged, self.counted) = (shared.subscription, 0, 0);
         }
         if !shared.is_current {
-            return Look::UnderWay;
+            return Observation::UnderWay;
         }
         let answers = &shared.answers;
         if answers.number > 0 {
@@ -158,7 +158,7 @@ impl EnginesProbe {
             let told_at = told_at.map(|at| at.min(now));
             self.verdict_at = self.verdict_at.max(told_at.unwrap_or(self.verdict_at));
         }
-        Look::at(answers.clone(), self.judged, old)
+        Observation::at(answers.clone(), self.judged, old)
     }
 
     /// Counts the answer with this number once.
@@ -224,7 +224,7 @@ mod tests {
         ] {
             let answer = if comes { Answer::Came(Outcome::Seen(Caches::default())) } else { Answer::Nothing };
             let look = caches.observe(answer, &|_, _| {});
-            assert!(matches!(look, Look::Seen(_)), "{name}");
+            assert!(matches!(look, Observation::Seen(_)), "{name}");
             assert_eq!(caches.count(bad), counted, "{name}");
         }
     }
@@ -238,8 +238,8 @@ mod tests {
         let passing = || failure(Reason::ConnectionFailed, true);
         let missing = || failure(Reason::CloudNotFound, false);
         let shared = || Shared { subscription: 1, answers: Arc::default(), is_current: true, serves_request: true };
-        let words = |(look, _): (Look<Engines>, bool)| match look {
-            Look::Failed(failure, times) => format!("{} {times}", failure.reason),
+        let words = |(look, _): (Observation<Engines>, bool)| match look {
+            Observation::Failed(failure, times) => format!("{} {times}", failure.reason),
             other => format!("{other:?}"),
         };
         let mut miss = |failure, shared, second| {

@@ -2,9 +2,7 @@
 
 use cloudtenant_operator::{
     api::{CloudTenantStatus, Policy, ProbeName, condition_type as ty},
-    condition,
-    decide::EnginesAnswer,
-    status,
+    condition, status,
 };
 use jiff::Timestamp;
 
@@ -204,7 +202,7 @@ fn observed_at_is_no_reason_to_write() {
         assert!(!status::is_heartbeat_due(&world.target, &old, &new), "{name}");
     }
     world.now = later(START, 60);
-    let next = world.compute(EnginesAnswer::NotAsked);
+    let next = world.compute();
     assert!(!status::differs(&old, &next));
     let invalid = status::invalid("The spec is odd.", 2, &old, world.now);
     assert_eq!(invalid.observed_at, old.observed_at, "data stay, and so does their age");

@@ -7,13 +7,13 @@ use cloudtenant_operator::{
     api::{CloudTenant, CloudTenantStatus, REQUESTED_AT},
     cloud::Network,
     clouds::{Clouds, engines::Demand},
-    decide::{Access, Answer, Memory},
+    decide::{Access, Answer, Memory, Plan},
     handles::Handles,
     identity::TenantName,
     metrics::Metrics,
     observation::{EngineAnswers, Outcome, engines::EngineAnswer},
     panics::Part,
-    status::{self, Look},
+    status::{self, Observation},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -143,31 +143,58 @@ async fn heats_answers_to_others() {
     let number = |handles: &Handles| {
         let shared = handles.engines().unwrap();
         let old = CloudTenantStatus::default();
-        match Look::at(shared.answers, 0, &old) {
-            Look::Seen(seen) if shared.is_current => seen.answers.number,
-            Look::Seen(_) | Look::UnderWay => 0,
+        match Observation::at(shared.answers, 0, &old) {
+            Observation::Seen(seen) if shared.is_current => seen.answers.number,
+            Observation::Seen(_) | Observation::UnderWay => 0,
             other => panic!("{other:?}"),
         }
     };
     let hour = Duration::from_secs(3600);
     let mut first = Handles::default();
-    first.subscribe_engines("1", &open, demand("first", hour), Timestamp::now());
+    first.subscribe_engines("1", &open, demand("first", hour), Plan::default(), Timestamp::now());
     first.finish().await;
     assert_eq!(number(&first), 1);
     for (name, leaves) in [("while others go on", false), ("after all had left", true)] {
         let (mut slow, mut quick) = (Handles::default(), Handles::default());
-        slow.subscribe_engines("2", &open, demand("slow", hour), Timestamp::now());
+        slow.subscribe_engines("2", &open, demand("slow", hour), Plan::default(), Timestamp::now());
         let known = number(&slow);
         assert!(known > 0, "{name}: within its interval");
         if leaves {
             first.leave_engines();
             slow.leave_engines();
         }
-        quick.subscribe_engines("3", &open, demand("quick", Duration::from_nanos(1)), Timestamp::now());
+        quick.subscribe_engines(
+            "3",
+            &open,
+            demand("quick", Duration::from_nanos(1)),
+            Plan::default(),
+            Timestamp::now(),
+        );
         let seen = number(&quick);
         assert!(seen == 0 || seen > known, "{name}: {seen} after {known}");
         quick.finish().await;
         assert!(number(&quick) > known, "{name}");
+    }
+}
+
+/// A tenant that subscribes with an open request, as after `suspend`, does not take an answer from before the request.
+#[tokio::test]
+async fn a_request_that_is_older_than_the_subscription() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    let open = clouds().open(&config(&cloud.clouds_yaml("c"))).unwrap();
+    let interval = Duration::from_secs(3600);
+    let demand = |name_| Demand { tenant: name(name_), interval, deadline: interval, doubts: false };
+    let mut other = Handles::default();
+    other.subscribe_engines("1", &open, demand("other"), Plan::default(), Timestamp::now());
+    other.finish().await;
+    for (name, is_requested) in [("no request", false), ("a request", true)] {
+        let mut handles = Handles::default();
+        let plan = Plan { is_requested, ..Plan::default() };
+        handles.subscribe_engines("2", &open, demand("t"), plan, Timestamp::now());
+        let shared = handles.engines().unwrap();
+        assert!(shared.answers.number > 0, "{name}");
+        assert_eq!((shared.is_current, shared.serves_request), (!is_requested, !is_requested), "{name}");
+        assert!(other.engines().unwrap().is_current, "{name}: the others read on");
     }
 }
 
@@ -178,12 +205,12 @@ fn answers_from_before_a_pause() {
     let row = |answers: EngineAnswers, seconds| answers.and(unanswered(), later(START, seconds));
     let before = [0, 60, 120].into_iter().fold(EngineAnswers::default(), row);
     let resumed = before.clone().resumed();
-    let look = |answers: &EngineAnswers| Look::at(Arc::new(answers.clone()), 0, &CloudTenantStatus::default());
-    assert!(matches!(look(&before), Look::Seen(_)));
-    assert_eq!(look(&resumed), Look::UnderWay);
+    let look = |answers: &EngineAnswers| Observation::at(Arc::new(answers.clone()), 0, &CloudTenantStatus::default());
+    assert!(matches!(look(&before), Observation::Seen(_)));
+    assert_eq!(look(&resumed), Observation::UnderWay);
     assert_eq!(row(resumed, 9000).unanswered().unwrap().count, 1);
     let failed = before.and(Outcome::Failed(failure("RateLimited", true)), later(START, 180)).resumed();
-    assert!(matches!(look(&failed), Look::Failed(_, 1)), "why Heat is left alone");
+    assert!(matches!(look(&failed), Observation::Failed(_, 1)), "why Heat is left alone");
 }
 
 /// What is not decided is asked again soon, unless nobody answers.
@@ -219,7 +246,7 @@ async fn the_subscription_of_an_entry_that_is_missing() {
     let mut handles = Handles::default();
     let interval = Duration::from_secs(60);
     let demand = Demand { tenant: name("t"), interval, deadline: interval, doubts: false };
-    handles.subscribe_engines("uid", &open, demand, START);
+    handles.subscribe_engines("uid", &open, demand, Plan::default(), START);
     handles.miss_engines(&failure("ConnectionFailed", true));
     assert!(handles.engines().is_some(), "what is known stays in use");
     handles.miss_engines(&failure("CloudNotFound", false));

@@ -7,7 +7,6 @@
 use cloudtenant_operator::{
     api::{CacheState, CloudTenantStatus, Policy, ProbeName, Reason, condition_type as ty, reason::Class, time},
     condition,
-    decide::EnginesAnswer,
     observation::ProbeKind,
     status::{self, condition_of},
 };
@@ -579,6 +578,6 @@ fn requested_at_is_handled_once_all_has_ended() {
     assert_eq!(status.last_handled_reconcile_at, None);
     let (status, _) = world.pass_in_words("up", "-", "-");
     assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("now"));
-    let kept = world.compute(EnginesAnswer::NotAsked);
+    let kept = world.compute();
     assert_eq!(kept.last_handled_reconcile_at.as_deref(), Some("now"));
 }

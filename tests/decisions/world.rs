@@ -13,7 +13,7 @@ use cloudtenant_operator::{
     decide::{Access, Answer, Decision, EnginesAnswer, Memory, Observed, Shared, Write, Written, decide},
     event::{EventReason, Notice},
     observation::{Caches, EngineAnswers, Failure, Outcome, Periods, Previous, ProbeKind, engines::EngineAnswer},
-    status::{self, Engines, Look, condition_of},
+    status::{self, Engines, Observation, condition_of},
     target::Target,
 };
 use jiff::Timestamp;
@@ -39,6 +39,8 @@ pub struct World {
     memory: Memory,
     /// The cloud that the world has now, and its number.
     cloud: (Option<Source>, u64),
+    /// Why the last pass had no cloud.
+    missing: Option<Failure>,
     /// The number of the cloud of the last pass.
     reached: Option<u64>,
     beats: BTreeMap<String, Timestamp>,
@@ -61,6 +63,7 @@ impl World {
             answers: EngineAnswers::default(),
             ahead: 0,
             cloud: (None, 0),
+            missing: None,
             reached: None,
             beats: BTreeMap::new(),
             told: BTreeSet::new(),
@@ -107,8 +110,8 @@ impl World {
     }
 
     /// What the tenant reads of Heat's answers.
-    pub fn engines(&self) -> Look<Engines> {
-        Look::at(Arc::new(self.answers.clone()), 0, &self.stored)
+    pub fn engines(&self) -> Observation<Engines> {
+        Observation::at(Arc::new(self.answers.clone()), 0, &self.stored)
     }
 
     /// Heat's answers up to now.
@@ -220,11 +223,11 @@ impl World {
     }
 
     /// What a pass without any news concludes, by the world as it is.
-    pub fn compute(&self, engines: EnginesAnswer) -> CloudTenantStatus {
+    pub fn compute(&self) -> CloudTenantStatus {
         let mut world = self.clone();
-        let source = world.source.clone();
-        let observed = Observed { engines, caches: Answer::Nothing, usage: Answer::Nothing, source };
-        let access = world.access(None);
+        let source = world.source.clone().filter(|_| world.missing.is_none());
+        let observed = Observed { source, ..Observed::nothing() };
+        let access = world.access(self.missing.clone());
         world.decide(access, observed, world.now).status
     }
 
@@ -256,6 +259,7 @@ impl World {
     fn access(&mut self, missing: Option<Failure>) -> Access {
         self.turn_to_cloud();
         let before = self.reached.take();
+        self.missing.clone_from(&missing);
         if self.target.suspend {
             return Access::Suspended;
         }
