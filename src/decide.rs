@@ -125,7 +125,7 @@ pub fn decide(memory: &Memory, target: &Target, start: Start, observed: Observed
         write,
         notices,
         waits_for_events: memory.failed_writes < EVENT_RETRIES,
-        doubts_tokens: next::has(&new, Reason::EndpointNotFound),
+        doubts_tokens: !target.suspend && next::has(&new, Reason::EndpointNotFound),
         expires_secret: may_still_arrive || is_refused && !matches!(write, Write::After(_)),
         next,
         status: new,
@@ -155,7 +155,8 @@ fn judge(
             usage: Observation::Failed(failure(), times),
             streaks: [0; 2],
             engines_number: None,
-            serves_request: true,
+            // What may pass by itself leaves the request open; without a Secret there is nothing to ask.
+            serves_request: !failure().transient,
         };
     }
     if *access == Access::Suspended {
@@ -182,8 +183,8 @@ fn judge(
     Judgement { engines, caches, usage, streaks, engines_number, serves_request }
 }
 
-fn bad<B>(look: &Observation<Judged<B>>) -> Option<bool> {
-    match look {
+fn bad<B>(observation: &Observation<Judged<B>>) -> Option<bool> {
+    match observation {
         Observation::Seen(judged) => Some(is_bad(judged.reason)),
         _ => None,
     }

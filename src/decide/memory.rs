@@ -57,7 +57,7 @@ pub struct Plan {
     pub stop: bool,
     /// Queries under way were asked for another spec, or before a request: they start again.
     pub restart: bool,
-    /// A request waits for an answer that is asked for after it.
+    /// A request is open: a new subscription needs an answer that is asked for after it.
     pub is_requested: bool,
     /// A query of DCS is due, if none is under way.
     pub caches: bool,
@@ -179,8 +179,9 @@ impl Memory {
     /// A new spec, or a new request, makes all probes due.
     fn note_request(&mut self, object: &CloudTenant, stored: &CloudTenantStatus, plan: &mut Plan, now: Timestamp) {
         let requested = requested_at(object).filter(|value| stored.last_handled_reconcile_at.as_ref() != Some(value));
-        plan.is_requested = requested.is_some() && requested != self.requested.as_ref();
-        plan.restart = plan.is_requested || self.generation != object.metadata.generation;
+        let is_new = requested.is_some() && requested != self.requested.as_ref();
+        plan.is_requested = requested.is_some();
+        plan.restart = is_new || self.generation != object.metadata.generation;
         if plan.restart {
             self.caches.turn.hurry(now);
             self.usage.turn.hurry(now);
@@ -315,7 +316,7 @@ mod tests {
         assert_eq!(memory.missing, Some(Absence { since: at(3600), times: 1 }));
         assert_eq!(memory.verdict_at(), [at(3600); 3]);
         memory.keep_time(&target, at(3900));
-        assert_eq!(memory.verdict_at(), [at(3600); 3], "the usual way of time");
+        assert_eq!(memory.verdict_at(), [at(3600); 3], "time that passes");
         (target.engines.policy, target.usage.policy) = (Policy::Disabled, Policy::Disabled);
         memory.keep_time(&target, at(9000));
         assert_eq!(memory.verdict_at(), [9000, 3600, 9000].map(at), "what is disabled");

@@ -137,7 +137,10 @@ impl EnginesProbe {
                 self.missing = Some(missing);
                 return match shared {
                     Some(shared) => (self.read(&shared, old, now), shared.serves_request),
-                    None => (Observation::Failed(failure, missing.times), true),
+                    None => {
+                        let serves_request = !failure.transient;
+                        (Observation::Failed(failure, missing.times), serves_request)
+                    }
                 };
             }
         }
@@ -153,10 +156,10 @@ impl EnginesProbe {
         }
         let answers = &shared.answers;
         if answers.number > 0 {
-            let told_at = if answers.not_offered { Some(answers.at) } else { answers.answered_at };
+            let answered_at = if answers.not_offered { Some(answers.at) } else { answers.answered_at };
             // A clock that was put back may not be known to the answers yet.
-            let told_at = told_at.map(|at| at.min(now));
-            self.verdict_at = self.verdict_at.max(told_at.unwrap_or(self.verdict_at));
+            let answered_at = answered_at.map(|at| at.min(now));
+            self.verdict_at = self.verdict_at.max(answered_at.unwrap_or(self.verdict_at));
         }
         Observation::at(answers.clone(), self.judged, old)
     }
@@ -223,8 +226,8 @@ mod tests {
             ("a bad one", true, Some(true), 1),
         ] {
             let answer = if comes { Answer::Came(Outcome::Seen(Caches::default())) } else { Answer::Nothing };
-            let look = caches.observe(answer, &|_, _| {});
-            assert!(matches!(look, Observation::Seen(_)), "{name}");
+            let observation = caches.observe(answer, &|_, _| {});
+            assert!(matches!(observation, Observation::Seen(_)), "{name}");
             assert_eq!(caches.count(bad), counted, "{name}");
         }
     }
@@ -238,7 +241,7 @@ mod tests {
         let passing = || failure(Reason::ConnectionFailed, true);
         let missing = || failure(Reason::CloudNotFound, false);
         let shared = || Shared { subscription: 1, answers: Arc::default(), is_current: true, serves_request: true };
-        let words = |(look, _): (Observation<Engines>, bool)| match look {
+        let words = |(observation, _): (Observation<Engines>, bool)| match observation {
             Observation::Failed(failure, times) => format!("{} {times}", failure.reason),
             other => format!("{other:?}"),
         };

@@ -13,7 +13,7 @@ use cloudtenant_operator::{
 
 use crate::{
     kstatus::kstatus,
-    words::{START, later},
+    words::{START, failure, later},
     world::{World, compare, lines, reason_of, source, told},
 };
 
@@ -580,4 +580,49 @@ fn requested_at_is_handled_once_all_has_ended() {
     assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("now"));
     let kept = world.compute();
     assert_eq!(kept.last_handled_reconcile_at.as_deref(), Some("now"));
+}
+
+/// A cloud that cannot be reached for a moment was asked nothing, so the request stays open.
+#[test]
+fn requested_at_is_not_handled_while_the_secret_cannot_be_read() {
+    for (failure, handled) in
+        [(failure("ConnectionFailed", true), None), (failure("SecretNotFound", false), Some("now"))]
+    {
+        let mut world = World::new();
+        let (status, _) = world.pass_without_cloud(failure);
+        assert_eq!(status.last_handled_reconcile_at.as_deref(), handled);
+        let (status, _) = world.pass_in_words("up", "ok", "full");
+        assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("now"));
+    }
+}
+
+/// A line is: seconds | what happens, and the three probes | what the pass concludes besides status and events.
+#[test]
+fn what_else_a_pass_concludes() {
+    let expected = lines(
+        "
+          0 | new up ok full                   | write next=280
+         10 | - - -                            | nothing next=270
+         20 | down - -                         | write next=260
+         22 | up - -                           | write after 3 next=3
+         60 | - ?ServerError -                 | nothing next=15
+         80 | - ok -                           | nothing next=280
+        100 | - !AuthenticationFailed -        | write next=5 secret
+        110 | - !AuthenticationFailed -        | nothing next=30
+        120 | - absent -                       | write next=30 tokens
+        130 | suspend=true - - -               | write next=-
+          0 | new !SecretNotFound !SecretNotFound !SecretNotFound | write next=5 secret
+        200 | !SecretNotFound !SecretNotFound !SecretNotFound     | write next=30 secret
+          0 | new ... ok full                  | write next=280
+          1 | up - -                           | write next=279
+          3 | - err -                          | write after 3 next=3
+    ",
+    );
+    let mut world = World::new();
+    let actual = expected.iter().map(|cells| {
+        step(&mut world, cells);
+        vec![cells[0].clone(), cells[1].clone(), world.concluded.clone()]
+    });
+    let actual: Vec<_> = actual.collect();
+    compare("what else a pass concludes", &expected, &actual);
 }

@@ -39,6 +39,8 @@ pub struct World {
     memory: Memory,
     /// The cloud that the world has now, and its number.
     cloud: (Option<Source>, u64),
+    /// What the last pass concluded besides status and events.
+    pub concluded: String,
     /// Why the last pass had no cloud.
     missing: Option<Failure>,
     /// The number of the cloud of the last pass.
@@ -63,6 +65,7 @@ impl World {
             answers: EngineAnswers::default(),
             ahead: 0,
             cloud: (None, 0),
+            concluded: String::new(),
             missing: None,
             reached: None,
             beats: BTreeMap::new(),
@@ -123,7 +126,7 @@ impl World {
     /// A pass in words for engines, caches and usage.
     pub fn pass_in_words(&mut self, engines: &str, caches_: &str, usage_: &str) -> (CloudTenantStatus, Vec<Notice>) {
         if engines == caches_ && caches_ == usage_ && missing(engines).is_some() {
-            return self.pass_by(missing(engines), Observed::nothing());
+            return self.pass_without_cloud(missing(engines).unwrap());
         }
         let engines = match engines {
             "-" => EnginesAnswer::NotAsked,
@@ -162,6 +165,11 @@ impl World {
         self.pass(self.shared(true), Answer::Nothing, Answer::Nothing)
     }
 
+    /// A pass whose cloud cannot be reached by its Secret.
+    pub fn pass_without_cloud(&mut self, failure: Failure) -> (CloudTenantStatus, Vec<Notice>) {
+        self.pass_by(Some(failure), Observed::nothing())
+    }
+
     /// A pass: the new status, and what was told. What is told is told once.
     pub fn pass(
         &mut self,
@@ -179,6 +187,7 @@ impl World {
         }
         let mut now = self.now;
         let mut decision = self.decide(access, observed.clone(), now);
+        self.concluded = in_words(&decision);
         if let Write::After(pause) = decision.write {
             // The pass is repeated when the status may be written.
             self.memory.commit(decision, Written::Skipped);
@@ -273,6 +282,20 @@ impl World {
             Some(_) => Access::Other,
         }
     }
+}
+
+/// `write next=5 secret tokens`: whether the status is written now or later, after how many seconds the next pass is, and
+/// what is renewed.
+fn in_words(decision: &Decision) -> String {
+    let write = match decision.write {
+        Write::Nothing => "nothing".to_owned(),
+        Write::Now => "write".to_owned(),
+        Write::After(pause) => format!("write after {}", pause.as_secs()),
+    };
+    let next = decision.next.map_or_else(|| "-".to_owned(), |next| next.as_secs().to_string());
+    let renewed = [(decision.expires_secret, " secret"), (decision.doubts_tokens, " tokens")];
+    let renewed = renewed.map(|(is_renewed, what)| if is_renewed { what } else { "" });
+    format!("{write} next={next}{}", renewed.concat())
 }
 
 /// What came of caches or usage.
