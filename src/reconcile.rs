@@ -47,13 +47,13 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
     };
     let tenant = context.tenant(&id.uid);
     let mut tenant = tenant.lock().await;
-    let done = match caught(Part::Pass, look_after(&context, &id, &watched, &mut tenant)).await {
+    let done = match caught(Part::Pass, resume(&context, &id, &watched, &mut tenant)).await {
         Ok(done) => done,
         Err(_) => {
             // It may be half changed.
             *tenant = None;
-            let told = caught(Part::Pass, tell_broke_off(&context, &id)).await;
-            told.unwrap_or(Ok(Action::requeue(PANIC_RETRY)))
+            let written = caught(Part::Pass, write_broke_off(&context, &id)).await;
+            written.unwrap_or(Ok(Action::requeue(PANIC_RETRY)))
         }
     };
     context.metrics.reconciled(done.is_ok());
@@ -63,7 +63,8 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
     }))
 }
 
-async fn look_after(context: &Context, id: &TenantId, watched: &Watched, tenant: &mut Option<Tenant>) -> Done {
+/// Makes a pass, with what is remembered of the tenant, over a spec that can be read.
+async fn resume(context: &Context, id: &TenantId, watched: &Watched, tenant: &mut Option<Tenant>) -> Done {
     match watched.0.as_ref().map(|object| (object, Target::new(&object.spec))) {
         Ok((object, Ok(target))) => {
             let tenant = tenant.get_or_insert_with(|| {
@@ -81,7 +82,7 @@ async fn look_after(context: &Context, id: &TenantId, watched: &Watched, tenant:
     }
 }
 
-/// Tells that the spec cannot be read. Its next change is looked at again.
+/// Writes that the spec cannot be read. The next pass is after its next change.
 async fn reject(context: &Context, id: &TenantId, message: &str) -> Done {
     let now = Timestamp::now();
     let written = rewrite(context, id, |old| status::invalid(message, id.generation, old, now)).await;
@@ -89,7 +90,7 @@ async fn reject(context: &Context, id: &TenantId, message: &str) -> Done {
 }
 
 /// Writes that the pass panicked.
-async fn tell_broke_off(context: &Context, id: &TenantId) -> Done {
+async fn write_broke_off(context: &Context, id: &TenantId) -> Done {
     let now = Timestamp::now();
     let written = rewrite(context, id, |old| status::broke_off(id.generation, old, now)).await;
     written.map(|()| Action::requeue(PANIC_RETRY)).map_err(|error| (error, PANIC_RETRY))

@@ -109,7 +109,7 @@ impl Observation<Engines> {
 /// All that a pass has found out.
 #[derive(Debug, Clone)]
 pub struct Pass<'a> {
-    /// The wish.
+    /// What the spec asks for.
     pub target: &'a Target,
     /// Its generation.
     pub generation: i64,
@@ -121,7 +121,7 @@ pub struct Pass<'a> {
     pub usage: Observation<Judged<UsageStatus>>,
     /// The cloud that was used, once known.
     pub source: Option<Source>,
-    /// When each probe last had a verdict, or looking began: engines, caches, usage.
+    /// When each probe last had a verdict, or was first asked: engines, caches, usage.
     pub verdict_at: [Timestamp; 3],
     /// Consecutive unhealthy observations, with this pass's: engines, caches.
     pub streaks: [u32; 2],

@@ -332,8 +332,7 @@ fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Durat
         }
     }
     (state.asked_at, state.gave_up) = (now, gave_up);
-    // A catalogue without Heat costs no call.
-    state.rest = if matches!(outcome, Outcome::NotOffered(_)) { Duration::ZERO } else { ASK_AGAIN };
+    state.rest = if matches!(outcome, Outcome::Seen(_)) { ASK_AGAIN } else { Duration::ZERO };
     state.turn = Some(turn);
 }
 
@@ -383,8 +382,6 @@ mod tests {
                 assert_eq!((answers.number, told, answers.not_offered), (number.into(), broke_off, number == 3));
                 let turn = inner.lock().turn.clone().unwrap();
                 assert!(age(Timestamp::now(), turn.next) > Duration::from_secs(5), "no herd of calls: {turn:?}");
-                // The pause after a failure has a test of its own.
-                inner.lock().rest = Duration::ZERO;
                 subscription.request(Timestamp::now());
                 assert!(!subscription.read().1, "it waits for the next answer");
             }
@@ -464,7 +461,6 @@ mod tests {
             ("a 503", unanswered(), 10, false, 5),
             ("nothing special", listed(), 10, false, 10),
             ("no answer, and a tenant wants one now", Outcome::NotOffered(None), 300, true, 0),
-            ("a failure, and a tenant wants an answer now", Outcome::Failed(Failure::broke_off()), 300, true, 5),
         ] {
             let inner = inner(&[demand("t", 10, 75)]);
             take_turn(&mut inner.lock(), &outcome, Duration::from_secs(soon), now);
