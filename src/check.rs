@@ -100,7 +100,7 @@ pub async fn check(subject: &Subject, tell: &mut (dyn FnMut(&Step) + Send)) -> O
         usage: looks.usage,
         source: looks.source,
         verdict_at: [now; 3],
-        bad_in_row: [u32::MAX; 2],
+        streaks: [u32::MAX; 2],
         waited: true,
         handled: None,
         now,

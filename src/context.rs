@@ -13,10 +13,11 @@ use crate::{
     budget::Budget,
     cloud::Network,
     clouds::{Clouds, Wake},
+    decide::Memory,
+    handles::Handles,
     leader::Mandate,
     metrics::Metrics,
     secrets::Secrets,
-    tenant::Tenant,
     writer::StatusWriter,
 };
 
@@ -43,6 +44,14 @@ impl Settings {
     fn secret_watches(&self) -> usize {
         if self.watch_secrets { self.namespaces.len().max(1) } else { 0 }
     }
+}
+
+/// One tenant between two passes.
+pub struct Tenant {
+    /// What decisions need of the passes before.
+    pub memory: Memory,
+    /// What it holds of the outside.
+    pub handles: Handles,
 }
 
 /// What every pass needs.

@@ -3,14 +3,17 @@
 //! A `CloudTenant` goes through the operator in one direction, and each station is one module:
 //!
 //! ```text
-//! CloudTenant ──> Target ──> Session ──> probes ──> Observations ──> status ──> patch, events, metrics
-//!   (api)        (target)    (cloud)    (probe/*)   (observation)   (status)        (reconcile)
-//!                  pure        I/O         I/O       plain data       pure             I/O
+//! CloudTenant ──> Target ──> Cloud ──> probes ──> Observed ──> Decision ──> events, status, metrics
+//!   (api)        (target)   (observe, clouds,      (decide)    (decide)      (reconcile, writer)
+//!                            handles, probe/*)
+//!                  pure        I/O               plain data     pure              I/O
 //! ```
 //!
-//! Only the stations marked I/O know HTTP, tokio or a Kubernetes client. Beside the line stands one thing: Heat's
-//! list of engines belongs to the cloud and not to the tenant, so [`clouds`] keeps one task for each credential
-//! that asks for it, and the tenants' passes read its latest answers.
+//! One pass over a tenant is four calls in [`reconcile`]: resolve its cloud and [`observe`] it, [`decide`], write. Only
+//! the stations marked I/O know HTTP, tokio or a Kubernetes client. What lasts between two passes is in two types:
+//! [`decide::Memory`] is plain data for decisions, and [`handles::Handles`] holds the queries and subscriptions. Beside
+//! the line stands one thing: Heat's list of engines belongs to the cloud and not to the tenant, so [`clouds`] keeps one
+//! task for each credential that asks for it, and the tenants' passes read its latest answers.
 //!
 //! Around it, [`run`] is the process' life: the CRD is checked ([`schema`]), the Lease is waited for ([`leader`]), and
 //! the [`controller`] runs while it is held.
@@ -25,8 +28,10 @@ pub mod clouds;
 pub mod condition;
 pub mod context;
 pub mod controller;
+pub mod decide;
 pub mod event;
 pub mod failure;
+pub mod handles;
 pub mod identity;
 pub mod leader;
 pub mod metrics;
@@ -46,7 +51,6 @@ pub mod secrets;
 pub mod server;
 pub mod status;
 pub mod target;
-pub mod tenant;
 pub mod trust;
 pub mod verify;
 pub mod writer;

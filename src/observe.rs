@@ -1,26 +1,30 @@
-//! From the wish to what was seen: the way to the cloud, and the questions that are due.
+//! From a target to its observations: which cloud, which queries are due, and what has come of them.
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
 use crate::{
-    api::{self, CloudTenantStatus, Source},
+    api::{self, CloudTenant, CloudTenantStatus, Source},
     cloud::{CloudConfig, Session},
-    clouds::{Cloud, engines::Wish},
+    clouds::{Cloud, engines::Demand},
     context::Context,
+    decide::{Access, EnginesAnswer, Memory, Observed, Start},
+    handles::Handles,
     identity::TenantId,
-    observation::{Caches, Elsewhere, Outcome, Periods, ProbeFailure, ProbeKind},
+    metrics::{CredentialKind, Metrics},
+    observation::{Elsewhere, Outcome, ProbeFailure, ProbeKind},
     probe::{self, usage::Window},
     schedule::after,
     status::{
-        Engines, Look,
         engines::{Said, said},
         is_enabled, is_same_place,
     },
     target::Target,
-    tenant::Tenant,
 };
+
+/// What has not ended after this long is written later.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a pass waits for Keystone to say when the credential ends.
 const CREDENTIAL_DEADLINE: Duration = Duration::from_secs(2);
@@ -28,15 +32,57 @@ const CREDENTIAL_DEADLINE: Duration = Duration::from_secs(2);
 /// Credentials that end sooner are shown.
 const EXPIRES_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The cloud that the tenant names.
+/// The cloud that the tenant names; nothing while it is suspended.
 ///
 /// # Errors
-/// What the tenant is told where there is no way to it.
-pub async fn open(context: &Context, id: &TenantId, target: &Target) -> Result<Arc<Cloud>, ProbeFailure> {
+/// What the status says where there is no cloud.
+pub async fn resolve(context: &Context, id: &TenantId, target: &Target) -> Result<Option<Arc<Cloud>>, ProbeFailure> {
+    if target.suspend {
+        return Ok(None);
+    }
     let config = context.secrets.config(id, target, &target.cloud_name).await?;
     let cloud = context.clouds.open(&id.name.namespace, &config)?;
     cloud.settle()?;
-    Ok(cloud)
+    Ok(Some(cloud))
+}
+
+/// Begins a pass: starts what is due, and takes what has come. `None`: the work ends.
+pub async fn observe(
+    context: &Context,
+    (id, object): (&TenantId, &CloudTenant),
+    target: &Target,
+    (memory, handles): (&mut Memory, &mut Handles),
+    resolved: Result<Option<Arc<Cloud>>, ProbeFailure>,
+) -> Option<(Start, Observed)> {
+    let now = Timestamp::now();
+    let cloud = match resolved {
+        Ok(Some(cloud)) => cloud,
+        Ok(None) | Err(_) => {
+            let access = resolved.map_or_else(Access::Missing, |_| Access::Suspended);
+            let start = memory.begin(target, object, access, now);
+            handles.follow(start.plan, now);
+            return Some((start, Observed::nothing()));
+        }
+    };
+    let start = memory.begin(target, object, handles.turn_to(&cloud), now);
+    handles.follow(start.plan, now);
+    start_queries(target, handles, &cloud, &start);
+    let unanswered = subscribe_engines(context, id, target, handles, &cloud, &start).await;
+    tokio::select! {
+        () = context.shutdown.cancelled() => return None,
+        _ = tokio::time::timeout(PATIENCE, handles.finish()) => {}
+    }
+    handles.wake_later(&context.wake, &id.name);
+    let (caches, usage) = handles.take();
+    let shared = handles.engines();
+    let engines = match unanswered {
+        Some(Missing::Failed(failure)) => EnginesAnswer::Missing(failure, shared),
+        Some(Missing::NotOffered(elsewhere)) => EnginesAnswer::NotOffered(elsewhere),
+        None => shared.map_or(EnginesAnswer::NotAsked, EnginesAnswer::Shared),
+    };
+    note_credentials(&context.metrics, &id.uid, target, handles, &cloud).await;
+    let source = source(target, &cloud.config, &cloud.session, Timestamp::now()).await;
+    Some((start, Observed { engines, caches, usage, source }))
 }
 
 /// The closed period that is in the status already, if it is this cloud's.
@@ -46,18 +92,18 @@ pub fn frozen(old: &CloudTenantStatus, config: &CloudConfig, region: Option<&str
     Some(Window { start: previous.start.as_ref()?.0, end: previous.end.as_ref()?.0 })
 }
 
-/// Wishes to know the engines, by the tenant's own credential or the one that is for them alone. What comes back
-/// is why they cannot be seen, where that is known at once.
-pub async fn ask_engines(
+/// Subscribes to the engines, by the tenant's own credential or the one that is for them alone. What comes back is why
+/// there is no subscription, or why it could not be renewed.
+async fn subscribe_engines(
     context: &Context,
     id: &TenantId,
     target: &Target,
-    memory: &mut Tenant,
+    handles: &mut Handles,
     cloud: &Arc<Cloud>,
-    old: &CloudTenantStatus,
-) -> Option<Look<Engines>> {
+    start: &Start,
+) -> Option<Missing> {
     if !is_enabled(target, ProbeKind::Engines) {
-        memory.leave_engines();
+        handles.leave_engines();
         return None;
     }
     let engines = match &target.engines.cloud_name {
@@ -67,17 +113,15 @@ pub async fn ask_engines(
     match engines {
         Ok(engines) => {
             let (interval, deadline) = (target.interval, target.engines_deadline());
-            let doubts = said(old.engines.as_ref()) == Said::Unresponsive;
-            let wish = Wish { tenant: id.name.clone(), interval, deadline, doubts };
-            memory.wish_engines(&id.uid, &engines, wish, Timestamp::now());
-            None
+            let doubts = said(start.stored.engines.as_ref()) == Said::Unresponsive;
+            let demand = Demand { tenant: id.name.clone(), interval, deadline, doubts };
+            handles.subscribe_engines(&id.uid, &engines, demand, start.plan, Timestamp::now());
+            return None;
         }
-        Err(Missing::Failed(failure)) => memory.miss_engines(failure, Timestamp::now()),
-        Err(Missing::NotOffered(elsewhere)) => {
-            memory.leave_engines();
-            Some(Look::NotOffered(elsewhere))
-        }
+        Err(Missing::Failed(ref failure)) => handles.miss_engines(failure),
+        Err(Missing::NotOffered(_)) => handles.leave_engines(),
     }
+    engines.err()
 }
 
 /// Why there is no cloud to ask for the engines.
@@ -112,19 +156,20 @@ async fn open_for_engines(
     Ok(engines)
 }
 
-/// Starts what is due of the tenant's own.
-pub fn ask(target: &Target, memory: &mut Tenant, cloud: &Arc<Cloud>, frozen: Option<Window>, now: Timestamp) {
-    if is_enabled(target, ProbeKind::Caches) && memory.caches.is_due(now) {
+/// Starts what is due of the tenant's own, and is not under way.
+fn start_queries(target: &Target, handles: &mut Handles, cloud: &Arc<Cloud>, start: &Start) {
+    if start.plan.caches && !handles.caches.is_running() {
         let (cloud, target) = (cloud.clone(), target.clone());
-        memory.caches.start(async move {
+        handles.caches.start(async move {
             within_budget(&cloud, probe::outcome(&cloud.session, probe::caches::ask(&cloud.session, &target).await))
         });
     }
-    if is_enabled(target, ProbeKind::Usage) && memory.usage.is_due(now) {
+    if start.plan.usage && !handles.usage.is_running() {
+        let frozen = frozen(&start.stored, &cloud.config, cloud.session.known_region().as_deref());
         let (cloud, target) = (cloud.clone(), target.clone());
-        memory.usage.start(async move {
-            let answer = probe::usage::ask(&cloud.session, &target, frozen, now).await;
-            within_budget(&cloud, probe::outcome(&cloud.session, answer))
+        handles.usage.start(async move {
+            let asked = probe::usage::ask(&cloud.session, &target, frozen, Timestamp::now()).await;
+            within_budget(&cloud, probe::outcome(&cloud.session, asked))
         });
     }
 }
@@ -155,40 +200,20 @@ pub async fn credential_end(session: &Session) -> Option<Option<Timestamp>> {
     Some(session.credential_ends(&holder, CREDENTIAL_DEADLINE).await)
 }
 
-/// What has come of each probe.
-#[derive(Debug)]
-pub struct Looks {
-    /// Heat.
-    pub engines: Look<Engines>,
-    /// DCS.
-    pub caches: Look<Caches>,
-    /// Nova.
-    pub usage: Look<Periods>,
-}
-
-impl Default for Looks {
-    fn default() -> Self {
-        Self { engines: Look::NotDue, caches: Look::NotDue, usage: Look::NotDue }
-    }
-}
-
-impl Looks {
-    /// What is known now.
-    pub fn of(target: &Target, memory: &mut Tenant, old: &CloudTenantStatus, now: Timestamp) -> Self {
-        let share = memory.share;
-        Self {
-            engines: memory.look_at_engines(old),
-            caches: memory.caches.look(target, ProbeKind::Caches, share, now),
-            usage: memory.usage.look(target, ProbeKind::Usage, share, now),
+/// Has the metrics know when the credentials end that are in use. Of one that has not logged in yet, what was known of
+/// the one before stays: it is the one that was used last.
+async fn note_credentials(metrics: &Metrics, uid: &str, target: &Target, handles: &Handles, cloud: &Cloud) {
+    let own = target.engines.cloud_name.is_some() && is_enabled(target, ProbeKind::Engines);
+    let engines = async {
+        if !own {
+            return Some(None);
         }
-    }
-
-    /// The way to the cloud is missing for all alike.
-    pub fn failed(failure: &ProbeFailure, times: u32) -> Self {
-        Self {
-            engines: Look::Failed(failure.clone(), times),
-            caches: Look::Failed(failure.clone(), times),
-            usage: Look::Failed(failure.clone(), times),
+        credential_end(&handles.engines_cloud()?.session).await
+    };
+    let (main, engines) = tokio::join!(credential_end(&cloud.session), engines);
+    for (credential, end) in [(CredentialKind::Main, main), (CredentialKind::Engines, engines)] {
+        if let Some(end) = end {
+            metrics.credential_ends(uid, credential, end);
         }
     }
 }

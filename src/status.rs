@@ -19,9 +19,12 @@ use block::Block;
 use engines::{Said, said};
 
 use crate::{
-    api::{self, CloudTenantStatus, Policy, Reason, Source, condition_type as ty, reason::Class},
+    api::{
+        self, CachesStatus, CloudTenantStatus, EnginesStatus, Policy, Reason, Source, UsageStatus,
+        condition_type as ty, reason::Class,
+    },
     condition,
-    observation::{Caches, Elsewhere, EngineAnswers, Periods, ProbeFailure, ProbeKind, engines::age},
+    observation::{Elsewhere, EngineAnswers, ProbeFailure, ProbeKind, engines::age},
     target::Target,
 };
 
@@ -36,10 +39,10 @@ pub struct Judged<B> {
     pub block: B,
 }
 
-/// What has come of a probe in this pass.
+/// What a probe has returned, or why it has not.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Look<T> {
-    /// It was not its turn.
+pub enum Observation<T> {
+    /// No query was due.
     NotDue,
     /// It has been asked and has not answered yet.
     UnderWay,
@@ -47,8 +50,22 @@ pub enum Look<T> {
     NotOffered(Option<Elsewhere>),
     /// It answered.
     Seen(T),
-    /// It could not see, for so many times in a row.
+    /// The query failed, and how many consecutive ones have.
     Failed(ProbeFailure, u32),
+}
+
+impl<T> Observation<T> {
+    /// The same, with what was made of the answer.
+    #[must_use]
+    pub fn map<U>(self, judge: impl FnOnce(T) -> U) -> Observation<U> {
+        match self {
+            Self::NotDue => Observation::NotDue,
+            Self::UnderWay => Observation::UnderWay,
+            Self::NotOffered(elsewhere) => Observation::NotOffered(elsewhere),
+            Self::Seen(seen) => Observation::Seen(judge(seen)),
+            Self::Failed(failure, times) => Observation::Failed(failure, times),
+        }
+    }
 }
 
 /// Heat's answers as this tenant reads them.
@@ -62,17 +79,17 @@ pub struct Engines {
     pub waits: bool,
 }
 
-impl Look<Engines> {
-    /// What a tenant with this status reads of Heat's answers: only those after the one with the number `too_old`.
+impl Observation<Engines> {
+    /// What a tenant with this status reads of Heat's answers.
     #[must_use]
-    pub fn at(answers: Arc<EngineAnswers>, seen: u64, too_old: u64, old: &CloudTenantStatus) -> Self {
+    pub fn at(answers: Arc<EngineAnswers>, seen: u64, old: &CloudTenantStatus) -> Self {
         let reason = condition::reason(&old.conditions, ty::ENGINES_HEALTHY);
         let told = reason == Some(Reason::ServerError);
         // A message broker that is back answers one request with a 503. What the status says already needs no other.
         let confirmed = matches!(said(old.engines.as_ref()), Said::Unresponsive | Said::AllDown);
         let timed_out = reason == Some(Reason::Timeout);
         let single = answers.silence.filter(|silence| !confirmed && silence.needs_confirmation(timed_out));
-        if answers.number <= too_old {
+        if answers.number == 0 {
             Self::UnderWay
         } else if answers.not_offered {
             Self::NotOffered(answers.elsewhere.clone())
@@ -92,22 +109,22 @@ impl Look<Engines> {
 /// All that a pass has found out.
 #[derive(Debug, Clone)]
 pub struct Pass<'a> {
-    /// The wish.
+    /// What the spec asks for.
     pub target: &'a Target,
     /// Its generation.
     pub generation: i64,
-    /// Heat.
-    pub engines: Look<Engines>,
+    /// Heat. An answer that a second one has to confirm is under way.
+    pub engines: Observation<Judged<EnginesStatus>>,
     /// DCS.
-    pub caches: Look<Caches>,
+    pub caches: Observation<Judged<CachesStatus>>,
     /// Nova.
-    pub usage: Look<Periods>,
+    pub usage: Observation<Judged<UsageStatus>>,
     /// The cloud that was used, once known.
     pub source: Option<Source>,
-    /// When each probe last had a verdict, or looking began: engines, caches, usage.
+    /// When each probe last had a verdict, or was first asked: engines, caches, usage.
     pub verdict_at: [Timestamp; 3],
-    /// Bad verdicts in a row, with this pass's: engines, caches. See [`bad_verdicts`].
-    pub bad_in_row: [u32; 2],
+    /// Consecutive unhealthy observations, with this pass's: engines, caches.
+    pub streaks: [u32; 2],
     /// A missing Secret has been waited for: now it takes a person.
     pub waited: bool,
     /// The value of requestedAt that this pass has dealt with.
@@ -120,8 +137,9 @@ impl Pass<'_> {
     /// Whether every probe that is asked has ended.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        let waits = matches!(&self.engines, Look::UnderWay | Look::Seen(Engines { waits: true, .. }));
-        !waits && self.caches != Look::UnderWay && self.usage != Look::UnderWay
+        self.engines != Observation::UnderWay
+            && self.caches != Observation::UnderWay
+            && self.usage != Observation::UnderWay
     }
 }
 
@@ -186,29 +204,17 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
         ..CloudTenantStatus::default()
     };
     let target = pass.target;
-    let (engines, block) = settle(pass, old, ProbeKind::Engines, &pass.engines, old.engines.as_ref(), |seen| {
-        let was_bad = engines::is_bad(old.engines.as_ref());
-        let judged = engines::judge(old.engines.as_ref(), &seen.answers, seen.seen, &target.engines);
-        (judged, was_bad || pass.bad_in_row[0] >= target.engines.failure_threshold)
-    });
+    let believed = engines::is_bad(old.engines.as_ref()) || pass.streaks[0] >= target.engines.failure_threshold;
+    let (engines, block) = settle(pass, old, ProbeKind::Engines, &pass.engines, old.engines.as_ref(), believed);
     let could_see = engines.reason.class() != Class::Passing && engines.reason.class() != Class::Stalled;
     new.engines = block.map(|mut block| {
         block.summary = engines::summary(&block, could_see && engines.reason != Reason::EngineUnresponsive);
         block
     });
-    let (caches, block) = settle(pass, old, ProbeKind::Caches, &pass.caches, old.caches.as_ref(), |seen| {
-        // The condition decides: the spec may have changed since. An Unknown one leaves it to the stored counts.
-        let said = condition::reason(&old.conditions, ty::CACHES_HEALTHY);
-        let said = said.filter(|reason| matches!(reason.class(), Class::Well | Class::Bad));
-        let counted = || old.caches.as_ref().map(|block| caches::reason(block, &target.caches));
-        let was_bad = said.or_else(counted).is_some_and(is_bad);
-        let judged = caches::judge(seen, &target.caches, pass.now);
-        (judged, was_bad || pass.bad_in_row[1] >= target.caches.failure_threshold)
-    });
+    let believed = were_caches_bad(target, old) || pass.streaks[1] >= target.caches.failure_threshold;
+    let (caches, block) = settle(pass, old, ProbeKind::Caches, &pass.caches, old.caches.as_ref(), believed);
     new.caches = block;
-    let (usage, block) = settle(pass, old, ProbeKind::Usage, &pass.usage, old.usage.as_ref(), |seen| {
-        (usage::judge(seen, old.usage.as_ref(), pass.now), true)
-    });
+    let (usage, block) = settle(pass, old, ProbeKind::Usage, &pass.usage, old.usage.as_ref(), true);
     new.usage = block;
     new.conditions = ready::conditions(pass, old, &[engines, caches, usage]);
     let counted = ProbeKind::ALL.into_iter().filter(|kind| is_counted(target, *kind));
@@ -216,24 +222,19 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
     new
 }
 
-fn is_bad(reason: Reason) -> bool {
-    reason.class() == Class::Bad
+/// Whether the status says that caches are unhealthy. The condition decides: the spec may have changed since. An Unknown
+/// one leaves it to the stored counts.
+fn were_caches_bad(target: &Target, old: &CloudTenantStatus) -> bool {
+    let said = condition::reason(&old.conditions, ty::CACHES_HEALTHY);
+    let said = said.filter(|reason| matches!(reason.class(), Class::Well | Class::Bad));
+    let counted = || old.caches.as_ref().map(|block| caches::reason(block, &target.caches));
+    said.or_else(counted).is_some_and(is_bad)
 }
 
-/// Whether what was seen of engines and caches is bad, believed or not; `None` where nothing new was seen.
+/// Whether this reason makes a condition False.
 #[must_use]
-pub fn bad_verdicts(pass: &Pass<'_>, old: &CloudTenantStatus) -> [Option<bool>; 2] {
-    let engines = match &pass.engines {
-        Look::Seen(seen) if seen.answers.number > seen.seen => {
-            Some(engines::judge(old.engines.as_ref(), &seen.answers, seen.seen, &pass.target.engines).reason)
-        }
-        _ => None,
-    };
-    let caches = match &pass.caches {
-        Look::Seen(seen) => Some(caches::judge(seen, &pass.target.caches, pass.now).reason),
-        _ => None,
-    };
-    [engines.map(is_bad), caches.map(is_bad)]
+pub fn is_bad(reason: Reason) -> bool {
+    reason.class() == Class::Bad
 }
 
 /// The status of a resource whose spec cannot be read: data and source stay.
@@ -258,13 +259,13 @@ pub fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Cl
 }
 
 /// One probe's verdict and block.
-fn settle<T, B: Block>(
+fn settle<B: Block>(
     pass: &Pass<'_>,
     old: &CloudTenantStatus,
     kind: ProbeKind,
-    look: &Look<T>,
+    look: &Observation<Judged<B>>,
     block: Option<&B>,
-    judge: impl FnOnce(&T) -> (Judged<B>, bool),
+    believed: bool,
 ) -> (Verdict, Option<B>) {
     let verdict = |reason, message: String| Verdict { kind, reason, message };
     let policy = policy_of(pass.target, kind);
@@ -273,13 +274,10 @@ fn settle<T, B: Block>(
         return (verdict(Reason::ProbeDisabled, message), None);
     }
     let stale = age(pass.verdict_at[kind as usize], pass.now) > staleness(pass.target, kind);
-    let waits = kind == ProbeKind::Engines && matches!(&pass.engines, Look::Seen(seen) if seen.waits);
     match look {
-        Look::Seen(_) if waits => (kept(old, kind, stale), block.cloned()),
         // Heat's last answer stays to be read while the next one does not come.
-        Look::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block.cloned()),
-        Look::Seen(seen) => {
-            let (judged, believed) = judge(seen);
+        Observation::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block.cloned()),
+        Observation::Seen(judged) => {
             if is_bad(judged.reason) && !believed {
                 // The data stay, and somebody has looked.
                 let block = block.cloned().map(|block| block.observed(judged.block.observed_at()));
@@ -290,16 +288,22 @@ fn settle<T, B: Block>(
                 }
                 return (kept, block);
             }
-            (verdict(judged.reason, judged.message), Some(judged.block))
+            (verdict(judged.reason, judged.message.clone()), Some(judged.block.clone()))
         }
-        Look::NotOffered(elsewhere) if policy == Policy::Required || block.is_some() => {
+        Observation::NotOffered(elsewhere) if policy == Policy::Required || block.is_some() => {
             (verdict(Reason::EndpointNotFound, absent(kind, elsewhere.as_ref())), block.cloned())
         }
-        Look::NotOffered(elsewhere) => (verdict(Reason::ServiceNotOffered, not_offered(elsewhere.as_ref())), None),
-        Look::Failed(failure, times) if !failure.transient || *times > 1 || stale || took_a_person(old, kind) => {
+        Observation::NotOffered(elsewhere) => {
+            (verdict(Reason::ServiceNotOffered, not_offered(elsewhere.as_ref())), None)
+        }
+        Observation::Failed(failure, times)
+            if !failure.transient || *times > 1 || stale || took_a_person(old, kind) =>
+        {
             (verdict(failure.reason, failure.message.clone()), block.cloned())
         }
-        Look::NotDue | Look::UnderWay | Look::Failed(..) => (kept(old, kind, stale), block.cloned()),
+        Observation::NotDue | Observation::UnderWay | Observation::Failed(..) => {
+            (kept(old, kind, stale), block.cloned())
+        }
     }
 }
 

@@ -25,6 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("schedule", &["observation"]),
     ("status", &["api", "condition", "observation", "target"]),
     ("event", &["api", "condition", "observation", "status", "target"]),
+    ("decide", &["api", "condition", "event", "observation", "schedule", "status", "target"]),
     ("object", &["api"]),
     ("roster", &["object"]),
     ("metrics", &["api", "budget", "cloud", "event", "observation", "panics", "roster", "status", "target"]),
@@ -41,12 +42,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["api", "budget", "cloud", "failure", "identity", "metrics", "observation", "panics", "probe", "schedule"],
     ),
     ("secrets", &["budget", "cloud", "failure", "identity", "object", "observation", "target"]),
-    (
-        "tenant",
-        &["api", "clouds", "condition", "event", "identity", "observation", "panics", "schedule", "status", "target"],
-    ),
+    ("handles", &["clouds", "decide", "identity", "observation", "panics"]),
     ("writer", &["api", "event", "identity", "leader", "metrics", "object"]),
-    ("context", &["budget", "cloud", "clouds", "leader", "metrics", "secrets", "tenant", "writer"]),
+    ("context", &["budget", "cloud", "clouds", "decide", "handles", "leader", "metrics", "secrets", "writer"]),
     ("secret_watch", &["api_server", "context", "identity", "object", "roster"]),
     (
         "observe",
@@ -55,33 +53,22 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "cloud",
             "clouds",
             "context",
+            "decide",
+            "failure",
+            "handles",
             "identity",
+            "metrics",
             "observation",
             "probe",
             "schedule",
             "status",
             "target",
-            "tenant",
         ],
     ),
     (
         "reconcile",
         &[
-            "api",
-            "clouds",
-            "condition",
-            "context",
-            "event",
-            "identity",
-            "metrics",
-            "observation",
-            "observe",
-            "panics",
-            "roster",
-            "schedule",
-            "status",
-            "target",
-            "tenant",
+            "api", "context", "decide", "handles", "identity", "observe", "panics", "roster", "status", "target",
             "writer",
         ],
     ),
@@ -127,8 +114,19 @@ const MAIN: &[&str] = &[
 ];
 
 /// Modules that decide. They are given the time and what was seen, and ask nobody.
-const PURE: &[&str] =
-    &["api", "condition", "event", "failure", "identity", "observation", "rights", "schedule", "status", "target"];
+const PURE: &[&str] = &[
+    "api",
+    "condition",
+    "decide",
+    "event",
+    "failure",
+    "identity",
+    "observation",
+    "rights",
+    "schedule",
+    "status",
+    "target",
+];
 
 /// What a decision has no use for: waiting, the network, a Kubernetes client, the clock.
 const IMPURE: &[&str] = &[

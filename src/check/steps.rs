@@ -9,13 +9,13 @@ use jiff::Timestamp;
 
 use super::{Mark, Step, Subject, trust};
 use crate::{
-    api::{CachesStatus, Policy, Reason, Source, reason::Class},
+    api::{CachesStatus, EnginesStatus, Policy, Reason, Source, UsageStatus, reason::Class},
     cloud::{CloudConfig, Holder, Network, NoCounters, Service, Session, TokenScope},
     failure,
-    observation::{Caches, EngineAnswers, Outcome, Periods, ProbeFailure, ProbeKind},
+    observation::{EngineAnswers, Outcome, ProbeFailure, ProbeKind},
     observe, probe,
     secrets::Texts,
-    status::{Engines, Judged, Look, absent, caches, engines, not_offered, usage},
+    status::{Judged, Observation, absent, caches, engines, not_offered, usage},
     target::Target,
 };
 
@@ -25,9 +25,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// What has come of the probes.
 #[derive(Debug)]
 pub(super) struct Looks {
-    pub(super) engines: Look<Engines>,
-    pub(super) caches: Look<Caches>,
-    pub(super) usage: Look<Periods>,
+    pub(super) engines: Observation<Judged<EnginesStatus>>,
+    pub(super) caches: Observation<Judged<CachesStatus>>,
+    pub(super) usage: Observation<Judged<UsageStatus>>,
     pub(super) source: Option<Source>,
 }
 
@@ -35,9 +35,9 @@ impl Looks {
     fn failed(failure: &ProbeFailure) -> Self {
         // As often as it takes to be believed: nobody asks twice here.
         Self {
-            engines: Look::Failed(failure.clone(), u32::MAX),
-            caches: Look::Failed(failure.clone(), u32::MAX),
-            usage: Look::Failed(failure.clone(), u32::MAX),
+            engines: Observation::Failed(failure.clone(), u32::MAX),
+            caches: Observation::Failed(failure.clone(), u32::MAX),
+            usage: Observation::Failed(failure.clone(), u32::MAX),
             source: None,
         }
     }
@@ -198,9 +198,10 @@ async fn probes(
     let target = &subject.target;
     let now = Timestamp::now;
     let ask = ask_engines(subject, config, session);
-    let engines = probe(target, ProbeKind::Engines, tell, ask, |seen| {
-        let Judged { reason, message, block } = engines::judge(None, &seen.answers, 0, &target.engines);
-        (reason, format!("{} engines up. {message}", block.summary))
+    let engines = probe(target, ProbeKind::Engines, tell, ask, |answers| {
+        let judged = engines::judge(None, answers, 0, &target.engines);
+        let found = format!("{} engines up. {}", judged.block.summary, judged.message);
+        (judged, found)
     });
     let engines = engines.await;
     let caches = probe(
@@ -209,8 +210,9 @@ async fn probes(
         tell,
         async { probe::outcome(session, probe::caches::ask(session, target).await) },
         |seen| {
-            let Judged { reason, message, block } = caches::judge(seen, &target.caches, now());
-            (reason, format!("{}. {message}", running(&block)))
+            let judged = caches::judge(seen, &target.caches, now());
+            let found = format!("{}. {}", running(&judged.block), judged.message);
+            (judged, found)
         },
     );
     let caches = caches.await;
@@ -220,8 +222,10 @@ async fn probes(
         tell,
         async { probe::outcome(session, probe::usage::ask(session, target, None, now()).await) },
         |seen| {
-            let Judged { reason, message, block } = usage::judge(seen, None, now());
-            (reason, format!("{} servers, {} vCPU-hours. {message}", block.figures.servers, block.figures.vcpu_hours))
+            let judged = usage::judge(seen, None, now());
+            let figures = &judged.block.figures;
+            let found = format!("{} servers, {} vCPU-hours. {}", figures.servers, figures.vcpu_hours, judged.message);
+            (judged, found)
         },
     );
     let usage = usage.await;
@@ -237,7 +241,7 @@ fn running(block: &CachesStatus) -> String {
 }
 
 /// Asks Heat by the tenant's own credential, or the one that is for the engines alone.
-async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session) -> Outcome<Engines> {
+async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session) -> Outcome<EngineAnswers> {
     let deadline = subject.target.engines_deadline();
     let own = match (&subject.target.engines.cloud_name, &subject.secret) {
         (Some(name), Ok(texts)) => match own_session(subject, texts, name, config, session).await {
@@ -249,10 +253,8 @@ async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session)
     };
     let session = own.as_ref().unwrap_or(session);
     let asked = probe::engines::ask(session, deadline, Timestamp::now()).await;
-    probe::outcome(session, asked).map(|answer| {
-        let answers = EngineAnswers::default().and(Outcome::Seen(answer), Timestamp::now());
-        Engines { answers: Arc::new(answers), seen: 0, waits: false }
-    })
+    let answered = |answer| EngineAnswers::default().and(Outcome::Seen(answer), Timestamp::now());
+    probe::outcome(session, asked).map(answered)
 }
 
 async fn own_session(
@@ -278,26 +280,26 @@ async fn own_session(
     }
 }
 
-async fn probe<T>(
+async fn probe<T, B>(
     target: &Target,
     kind: ProbeKind,
     tell: &mut Tell<'_>,
     ask: impl Future<Output = Outcome<T>> + Send,
-    judge: impl FnOnce(&T) -> (Reason, String) + Send,
-) -> Look<T> {
+    judge: impl FnOnce(&T) -> (Judged<B>, String) + Send,
+) -> Observation<Judged<B>> {
     let name = kind.as_str();
     let began = Instant::now();
     let policy = target.policy(kind);
     let (mark, found, look) = if policy != Policy::Disabled {
         match ask.await {
             Outcome::Seen(seen) => {
-                let (reason, found) = judge(&seen);
-                let mark = match reason.class() {
-                    Class::Well if reason == Reason::Reported || !matches!(kind, ProbeKind::Usage) => Mark::Ok,
+                let (judged, found) = judge(&seen);
+                let mark = match judged.reason.class() {
+                    Class::Well if judged.reason == Reason::Reported || !matches!(kind, ProbeKind::Usage) => Mark::Ok,
                     Class::Well => Mark::Note,
                     _ => Mark::Bad,
                 };
-                (mark, format!("allowed; {found}"), Look::Seen(seen))
+                (mark, format!("allowed; {found}"), Observation::Seen(judged))
             }
             Outcome::NotOffered(elsewhere) => {
                 let (mark, found) = match &elsewhere {
@@ -305,12 +307,12 @@ async fn probe<T>(
                     None => (Mark::Skipped, "not in the catalogue".to_owned()),
                     Some(_) => (Mark::Skipped, not_offered(elsewhere.as_ref())),
                 };
-                (mark, found, Look::NotOffered(elsewhere))
+                (mark, found, Observation::NotOffered(elsewhere))
             }
-            Outcome::Failed(failure) => (Mark::Failed, failure.message.clone(), Look::Failed(failure, u32::MAX)),
+            Outcome::Failed(failure) => (Mark::Failed, failure.message.clone(), Observation::Failed(failure, u32::MAX)),
         }
     } else {
-        (Mark::Skipped, format!("probes.{kind}.policy is Disabled"), Look::NotDue)
+        (Mark::Skipped, format!("probes.{kind}.policy is Disabled"), Observation::NotDue)
     };
     tell(Step { name, mark, found, milliseconds: millis(began) });
     look

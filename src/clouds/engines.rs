@@ -1,5 +1,7 @@
 //! One task for each cloud asks Heat for its engines, with one call in flight, and its tenants read the answers.
 
+mod requests;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,6 +14,8 @@ use tokio::{
     task::AbortHandle,
 };
 use tracing::Instrument as _;
+
+use requests::Requests;
 
 use super::{Cloud, Wake, account::Account};
 use crate::{
@@ -35,8 +39,8 @@ const ASK_AGAIN: Duration = LEAST_PAUSE;
 
 /// What one tenant asks of the task.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wish {
-    /// Who is woken.
+pub struct Demand {
+    /// The tenant that is woken.
     pub tenant: TenantName,
     /// How often it wants to know.
     pub interval: Duration,
@@ -50,7 +54,7 @@ pub struct Wish {
 struct Inner {
     answers: watch::Sender<Arc<EngineAnswers>>,
     state: Mutex<State>,
-    /// Wishes have changed, or somebody is in a hurry.
+    /// Demands or requests have changed.
     changed: Notify,
     wake: Wake,
 }
@@ -58,11 +62,13 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     /// By the tenant's UID, each with the account of its namespace.
-    wishes: HashMap<String, (Wish, Arc<Account>)>,
+    demands: HashMap<String, (Demand, Arc<Account>)>,
     running: bool,
     task: Option<AbortHandle>,
-    /// Somebody waits for the next answer, whatever it says.
-    hurried: bool,
+    /// Tenants that wait for an answer, whatever it says.
+    requests: Requests,
+    /// A call is under way.
+    is_asking: bool,
     turn: Option<Turn>,
     asked_at: Timestamp,
     /// Heat's last answer has to be so old before it is asked again.
@@ -74,7 +80,13 @@ struct State {
 
 impl State {
     fn interval(&self) -> Option<Duration> {
-        self.wishes.values().map(|(wish, _)| wish.interval).min()
+        self.demands.values().map(|(demand, _)| demand.interval).min()
+    }
+
+    /// Whether Heat must be left alone, whatever a tenant requests.
+    fn is_resting(&self, now: Timestamp) -> bool {
+        let is_busy = self.gave_up && self.interval().is_some_and(|interval| after(self.asked_at, interval) > now);
+        is_busy || self.turn.as_ref().and_then(|turn| turn.not_before).is_some_and(|until| until > now)
     }
 
     /// A clock that was put back must not put off the next question.
@@ -91,7 +103,7 @@ impl State {
 #[derive(Debug)]
 pub struct EnginesTask(Arc<Inner>);
 
-/// A tenant's wish; it ends when this is dropped, and the task with the last of them.
+/// A tenant's demand; it ends when this is dropped, and the task with the last of them.
 #[derive(Debug)]
 pub struct Subscription {
     inner: Arc<Inner>,
@@ -116,13 +128,13 @@ impl Drop for EnginesTask {
 }
 
 impl Cloud {
-    /// Wishes to know Heat's answers. Starts the task where it is not running.
+    /// Subscribes to Heat's answers. Starts the task where it is not running.
     #[must_use]
-    pub fn subscribe(self: &Arc<Self>, uid: &str, wish: Wish, now: Timestamp) -> Subscription {
+    pub fn subscribe(self: &Arc<Self>, uid: &str, demand: Demand, now: Timestamp) -> Subscription {
         let inner = &self.engines.0;
         let mut state = inner.lock();
-        let interval = wish.interval;
-        state.wishes.insert(uid.to_owned(), (wish, self.account.clone()));
+        let interval = demand.interval;
+        state.demands.insert(uid.to_owned(), (demand, self.account.clone()));
         if !state.running {
             state.running = true;
             let answers = inner.answers.borrow().clone();
@@ -142,16 +154,16 @@ impl Cloud {
 }
 
 impl Subscription {
-    /// Wishes for something else.
-    pub fn change(&self, wish: Wish) {
-        let subscriber = (wish.clone(), self.account.clone());
-        let before = self.inner.lock().wishes.insert(self.uid.clone(), subscriber);
-        if before.is_none_or(|(before, _)| before != wish) {
+    /// Changes the demand.
+    pub fn change(&self, demand: Demand) {
+        let subscriber = (demand.clone(), self.account.clone());
+        let before = self.inner.lock().demands.insert(self.uid.clone(), subscriber);
+        if before.is_none_or(|(before, _)| before != demand) {
             self.inner.changed.notify_one();
         }
     }
 
-    /// What Heat has said up to now. A namespace that may not keep it is told nothing but that.
+    /// Heat's answers up to now. A namespace that may not keep them gets that failure alone.
     #[must_use]
     pub fn answers(&self) -> Arc<EngineAnswers> {
         let answers = self.inner.answers.borrow().clone();
@@ -161,35 +173,58 @@ impl Subscription {
         }
     }
 
-    /// Waits for an answer after the one with this number.
-    pub async fn answer_after(&self, number: u64) {
-        let mut answers = self.inner.answers.subscribe();
-        // The sender lives as long as `self`, so this cannot fail.
-        let _ = answers.wait_for(|answers| answers.number > number).await;
+    /// The answers, whether the latest one is current for this tenant, and whether it serves its latest request.
+    #[must_use]
+    pub fn read(&self) -> (Arc<EngineAnswers>, bool, bool) {
+        let state = self.inner.lock();
+        let (is_current, serves_request) = state.requests.state(&self.uid);
+        (self.answers(), is_current, serves_request)
     }
 
-    /// Asks for an answer now, and says whether one will be fetched: Heat may have asked to be left alone, or
-    /// still be busy with a request that was given up.
-    #[must_use]
-    pub fn hurry(&self, now: Timestamp) -> bool {
+    /// Waits for an answer that is current for this tenant.
+    pub async fn current(&self) {
+        let mut changes = self.inner.answers.subscribe();
+        loop {
+            let (answers, is_current, _) = self.read();
+            // The sender lives as long as `self`, so this cannot fail.
+            if answers.number > 0 && is_current || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Requests an answer to a call that begins from now on.
+    pub fn request(&self, now: Timestamp) {
+        self.hurry(now, |state, uid, latest| state.requests.add(uid, latest + u64::from(state.is_asking)));
+    }
+
+    /// The last answer is too old for this tenant: it waits for another one, be it of a call under way, unless it waits
+    /// already.
+    pub fn refresh(&self, now: Timestamp) {
+        self.hurry(now, |state, uid, latest| state.requests.refresh(uid, latest));
+    }
+
+    /// Nothing happens where no call may be made: Heat may have asked for a pause, or may still be busy with a call that
+    /// was given up.
+    fn hurry(&self, now: Timestamp, note: impl FnOnce(&mut State, &str, u64)) {
         let mut state = self.inner.lock();
         state.keep_time(now);
-        let busy = state.gave_up && state.interval().is_some_and(|interval| after(state.asked_at, interval) > now);
-        let Some(turn) = &mut state.turn else { return true };
-        if busy || turn.not_before.is_some_and(|until| until > now) {
-            return false;
+        if !state.is_asking && state.is_resting(now) {
+            return;
         }
-        turn.hurry(now);
-        state.hurried = true;
+        note(&mut state, &self.uid, self.answers().number);
+        state.turn.iter_mut().for_each(|turn| turn.hurry(now));
         drop(state);
         self.inner.changed.notify_one();
-        true
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.inner.lock().wishes.remove(&self.uid);
+        let mut state = self.inner.lock();
+        state.demands.remove(&self.uid);
+        state.requests.remove(&self.uid);
+        drop(state);
         self.inner.changed.notify_one();
     }
 }
@@ -201,10 +236,10 @@ impl Inner {
 
     /// The shortest interval and the shortest deadline, so that no tenant's verdict waits for another tenant's longer
     /// deadline; `None` ends the task.
-    fn wish(&self) -> Option<(Duration, Duration)> {
+    fn demand(&self) -> Option<(Duration, Duration)> {
         let mut state = self.lock();
         let interval = state.interval();
-        let deadline = state.wishes.values().map(|(wish, _)| wish.deadline).min();
+        let deadline = state.demands.values().map(|(demand, _)| demand.deadline).min();
         state.running = interval.is_some();
         interval.zip(deadline)
     }
@@ -214,30 +249,51 @@ impl Inner {
     async fn break_off(&self) {
         let (now, outcome) = (Timestamp::now(), Outcome::Failed(ProbeFailure::broke_off()));
         let interval = self.lock().interval().unwrap_or(FIRST_RETRY);
-        take_turn(&mut self.lock(), &outcome, interval, now);
-        let answers = self.answers.borrow().as_ref().clone().resumed().and(outcome, now);
-        self.answers.send_replace(Arc::new(answers));
-        self.wake_all().await;
+        let answers = self.answers.borrow().as_ref().clone().resumed().and(outcome.clone(), now);
+        self.publish(answers, &outcome, (interval, now), true).await;
     }
 
     /// Charges each namespace whose tenants want to know for answers of this size. It is refused where no namespace may
     /// keep them; those that do may be fewer than all.
     fn charge(&self, bytes: usize) -> Result<(), OverBudget> {
         let accounts: HashMap<_, _> =
-            self.lock().wishes.values().map(|(_, account)| (Arc::as_ptr(account).addr(), account.clone())).collect();
+            self.lock().demands.values().map(|(_, account)| (Arc::as_ptr(account).addr(), account.clone())).collect();
         let charged: Vec<_> = accounts.values().map(|account| account.charge_engines(bytes)).collect();
         if charged.iter().any(Result::is_ok) { Ok(()) } else { charged.into_iter().collect() }
     }
 
-    async fn wake_all(&self) {
-        let tenants: Vec<_> = self.lock().wishes.values().map(|(wish, _)| wish.tenant.clone()).collect();
+    /// Gives out the answers with their latest one, and wakes the tenants that waited for it, or all if it is news.
+    async fn publish(
+        &self,
+        answers: EngineAnswers,
+        outcome: &Outcome<EngineAnswer>,
+        (soon, now): (Duration, Timestamp),
+        is_news: bool,
+    ) {
+        let number = answers.number;
+        let tenants: Vec<_> = {
+            // In one step, so that no request can come between.
+            let mut state = self.lock();
+            self.answers.send_replace(Arc::new(answers));
+            state.is_asking = false;
+            take_turn(&mut state, outcome, soon, now);
+            let is_last = state.is_resting(now);
+            let waited = state.requests.answered(number, is_last);
+            if !state.requests.is_empty() {
+                state.turn.iter_mut().for_each(|turn| turn.hurry(now));
+            }
+            let woken = |(uid, (demand, _)): (&String, &(Demand, Arc<Account>))| {
+                (is_news || waited.contains(uid)).then(|| demand.tenant.clone())
+            };
+            state.demands.iter().filter_map(woken).collect()
+        };
         for tenant in tenants {
             // Nobody listens any more only while the work ends.
             let _ = self.wake.send(tenant).await;
         }
     }
 
-    /// How long to wait until Heat is asked again, under a wish that may have become more urgent.
+    /// How long to wait until Heat is asked again, under a demand that may have become more urgent.
     fn wait(&self, interval: Duration, now: Timestamp) -> Duration {
         let mut state = self.lock();
         state.keep_time(now);
@@ -267,7 +323,7 @@ async fn serve<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: im
 }
 
 async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: &impl Fn(Duration) -> F) {
-    while let Some((interval, deadline)) = inner.wish() {
+    while let Some((interval, deadline)) = inner.demand() {
         let wait = inner.wait(interval, Timestamp::now());
         if wait > Duration::ZERO {
             tokio::select! {
@@ -276,6 +332,7 @@ async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, a
             }
             continue;
         }
+        inner.lock().is_asking = true;
         let mut outcome = ask(deadline).await;
         let now = Timestamp::now();
         let before = inner.answers.borrow().clone();
@@ -284,8 +341,7 @@ async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, a
             outcome = Outcome::Failed(failure::of_budget(&over));
             answers = before.emptied().and(outcome.clone(), now);
         }
-        let answers = Arc::new(answers);
-        let undecided = answers.is_undecided(inner.lock().wishes.values().any(|(wish, _)| wish.doubts));
+        let undecided = answers.is_undecided(inner.lock().demands.values().any(|(demand, _)| demand.doubts));
         let soon = match undecided {
             // Engines that were started after the failed request need no time: their answers alone decide.
             true if answers.has_new_engines() => ASK_AGAIN,
@@ -293,13 +349,8 @@ async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, a
             true => answers.report_interval().max(ASK_AGAIN),
             false => interval,
         };
-        let soon = soon.min(interval);
-        take_turn(&mut inner.lock(), &outcome, soon, now);
-        inner.answers.send_replace(answers.clone());
-        let hurried = std::mem::take(&mut inner.lock().hurried);
-        if hurried || answers.is_news_after(&before) {
-            inner.wake_all().await;
-        }
+        let is_news = answers.is_news_after(&before);
+        inner.publish(answers, &outcome, (soon.min(interval), now), is_news).await;
     }
 }
 
@@ -341,25 +392,25 @@ mod tests {
         Account::open(budget, namespace, &config, Session::ORDINARY_BYTES).unwrap()
     }
 
-    fn wish(name: &str, interval: u64, deadline: u64) -> Wish {
+    fn demand(name: &str, interval: u64, deadline: u64) -> Demand {
         let tenant = TenantName { namespace: "n".to_owned(), name: name.to_owned() };
         let secs = Duration::from_secs;
-        Wish { tenant, interval: secs(interval), deadline: secs(deadline), doubts: false }
+        Demand { tenant, interval: secs(interval), deadline: secs(deadline), doubts: false }
     }
 
-    fn inner(wishes: &[Wish]) -> Inner {
+    fn inner(demands: &[Demand]) -> Inner {
         let inner = EnginesTask::new(tokio::sync::mpsc::channel(1).0).0.clone();
         let inner = Arc::into_inner(inner).unwrap();
         let account = account(&Budget::default(), "n");
-        let wishes = wishes.iter().map(|wish| (wish.tenant.name.clone(), (wish.clone(), account.clone())));
-        inner.lock().wishes = wishes.collect();
+        let demands = demands.iter().map(|demand| (demand.tenant.name.clone(), (demand.clone(), account.clone())));
+        inner.lock().demands = demands.collect();
         inner
     }
 
     #[test]
     fn the_shortest_interval_and_the_shortest_deadline_count() {
-        let inner = inner(&[wish("slow", 300, 600), wish("quick", 10, 90), wish("other", 60, 75)]);
-        assert_eq!(inner.wish(), Some((Duration::from_secs(10), Duration::from_secs(75))));
+        let inner = inner(&[demand("slow", 300, 600), demand("quick", 10, 90), demand("other", 60, 75)]);
+        assert_eq!(inner.demand(), Some((Duration::from_secs(10), Duration::from_secs(75))));
     }
 
     /// A panic is a failure, and Heat is asked again: here at once, since a tenant wants to know.
@@ -368,7 +419,7 @@ mod tests {
         let (wake, mut woken) = tokio::sync::mpsc::channel(10);
         let inner = EnginesTask::new(wake).0.clone();
         let account = account(&Budget::default(), "n");
-        inner.lock().wishes.insert("uid".to_owned(), (wish("t", 10, 75), account.clone()));
+        inner.lock().demands.insert("uid".to_owned(), (demand("t", 10, 75), account.clone()));
         let subscription = Subscription { inner: inner.clone(), uid: "uid".to_owned(), account };
         let calls = std::sync::atomic::AtomicU32::new(0);
         let before = Part::Engines.count();
@@ -385,13 +436,71 @@ mod tests {
                 assert_eq!((answers.number, told, answers.not_offered), (number.into(), broke_off, number == 3));
                 let turn = inner.lock().turn.clone().unwrap();
                 assert!(age(Timestamp::now(), turn.next) > Duration::from_secs(5), "no herd of calls: {turn:?}");
-                assert!(subscription.hurry(Timestamp::now()));
+                subscription.request(Timestamp::now());
+                assert!(!subscription.read().1, "it waits for the next answer");
             }
             drop(subscription);
         };
         tokio::join!(serve(&inner, ask), story);
         assert!(Part::Engines.count() >= before + 2);
         assert!(!inner.lock().running);
+    }
+
+    fn flags(subscription: &Subscription) -> (bool, bool) {
+        let (_, is_current, serves_request) = subscription.read();
+        (is_current, serves_request)
+    }
+
+    /// A call that began before a request may be older than what the request is about. One call serves all who asked
+    /// before it, and wakes them alone if it brings no news.
+    #[tokio::test]
+    async fn a_request_is_served_by_a_call_that_begins_after_it() {
+        let (wake, mut woken) = tokio::sync::mpsc::channel(100);
+        let inner = EnginesTask::new(wake).0.clone();
+        let account = account(&Budget::default(), "n");
+        let [a, b, c] = ["a", "b", "c"].map(|name| {
+            inner.lock().demands.insert(name.to_owned(), (demand(name, 300, 75), account.clone()));
+            Subscription { inner: inner.clone(), uid: name.to_owned(), account: account.clone() }
+        });
+        let (calls, mut called) = tokio::sync::mpsc::channel(1);
+        let (answer, answers) = tokio::sync::mpsc::channel(1);
+        let answers = tokio::sync::Mutex::new(answers);
+        let ask = async |_| {
+            calls.send(()).await.unwrap();
+            answers.lock().await.recv().await.unwrap()
+        };
+        let story = async move {
+            let request = |subscription: &Subscription| subscription.request(Timestamp::now());
+            let refresh = |subscription: &Subscription| subscription.refresh(Timestamp::now());
+            // The tenants that request, and whose last answer is too old, while a call is under way | the tenants that
+            // its answer wakes | whose request is served then.
+            for (name, requests, refreshes, wakes, served) in [
+                ("the first answer is news", vec![&a, &a], vec![&c], "abc", [false, true, true]),
+                ("the next call comes for the request", vec![&b], vec![&c], "ac", [true, false, true]),
+                ("two requests of one, and one of another", vec![&c, &a, &c], vec![], "b", [false, true, false]),
+                ("one call serves both", vec![], vec![&a], "ac", [true; 3]),
+            ] {
+                timeout(called.recv()).await.expect(name);
+                requests.into_iter().for_each(request);
+                refreshes.into_iter().for_each(refresh);
+                answer.send(Outcome::NotOffered(None)).await.unwrap();
+                let mut names = Vec::new();
+                for _ in wakes.chars() {
+                    names.push(timeout(woken.recv()).await.expect(name).name);
+                }
+                names.sort();
+                assert_eq!(names.concat(), wakes, "{name}");
+                assert_eq!([&a, &b, &c].map(|tenant| flags(tenant).1), served, "{name}");
+                assert!(woken.try_recv().is_err(), "{name}: nobody else");
+            }
+            assert!(called.try_recv().is_err(), "nobody waits");
+            drop((a, b, c));
+        };
+        tokio::join!(serve(&inner, ask), story);
+    }
+
+    async fn timeout<T>(future: impl Future<Output = Option<T>>) -> Option<T> {
+        tokio::time::timeout(Duration::from_secs(20), future).await.ok().flatten()
     }
 
     /// What was answered, what the cloud or a tenant wants then, and how long Heat is left alone at least.
@@ -408,12 +517,13 @@ mod tests {
             ("nothing special", listed(), 10, false, 10),
             ("no answer, and a tenant wants one now", Outcome::NotOffered(None), 300, true, 0),
         ] {
-            let inner = inner(&[wish("t", 10, 75)]);
+            let inner = inner(&[demand("t", 10, 75)]);
             take_turn(&mut inner.lock(), &outcome, Duration::from_secs(soon), now);
             let account = account(&Budget::default(), "n");
             let subscription = Subscription { inner: Arc::new(inner), uid: "t".to_owned(), account };
             if hurry {
-                assert!(subscription.hurry(now), "{name}");
+                subscription.request(now);
+                assert!(!subscription.read().1, "{name}");
             }
             let waits = subscription.inner.wait(Duration::from_secs(10), now);
             assert_eq!(waits, Duration::from_secs(wait), "{name}");
@@ -439,7 +549,7 @@ mod tests {
         let inner = EnginesTask::new(wake).0.clone();
         let subscribe = |(uid, account): &(&str, &Arc<Account>)| {
             let (uid, account) = ((*uid).to_owned(), Arc::clone(account));
-            inner.lock().wishes.insert(uid.clone(), (wish("t", 10, 75), account.clone()));
+            inner.lock().demands.insert(uid.clone(), (demand("t", 10, 75), account.clone()));
             Subscription { inner: inner.clone(), uid, account }
         };
         let subscriptions: Vec<_> = accounts.iter().map(subscribe).collect();

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{Look, Pass, Verdict, condition_of, is_counted};
+use super::{Observation, Pass, Verdict, condition_of, is_counted};
 use crate::{
     api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
     condition,
@@ -51,9 +51,9 @@ const fn is_observed(reason: Reason) -> bool {
 /// Whether this pass found that the catalogue does not offer the service.
 fn is_not_offered(pass: &Pass<'_>, kind: ProbeKind) -> bool {
     match kind {
-        ProbeKind::Engines => matches!(pass.engines, Look::NotOffered(_)),
-        ProbeKind::Caches => matches!(pass.caches, Look::NotOffered(_)),
-        ProbeKind::Usage => matches!(pass.usage, Look::NotOffered(_)),
+        ProbeKind::Engines => matches!(pass.engines, Observation::NotOffered(_)),
+        ProbeKind::Caches => matches!(pass.caches, Observation::NotOffered(_)),
+        ProbeKind::Usage => matches!(pass.usage, Observation::NotOffered(_)),
     }
 }
 

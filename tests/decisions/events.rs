@@ -1,6 +1,6 @@
 //! What is told, exactly once: the tables of `verdicts` and `passes` say when, and here is how.
 
-use cloudtenant_operator::event::{EventReason, Notice, fnv1a, limit::Limit};
+use cloudtenant_operator::event::{self, EventReason, Notice, fnv1a};
 
 use crate::{words::later, world::World};
 
@@ -80,15 +80,14 @@ fn what_kubernetes_asks_of_events() {
 /// Five hosts come and go every half minute for an hour: six hundred transitions.
 #[test]
 fn engines_that_come_and_go_have_a_bounded_number_of_events() {
-    let (mut world, mut limit) = (World::of_engines(), Limit::default());
+    let mut world = World::of_engines();
     let (mut transitions, mut events, mut sums, mut counted) = (0, 0, 0, 0);
     for pass in 0..120 {
         world.now = later(world.now, 30);
         let words = if pass % 2 == 0 { "200 h01..05" } else { "200 h01..05 down" };
-        let (_, notices) = world.pass_in_words_of_engines(words);
-        transitions += notices.len();
-        let admitted = limit.admit(notices, world.now);
-        limit.wrote();
+        let before = world.stored.clone();
+        let (status, admitted) = world.pass_in_words_of_engines(words);
+        transitions += event::transitions(&world.target, &before, &status).len();
         for notice in admitted {
             if notice.reason == EventReason::EventsSuppressed {
                 sums += 1;

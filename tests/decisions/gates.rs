@@ -2,8 +2,7 @@
 
 use cloudtenant_operator::{
     api::{CloudTenantStatus, Policy, ProbeName, condition_type as ty},
-    condition,
-    status::{self, Look},
+    condition, status,
 };
 use jiff::Timestamp;
 
@@ -63,7 +62,7 @@ fn stalled_comes_from_the_probes_in_ready_on() {
     ");
     passes("what fails all fails those, too", "
           0 | new readyOn=Usage !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | | InProgress |
-        120 | waited !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | Stalled SecretNotFound | Failed | ObservationFailed engines, caches, usage
+        120 | !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | Stalled SecretNotFound | Failed | ObservationFailed engines, caches, usage
         130 | up ok full                       | AllEnginesUp AllCachesHealthy Reported | True Healthy | | Current | ObservationRecovered engines, caches, usage
           0 | new readyOn=Caches !InvalidCloudConfig !InvalidCloudConfig !InvalidCloudConfig | InvalidCloudConfig InvalidCloudConfig InvalidCloudConfig | Unknown InvalidCloudConfig | Stalled InvalidCloudConfig | Failed | ObservationFailed engines, caches, usage
           0 | new readyOn=Engines !AuthenticationFailed !AuthenticationFailed !AuthenticationFailed | AuthenticationFailed AuthenticationFailed AuthenticationFailed | Unknown AuthenticationFailed | Stalled AuthenticationFailed | Failed | AuthenticationFailed
@@ -75,7 +74,7 @@ fn stalled_comes_from_the_probes_in_ready_on() {
     ");
     passes("the engines' own entry is missing: nothing is Stalled later, so it is told at once, and only once", "
           0 | new readyOn=Caches own=admin !CloudNotFound ok full | CloudNotFound AllCachesHealthy Reported | True Healthy | | Current | ObservationFailed engines
-        120 | waited !CloudNotFound - -        | CloudNotFound AllCachesHealthy Reported | True Healthy | | Current |
+        120 | !CloudNotFound - -        | CloudNotFound AllCachesHealthy Reported | True Healthy | | Current |
         130 | up - -                           | AllEnginesUp AllCachesHealthy Reported | True Healthy | | Current | ObservationRecovered engines
     ");
     passes("while the Secret itself is waited for, all of them wait", "
@@ -203,7 +202,7 @@ fn observed_at_is_no_reason_to_write() {
         assert!(!status::is_heartbeat_due(&world.target, &old, &new), "{name}");
     }
     world.now = later(START, 60);
-    let next = world.compute(Look::NotDue, Look::NotDue, Look::NotDue);
+    let next = world.compute();
     assert!(!status::differs(&old, &next));
     let invalid = status::invalid("The spec is odd.", 2, &old, world.now);
     assert_eq!(invalid.observed_at, old.observed_at, "data stay, and so does their age");

@@ -1,18 +1,20 @@
-//! What the process remembers between two passes: verdicts in a row, and a way that is missing.
+//! What one tenant holds between two passes: queries, a subscription to Heat's answers, a cloud. What is remembered for
+//! decisions is tested beside it, in `src/decide`.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use cloudtenant_operator::{
-    api::{CloudTenantStatus, Policy, REQUESTED_AT},
+    api::{CloudTenant, CloudTenantStatus, REQUESTED_AT},
     budget::Budget,
     cloud::Network,
-    clouds::{Clouds, engines::Wish},
+    clouds::{Clouds, engines::Demand},
+    decide::{Access, Answer, Memory, Plan},
+    handles::Handles,
     identity::TenantName,
     metrics::Metrics,
-    observation::{EngineAnswers, Outcome, ProbeKind, engines::EngineAnswer},
+    observation::{EngineAnswers, Outcome, engines::EngineAnswer},
     panics::Part,
-    status::{self, Engines, Look},
-    tenant::Tenant,
+    status::{self, Observation},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -33,90 +35,40 @@ fn name(name: &str) -> TenantName {
     TenantName { namespace: "n".to_owned(), name: name.to_owned() }
 }
 
-fn tenant() -> Tenant {
-    Tenant::new("uid", &World::new().target, &CloudTenantStatus::default(), START)
-}
-
 /// No clouds yet, and nobody who is woken.
 fn clouds() -> Clouds {
     let _ = rustls::crypto::ring::default_provider().install_default();
     Clouds::new(Network::default(), Arc::new(Metrics::new()), mpsc::channel(1).0, Budget::default())
 }
 
-fn heard(number: usize) -> Look<Engines> {
-    let one = |answers: EngineAnswers, _| answers.and(Outcome::Seen(EngineAnswer::Unanswered { sent: START }), START);
-    Look::Seen(Engines { answers: Arc::new((0..number).fold(EngineAnswers::default(), one)), seen: 0, waits: false })
-}
-
-/// A pass whose write failed is repeated with the same answers: they are no further verdicts.
-#[test]
-fn an_answer_of_heat_counts_once() {
-    let mut tenant = tenant();
-    for (name, engines, bad, counted) in [
-        ("the first", heard(1), Some(true), 1),
-        ("the same once more", heard(1), Some(true), 1),
-        ("another", heard(2), Some(true), 2),
-        ("nothing new", heard(2), None, 2),
-        ("could not see", Look::Failed(failure("Timeout", false), 1), None, 2),
-        ("under way", Look::UnderWay, None, 2),
-        ("another", heard(3), Some(true), 3),
-        ("a good one", heard(4), Some(false), 0),
-        ("a bad one", heard(5), Some(true), 1),
-    ] {
-        assert_eq!(tenant.count_bad(&engines, [bad, None])[0], counted, "{name}");
-    }
-}
-
-#[tokio::test]
-async fn an_answer_of_dcs_counts_once() {
-    let target = World::new().target;
-    let mut tenant = tenant();
-    for (name, answer, bad, counted) in [
-        ("the first", Some("err"), Some(true), 1),
-        ("the same once more", None, Some(true), 1),
-        ("another", Some("err"), Some(true), 2),
-        ("a good one", Some("ok"), Some(false), 0),
-        ("a bad one", Some("create"), Some(true), 1),
-    ] {
-        if let Some(word) = answer {
-            tenant.caches.start(async move { Outcome::Seen(caches(word).unwrap()) });
-            tenant.caches.finish().await;
-        }
-        let look = tenant.caches.look(&target, ProbeKind::Caches, 0.0, START);
-        assert!(matches!(look, Look::Seen(_)), "{name}");
-        assert_eq!(tenant.count_bad(&Look::NotDue, [None, bad])[1], counted, "{name}");
-    }
-}
-
 /// An answer that takes long is waited for once, and then wakes the tenant.
 #[tokio::test]
 async fn what_takes_long_holds_up_one_pass() {
-    let target = World::new().target;
     let (wake, mut woken) = mpsc::channel(1);
     let (answer, answered) = oneshot::channel();
-    let mut tenant = tenant();
-    tenant.caches.start(async { Outcome::Seen(caches(answered.await.unwrap()).unwrap()) });
-    assert!(timeout(Duration::from_millis(1), tenant.finish()).await.is_err(), "waited for");
-    tenant.caches.wake_later(&wake, &name("t"));
-    assert_eq!(tenant.caches.look(&target, ProbeKind::Caches, 0.0, START), Look::UnderWay);
-    tenant.finish().await;
-    assert_eq!(tenant.caches.look(&target, ProbeKind::Caches, 0.0, START), Look::UnderWay);
+    let mut handles = Handles::default();
+    handles.caches.start(async { Outcome::Seen(caches(answered.await.unwrap()).unwrap()) });
+    assert!(timeout(Duration::from_millis(1), handles.finish()).await.is_err(), "waited for");
+    handles.caches.wake_later(&wake, &name("t"));
+    assert_eq!(handles.caches.take(), Answer::UnderWay);
+    handles.finish().await;
+    assert_eq!(handles.caches.take(), Answer::UnderWay);
     answer.send("ok").unwrap();
     assert_eq!(woken.recv().await, Some(name("t")));
-    tenant.finish().await;
-    assert!(matches!(tenant.caches.look(&target, ProbeKind::Caches, 0.0, START), Look::Seen(_)));
+    handles.finish().await;
+    assert!(matches!(handles.caches.take(), Answer::Came(Outcome::Seen(_))));
 }
 
 /// A probe that panics is told, and asked again like any other.
 #[tokio::test]
 async fn a_probe_that_breaks_off() {
-    let mut tenant = tenant();
+    let mut handles = Handles::default();
     let before = Part::Probe.count();
-    tenant.caches.start(async { panic!("on purpose") });
-    tenant.finish().await;
+    handles.caches.start(async { panic!("on purpose") });
+    handles.finish().await;
     assert_eq!(Part::Probe.count(), before + 1);
-    let look = tenant.caches.look(&World::new().target, ProbeKind::Caches, 0.0, START);
-    assert!(matches!(look, Look::Failed(failure, 1) if failure.reason.as_str() == "UnexpectedAnswer"));
+    let answer = handles.caches.take();
+    assert!(matches!(answer, Answer::Came(Outcome::Failed(failure)) if failure.reason.as_str() == "UnexpectedAnswer"));
 }
 
 /// A line is: a condition before | and after a pass that panicked.
@@ -153,10 +105,11 @@ fn a_pass_that_breaks_off() {
 
 /// What is under way was asked for the spec as it was.
 #[tokio::test]
-async fn a_new_wish_is_asked_anew() {
+async fn a_new_spec_or_request_is_asked_anew() {
     let target = World::new().target;
     let mut stored = CloudTenantStatus { observed_generation: Some(1), ..CloudTenantStatus::default() };
-    let mut tenant = Tenant::new("uid", &target, &stored, START);
+    let mut memory = Memory::new("uid", &target, &stored, START);
+    let mut handles = Handles::default();
     for (name, generation, requested, anew) in [
         ("nothing new", 1, None, false),
         ("another spec", 2, None, true),
@@ -169,31 +122,15 @@ async fn a_new_wish_is_asked_anew() {
             "metadata": { "name": "t", "generation": generation, "annotations": requested.map(|at| json!({ REQUESTED_AT: at })) },
             "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
         });
-        tenant.caches.start(std::future::pending());
-        tenant.heed(&serde_json::from_value(object).unwrap(), &stored, START);
-        assert_eq!((!tenant.caches.is_running(), tenant.caches.is_due(START)), (anew, anew), "{name}");
+        handles.caches.start(std::future::pending());
+        let mut object: CloudTenant = serde_json::from_value(object).unwrap();
+        object.status = Some(stored.clone());
+        let plan = memory.begin(&target, &object, Access::Same, START).plan;
+        handles.follow(plan, START);
+        let is_running = handles.caches.is_running();
+        assert_eq!((!is_running, plan.caches && !is_running), (anew, anew), "{name}");
         stored.observed_generation = Some(generation);
     }
-}
-
-/// Nothing waits until a clock that was put back has caught up, and nothing is stale that was not looked at.
-#[test]
-fn time_goes_on() {
-    let mut target = World::new().target;
-    let met = later(START, 7200);
-    let mut tenant = Tenant::new("uid", &target, &CloudTenantStatus::default(), met);
-    tenant.caches.turn.seen(target.interval, 0.0, met);
-    tenant.miss(&failure("SecretNotFound", false), met);
-    tenant.caches.turn.seen(target.interval, 0.0, met);
-    tenant.keep_time(&target, later(START, 3600));
-    assert_eq!(tenant.caches.turn.next, later(START, 3900), "an hour back");
-    assert_eq!(tenant.missing, Some((later(START, 3600), 1)));
-    assert_eq!(tenant.verdict_at(), [later(START, 3600); 3]);
-    tenant.keep_time(&target, later(START, 3900));
-    assert_eq!(tenant.verdict_at(), [later(START, 3600); 3], "the usual way of time");
-    (target.engines.policy, target.usage.policy) = (Policy::Disabled, Policy::Disabled);
-    tenant.keep_time(&target, later(START, 9000));
-    assert_eq!(tenant.verdict_at(), [9000, 3600, 9000].map(|at| later(START, at)), "what is disabled");
 }
 
 /// What another tenant was told is news as long as this one's interval.
@@ -202,33 +139,63 @@ async fn heats_answers_to_others() {
     let cloud = SimulatedCloud::start().await.unwrap();
     let clouds = clouds();
     let open = clouds.open("n", &config(&cloud.clouds_yaml("c"))).unwrap();
-    let wish =
-        |name_, interval| Wish { tenant: name(name_), interval, deadline: Duration::from_secs(60), doubts: false };
-    let number = |look: Look<Engines>| match look {
-        Look::Seen(seen) => seen.answers.number,
-        Look::UnderWay => 0,
-        other => panic!("{other:?}"),
+    let demand =
+        |name_, interval| Demand { tenant: name(name_), interval, deadline: Duration::from_secs(60), doubts: false };
+    let number = |handles: &Handles| {
+        let shared = handles.engines().unwrap();
+        let old = CloudTenantStatus::default();
+        match Observation::at(shared.answers, 0, &old) {
+            Observation::Seen(seen) if shared.is_current => seen.answers.number,
+            Observation::Seen(_) | Observation::UnderWay => 0,
+            other => panic!("{other:?}"),
+        }
     };
     let hour = Duration::from_secs(3600);
-    let old = CloudTenantStatus::default();
-    let mut first = tenant();
-    first.wish_engines("1", &open, wish("first", hour), Timestamp::now());
+    let mut first = Handles::default();
+    first.subscribe_engines("1", &open, demand("first", hour), Plan::default(), Timestamp::now());
     first.finish().await;
-    assert_eq!(number(first.look_at_engines(&old)), 1);
+    assert_eq!(number(&first), 1);
     for (name, leaves) in [("while others go on", false), ("after all had left", true)] {
-        let (mut slow, mut quick) = (tenant(), tenant());
-        slow.wish_engines("2", &open, wish("slow", hour), Timestamp::now());
-        let known = number(slow.look_at_engines(&old));
+        let (mut slow, mut quick) = (Handles::default(), Handles::default());
+        slow.subscribe_engines("2", &open, demand("slow", hour), Plan::default(), Timestamp::now());
+        let known = number(&slow);
         assert!(known > 0, "{name}: within its interval");
         if leaves {
             first.leave_engines();
             slow.leave_engines();
         }
-        quick.wish_engines("3", &open, wish("quick", Duration::from_nanos(1)), Timestamp::now());
-        let seen = number(quick.look_at_engines(&old));
+        quick.subscribe_engines(
+            "3",
+            &open,
+            demand("quick", Duration::from_nanos(1)),
+            Plan::default(),
+            Timestamp::now(),
+        );
+        let seen = number(&quick);
         assert!(seen == 0 || seen > known, "{name}: {seen} after {known}");
         quick.finish().await;
-        assert!(number(quick.look_at_engines(&old)) > known, "{name}");
+        assert!(number(&quick) > known, "{name}");
+    }
+}
+
+/// A tenant that subscribes with an open request, as after `suspend`, does not take an answer from before the request.
+#[tokio::test]
+async fn a_request_that_is_older_than_the_subscription() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    let open = clouds().open("n", &config(&cloud.clouds_yaml("c"))).unwrap();
+    let interval = Duration::from_secs(3600);
+    let demand = |name_| Demand { tenant: name(name_), interval, deadline: interval, doubts: false };
+    let mut other = Handles::default();
+    other.subscribe_engines("1", &open, demand("other"), Plan::default(), Timestamp::now());
+    other.finish().await;
+    for (name, is_requested) in [("no request", false), ("a request", true)] {
+        let mut handles = Handles::default();
+        let plan = Plan { is_requested, ..Plan::default() };
+        handles.subscribe_engines("2", &open, demand("t"), plan, Timestamp::now());
+        let shared = handles.engines().unwrap();
+        assert!(shared.answers.number > 0, "{name}");
+        assert_eq!((shared.is_current, shared.serves_request), (!is_requested, !is_requested), "{name}");
+        assert!(other.engines().unwrap().is_current, "{name}: the others read on");
     }
 }
 
@@ -239,12 +206,12 @@ fn answers_from_before_a_pause() {
     let row = |answers: EngineAnswers, seconds| answers.and(unanswered(), later(START, seconds));
     let before = [0, 60, 120].into_iter().fold(EngineAnswers::default(), row);
     let resumed = before.clone().resumed();
-    let look = |answers: &EngineAnswers| Look::at(Arc::new(answers.clone()), 0, 0, &CloudTenantStatus::default());
-    assert!(matches!(look(&before), Look::Seen(_)));
-    assert_eq!(look(&resumed), Look::UnderWay);
+    let look = |answers: &EngineAnswers| Observation::at(Arc::new(answers.clone()), 0, &CloudTenantStatus::default());
+    assert!(matches!(look(&before), Observation::Seen(_)));
+    assert_eq!(look(&resumed), Observation::UnderWay);
     assert_eq!(row(resumed, 9000).unanswered().unwrap().count, 1);
     let failed = before.and(Outcome::Failed(failure("RateLimited", true)), later(START, 180)).resumed();
-    assert!(matches!(look(&failed), Look::Failed(_, 1)), "why Heat is left alone");
+    assert!(matches!(look(&failed), Observation::Failed(_, 1)), "why Heat is left alone");
 }
 
 /// What is not decided is asked again soon, unless nobody answers.
@@ -272,37 +239,37 @@ fn when_heat_is_asked_more_often() {
     }
 }
 
-/// The entry for the engines alone has a way of its own, which may be missing.
+/// What may pass by itself ends no subscription; a missing entry does.
 #[tokio::test]
-async fn the_engines_own_way() {
+async fn the_subscription_of_an_entry_that_is_missing() {
+    let cloud = SimulatedCloud::start().await.unwrap();
+    let open = clouds().open("n", &config(&cloud.clouds_yaml("c"))).unwrap();
+    let mut handles = Handles::default();
+    let interval = Duration::from_secs(60);
+    let demand = Demand { tenant: name("t"), interval, deadline: interval, doubts: false };
+    handles.subscribe_engines("uid", &open, demand, Plan::default(), START);
+    handles.miss_engines(&failure("ConnectionFailed", true));
+    assert!(handles.engines().is_some(), "what is known stays in use");
+    handles.miss_engines(&failure("CloudNotFound", false));
+    assert_eq!(handles.engines(), None);
+}
+
+/// Another cloud's queries and answers end.
+#[tokio::test]
+async fn another_cloud() {
     let cloud = SimulatedCloud::start().await.unwrap();
     let clouds = clouds();
     let open = clouds.open("n", &config(&cloud.clouds_yaml("c"))).unwrap();
-    let mut tenant = tenant();
-    let passing = || failure("ConnectionFailed", true);
-    let missing = || failure("CloudNotFound", false);
-    let failed = |look: Option<Look<Engines>>| match look {
-        Some(Look::Failed(failure, times)) => format!("{} {times}", failure.reason),
-        other => format!("{other:?}"),
-    };
-    assert_eq!(failed(tenant.miss_engines(passing(), START)), "ConnectionFailed 1", "one is no verdict");
-    assert_eq!(failed(tenant.miss_engines(passing(), later(START, 15))), "ConnectionFailed 2");
-    assert_eq!(tenant.engines_missing, Some((START, 2)), "since the first");
-
-    let interval = Duration::from_secs(60);
-    let wish = || Wish { tenant: name("t"), interval, deadline: interval, doubts: false };
-    tenant.wish_engines("uid", &open, wish(), START);
-    assert_eq!(tenant.engines_missing, None);
-    assert_eq!(failed(tenant.miss_engines(passing(), later(START, 30))), "None", "what is known stays in use");
-    assert_eq!(failed(tenant.miss_engines(missing(), later(START, 40))), "CloudNotFound 2");
-    assert_eq!(tenant.look_at_engines(&CloudTenantStatus::default()), Look::NotDue);
-
-    // Another cloud's verdicts are no part of the row.
-    tenant.turn_to(&open, START);
-    tenant.count_bad(&heard(1), [Some(true); 2]);
-    tenant.turn_to(&open, START);
-    assert_eq!(tenant.count_bad(&Look::NotDue, [None; 2])[0], 1);
     let other = clouds.open("n", &config(&cloud.clouds_yaml_application_credential("c"))).unwrap();
-    tenant.turn_to(&other, START);
-    assert_eq!(tenant.count_bad(&Look::NotDue, [None; 2]), [0, 0]);
+    let mut handles = Handles::default();
+    for (name, cloud, access, is_running) in [
+        ("the first", &open, Access::First, true),
+        ("the same", &open, Access::Same, true),
+        ("another", &other, Access::Other, false),
+        ("and back", &open, Access::Other, false),
+    ] {
+        handles.caches.start(std::future::pending());
+        assert_eq!(handles.turn_to(cloud), access, "{name}");
+        assert_eq!(handles.caches.is_running(), is_running, "{name}");
+    }
 }

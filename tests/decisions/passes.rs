@@ -8,12 +8,12 @@ use cloudtenant_operator::{
     api::{CacheState, CloudTenantStatus, Policy, ProbeName, Reason, condition_type as ty, reason::Class, time},
     condition,
     observation::ProbeKind,
-    status::{self, Look, condition_of},
+    status::{self, condition_of},
 };
 
 use crate::{
     kstatus::kstatus,
-    words::{START, later},
+    words::{START, failure, later},
     world::{World, compare, lines, reason_of, source, told},
 };
 
@@ -31,7 +31,6 @@ fn step(world: &mut World, cells: &[String]) -> Vec<String> {
         match word.split_once('=').unwrap_or((word, "")) {
             ("new", _) => *world = World::new(),
             ("restart", _) => world.restart(),
-            ("waited", _) => world.waited = true,
             ("generation", number) => world.generation = number.parse().unwrap(),
             ("suspend", on) => world.target.suspend = on == "true",
             ("cloud", host) => world.source = Some(source(host)),
@@ -208,7 +207,7 @@ fn what_takes_a_person() {
           0 | new !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | | InProgress |
          60 | !SecretKeyMissing !SecretKeyMissing !SecretKeyMissing | SecretKeyMissing SecretKeyMissing SecretKeyMissing | Unknown SecretKeyMissing | | InProgress |
          90 | !CloudNotFound !CloudNotFound !CloudNotFound | CloudNotFound CloudNotFound CloudNotFound | Unknown CloudNotFound | | InProgress |
-        120 | waited !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | Stalled SecretNotFound | Failed | ObservationFailed engines, caches, usage
+        120 | !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | Stalled SecretNotFound | Failed | ObservationFailed engines, caches, usage
         130 | new !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | | InProgress |
         140 | up ok full              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
     ");
@@ -390,7 +389,6 @@ fn a_restart_does_not_take_back_what_took_a_person() {
     let missing = "!SecretNotFound";
     world.pass_in_words(missing, missing, missing);
     world.restart();
-    world.waited = false;
     let (status, notices) = world.pass_in_words(missing, missing, missing);
     assert_eq!(kstatus(false, 1, &status), "Failed");
     assert_eq!(told(&notices), "");
@@ -580,6 +578,51 @@ fn requested_at_is_handled_once_all_has_ended() {
     assert_eq!(status.last_handled_reconcile_at, None);
     let (status, _) = world.pass_in_words("up", "-", "-");
     assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("now"));
-    let kept = world.compute(Look::UnderWay, Look::NotDue, Look::NotDue);
+    let kept = world.compute();
     assert_eq!(kept.last_handled_reconcile_at.as_deref(), Some("now"));
+}
+
+/// A cloud that cannot be reached for a moment was asked nothing, so the request stays open.
+#[test]
+fn requested_at_is_not_handled_while_the_secret_cannot_be_read() {
+    for (failure, handled) in
+        [(failure("ConnectionFailed", true), None), (failure("SecretNotFound", false), Some("now"))]
+    {
+        let mut world = World::new();
+        let (status, _) = world.pass_without_cloud(failure);
+        assert_eq!(status.last_handled_reconcile_at.as_deref(), handled);
+        let (status, _) = world.pass_in_words("up", "ok", "full");
+        assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("now"));
+    }
+}
+
+/// A line is: seconds | what happens, and the three probes | what the pass concludes besides status and events.
+#[test]
+fn what_else_a_pass_concludes() {
+    let expected = lines(
+        "
+          0 | new up ok full                   | write next=280
+         10 | - - -                            | nothing next=270
+         20 | down - -                         | write next=260
+         22 | up - -                           | write after 3 next=3
+         60 | - ?ServerError -                 | nothing next=15
+         80 | - ok -                           | nothing next=280
+        100 | - !AuthenticationFailed -        | write next=5 secret
+        110 | - !AuthenticationFailed -        | nothing next=30
+        120 | - absent -                       | write next=30 tokens
+        130 | suspend=true - - -               | write next=-
+          0 | new !SecretNotFound !SecretNotFound !SecretNotFound | write next=5 secret
+        200 | !SecretNotFound !SecretNotFound !SecretNotFound     | write next=30 secret
+          0 | new ... ok full                  | write next=280
+          1 | up - -                           | write next=279
+          3 | - err -                          | write after 3 next=3
+    ",
+    );
+    let mut world = World::new();
+    let actual = expected.iter().map(|cells| {
+        step(&mut world, cells);
+        vec![cells[0].clone(), cells[1].clone(), world.concluded.clone()]
+    });
+    let actual: Vec<_> = actual.collect();
+    compare("what else a pass concludes", &expected, &actual);
 }

@@ -6,9 +6,8 @@
 
 use cloudtenant_operator::{
     api::{Period, Reason, condition_type as ty},
-    observation::Outcome,
+    decide::{Answer, EnginesAnswer},
     observe, probe,
-    status::Look,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -66,12 +65,8 @@ async fn step(cloud: &SimulatedCloud, world: &mut World, servers: &mut Vec<Serve
     let session = session(&config);
     let frozen = observe::frozen(&world.stored, &config, config.region());
     let answer = probe::usage::ask(&session, &world.target, frozen, Timestamp::now()).await;
-    let look = match probe::outcome(&session, answer) {
-        Outcome::Seen(periods) => Look::Seen(periods),
-        Outcome::Failed(failure) => Look::Failed(failure, 1),
-        Outcome::NotOffered(elsewhere) => Look::NotOffered(elsewhere),
-    };
-    let (status, _) = world.pass(Look::NotDue, Look::NotDue, look);
+    let usage = Answer::Came(probe::outcome(&session, answer));
+    let (status, _) = world.pass(EnginesAnswer::NotAsked, Answer::Nothing, usage);
     let time = |time: &Option<Time>| time.as_ref().unwrap().0.strftime("%m-%dT%H:%M").to_string();
     let window = |start: &Option<Time>, end: &Option<Time>| format!("{} {}", time(start), time(end));
     let block = status.usage.as_ref();

@@ -3,8 +3,9 @@
 use cloudtenant_operator::{
     api::{Policy, Source, condition_type as ty},
     condition,
+    decide::{Answer, EnginesAnswer},
     observation::{Elsewhere, Outcome, ProbeKind},
-    status::{Look, condition_of, is_same_place},
+    status::{condition_of, is_same_place},
 };
 
 use crate::{
@@ -33,14 +34,14 @@ fn the_same_place() {
 fn a_region_that_was_chosen_drops_nothing() {
     let mut world = World::new();
     world.source = Some(Source { region: None, ..source("k") });
-    world.pass(Look::NotDue, Look::Seen(caches("ok").unwrap()), Look::NotDue);
+    world.pass(EnginesAnswer::NotAsked, Answer::Came(Outcome::Seen(caches("ok").unwrap())), Answer::Nothing);
     let with_region = |region: &str| Some(Source { region: Some(region.to_owned()), ..source("k") });
     world.source = with_region("a");
-    let (status, _) = world.pass(Look::NotDue, Look::NotDue, Look::NotDue);
+    let (status, _) = world.pass(EnginesAnswer::NotAsked, Answer::Nothing, Answer::Nothing);
     assert_eq!(status.source.unwrap().region.as_deref(), Some("a"));
     assert!(status.caches.is_some());
     world.source = with_region("b");
-    let (status, _) = world.pass(Look::NotDue, Look::NotDue, Look::NotDue);
+    let (status, _) = world.pass(EnginesAnswer::NotAsked, Answer::Nothing, Answer::Nothing);
     assert!(status.caches.is_none(), "the data of another region");
 }
 
@@ -49,8 +50,13 @@ fn a_service_that_other_regions_offer() {
     let elsewhere = |service| Some(Elsewhere { service, region: "a".to_owned(), offered_in: "b, c".to_owned() });
     let seen = |world: &mut World| {
         let engines = world.pass_after(Outcome::NotOffered(elsewhere("Heat"))).0;
-        let others =
-            world.pass(Look::NotDue, Look::NotOffered(elsewhere("DCS")), Look::NotOffered(elsewhere("Nova"))).0;
+        let others = world
+            .pass(
+                EnginesAnswer::NotAsked,
+                Answer::Came(Outcome::NotOffered(elsewhere("DCS"))),
+                Answer::Came(Outcome::NotOffered(elsewhere("Nova"))),
+            )
+            .0;
         ProbeKind::ALL.map(|kind| {
             let status = if kind == ProbeKind::Engines { &engines } else { &others };
             let found = condition::find(&status.conditions, condition_of(kind)).unwrap();
@@ -77,7 +83,8 @@ fn a_service_that_other_regions_offer() {
     }
     // Once observed, its absence is an error.
     let mut world = World::new();
-    world.pass(Look::NotDue, Look::Seen(caches("ok").unwrap()), Look::NotDue);
-    let (status, _) = world.pass(Look::NotDue, Look::NotOffered(elsewhere("DCS")), Look::NotDue);
+    world.pass(EnginesAnswer::NotAsked, Answer::Came(Outcome::Seen(caches("ok").unwrap())), Answer::Nothing);
+    let (status, _) =
+        world.pass(EnginesAnswer::NotAsked, Answer::Came(Outcome::NotOffered(elsewhere("DCS"))), Answer::Nothing);
     assert_eq!(reason_of(&status, ty::CACHES_HEALTHY), "EndpointNotFound");
 }

@@ -9,7 +9,7 @@ use cloudtenant_operator::{
     observation::engines::EngineAnswer,
     probe,
     status::{
-        self, Engines, Look,
+        self, Engines, Observation,
         engine_count::{Known, count},
     },
 };
@@ -59,7 +59,7 @@ fn looks() -> impl Strategy<Value = Vec<[&'static str; 3]>> {
 }
 
 fn repeats_nothing(world: &World, new: &CloudTenantStatus) {
-    let again = world.compute(Look::NotDue, Look::NotDue, Look::NotDue);
+    let again = world.compute();
     assert!(!status::differs(new, &again), "computed again from its own output:\n{new:#?}\n{again:#?}");
     for (before, after) in new.conditions.iter().zip(&again.conditions) {
         assert_eq!(before.last_transition_time, after.last_transition_time);
@@ -98,7 +98,7 @@ proptest! {
                 prop_assert_eq!((up, down), (block.up, block.down));
             }
             // A single 503 after time-outs is no verdict yet, and a restart forgets time-outs that no pass has seen.
-            if matches!(world.engines(), Look::Seen(Engines { waits: true, .. })) {
+            if matches!(world.engines(), Observation::Seen(Engines { waits: true, .. })) {
                 continue;
             }
             repeats_nothing(&world, &new);

@@ -1,5 +1,5 @@
-//! One tenant and its cloud, pass by pass, as `reconcile` leads them. The status between two passes is all that a
-//! restart of the operator leaves.
+//! One tenant and its cloud, pass by pass. All rules are `decide`'s: the world gives it what happens, and stores what it
+//! writes. The status between two passes is all that a restart of the operator leaves.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,11 +8,12 @@ use std::{
 };
 
 use cloudtenant_operator::{
-    api::{CloudTenantStatus, Policy, Reason, Source, condition_type as ty},
+    api::{CloudTenant, CloudTenantStatus, Policy, REQUESTED_AT, Reason, Source, condition_type as ty},
     condition,
-    event::{self, EventReason, Notice},
-    observation::{Caches, EngineAnswers, Outcome, Periods, Previous, ProbeKind, engines::EngineAnswer},
-    status::{self, Engines, Look, Pass, condition_of},
+    decide::{Access, Answer, Decision, EnginesAnswer, Memory, Observed, Shared, Write, Written, decide},
+    event::{EventReason, Notice},
+    observation::{Caches, EngineAnswers, Outcome, Periods, Previous, ProbeFailure, ProbeKind, engines::EngineAnswer},
+    status::{self, Engines, Observation, condition_of},
     target::Target,
 };
 use jiff::Timestamp;
@@ -29,17 +30,21 @@ pub struct World {
     pub generation: i64,
     pub now: Timestamp,
     pub stored: CloudTenantStatus,
+    /// The Secret has been missing for two minutes when the next pass finds that it is.
     pub waited: bool,
     pub source: Option<Source>,
     pub answers: EngineAnswers,
     /// How far the cloud's clock is ahead of ours.
     pub ahead: i64,
-    seen: u64,
-    counted: u64,
-    bad_in_row: [u32; 2],
-    verdict_at: [Timestamp; 2],
-    failures: [u32; 2],
-    met_at: Timestamp,
+    memory: Memory,
+    /// The cloud that the world has now, and its number.
+    cloud: (Option<Source>, u64),
+    /// What the last pass concluded besides status and events.
+    pub concluded: String,
+    /// Why the last pass had no cloud.
+    missing: Option<ProbeFailure>,
+    /// The number of the cloud of the last pass.
+    reached: Option<u64>,
     beats: BTreeMap<String, Timestamp>,
     told: BTreeSet<String>,
 }
@@ -47,21 +52,22 @@ pub struct World {
 impl World {
     pub fn new() -> Self {
         let spec = json!({ "projectID": "p1", "cloudCredentialsRef": { "secretName": "cloud" } });
+        let target = Target::new(&serde_json::from_value(spec).unwrap()).unwrap();
+        let stored = serde_json::from_value(json!({ "observedGeneration": -1 })).unwrap();
         Self {
-            target: Target::new(&serde_json::from_value(spec).unwrap()).unwrap(),
+            memory: Memory::new("uid", &target, &stored, START),
+            target,
             generation: 1,
             now: START,
-            stored: serde_json::from_value(json!({ "observedGeneration": -1 })).unwrap(),
+            stored,
             waited: false,
             source: Some(source("a")),
             answers: EngineAnswers::default(),
             ahead: 0,
-            seen: 0,
-            counted: 0,
-            bad_in_row: [0; 2],
-            verdict_at: [START; 2],
-            failures: [0; 2],
-            met_at: START,
+            cloud: (None, 0),
+            concluded: String::new(),
+            missing: None,
+            reached: None,
             beats: BTreeMap::new(),
             told: BTreeSet::new(),
         }
@@ -77,9 +83,8 @@ impl World {
 
     /// The operator starts anew.
     pub fn restart(&mut self) {
-        (self.answers, self.seen, self.failures) = (EngineAnswers::default(), 0, [0; 2]);
-        (self.counted, self.bad_in_row) = (0, [0; 2]);
-        (self.verdict_at, self.met_at) = ([self.now; 2], self.now);
+        (self.answers, self.reached) = (EngineAnswers::default(), None);
+        self.memory = Memory::new("uid", &self.target, &self.stored, self.now);
     }
 
     /// Heat's answer in words: `200` and a list, `503`, `absent`, or a reason why there was none.
@@ -99,36 +104,38 @@ impl World {
                 other => Outcome::Failed(failure(&other[1..], other.starts_with('?'))),
             }
         };
+        self.heard(outcome);
+    }
+
+    fn heard(&mut self, outcome: Outcome<EngineAnswer>) {
+        self.turn_to_cloud();
         self.answers = std::mem::take(&mut self.answers).and(outcome, self.now);
     }
 
     /// What the tenant reads of Heat's answers.
-    pub fn engines(&self) -> Look<Engines> {
-        Look::at(Arc::new(self.answers.clone()), self.seen, 0, &self.stored)
+    pub fn engines(&self) -> Observation<Engines> {
+        Observation::at(Arc::new(self.answers.clone()), 0, &self.stored)
     }
 
-    /// What came of caches (0) or usage (1).
-    fn look<T>(&mut self, probe: usize, word: &str, seen: impl Fn(&str) -> Option<T>) -> Look<T> {
-        match word {
-            "-" => return Look::NotDue,
-            "..." => return Look::UnderWay,
-            _ => {}
-        }
-        if let Some(reason) = word.strip_prefix(['!', '?']) {
-            self.failures[probe] += 1;
-            return Look::Failed(failure(reason, word.starts_with('?')), self.failures[probe]);
-        }
-        (self.failures[probe], self.verdict_at[probe]) = (0, self.now);
-        if word == "absent" { Look::NotOffered(None) } else { Look::Seen(seen(word).unwrap()) }
+    /// Heat's answers up to now.
+    fn shared(&self, is_current: bool) -> EnginesAnswer {
+        let answers = Arc::new(self.answers.clone());
+        EnginesAnswer::Shared(Shared { subscription: self.cloud.1, answers, is_current, serves_request: is_current })
     }
 
     /// A pass in words for engines, caches and usage.
     pub fn pass_in_words(&mut self, engines: &str, caches_: &str, usage_: &str) -> (CloudTenantStatus, Vec<Notice>) {
+        if engines == caches_ && caches_ == usage_ && missing(engines).is_some() {
+            return self.pass_without_cloud(missing(engines).unwrap());
+        }
         let engines = match engines {
-            "-" => Look::NotDue,
-            "..." => Look::UnderWay,
+            "-" => EnginesAnswer::NotAsked,
+            "..." => self.shared(false),
             // The last answer, once more.
-            "same" => self.engines(),
+            "same" => self.shared(true),
+            word if self.target.engines.cloud_name.is_some() && missing(word).is_some() => {
+                EnginesAnswer::Missing(missing(word).unwrap(), None)
+            }
             words => {
                 let words = match words {
                     "up" => "200 h1; h2",
@@ -137,64 +144,80 @@ impl World {
                     other => other,
                 };
                 self.hear(words);
-                self.engines()
+                self.shared(true)
             }
         };
         let now = self.now;
-        let caches = self.look(0, caches_, caches);
-        let usage = self.look(1, usage_, |word| Some(Periods { current: usage(word, now)?, previous: Previous::Kept }));
+        let caches = answer(caches_, caches);
+        let usage = answer(usage_, |word| Some(Periods { current: usage(word, now)?, previous: Previous::Kept }));
         self.pass(engines, caches, usage)
     }
 
     /// A pass of a tenant that only looks at engines.
     pub fn pass_in_words_of_engines(&mut self, words: &str) -> (CloudTenantStatus, Vec<Notice>) {
         self.hear(words);
-        self.pass(self.engines(), Look::NotDue, Look::NotDue)
+        self.pass(self.shared(true), Answer::Nothing, Answer::Nothing)
     }
 
     /// The same, from what Heat answered.
     pub fn pass_after(&mut self, outcome: Outcome<EngineAnswer>) -> (CloudTenantStatus, Vec<Notice>) {
-        self.answers = std::mem::take(&mut self.answers).and(outcome, self.now);
-        self.pass(self.engines(), Look::NotDue, Look::NotDue)
+        self.heard(outcome);
+        self.pass(self.shared(true), Answer::Nothing, Answer::Nothing)
+    }
+
+    /// A pass whose cloud cannot be reached by its Secret.
+    pub fn pass_without_cloud(&mut self, failure: ProbeFailure) -> (CloudTenantStatus, Vec<Notice>) {
+        self.pass_by(Some(failure), Observed::nothing())
     }
 
     /// A pass: the new status, and what was told. What is told is told once.
     pub fn pass(
         &mut self,
-        engines: Look<Engines>,
-        caches: Look<Caches>,
-        usage: Look<Periods>,
+        engines: EnginesAnswer,
+        caches: Answer<Caches>,
+        usage: Answer<Periods>,
     ) -> (CloudTenantStatus, Vec<Notice>) {
-        let target = self.target.clone();
-        let mut pass = self.in_pass(&target, engines, caches, usage);
-        if let Look::Seen(engines) = &pass.engines {
-            self.seen = engines.answers.number;
+        self.pass_by(None, Observed { engines, caches, usage, source: self.source.clone() })
+    }
+
+    fn pass_by(&mut self, missing: Option<ProbeFailure>, observed: Observed) -> (CloudTenantStatus, Vec<Notice>) {
+        let access = self.access(missing);
+        if std::mem::take(&mut self.waited) {
+            self.memory.begin(&self.target, &self.object(), access.clone(), later(self.now, -120));
         }
-        if matches!(pass.usage, Look::Seen(_)) {
-            self.verdict_at[1] = self.now;
-            pass.verdict_at[2] = self.now;
+        let mut now = self.now;
+        let mut decision = self.decide(access, observed.clone(), now);
+        self.concluded = in_words(&decision);
+        if let Write::After(pause) = decision.write {
+            // The pass is repeated when the status may be written.
+            self.memory.commit(decision, Written::Skipped);
+            now += pause;
+            let engines = observed.engines;
+            let (caches, usage) = (Answer::Nothing, Answer::Nothing);
+            let observed = Observed { engines, caches, usage, source: observed.source };
+            let access = if self.target.suspend { Access::Suspended } else { Access::Same };
+            decision = self.decide(access, observed, now);
         }
-        let old = status::about(&self.stored, self.source.as_ref());
-        self.count(&pass.engines, status::bad_verdicts(&pass, &old));
-        pass.bad_in_row = self.bad_in_row;
-        let new = status::compute(&pass, &old);
+        let (new, notices) = (decision.status.clone(), decision.notices.clone());
         // Whatever is computed here, kstatus, Flux and Argo CD have to understand.
         said_by_tools(self.generation, self.target.suspend, &new);
-        let notices = event::transitions(&self.target, &self.stored, &new);
-        if status::differs(&self.stored, &new) {
-            for notice in &notices {
-                let first = self.told.insert(notice.name("t", "uid"));
-                // One name for ten minutes.
-                let limited = notice.reason == EventReason::CacheErrorsIncreased;
-                assert!(first || limited || self.saw_nothing_between(notice.reason), "told twice: {notice:?}");
-            }
-        } else {
-            assert_eq!(notices, [], "told without a write");
-        }
-        if status::differs(&self.stored, &new) || status::is_heartbeat_due(&self.target, &self.stored, &new) {
+        self.told_once(&new, &notices);
+        let written = decision.write == Write::Now;
+        self.memory.commit(decision, if written { Written::As(None) } else { Written::Skipped });
+        if written {
             self.stored = serde_json::from_value(serde_json::to_value(&new).unwrap()).unwrap();
         }
         (new, notices)
+    }
+
+    fn told_once(&mut self, new: &CloudTenantStatus, notices: &[Notice]) {
+        for notice in notices {
+            assert!(status::differs(&self.stored, new), "told without a write: {notice:?}");
+            let first = self.told.insert(notice.name("t", "uid"));
+            // One name for ten minutes.
+            let limited = notice.reason == EventReason::CacheErrorsIncreased;
+            assert!(first || limited || self.saw_nothing_between(notice.reason), "told twice: {notice:?}");
+        }
     }
 
     /// A failure that follows another, with no verdict between, may have the other's name: it is no news.
@@ -208,45 +231,90 @@ impl World {
         ) && ProbeKind::ALL.into_iter().any(unknown)
     }
 
-    /// As `Tenant::count_bad`, whose own test is in `memory`.
-    fn count(&mut self, engines: &Look<Engines>, verdicts: [Option<bool>; 2]) {
-        let number = if let Look::Seen(seen) = engines { seen.answers.number } else { 0 };
-        let news = [number > self.counted, true];
-        self.counted = self.counted.max(number);
-        for ((count, bad), new) in self.bad_in_row.iter_mut().zip(verdicts).zip(news) {
-            *count = if bad == Some(false) { 0 } else { *count + u32::from(new && bad == Some(true)) };
+    /// What a pass without any news concludes, by the world as it is.
+    pub fn compute(&self) -> CloudTenantStatus {
+        let mut world = self.clone();
+        let source = world.source.clone().filter(|_| world.missing.is_none());
+        let observed = Observed { source, ..Observed::nothing() };
+        let access = world.access(self.missing.clone());
+        world.decide(access, observed, world.now).status
+    }
+
+    fn decide(&mut self, access: Access, observed: Observed, now: Timestamp) -> Decision {
+        let start = self.memory.begin(&self.target, &self.object(), access, now);
+        decide(&self.memory, &self.target, start, observed, now)
+    }
+
+    fn object(&self) -> CloudTenant {
+        serde_json::from_value(json!({
+            "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant",
+            "metadata": { "name": "t", "generation": self.generation, "annotations": { REQUESTED_AT: "now" } },
+            "spec": { "projectID": "p1", "cloudCredentialsRef": { "secretName": "cloud" } },
+            "status": self.stored,
+        }))
+        .unwrap()
+    }
+
+    /// Another cloud has another Heat.
+    fn turn_to_cloud(&mut self) {
+        let (before, number) = &self.cloud;
+        let is_same = |before: &Source, now: &Source| status::is_same_place(before, &now.host, now.region.as_deref());
+        if before.as_ref().zip(self.source.as_ref()).is_some_and(|(before, now)| !is_same(before, now)) {
+            (self.answers, self.cloud.1) = (EngineAnswers::default(), number + 1);
+        }
+        self.cloud.0.clone_from(&self.source);
+    }
+
+    fn access(&mut self, missing: Option<ProbeFailure>) -> Access {
+        self.turn_to_cloud();
+        let before = self.reached.take();
+        self.missing.clone_from(&missing);
+        if self.target.suspend {
+            return Access::Suspended;
+        }
+        if let Some(failure) = missing {
+            return Access::Missing(failure);
+        }
+        self.reached = Some(self.cloud.1);
+        match before {
+            None => Access::First,
+            before if before == self.reached => Access::Same,
+            Some(_) => Access::Other,
         }
     }
+}
 
-    pub fn compute(&self, engines: Look<Engines>, caches: Look<Caches>, usage: Look<Periods>) -> CloudTenantStatus {
-        let pass = self.in_pass(&self.target, engines, caches, usage);
-        status::compute(&pass, &status::about(&self.stored, self.source.as_ref()))
-    }
+/// `write next=5 secret tokens`: whether the status is written now or later, after how many seconds the next pass is, and
+/// what is renewed.
+fn in_words(decision: &Decision) -> String {
+    let write = match decision.write {
+        Write::Nothing => "nothing".to_owned(),
+        Write::Now => "write".to_owned(),
+        Write::After(pause) => format!("write after {}", pause.as_secs()),
+    };
+    let next = decision.next.map_or_else(|| "-".to_owned(), |next| next.as_secs().to_string());
+    let renewed = [(decision.expires_secret, " secret"), (decision.doubts_tokens, " tokens")];
+    let renewed = renewed.map(|(is_renewed, what)| if is_renewed { what } else { "" });
+    format!("{write} next={next}{}", renewed.concat())
+}
 
-    fn in_pass<'a>(
-        &self,
-        target: &'a Target,
-        engines: Look<Engines>,
-        caches: Look<Caches>,
-        usage: Look<Periods>,
-    ) -> Pass<'a> {
-        let answered = self.answers.answered_at.unwrap_or(self.met_at);
-        let mut pass = Pass {
-            target,
-            generation: self.generation,
-            engines,
-            caches,
-            usage,
-            source: self.source.clone(),
-            verdict_at: [answered, self.verdict_at[0], self.verdict_at[1]],
-            bad_in_row: self.bad_in_row,
-            waited: self.waited,
-            handled: None,
-            now: self.now,
-        };
-        pass.handled = pass.has_ended().then(|| "now".to_owned());
-        pass
-    }
+/// What came of caches or usage.
+fn answer<T>(word: &str, seen: impl Fn(&str) -> Option<T>) -> Answer<T> {
+    Answer::Came(match word {
+        "-" => return Answer::Nothing,
+        "..." => return Answer::UnderWay,
+        "absent" => Outcome::NotOffered(None),
+        word => match word.strip_prefix(['!', '?']) {
+            Some(reason) => Outcome::Failed(failure(reason, word.starts_with('?'))),
+            None => Outcome::Seen(seen(word).unwrap()),
+        },
+    })
+}
+
+/// Why there is no Secret or no entry in it, if that is what the word says.
+fn missing(word: &str) -> Option<ProbeFailure> {
+    let reason = Reason::parse(word.strip_prefix('!')?)?;
+    reason.may_still_arrive().then(|| failure(reason.as_str(), false))
 }
 
 pub fn source(host: &str) -> Source {

@@ -6,17 +6,16 @@
 use std::{alloc::System, hint::black_box, net::TcpListener, sync::Arc, time::Duration};
 
 use cloudtenant_operator::{
-    api::{CloudTenantSpec, CloudTenantStatus},
     budget::{Budget, Limits, Use},
     cloud::{CloudConfig, Network},
-    clouds::{Cloud, Clouds, engines::Wish},
+    clouds::{Cloud, Clouds, engines::Demand},
+    decide::Plan,
+    handles::Handles,
     identity::TenantName,
     metrics::Metrics,
     observation::Outcome,
     observation::engines::{EngineAnswer, EngineAnswers},
     probe,
-    target::Target,
-    tenant::Tenant,
 };
 use jiff::Timestamp;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -43,16 +42,10 @@ fn clouds(budget: &Budget) -> Clouds {
     Clouds::new(Network::default(), Arc::new(Metrics::new()), mpsc::channel(1).0, budget.clone())
 }
 
-fn tenant() -> Tenant {
-    let spec = r#"{"projectID": "p", "cloudCredentialsRef": {"secretName": "s"}}"#;
-    let target = Target::new(&serde_json::from_str::<CloudTenantSpec>(spec).unwrap()).unwrap();
-    Tenant::new("uid", &target, &CloudTenantStatus::default(), Timestamp::now())
-}
-
-fn wish() -> Wish {
+fn demand() -> Demand {
     let tenant = TenantName { namespace: "n".to_owned(), name: "t".to_owned() };
     let second = Duration::from_secs(1);
-    Wish { tenant, interval: 60 * second, deadline: 600 * second, doubts: false }
+    Demand { tenant, interval: 60 * second, deadline: 600 * second, doubts: false }
 }
 
 fn config(port: u16, cacert: &str, region: &str) -> Arc<CloudConfig> {
@@ -72,11 +65,11 @@ async fn patches_of_one_cloud_tenant_leave_no_more_than_a_few() {
     let pem = Authority::root("kept").unwrap().pem;
     let cacert = pem.repeat((400 * KIB) / pem.len());
     let budget = Budget::default();
-    let (clouds, mut tenant) = (clouds(&budget), tenant());
-    let patch = async |tenant: &mut Tenant, number: usize| {
+    let (clouds, mut tenant) = (clouds(&budget), Handles::default());
+    let patch = async |tenant: &mut Handles, number: usize| {
         let cloud: Arc<Cloud> = clouds.open("n", &config(port, &cacert, &format!("region-{number:02}"))).unwrap();
-        tenant.turn_to(&cloud, Timestamp::now());
-        tenant.wish_engines("uid", &cloud, wish(), Timestamp::now());
+        let _ = tenant.turn_to(&cloud);
+        tenant.subscribe_engines("uid", &cloud, demand(), Plan::default(), Timestamp::now());
         assert!(cloud.session.log_in(Duration::from_millis(5)).await.is_err());
     };
     let region = Region::new(ALLOCATOR);

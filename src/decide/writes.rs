@@ -18,15 +18,15 @@ const AT_ONCE: u32 = 4;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Writes {
     /// The generation and a hash of requestedAt that the latest writes were for.
-    wish: Option<(i64, u64)>,
+    request: Option<(i64, u64)>,
     at_once: u32,
     last: Option<Timestamp>,
 }
 
 impl Writes {
-    /// Notes what a person wants. `requested` is a hash of requestedAt.
-    pub fn note_wish(&mut self, generation: i64, requested: u64) {
-        if self.wish.replace((generation, requested)) != Some((generation, requested)) {
+    /// Notes what a person asks for. `requested` is a hash of requestedAt.
+    pub fn note_request(&mut self, generation: i64, requested: u64) {
+        if self.request.replace((generation, requested)) != Some((generation, requested)) {
             self.at_once = AT_ONCE;
         }
     }
@@ -106,7 +106,7 @@ mod tests {
             let mut writes = Writes::default();
             for (millisecond, generation, requested, in_progress, wait) in lines {
                 let now = Timestamp::from_millisecond(1_795_320_000_000 + millisecond).unwrap();
-                writes.note_wish(*generation, *requested);
+                writes.note_request(*generation, *requested);
                 let waits = writes.wait(*in_progress, now);
                 assert_eq!(waits.unwrap_or_default(), Duration::from_millis(*wait), "{name}: {millisecond}");
                 if waits.is_none() {

@@ -1,0 +1,108 @@
+//! Pure: which of Heat's answers serve the tenants that request one now.
+
+use std::collections::HashMap;
+
+/// The open requests, by the tenants' UIDs. Answers have numbers, and so has the call under way: its answer's.
+#[derive(Debug, Default)]
+pub(super) struct Requests(HashMap<String, Request>);
+
+#[derive(Debug, Clone, Copy)]
+struct Request {
+    /// The tenant's verdict waits for an answer after this number.
+    verdict_after: Option<u64>,
+    /// The request is served by an answer after this number.
+    served_after: u64,
+}
+
+impl Requests {
+    /// A tenant requests an answer after the one with this number. Requests that come faster than Heat answers do not
+    /// put off the verdict again: it waits for what the first of them waits for.
+    pub(super) fn add(&mut self, uid: &str, after: u64) {
+        let request = Request { verdict_after: Some(after), served_after: after };
+        self.0.entry(uid.to_owned()).or_insert(request).served_after = after;
+    }
+
+    /// A tenant's last answer is too old, which is no new request if one is open.
+    pub(super) fn refresh(&mut self, uid: &str, after: u64) {
+        if !self.0.contains_key(uid) {
+            self.add(uid, after);
+        }
+    }
+
+    /// The tenant is gone.
+    pub(super) fn remove(&mut self, uid: &str) {
+        self.0.remove(uid);
+    }
+
+    /// Whether the latest answer counts for the tenant's verdict, and whether it serves the tenant's latest request.
+    pub(super) fn state(&self, uid: &str) -> (bool, bool) {
+        let request = self.0.get(uid);
+        (request.is_none_or(|request| request.verdict_after.is_none()), request.is_none())
+    }
+
+    /// Whether a tenant waits for another answer.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The answer with this number has come: the tenants that waited for it. `is_last`: Heat asks for a pause, so this
+    /// one has to do for all.
+    pub(super) fn answered(&mut self, number: u64, is_last: bool) -> Vec<String> {
+        let mut waited = Vec::new();
+        self.0.retain(|uid, request| {
+            let is_served = is_last || number > request.served_after;
+            let is_current = request.verdict_after.take_if(|after| number > *after).is_some();
+            if is_served || is_current {
+                waited.push(uid.clone());
+            }
+            !is_served
+        });
+        waited
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `a1`: a requests an answer after the first; `a~1`: its last answer is too old, as of the first; `1`: the first
+    /// answer comes; `1!`: and Heat asks for a pause. Behind `=` who waited for it, and who waits then: in capitals
+    /// whose verdict waits, too.
+    #[test]
+    fn which_answer_serves_which_request() {
+        for story in [
+            "a0 1=a/",
+            "a1 1=/A 2=a/",
+            "a0 b0 1=ab/",
+            "a0 b1 1=a/B 2=b/",
+            "a1 a1 a1 2=a/",
+            "a1 1=/A a2 2=a/a 3=a/",
+            "a1 1=/A a2 2=a/a a3 3=/a 4=a/",
+            "a1 a~2 2=a/",
+            "a~1 2=a/",
+            "a1 1!=a/",
+            "a0 b1 1!=ab/",
+        ] {
+            let mut requests = Requests::default();
+            for word in story.split(' ') {
+                if let Some((number, expected)) = word.split_once('=') {
+                    let number = (number.trim_end_matches('!').parse().unwrap(), number.ends_with('!'));
+                    let mut waited = requests.answered(number.0, number.1);
+                    waited.sort();
+                    let mut waiting: Vec<_> = requests.0.keys().cloned().collect();
+                    waiting.sort();
+                    let waiting = waiting.iter().map(|uid| match requests.state(uid) {
+                        (false, false) => uid.to_uppercase(),
+                        state => [format!("{state:?}"), uid.clone()][usize::from(state == (true, false))].clone(),
+                    });
+                    assert_eq!(format!("{}/{}", waited.concat(), waiting.collect::<String>()), expected, "{story}");
+                } else if let Some((uid, after)) = word.split_once('~') {
+                    requests.refresh(uid, after.parse().unwrap());
+                } else {
+                    requests.add(&word[..1], word[1..].parse().unwrap());
+                }
+            }
+            assert!(requests.is_empty(), "{story}");
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Pure: what the operator remembers of a tenant between two passes. All of it may be lost: the status is what lasts.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{
+    Access, Decision, Writes,
+    probes::{Absence, EnginesProbe, OwnProbe},
+};
+use crate::{
+    api::{CloudTenant, CloudTenantStatus, REQUESTED_AT, condition_type},
+    condition,
+    event::{fnv1a, limit::Limit},
+    observation::{Caches, Periods, ProbeKind},
+    schedule::{Turn, backoff},
+    status::{interval_of, is_enabled, observed_at},
+    target::Target,
+};
+
+/// How soon the next pass is after the object changed while its status was made.
+const CONFLICT_RETRY: Duration = Duration::from_secs(1);
+
+/// After so many consecutive conflicts the watch does not bring what others wrote.
+const CONFLICTS: u32 = 10;
+
+/// What is remembered of one tenant. A pass begins with [`begin`](Self::begin), goes on with
+/// [`decide`](super::decide), and ends with [`commit`](Self::commit).
+#[derive(Debug, Clone)]
+pub struct Memory {
+    /// A stable share of one, which spreads tenants over their intervals.
+    pub(super) share: f64,
+    /// When the latest pass began.
+    began_at: Timestamp,
+    pub(super) engines: EnginesProbe,
+    pub(super) caches: OwnProbe<Caches>,
+    pub(super) usage: OwnProbe<Periods>,
+    generation: Option<i64>,
+    /// The value of requestedAt that is being dealt with.
+    pub(super) requested: Option<String>,
+    /// Since when there has been no cloud.
+    pub(super) missing: Option<Absence>,
+    pub(super) events: Limit,
+    pub(super) writes: Writes,
+    /// Consecutive writes to the API server that failed.
+    pub(super) failed_writes: u32,
+    /// Consecutive writes that met a newer object than the one of the pass.
+    conflicts: u32,
+    /// The status that was written last, with the resource version that it got.
+    written: Option<(u64, Arc<CloudTenantStatus>)>,
+}
+
+/// What has to be asked in a pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// All queries and subscriptions end.
+    pub stop: bool,
+    /// Queries under way were asked for another spec, or before a request: they start again.
+    pub restart: bool,
+    /// A request is open: a new subscription needs an answer that is asked for after it.
+    pub is_requested: bool,
+    /// A query of DCS is due, if none is under way.
+    pub caches: bool,
+    /// A query of Nova is due, if none is under way.
+    pub usage: bool,
+}
+
+/// A pass that has begun. Only [`Memory::begin`] makes it, and [`decide`](super::decide) takes it.
+#[derive(Debug)]
+pub struct Start {
+    /// What has to be asked.
+    pub plan: Plan,
+    /// The status as it is stored: the watch may not have brought the operator's own last write yet.
+    pub stored: CloudTenantStatus,
+    pub(super) version: Option<String>,
+    pub(super) generation: i64,
+    /// The first pass after a person's change has not ended in the stored status.
+    pub(super) in_progress: bool,
+    pub(super) access: Access,
+}
+
+/// How the write of a decision ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// Nothing was to be written now.
+    Skipped,
+    /// The status is written, and has this resource version.
+    As(Option<String>),
+    /// The object had changed meanwhile.
+    Conflict,
+    /// The API server did not take the write.
+    Failed,
+}
+
+/// What follows a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The next pass, after so long; `None`: after the next change.
+    Pass(Option<Duration>),
+    /// The same once more after so long, since the status could not be written.
+    Retry(Duration),
+}
+
+impl Memory {
+    /// Of a tenant that the process has not met before.
+    #[must_use]
+    pub fn new(uid: &str, target: &Target, stored: &CloudTenantStatus, now: Timestamp) -> Self {
+        let share = (fnv1a(uid.as_bytes()) % 1000) as f64 / 1000.0;
+        let turn = |kind| Turn::first(observed_at(stored, kind), interval_of(target, kind), share, now);
+        Self {
+            share,
+            began_at: now,
+            engines: EnginesProbe::new(now),
+            caches: OwnProbe::new(turn(ProbeKind::Caches)),
+            usage: OwnProbe::new(turn(ProbeKind::Usage)),
+            generation: stored.observed_generation,
+            requested: None,
+            missing: None,
+            events: Limit::default(),
+            writes: Writes::default(),
+            failed_writes: 0,
+            conflicts: 0,
+            written: None,
+        }
+    }
+
+    /// A pass begins: what has changed since the last one, and what has to be asked.
+    pub fn begin(&mut self, target: &Target, object: &CloudTenant, access: Access, now: Timestamp) -> Start {
+        self.keep_time(target, now);
+        let (stored, version) = self.current(object);
+        let mut plan = Plan::default();
+        if access != Access::Suspended {
+            self.note_request(object, &stored, &mut plan, now);
+        }
+        self.note_access(&access, &mut plan, now);
+        if matches!(access, Access::First | Access::Same | Access::Other) {
+            plan.caches = is_enabled(target, ProbeKind::Caches) && self.caches.turn.is_due(now);
+            plan.usage = is_enabled(target, ProbeKind::Usage) && self.usage.turn.is_due(now);
+        }
+        let requested = requested_at(object);
+        let generation = object.metadata.generation;
+        self.writes.note_request(generation.unwrap_or_default(), requested.map_or(0, |at| fnv1a(at.as_bytes())));
+        let in_progress = stored.observed_generation != generation
+            || condition::find(&stored.conditions, condition_type::RECONCILING).is_some()
+            || requested.is_some() && stored.last_handled_reconcile_at.as_ref() != requested;
+        Start { plan, stored, version, generation: generation.unwrap_or_default(), in_progress, access }
+    }
+
+    /// Disabled probes never become stale. If the clock steps back, deadlines move with it.
+    fn keep_time(&mut self, target: &Target, now: Timestamp) {
+        if now < self.began_at {
+            let by = now.duration_since(self.began_at);
+            self.caches.turn.shift(by);
+            self.usage.turn.shift(by);
+            self.engines.shift(by);
+            let since = self.missing.iter_mut().map(|missing| &mut missing.since);
+            since.for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+        }
+        self.began_at = now;
+        for kind in ProbeKind::ALL.into_iter().filter(|kind| !is_enabled(target, *kind)) {
+            *self.verdict_time(kind) = now;
+        }
+    }
+
+    const fn verdict_time(&mut self, kind: ProbeKind) -> &mut Timestamp {
+        match kind {
+            ProbeKind::Engines => &mut self.engines.verdict_at,
+            ProbeKind::Caches => &mut self.caches.turn.verdict_at,
+            ProbeKind::Usage => &mut self.usage.turn.verdict_at,
+        }
+    }
+
+    /// When each probe last had a verdict, or was first asked.
+    #[must_use]
+    pub const fn verdict_at(&self) -> [Timestamp; 3] {
+        [self.engines.verdict_at, self.caches.turn.verdict_at, self.usage.turn.verdict_at]
+    }
+
+    /// A new spec, or a new request, makes all probes due.
+    fn note_request(&mut self, object: &CloudTenant, stored: &CloudTenantStatus, plan: &mut Plan, now: Timestamp) {
+        let requested = requested_at(object).filter(|value| stored.last_handled_reconcile_at.as_ref() != Some(value));
+        let is_new = requested.is_some() && requested != self.requested.as_ref();
+        plan.is_requested = requested.is_some();
+        plan.restart = is_new || self.generation != object.metadata.generation;
+        if plan.restart {
+            self.caches.turn.hurry(now);
+            self.usage.turn.hurry(now);
+        }
+        self.requested = requested.cloned();
+        self.generation = object.metadata.generation;
+    }
+
+    fn note_access(&mut self, access: &Access, plan: &mut Plan, now: Timestamp) {
+        if matches!(access, Access::First | Access::Other) {
+            (self.engines.streak, self.caches.streak) = Default::default();
+        }
+        match access {
+            Access::Suspended => self.stop(plan, now),
+            Access::Missing(failure) => {
+                // What may pass by itself leaves everything as it is.
+                if !failure.transient {
+                    self.stop(plan, now);
+                }
+                self.missing = Some(Absence::again(self.missing, now));
+            }
+            Access::First => ProbeKind::ALL.into_iter().for_each(|kind| *self.verdict_time(kind) = now),
+            Access::Other => self.reset(now),
+            Access::Same => {}
+        }
+        if matches!(access, Access::First | Access::Same | Access::Other) {
+            self.missing = None;
+        }
+    }
+
+    fn stop(&mut self, plan: &mut Plan, now: Timestamp) {
+        plan.stop = true;
+        self.reset(now);
+    }
+
+    fn reset(&mut self, now: Timestamp) {
+        self.engines.missing = None;
+        self.caches.reset(now);
+        self.usage.reset(now);
+    }
+
+    /// The status as it is now, with its resource version.
+    fn current(&self, object: &CloudTenant) -> (CloudTenantStatus, Option<String>) {
+        let brought = object.metadata.resource_version.clone();
+        let number: Option<u64> = brought.as_ref().and_then(|version| version.parse().ok());
+        match &self.written {
+            Some((version, status)) if number.is_some_and(|brought| brought < *version) => {
+                (status.as_ref().clone(), Some(version.to_string()))
+            }
+            _ => (object.status.clone().unwrap_or_default(), brought),
+        }
+    }
+
+    /// A pass ends: what the decision has changed is remembered. What was observed counts as written only if it is.
+    pub fn commit(&mut self, decision: Decision, written: Written) -> Next {
+        let Decision { memory, status, write, next, engines_number, decided_at, interval, .. } = decision;
+        *self = memory;
+        match written {
+            Written::Conflict if self.conflicts < CONFLICTS => {
+                // Others were faster: nothing is wrong, and the watch brings what they wrote.
+                self.conflicts += 1;
+                return Next::Pass(Some(CONFLICT_RETRY));
+            }
+            Written::Conflict | Written::Failed => {
+                self.failed_writes = self.failed_writes.saturating_add(1);
+                return Next::Retry(backoff(self.failed_writes).min(interval));
+            }
+            Written::As(version) => {
+                self.events.wrote();
+                self.writes.wrote(decided_at);
+                let version = version.and_then(|version| version.parse().ok());
+                self.written = version.map(|version| (version, Arc::new(status)));
+            }
+            Written::Skipped => {}
+        }
+        (self.failed_writes, self.conflicts) = (0, 0);
+        if !matches!(write, super::Write::After(_)) {
+            self.engines.commit(engines_number);
+            self.caches.commit();
+            self.usage.commit();
+        }
+        Next::Pass(next)
+    }
+}
+
+fn requested_at(object: &CloudTenant) -> Option<&String> {
+    object.metadata.annotations.as_ref()?.get(REQUESTED_AT)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::{Policy, Reason},
+        observation::{Outcome, ProbeFailure},
+    };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_795_320_000 + second).unwrap()
+    }
+
+    fn target() -> Target {
+        let spec = json!({ "projectID": "p1", "cloudCredentialsRef": { "secretName": "cloud" } });
+        Target::new(&serde_json::from_value(spec).unwrap()).unwrap()
+    }
+
+    fn object() -> CloudTenant {
+        serde_json::from_value(json!({
+            "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": "t" },
+            "spec": { "projectID": "p1", "cloudCredentialsRef": { "secretName": "cloud" } },
+        }))
+        .unwrap()
+    }
+
+    fn missing() -> Access {
+        let message = String::new();
+        Access::Missing(ProbeFailure { reason: Reason::SecretNotFound, message, retry_after: None, transient: false })
+    }
+
+    /// Nothing waits until a clock that was put back has caught up, and nothing is stale that was not asked.
+    #[test]
+    fn time_goes_on() {
+        let mut target = target();
+        let met = at(7200);
+        let mut memory = Memory::new("uid", &target, &CloudTenantStatus::default(), met);
+        let _ = memory.begin(&target, &object(), missing(), met);
+        memory.caches.turn.seen(target.interval, 0.0, met);
+        memory.keep_time(&target, at(3600));
+        assert_eq!(memory.caches.turn.next, at(3900), "an hour back");
+        assert_eq!(memory.missing, Some(Absence { since: at(3600), times: 1 }));
+        assert_eq!(memory.verdict_at(), [at(3600); 3]);
+        memory.keep_time(&target, at(3900));
+        assert_eq!(memory.verdict_at(), [at(3600); 3], "time that passes");
+        (target.engines.policy, target.usage.policy) = (Policy::Disabled, Policy::Disabled);
+        memory.keep_time(&target, at(9000));
+        assert_eq!(memory.verdict_at(), [9000, 3600, 9000].map(at), "what is disabled");
+    }
+
+    /// Another cloud's verdicts are no part of the streak.
+    #[test]
+    fn a_streak_is_of_one_cloud() {
+        let target = target();
+        let mut memory = Memory::new("uid", &target, &CloudTenantStatus::default(), at(0));
+        let mut number = 0;
+        for (name, access, streak) in [
+            ("the first", Access::First, 1),
+            ("the same", Access::Same, 2),
+            ("another", Access::Other, 1),
+            ("after none", Access::First, 1),
+        ] {
+            let _ = memory.begin(&target, &object(), access, at(0));
+            let answer = super::super::Answer::Came(Outcome::Seen(Caches::default()));
+            let _ = memory.caches.observe(answer, &|_, _| {});
+            number += 1;
+            let streaks = [memory.engines.count(number, Some(true)), memory.caches.count(Some(true))];
+            assert_eq!(streaks, [streak; 2], "{name}");
+        }
+    }
+}

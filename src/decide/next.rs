@@ -1,0 +1,84 @@
+//! Pure: when the next pass is.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Memory, age};
+use crate::{
+    api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
+    condition,
+    observation::ProbeKind,
+    schedule::{backoff, shortened},
+    status::{self, is_enabled},
+    target::Target,
+};
+
+/// How soon a Secret is read again that people may still be about to apply, and how long that is believed.
+const SECRET_RETRY: Duration = Duration::from_secs(5);
+const SECRET_GRACE: Duration = Duration::from_secs(120);
+
+/// How soon a Secret is read again while a person has to act.
+const STALLED_RETRY: Duration = Duration::from_secs(30);
+
+/// How soon after a refused login the Secret is read again, once: it may just have been corrected.
+const REFUSED_RETRY: Duration = Duration::from_secs(5);
+
+/// No two passes are closer.
+const LEAST: Duration = Duration::from_millis(100);
+
+/// Whether a missing Secret, or the engines' missing entry, has been waited for: now a person has to act.
+pub(super) fn has_waited(memory: &Memory, now: Timestamp) -> bool {
+    memory.missing.or(memory.engines.missing).is_some_and(|missing| age(missing.since, now) >= SECRET_GRACE)
+}
+
+/// Whether a probe has this reason.
+pub(super) fn has(status: &CloudTenantStatus, reason: Reason) -> bool {
+    let reasons = ProbeKind::ALL.map(|kind| condition::reason(&status.conditions, status::condition_of(kind)));
+    reasons.contains(&Some(reason))
+}
+
+/// Whether a login was refused that had not been refused before.
+pub(super) fn is_refused_now(old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
+    has(new, Reason::AuthenticationFailed) && !has(old, Reason::AuthenticationFailed)
+}
+
+/// Whether a person must act: for the CloudTenant, or for a probe that does not count for Ready.
+fn takes_a_person(status: &CloudTenantStatus) -> bool {
+    let mut probes = ProbeKind::ALL.into_iter().map(status::condition_of);
+    let is_stalled = |reason: Reason| reason.class() == Class::Stalled;
+    condition::find(&status.conditions, ty::STALLED).is_some()
+        || probes.any(|type_| condition::reason(&status.conditions, type_).is_some_and(is_stalled))
+}
+
+/// The shortest wait wins; nothing while it is suspended. A query under way wakes the tenant itself.
+pub(super) fn pass(
+    target: &Target,
+    memory: &Memory,
+    is_running: [bool; 2],
+    (old, new): (&CloudTenantStatus, &CloudTenantStatus),
+    now: Timestamp,
+) -> Option<Duration> {
+    if target.suspend {
+        return None;
+    }
+    let until = |next: Timestamp| Duration::try_from(next.duration_since(now)).unwrap_or_default();
+    let mut wait = shortened(target.interval, memory.share);
+    let turns = [(ProbeKind::Caches, &memory.caches.turn), (ProbeKind::Usage, &memory.usage.turn)];
+    for ((kind, turn), is_running) in turns.into_iter().zip(is_running) {
+        if is_enabled(target, kind) && !is_running {
+            wait = wait.min(until(turn.next));
+        }
+    }
+    if let Some(missing) = memory.missing {
+        let is_arriving = age(missing.since, now) < SECRET_GRACE;
+        wait = if is_arriving { SECRET_RETRY } else { backoff(missing.times).min(STALLED_RETRY) };
+    } else if is_refused_now(old, new) {
+        wait = REFUSED_RETRY;
+    } else if memory.engines.missing.is_some_and(|missing| age(missing.since, now) < SECRET_GRACE) {
+        wait = wait.min(SECRET_RETRY);
+    } else if takes_a_person(new) {
+        wait = wait.min(STALLED_RETRY);
+    }
+    Some(wait.max(LEAST))
+}

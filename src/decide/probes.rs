@@ -1,0 +1,262 @@
+//! Pure: what is remembered of each probe between two passes.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Answer, EnginesAnswer, Shared};
+use crate::{
+    api::CloudTenantStatus,
+    observation::Outcome,
+    schedule::Turn,
+    status::{Engines, Observation},
+};
+
+/// Consecutive unhealthy observations, of which each counts once: a pass whose write failed is repeated.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Streak(u32);
+
+impl Streak {
+    /// Counts an observation; `None` is no observation. Returns how many there are now.
+    pub(super) const fn count(&mut self, is_new: bool, bad: Option<bool>) -> u32 {
+        match bad {
+            Some(true) if is_new => self.0 = self.0.saturating_add(1),
+            Some(false) => self.0 = 0,
+            Some(true) | None => {}
+        }
+        self.0
+    }
+}
+
+/// Since when something is missing, and in how many consecutive passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Absence {
+    pub(super) since: Timestamp,
+    pub(super) times: u32,
+}
+
+impl Absence {
+    pub(super) fn again(before: Option<Self>, now: Timestamp) -> Self {
+        let before = before.unwrap_or(Self { since: now, times: 0 });
+        Self { times: before.times.saturating_add(1), ..before }
+    }
+}
+
+/// A probe that is the tenant's own.
+#[derive(Debug, Clone)]
+pub struct OwnProbe<T> {
+    /// When the next query is due.
+    pub(super) turn: Turn,
+    /// What was observed and is not in the status yet.
+    found: Observation<T>,
+    /// It is part of the streak.
+    is_counted: bool,
+    pub(super) streak: Streak,
+}
+
+impl<T: Clone> OwnProbe<T> {
+    pub(super) fn new(turn: Turn) -> Self {
+        Self { turn, found: Observation::NotDue, is_counted: true, streak: Streak::default() }
+    }
+
+    /// Takes the answer, and returns what is known. `next` gives the wait after an answer.
+    pub(super) fn observe(&mut self, answer: Answer<T>, next: &impl Fn(&mut Turn, &Outcome<T>)) -> Observation<T> {
+        let outcome = match answer {
+            Answer::Nothing => return self.found.clone(),
+            Answer::UnderWay => return Observation::UnderWay,
+            Answer::Came(outcome) => outcome,
+        };
+        next(&mut self.turn, &outcome);
+        self.found = match outcome {
+            Outcome::Seen(seen) => {
+                self.is_counted = false;
+                Observation::Seen(seen)
+            }
+            Outcome::NotOffered(elsewhere) => Observation::NotOffered(elsewhere),
+            Outcome::Failed(failure) => Observation::Failed(failure, self.turn.failures),
+        };
+        self.found.clone()
+    }
+
+    /// Counts the latest observation once.
+    pub(super) const fn count(&mut self, bad: Option<bool>) -> u32 {
+        let is_new = !std::mem::replace(&mut self.is_counted, true);
+        self.streak.count(is_new, bad)
+    }
+
+    /// The status has what was observed.
+    pub(super) fn commit(&mut self) {
+        self.found = Observation::NotDue;
+    }
+
+    /// Nothing is known, and a query is due now.
+    pub(super) fn reset(&mut self, now: Timestamp) {
+        self.found = Observation::NotDue;
+        self.turn = Turn { next: now, failures: 0, not_before: None, ..self.turn.clone() };
+    }
+}
+
+/// The engines' probe.
+#[derive(Debug, Clone)]
+pub struct EnginesProbe {
+    /// The subscription whose answers have the numbers below.
+    subscription: u64,
+    /// The number of the answer that the status has.
+    judged: u64,
+    /// The number of the latest answer that is part of the streak.
+    counted: u64,
+    pub(super) streak: Streak,
+    /// When the engines last had a verdict, or were first asked for.
+    pub(super) verdict_at: Timestamp,
+    /// Since when the entry of clouds.yaml that is for the engines alone has been missing.
+    pub(super) missing: Option<Absence>,
+}
+
+impl EnginesProbe {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self { subscription: 0, judged: 0, counted: 0, streak: Streak::default(), verdict_at: now, missing: None }
+    }
+
+    /// Takes Heat's answers, and returns what they say to this tenant, and whether they serve its latest request.
+    pub(super) fn observe(
+        &mut self,
+        answer: EnginesAnswer,
+        old: &CloudTenantStatus,
+        now: Timestamp,
+    ) -> (Observation<Engines>, bool) {
+        match answer {
+            EnginesAnswer::NotAsked => self.missing = None,
+            EnginesAnswer::NotOffered(elsewhere) => {
+                self.missing = None;
+                return (Observation::NotOffered(elsewhere), true);
+            }
+            EnginesAnswer::Shared(shared) => {
+                self.missing = None;
+                return (self.read(&shared, old, now), shared.serves_request);
+            }
+            EnginesAnswer::Missing(failure, shared) => {
+                let missing = Absence::again(self.missing, now);
+                self.missing = Some(missing);
+                return match shared {
+                    Some(shared) => (self.read(&shared, old, now), shared.serves_request),
+                    None => {
+                        let serves_request = !failure.transient;
+                        (Observation::Failed(failure, missing.times), serves_request)
+                    }
+                };
+            }
+        }
+        (Observation::NotDue, true)
+    }
+
+    fn read(&mut self, shared: &Shared, old: &CloudTenantStatus, now: Timestamp) -> Observation<Engines> {
+        if shared.subscription != self.subscription {
+            (self.subscription, self.judged, self.counted) = (shared.subscription, 0, 0);
+        }
+        if !shared.is_current {
+            return Observation::UnderWay;
+        }
+        let answers = &shared.answers;
+        if answers.number > 0 {
+            let answered_at = if answers.not_offered { Some(answers.at) } else { answers.answered_at };
+            // A clock that was put back may not be known to the answers yet.
+            let answered_at = answered_at.map(|at| at.min(now));
+            self.verdict_at = self.verdict_at.max(answered_at.unwrap_or(self.verdict_at));
+        }
+        Observation::at(answers.clone(), self.judged, old)
+    }
+
+    /// Counts the answer with this number once.
+    pub(super) fn count(&mut self, number: u64, bad: Option<bool>) -> u32 {
+        let is_new = number > self.counted;
+        self.counted = self.counted.max(number);
+        self.streak.count(is_new, bad)
+    }
+
+    /// The status has the answer with this number.
+    pub(super) fn commit(&mut self, number: Option<u64>) {
+        self.judged = number.unwrap_or(self.judged);
+    }
+
+    /// This machine's clock was set back by so much.
+    pub(super) fn shift(&mut self, by: SignedDuration) {
+        let since = self.missing.iter_mut().map(|missing| &mut missing.since);
+        since.chain([&mut self.verdict_at]).for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::Reason,
+        observation::{Caches, ProbeFailure},
+    };
+    use std::sync::Arc;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_795_320_000 + second).unwrap()
+    }
+
+    /// A pass whose write failed is repeated with the same answers: they are no further verdicts.
+    #[test]
+    fn an_answer_of_heat_counts_once() {
+        let mut engines = EnginesProbe::new(at(0));
+        for (name, number, bad, counted) in [
+            ("the first", 1, Some(true), 1),
+            ("the same once more", 1, Some(true), 1),
+            ("another", 2, Some(true), 2),
+            ("nothing new", 2, None, 2),
+            ("could not see", 0, None, 2),
+            ("under way", 0, None, 2),
+            ("another", 3, Some(true), 3),
+            ("a good one", 4, Some(false), 0),
+            ("a bad one", 5, Some(true), 1),
+        ] {
+            assert_eq!(engines.count(number, bad), counted, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_answer_of_dcs_counts_once() {
+        let mut caches = OwnProbe::<Caches>::new(Turn::first(None, std::time::Duration::ZERO, 0.0, at(0)));
+        for (name, comes, bad, counted) in [
+            ("the first", true, Some(true), 1),
+            ("the same once more", false, Some(true), 1),
+            ("another", true, Some(true), 2),
+            ("a good one", true, Some(false), 0),
+            ("a bad one", true, Some(true), 1),
+        ] {
+            let answer = if comes { Answer::Came(Outcome::Seen(Caches::default())) } else { Answer::Nothing };
+            let observation = caches.observe(answer, &|_, _| {});
+            assert!(matches!(observation, Observation::Seen(_)), "{name}");
+            assert_eq!(caches.count(bad), counted, "{name}");
+        }
+    }
+
+    /// The entry for the engines alone may be missing by itself.
+    #[test]
+    fn the_engines_own_entry() {
+        let mut engines = EnginesProbe::new(at(0));
+        let old = CloudTenantStatus::default();
+        let failure = |reason, transient| ProbeFailure { reason, message: String::new(), retry_after: None, transient };
+        let passing = || failure(Reason::ConnectionFailed, true);
+        let missing = || failure(Reason::CloudNotFound, false);
+        let shared = || Shared { subscription: 1, answers: Arc::default(), is_current: true, serves_request: true };
+        let words = |(observation, _): (Observation<Engines>, bool)| match observation {
+            Observation::Failed(failure, times) => format!("{} {times}", failure.reason),
+            other => format!("{other:?}"),
+        };
+        let mut miss = |failure, shared, second| {
+            let answer = EnginesAnswer::Missing(failure, shared);
+            (words(engines.observe(answer, &old, at(second))), engines.missing.map(|missing| missing.since))
+        };
+        assert_eq!(miss(passing(), None, 0), ("ConnectionFailed 1".to_owned(), Some(at(0))), "one is no verdict");
+        let since = Some(at(0));
+        assert_eq!(miss(passing(), None, 15), ("ConnectionFailed 2".to_owned(), since), "since the first");
+        let _ = engines.observe(EnginesAnswer::Shared(shared()), &old, at(20));
+        assert_eq!(engines.missing, None);
+        let mut miss =
+            |failure, shared, second| words(engines.observe(EnginesAnswer::Missing(failure, shared), &old, at(second)));
+        assert_eq!(miss(passing(), Some(shared()), 30), "UnderWay", "what is known stays in use");
+        assert_eq!(miss(missing(), None, 40), "CloudNotFound 2");
+    }
+}

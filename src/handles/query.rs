@@ -1,0 +1,132 @@
+//! The query of a probe that is one tenant's own: it runs in the background, and wakes the tenant when it ends.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    clouds::Wake,
+    decide::Answer,
+    identity::TenantName,
+    observation::{Outcome, ProbeFailure},
+    panics::{Part, caught},
+};
+
+/// The query of a probe that is one tenant's own.
+#[derive(Debug)]
+pub struct Query<T> {
+    running: Option<Running<T>>,
+    answer: Option<Outcome<T>>,
+}
+
+impl<T> Default for Query<T> {
+    fn default() -> Self {
+        Self { running: None, answer: None }
+    }
+}
+
+/// A query under way; dropped, it is given up.
+#[derive(Debug)]
+struct Running<T> {
+    end: Arc<End<T>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+/// How a query ends.
+#[derive(Debug)]
+struct End<T> {
+    state: Mutex<State<T>>,
+    come: Notify,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    answer: Option<Outcome<T>>,
+    /// The tenant that the answer wakes.
+    waits: Option<(Wake, TenantName)>,
+}
+
+impl<T> End<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Send + 'static> Query<T> {
+    /// Whether it is under way.
+    #[must_use]
+    pub const fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Asks, in the background.
+    pub fn start(&mut self, query: impl Future<Output = Outcome<T>> + Send + 'static) {
+        let end = Arc::new(End { state: Mutex::new(State { answer: None, waits: None }), come: Notify::new() });
+        let query = tracing::Instrument::in_current_span(query);
+        let at_end = end.clone();
+        let task = tokio::spawn(async move {
+            let outcome = caught(Part::Probe, query).await;
+            let outcome = outcome.unwrap_or_else(|_| Outcome::Failed(ProbeFailure::broke_off()));
+            let waits = {
+                let mut state = at_end.lock();
+                state.answer = Some(outcome);
+                state.waits.take()
+            };
+            at_end.come.notify_one();
+            if let Some((wake, tenant)) = waits {
+                // Nobody listens any more only while the work ends.
+                let _ = wake.send(tenant).await;
+            }
+        });
+        self.running = Some(Running { end, _task: AbortOnDropHandle::new(task) });
+    }
+
+    /// Waits for the answer. Returns at once where nothing is asked, or where the answer
+    /// [wakes the tenant](Self::wake_later). May be dropped half-way.
+    pub async fn finish(&mut self) {
+        while let Some(running) = &self.running {
+            let end = running.end.clone();
+            if end.lock().waits.is_some() {
+                return;
+            }
+            self.collect();
+            if self.running.is_some() {
+                end.come.notified().await;
+            }
+        }
+    }
+
+    /// Wakes the tenant when the answer comes.
+    pub fn wake_later(&mut self, wake: &Wake, tenant: &TenantName) {
+        if let Some(running) = &self.running {
+            let mut state = running.end.lock();
+            if state.answer.is_none() {
+                state.waits.get_or_insert_with(|| (wake.clone(), tenant.clone()));
+            }
+        }
+    }
+
+    /// Takes the answer, if it has come.
+    fn collect(&mut self) {
+        let come = self.running.as_ref().and_then(|running| running.end.lock().answer.take());
+        if come.is_some() {
+            (self.answer, self.running) = (come, None);
+        }
+    }
+
+    /// What came of it. An answer is given out once.
+    pub fn take(&mut self) -> Answer<T> {
+        self.collect();
+        match self.answer.take() {
+            Some(outcome) => Answer::Came(outcome),
+            None if self.running.is_some() => Answer::UnderWay,
+            None => Answer::Nothing,
+        }
+    }
+
+    /// Gives up the query and its answer.
+    pub fn stop(&mut self) {
+        *self = Self::default();
+    }
+}
