@@ -191,7 +191,7 @@ async fn pass(
     let source = match &opened {
         Ok(Some(cloud)) => {
             note_credentials(&context.metrics, &id.uid, target, memory, cloud).await;
-            observe::source(target, &cloud.config, &cloud.session, now).await
+            observe::source(target, &cloud.config, &cloud.session, old.source.as_ref(), now).await
         }
         _ => None,
     };

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout_at};
 use url::Url;
 
-use identity::Known;
+use identity::{End, Known};
 
 use super::config::{needs_project, web_url, with_token, with_version};
 use super::credential::FIVE_MINUTES;
@@ -69,8 +69,8 @@ pub struct Session {
     ahead: Mutex<Option<SignedDuration>>,
     /// What Keystone says of projects. Locked while it is asked, so that one asks.
     projects: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Known>>>>>,
-    /// When the application credential ends, and when that was asked. Locked while it is asked, so that one asks.
-    ends: tokio::sync::Mutex<Option<(Instant, Option<Timestamp>)>>,
+    /// When the application credential ends. Locked while it is asked, so that one asks.
+    ends: tokio::sync::Mutex<End>,
     /// When each service last rejected a fresh token: it takes none, and more logins would not help.
     rejected: Mutex<BTreeMap<Service, Instant>>,
     /// How the latest call of each service failed, until one succeeds: the first such failure is a warning.
