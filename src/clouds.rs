@@ -6,7 +6,7 @@
 pub mod engines;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -68,7 +68,11 @@ impl Clouds {
 
     /// Forgets the clouds that no tenant holds.
     pub fn sweep(&self) {
-        self.lock().retain(|_, cloud| Arc::strong_count(cloud) > 1);
+        let mut open = self.lock();
+        open.retain(|_, cloud| Arc::strong_count(cloud) > 1);
+        let hosts: HashSet<String> = open.keys().map(|config| config.host()).collect();
+        drop(open);
+        self.metrics.retain_clouds(|host| hosts.contains(host));
         self.network.sweep();
     }
 

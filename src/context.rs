@@ -1,12 +1,11 @@
 //! What every pass needs, and what is remembered of each tenant.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
-use kube::Client;
+use kube::{Client, Resource as _};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +14,7 @@ use crate::{
     clouds::{Clouds, Wake},
     leader::Mandate,
     metrics::Metrics,
+    object::Watched,
     secrets::Secrets,
     tenant::Tenant,
     writer::Writer,
@@ -85,12 +85,13 @@ impl Context {
         }
     }
 
-    /// Forgets all tenants but these, by UID, and what only they needed.
-    pub fn retain(&self, alive: impl Fn(&str) -> bool) {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive(uid));
-        self.metrics.retain(alive);
+    /// Forgets all tenants but these, and what only others needed.
+    pub fn retain(&self, tenants: &[Arc<Watched>]) {
+        let alive: HashSet<_> = tenants.iter().filter_map(|tenant| tenant.meta().uid.as_deref()).collect();
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid.as_str()));
+        self.metrics.retain(|uid| alive.contains(uid));
         self.clouds.sweep();
-        self.secrets.sweep(Duration::from_secs(24 * 3600));
+        self.secrets.retain(&tenants.iter().filter_map(|tenant| tenant.secret()).collect());
     }
 
     /// What is remembered of the tenant with this UID: nothing at first.

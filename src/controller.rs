@@ -4,7 +4,7 @@ mod changes;
 mod following;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -13,7 +13,7 @@ use following::Following;
 use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use jiff::Timestamp;
 use kube::{
-    Api, Client, Resource as _, ResourceExt as _,
+    Api, Client, Resource as _,
     runtime::{
         Config, Controller, Predicate as _, PredicateConfig, WatchStreamExt as _,
         controller::{self, Action},
@@ -121,8 +121,7 @@ impl Operator {
                     }
                 }
                 _ = sweep.tick() => {
-                    let alive: HashSet<_> = self.roster.all().iter().filter_map(|tenant| tenant.uid()).collect();
-                    context.retain(|uid| alive.contains(uid));
+                    context.retain(&self.roster.all());
                 }
             }
         }

@@ -1,13 +1,14 @@
 //! What Prometheus reads. Labels come from closed sets. Only the series by tenant have the tenant's namespace and
-//! name, the hosts of engines that are down, and, where that is asked for, the project's id.
+//! name, the hosts of engines that are down, and, where that is asked for, the project's id; those of clocks have the
+//! cloud's host.
 
+mod clocks;
 mod credentials;
 mod panics;
 mod process;
 mod tenants;
 mod text;
 
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ use prometheus_client::registry::Registry;
 pub use credentials::Credential;
 pub use tenants::ProjectLabel;
 
+use clocks::Clocks;
 use credentials::Ends;
 
 use crate::event::EventReason;
@@ -38,7 +40,7 @@ pub struct Metrics {
     requests: Family<Request, Counter>,
     durations: Family<Service, Histogram>,
     logins: Family<Outcome, Counter>,
-    clock: Family<Service, Gauge<f64, AtomicU64>>,
+    clocks: Clocks,
     passes: Family<Outcome, Counter>,
     writes: Family<Outcome, Counter>,
     events: Family<Event, Counter>,
@@ -116,12 +118,8 @@ impl Metrics {
             durations.clone(),
         );
         own.register("cloud_logins", "Logins with Keystone, by outcome", logins.clone());
-        let clock = Family::default();
-        own.register(
-            "cloud_clock_ahead_seconds",
-            "How far a service's clock was ahead of ours when it last answered",
-            clock.clone(),
-        );
+        let clocks = Clocks::default();
+        own.register_collector(Box::new(clocks.clone()));
         let passes = Family::default();
         own.register("reconciles", "Passes over a CloudTenant, by outcome", passes.clone());
         let writes = Family::default();
@@ -147,7 +145,7 @@ impl Metrics {
         let build = Family::<Build, Gauge>::default();
         build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
         own.register("build_info", "The program's version, always 1", build);
-        Metrics { registry, requests, durations, logins, clock, passes, writes, events, leader, synced, ends }
+        Metrics { registry, requests, durations, logins, clocks, passes, writes, events, leader, synced, ends }
     }
 
     /// Counts a request to a service of the cloud; `outcome` is `ok` or the error's kind.
@@ -161,12 +159,17 @@ impl Metrics {
         self.logins.get_or_create(&Outcome { outcome }).inc();
     }
 
-    /// Notes how far a service's clock is ahead of ours, in seconds; negative where it is behind. Who does not lead
-    /// has none: an answer may still come when the lead has ended.
-    pub fn clock_ahead(&self, service: &'static str, seconds: f64) {
+    /// Notes how far a service's clock is ahead of ours, in seconds; negative where it is behind. `cloud` is Keystone's
+    /// host. A process that does not lead has none: an answer may still come when the lead has ended.
+    pub fn clock_ahead(&self, cloud: &str, service: &'static str, seconds: f64) {
         if self.leader.get() == 1 {
-            self.clock.get_or_create(&Service { service }).set(seconds);
+            self.clocks.note(cloud, service, seconds);
         }
+    }
+
+    /// Forgets the clocks of all clouds but these, by Keystone's host.
+    pub fn retain_clouds(&self, in_use: impl Fn(&str) -> bool) {
+        self.clocks.retain(in_use);
     }
 
     /// Notes when a credential of the tenant with this UID ends; `None` where it does not, or Keystone does not say.
@@ -207,7 +210,7 @@ impl Metrics {
         self.leader.set(leads.into());
         if !leads {
             // Nobody asks any more, so what was last seen would stand for ever.
-            self.clock.clear();
+            self.clocks.retain(|_| false);
             self.ends.retain(|_| false);
         }
     }
@@ -260,8 +263,9 @@ mod tests {
     #[test]
     fn a_clock_is_known_to_who_leads() {
         let metrics = Metrics::new();
-        let known = || metrics.encode().contains("cloudtenant_cloud_clock_ahead_seconds{service=\"compute\"} 2.5\n");
-        let answered = || metrics.clock_ahead("compute", 2.5);
+        let series = "cloudtenant_cloud_clock_ahead_seconds{cloud=\"k:5000\",service=\"compute\"} 2.5\n";
+        let known = || metrics.encode().contains(series);
+        let answered = || metrics.clock_ahead("k:5000", "compute", 2.5);
         metrics.leads(true);
         assert!(!known(), "nobody has answered");
         answered();

@@ -1,7 +1,7 @@
 //! The clouds.yaml Secrets, read by `get` alone: the operator needs no right to list Secrets.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -198,9 +198,9 @@ impl Secrets {
         self.lock().values_mut().for_each(|content| content.expired = true);
     }
 
-    /// Forgets what has not been used for a while.
-    pub fn sweep(&self, unused_for: Duration) {
-        self.lock().retain(|_, content| content.read_at.elapsed() < unused_for);
+    /// Forgets all Secrets but those that a CloudTenant names, by namespace and name.
+    pub fn retain(&self, named: &HashSet<(String, String)>) {
+        self.lock().retain(|key, _| named.contains(key));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Content>> {
@@ -305,6 +305,23 @@ mod tests {
         serde_json::to_string(&secret).unwrap()
     }
 
+    fn target(secret: &str) -> Target {
+        let spec = format!(r#"{{"projectID": "p", "cloudCredentialsRef": {{"secretName": "{secret}"}}}}"#);
+        Target::new(&serde_json::from_str::<CloudTenantSpec>(&spec).unwrap()).unwrap()
+    }
+
+    /// Secrets with one watch, and the server that they are read from.
+    async fn secrets() -> (Secrets, Server) {
+        let server = Server { asked: Arc::new(Semaphore::new(0)), let_through: Arc::new(Semaphore::new(0)) };
+        let app = Router::new().route("/api/v1/namespaces/n/secrets/{name}", get(answer)).with_state(server.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(axum::serve(listener, app).into_future());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        (Secrets::new(client, 1), server)
+    }
+
     /// Each region of a CloudTenant is an entry of its own: 300 of them with a `cacert` of 900 KB stayed in memory.
     #[test]
     fn the_entries_that_were_used_last_are_kept() {
@@ -323,18 +340,28 @@ mod tests {
         assert!(entries.get(&entry(1)).is_none());
     }
 
+    /// A password of a Secret that no CloudTenant names any more has no place in memory.
+    #[tokio::test]
+    async fn what_no_cloudtenant_names_is_forgotten() {
+        let (secrets, server) = secrets().await;
+        server.let_through.add_permits(10);
+        for name in ["kept", "dropped"] {
+            assert!(secrets.config("n", &target(name), "openstack").await.is_ok(), "{name}");
+        }
+        let named = |names: &[(&str, &str)]| -> HashSet<Key> {
+            names.iter().map(|(namespace, name)| ((*namespace).to_owned(), (*name).to_owned())).collect()
+        };
+        let known = |names: [&str; 2]| names.map(|name| secrets.known("n", name).is_some());
+        secrets.retain(&named(&[("n", "kept"), ("n", "dropped"), ("n", "never read")]));
+        assert_eq!(known(["kept", "dropped"]), [true, true]);
+        secrets.retain(&named(&[("n", "kept"), ("other", "dropped")]));
+        assert_eq!(known(["kept", "dropped"]), [true, false]);
+    }
+
     #[tokio::test]
     async fn a_change_that_is_told_during_a_reading_is_not_lost() {
-        let server = Server { asked: Arc::new(Semaphore::new(0)), let_through: Arc::new(Semaphore::new(0)) };
-        let app = Router::new().route("/api/v1/namespaces/n/secrets/s", get(answer)).with_state(server.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(axum::serve(listener, app).into_future());
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
-        let spec = r#"{"projectID": "p", "cloudCredentialsRef": {"secretName": "s"}}"#;
-        let target = Target::new(&serde_json::from_str::<CloudTenantSpec>(spec).unwrap()).unwrap();
-        let secrets = Secrets::new(client, 1);
+        let (secrets, server) = secrets().await;
+        let target = target("s");
         secrets.listens(true);
         for name in ["the first reading", "one of what was known"] {
             let change = async {

@@ -42,7 +42,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["api", "clouds", "condition", "event", "identity", "observation", "panics", "schedule", "status", "target"],
     ),
     ("writer", &["api", "event", "identity", "leader", "metrics", "object"]),
-    ("context", &["cloud", "clouds", "leader", "metrics", "secrets", "tenant", "writer"]),
+    ("context", &["cloud", "clouds", "leader", "metrics", "object", "secrets", "tenant", "writer"]),
     ("secret_watch", &["api_server", "context", "identity", "object", "roster"]),
     (
         "observe",

@@ -44,6 +44,14 @@ impl Watched {
             Err(why) => Err(Unreadable { why, metadata, status: status.unwrap_or_default() }),
         })
     }
+
+    /// The namespace and the name of the Secret that it names; `None` where its spec cannot be read.
+    #[must_use]
+    pub fn secret(&self) -> Option<(String, String)> {
+        let tenant = self.0.as_ref().ok()?;
+        let namespace = tenant.metadata.namespace.clone().unwrap_or_default();
+        Some((namespace, tenant.spec.cloud_credentials_ref.secret_name.clone()))
+    }
 }
 
 fn spec(object: &Members<'_>) -> Result<CloudTenantSpec, String> {
