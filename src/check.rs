@@ -1,5 +1,7 @@
 //! The same sequence as a pass, for a person: each step is told, and nothing is written.
 
+mod admission;
+mod document;
 mod report;
 mod steps;
 mod subject;

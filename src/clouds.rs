@@ -9,7 +9,7 @@ mod account;
 pub mod engines;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     ops::Deref,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
@@ -170,8 +170,13 @@ impl Clouds {
 
     /// Forgets the clouds that no tenant holds.
     pub fn sweep(&self) {
-        let recent = std::mem::take(&mut self.table.lock().recent);
+        let mut open = self.table.lock();
+        let recent = std::mem::take(&mut open.recent);
+        let hosts: HashSet<String> = open.clouds.keys().map(|config| config.host()).collect();
+        drop(open);
+        // Their ends need the lock.
         drop(recent);
+        self.metrics.retain_clouds(|host| hosts.contains(host));
         self.network.sweep();
     }
 }

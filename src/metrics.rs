@@ -1,6 +1,8 @@
 //! What Prometheus reads. Labels come from closed sets. Only the series by tenant have the tenant's namespace and
-//! name, the hosts of engines that are down, and, where that is asked for, the project's id.
+//! name, the hosts of engines that are down, and, where that is asked for, the project's id; those of clocks have the
+//! cloud's host.
 
+mod clocks;
 mod credentials;
 mod kept;
 mod panics;
@@ -8,7 +10,6 @@ mod process;
 mod tenants;
 mod text;
 
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,6 +24,7 @@ use prometheus_client::registry::Registry;
 pub use credentials::CredentialKind;
 pub use tenants::ProjectLabel;
 
+use clocks::Clocks;
 use credentials::Ends;
 
 use crate::budget::Budget;
@@ -42,7 +44,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     durations: Family<ServiceLabels, Histogram>,
     logins: Family<OutcomeLabels, Counter>,
-    clock: Family<ServiceLabels, Gauge<f64, AtomicU64>>,
+    clocks: Clocks,
     passes: Family<OutcomeLabels, Counter>,
     writes: Family<OutcomeLabels, Counter>,
     events: Family<EventLabels, Counter>,
@@ -129,12 +131,8 @@ impl Metrics {
             durations.clone(),
         );
         own.register("cloud_logins", "Logins with Keystone, by outcome", logins.clone());
-        let clock = Family::default();
-        own.register(
-            "cloud_clock_ahead_seconds",
-            "How far a service's clock was ahead of ours when it last answered",
-            clock.clone(),
-        );
+        let clocks = Clocks::default();
+        own.register_collector(Box::new(clocks.clone()));
         let passes = Family::default();
         own.register("reconciles", "Passes over a CloudTenant, by outcome", passes.clone());
         let writes = Family::default();
@@ -171,7 +169,7 @@ impl Metrics {
             requests,
             durations,
             logins,
-            clock,
+            clocks,
             passes,
             writes,
             events,
@@ -181,6 +179,11 @@ impl Metrics {
             ends,
             kept,
         }
+    }
+
+    /// Forgets the clocks of all clouds but these, by Keystone's host.
+    pub fn retain_clouds(&self, in_use: impl Fn(&str) -> bool) {
+        self.clocks.retain(in_use);
     }
 
     /// Notes when a credential of the tenant with this UID ends; `None` where it does not, or Keystone does not say.
@@ -226,7 +229,7 @@ impl Metrics {
         self.leader.set(leads.into());
         if !leads {
             // Nobody asks any more, so what was last seen would stand for ever.
-            self.clock.clear();
+            self.clocks.retain(|_| false);
             self.watched.clear();
             self.ends.retain(|_| false);
         }
@@ -271,10 +274,10 @@ impl Counters for Metrics {
         Part::Login.count_one();
     }
 
-    fn clock_ahead(&self, service: Service, seconds: f64) {
+    fn clock_ahead(&self, cloud: &str, service: Service, seconds: f64) {
         // Only the leader has it: an answer may still come when the lead has ended.
         if self.leader.get() == 1 {
-            self.clock.get_or_create(&ServiceLabels { service: service.as_str() }).set(seconds);
+            self.clocks.note(cloud, service.as_str(), seconds);
         }
     }
 }
@@ -316,8 +319,9 @@ mod tests {
     #[test]
     fn a_clock_is_known_to_who_leads() {
         let metrics = Metrics::new();
-        let known = || metrics.encode().contains("cloudtenant_cloud_clock_ahead_seconds{service=\"compute\"} 2.5\n");
-        let answered = || metrics.clock_ahead(Service::Compute, 2.5);
+        let series = "cloudtenant_cloud_clock_ahead_seconds{cloud=\"k:5000\",service=\"compute\"} 2.5\n";
+        let known = || metrics.encode().contains(series);
+        let answered = || metrics.clock_ahead("k:5000", Service::Compute, 2.5);
         metrics.leads(true);
         assert!(!known(), "nobody has answered");
         answered();

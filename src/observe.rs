@@ -81,7 +81,7 @@ pub async fn observe(
         None => shared.map_or(EnginesAnswer::NotAsked, EnginesAnswer::Shared),
     };
     note_credentials(&context.metrics, &id.uid, target, handles, &cloud).await;
-    let source = source(target, &cloud.config, &cloud.session, Timestamp::now()).await;
+    let source = source(target, &cloud.config, &cloud.session, start.stored.source.as_ref(), Timestamp::now()).await;
     Some((start, Observed { engines, caches, usage, source }))
 }
 
@@ -179,25 +179,38 @@ fn within_budget<T>(cloud: &Cloud, outcome: Outcome<T>) -> Outcome<T> {
     cloud.settle().map_or_else(Outcome::Failed, |()| outcome)
 }
 
-/// The cloud as it was used; nothing before the first login.
-pub async fn source(target: &Target, config: &CloudConfig, session: &Session, now: Timestamp) -> Option<Source> {
-    let ends = credential_end(session).await?;
+/// The cloud as it was used; nothing before the first login. `old` is the stored status' source: the end of a credential
+/// stays as it is there while Keystone cannot tell it.
+pub async fn source(
+    target: &Target,
+    config: &CloudConfig,
+    session: &Session,
+    old: Option<&Source>,
+    now: Timestamp,
+) -> Option<Source> {
+    session.known_holder()?;
+    let (host, secret_name, cloud_name) = (config.host(), &target.secret_name, &target.cloud_name);
+    let is_same = |old: &&Source| (&old.secret_name, &old.cloud_name, &old.host) == (secret_name, cloud_name, &host);
+    let credentials_expire_at = match credential_end(session).await {
+        Some(end) => end.filter(|end| *end < after(now, EXPIRES_SOON)).map(api::time),
+        None => old.filter(is_same).and_then(|old| old.credentials_expire_at.clone()),
+    };
     let project = session.known_project();
     Some(Source {
-        secret_name: target.secret_name.clone(),
-        cloud_name: target.cloud_name.clone(),
-        host: config.host(),
+        secret_name: secret_name.clone(),
+        cloud_name: cloud_name.clone(),
+        host,
         region: session.known_region(),
         token_project_id: project.as_ref().map(|project| project.id.clone()),
         token_project_name: project.map(|project| project.name).filter(|name| !name.is_empty()),
-        credentials_expire_at: ends.filter(|end| *end < after(now, EXPIRES_SOON)).map(api::time),
+        credentials_expire_at,
     })
 }
 
-/// When the session's credential ends, where it does; `None` before the first login.
+/// When the session's credential ends, where it does; `None` before the first login, and while Keystone cannot tell.
 pub async fn credential_end(session: &Session) -> Option<Option<Timestamp>> {
     let holder = session.known_holder()?;
-    Some(session.credential_ends(&holder, CREDENTIAL_DEADLINE).await)
+    session.credential_ends(&holder, CREDENTIAL_DEADLINE).await
 }
 
 /// Has the metrics know when the credentials end that are in use. Of one that has not logged in yet, what was known of

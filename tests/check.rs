@@ -3,6 +3,9 @@
 // clippy.toml lets tests unwrap, but not the helpers of an integration test.
 #![allow(clippy::unwrap_used)]
 
+#[path = "cluster/subjects.rs"]
+mod subjects;
+
 use std::{
     fs,
     process::{Command, Output},
@@ -29,8 +32,7 @@ fn check_in(environment: &[(&str, &str)], spec: &Value, clouds: &str, more: &[&s
     let path = |name: &str| folder.path().join(name).display().to_string();
     let tenant = json!({ "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": "t" },
         "spec": spec });
-    // JSON is YAML, but for the document's first key, which is looked for as YAML has it.
-    fs::write(path("tenant.yaml"), format!("---\n# kind: CloudTenant\n{tenant}\n")).unwrap();
+    fs::write(path("tenant.yaml"), tenant.to_string()).unwrap();
     fs::write(path("clouds.yaml"), clouds).unwrap();
     let (tenant, clouds) = (path("tenant.yaml"), path("clouds.yaml"));
     let args = ["check", "-f", tenant.as_str(), "--clouds", clouds.as_str()];
@@ -734,6 +736,36 @@ fn wrong_usage() {
         let (status, text) = check(&spec(&field), "clouds: {}", &[]);
         assert_eq!(status, 64, "{field}:\n{text}");
     }
+}
+
+/// The API server judges these files as well: tests/cluster/validation.rs.
+#[test]
+fn a_file_is_held_to_the_schema_as_the_api_server_holds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("clouds.yaml"), "clouds: {}").unwrap();
+    let refused = subjects::refused().into_iter().map(|(pointer, value, says)| {
+        let text = subjects::with(pointer, value.clone()).to_string();
+        (format!("{pointer} = {value}"), text, Some(says))
+    });
+    let accepted = subjects::accepted()
+        .into_iter()
+        .map(|(pointer, value)| (format!("{pointer} = {value}"), subjects::with(pointer, value).to_string(), None));
+    let files = subjects::files().into_iter().map(|(name, text, says)| (name.to_owned(), text, says));
+    let mut wrong = Vec::new();
+    for (name, text, says) in refused.chain(accepted).chain(files) {
+        fs::write(path("tenant.yaml"), &text).unwrap();
+        let (status, said) = run(&["check", "-f", &path("tenant.yaml"), "--clouds", &path("clouds.yaml")]);
+        // The cloud is missing from clouds.yaml, so that what is accepted ends there.
+        let right = match says {
+            Some(says) => status == 64 && said.contains(says),
+            None => status == 2 && said.contains("First to mend: clouds.yaml"),
+        };
+        if !right {
+            wrong.push(format!("{name}: expected {says:?}, got {status}: {said}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// A proxy that opens tunnels, and what it was asked for: the first lines and the headers with credentials.

@@ -363,7 +363,7 @@ async fn a_question_that_access_rules_leave_out_renews_no_token() {
     assert_eq!(session.knows_project("three", LONG).await, Ok(None));
     let holder = session.known_holder().unwrap();
     assert!(holder.has_access_rules);
-    assert_eq!(session.credential_ends(&holder, LONG).await, None);
+    assert_eq!(session.credential_ends(&holder, LONG).await, Some(None));
     client.get().await.unwrap();
     assert_eq!(cloud.logins(), 1);
     let asked: Vec<_> = cloud.calls.lock().unwrap().iter().map(|(path, _)| path.clone()).collect();

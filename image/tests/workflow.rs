@@ -23,13 +23,3 @@ fn every_workflow_is_well_formed() {
         assert!(well, "{said}");
     }
 }
-
-#[test]
-fn a_workflow_that_names_an_output_which_no_step_has_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("wrong.yml");
-    let wrong = "on: push\njobs:\n  one:\n    runs-on: ubuntu-24.04\n    steps:\n      - run: echo ${{ steps.none.outputs.x }}\n";
-    fs::write(&file, wrong).unwrap();
-    let (well, said) = lint(&file);
-    assert!(!well && said.contains("none"), "{said}");
-}

@@ -103,7 +103,7 @@ async fn way(
     let login = session.log_in(target.timeout).await.map_err(|error| told(&error));
     let holder = session.known_holder().unwrap_or_default();
     let user = if holder.user.is_empty() { holder.user_id.clone() } else { holder.user.clone() };
-    let source = observe::source(target, &config, &session, Timestamp::now()).await;
+    let source = observe::source(target, &config, &session, None, Timestamp::now()).await;
     let login = login.map(|()| match source.as_ref().and_then(|source| source.credentials_expire_at.as_ref()) {
         Some(end) => (Mark::Note, format!("as {user}, with a credential that ends at {}", end.0)),
         None => (Mark::Ok, format!("as {user}")),

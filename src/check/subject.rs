@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use kube::{Api, Client};
 
-use super::Subject;
+use super::{Subject, admission, document};
 use crate::{
-    api::CloudTenant,
     cloud::Network,
     failure::{self, SecretError},
     object::Watched,
@@ -19,16 +18,13 @@ impl Subject {
     /// A CloudTenant and a clouds.yaml in files.
     ///
     /// # Errors
-    /// A file cannot be read, or holds no CloudTenant that can be used.
+    /// A file cannot be read, or holds no CloudTenant that the API server would accept.
     pub fn from_files(tenant: &Path, clouds: &Path, cacert: Option<&Path>, network: Network) -> anyhow::Result<Self> {
         let read = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
-        // A file may hold the Secret, too: the first CloudTenant is meant.
-        let text = read(tenant)?;
-        let found = text.split("\n---").find(|document| document.contains("kind: CloudTenant"));
-        let Some(document) = found else { bail!("{}: no object of kind CloudTenant", tenant.display()) };
-        let object: CloudTenant = serde_saphyr::from_str(document).with_context(|| tenant.display().to_string())?;
+        let found = document::find(&read(tenant)?).and_then(admission::admit);
+        let spec = found.with_context(|| tenant.display().to_string())?;
         let texts = Texts { clouds: read(clouds)?.into(), cacert: cacert.map(read).transpose()?.map(Into::into) };
-        Ok(Self { target: Target::new(&object.spec)?, secret: Ok(texts), network })
+        Ok(Self { target: Target::new(&spec)?, secret: Ok(texts), network })
     }
 
     /// A CloudTenant and its Secret in a cluster.

@@ -15,8 +15,9 @@ pub trait Counters: Send + Sync {
     /// A login panicked. The process goes on.
     fn login_panicked(&self);
 
-    /// A service's clock was this many seconds ahead of ours when it answered; negative where it was behind.
-    fn clock_ahead(&self, service: Service, seconds: f64);
+    /// A service's clock was this many seconds ahead of ours when it answered; negative where it was behind. `cloud` is
+    /// Keystone's host.
+    fn clock_ahead(&self, cloud: &str, service: Service, seconds: f64);
 }
 
 /// Counts nothing, for a caller without metrics.
@@ -30,5 +31,5 @@ impl Counters for NoCounters {
 
     fn login_panicked(&self) {}
 
-    fn clock_ahead(&self, _: Service, _: f64) {}
+    fn clock_ahead(&self, _: &str, _: Service, _: f64) {}
 }

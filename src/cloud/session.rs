@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout_at};
 use url::Url;
 
-use identity::Known;
+use identity::{End, Known};
 
 use super::config::{needs_project, web_url, with_token, with_version};
 use super::credential::FIVE_MINUTES;
@@ -65,12 +65,12 @@ pub struct Session {
     clock: Clock,
     /// By service, so that one that hangs keeps no other from its answers.
     in_flight: [Semaphore; Service::ALL.len()],
-    /// How far the clock of the cloud's services is ahead of ours, by the latest answer with a `Date`.
-    ahead: Mutex<Option<SignedDuration>>,
+    /// How far each service's clock is ahead of ours, by its latest answer with a `Date`.
+    ahead: Mutex<BTreeMap<Service, SignedDuration>>,
     /// What Keystone says of projects. Locked while it is asked, so that one asks.
     projects: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Known>>>>>,
-    /// When the application credential ends, and when that was asked. Locked while it is asked, so that one asks.
-    ends: tokio::sync::Mutex<Option<(Instant, Option<Timestamp>)>>,
+    /// When the application credential ends. Locked while it is asked, so that one asks.
+    ends: tokio::sync::Mutex<End>,
     /// When each service last rejected a fresh token: it takes none, and more logins would not help.
     rejected: Mutex<BTreeMap<Service, Instant>>,
     /// How the latest call of each service failed, until one succeeds: the first such failure is a warning.
@@ -198,9 +198,10 @@ impl Session {
         Some(self.tokens.held()?.holder.clone())
     }
 
-    /// The cloud's clock, as far as its answers have told it, when ours shows `now`.
-    pub fn cloud_time(&self, now: Timestamp) -> Timestamp {
-        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The service's clock when ours shows `now`, by its own answers. Before its first one, Keystone's clock by the
+    /// login, and before that ours.
+    pub fn cloud_time(&self, service: Service, now: Timestamp) -> Timestamp {
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).get(&service).copied();
         let ahead = ahead.or_else(|| Some(self.tokens.held()?.ahead)).unwrap_or_default();
         now.saturating_add(ahead).unwrap_or(now)
     }
@@ -363,15 +364,16 @@ impl Session {
         }
     }
 
-    /// Notes how far the cloud's clock is ahead of ours, and says once when that becomes much.
+    /// Notes how far the service's clock is ahead of ours, and logs once that this has become much.
     fn set_clock(&self, service: Service, ahead: SignedDuration) {
-        self.counters.clock_ahead(service, ahead.as_secs_f64());
-        let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).replace(ahead);
+        self.counters.clock_ahead(&self.config.host(), service, ahead.as_secs_f64());
+        let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).insert(service, ahead);
         let much = |ahead: SignedDuration| ahead.unsigned_abs() > MUCH_SKEW;
         if much(ahead) && !before.is_some_and(much) {
             let seconds = ahead.as_secs();
             tracing::warn!(
                 host = self.config.host(),
+                service = service.as_str(),
                 seconds,
                 "the cloud's clock is ahead of ours, or behind: set the clocks"
             );

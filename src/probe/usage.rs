@@ -66,7 +66,7 @@ async fn read_periods(
     project::ensure_known(session, target).await?;
     let url = join(&address, &["os-simple-tenant-usage", &target.project_id]);
     let url = url.map_err(|error| error.at(service))?;
-    let Windows { current, previous } = windows(target.usage.period, session.cloud_time(now));
+    let Windows { current, previous } = windows(target.usage.period, session.cloud_time(service, now));
     let previous = if frozen == Some(previous) {
         Previous::Kept
     } else {

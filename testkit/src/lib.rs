@@ -4,6 +4,7 @@ pub mod assets;
 pub mod certificates;
 pub mod cloud;
 pub mod control_plane;
+pub mod eventually;
 mod go;
 pub mod operator;
 pub mod recorded;

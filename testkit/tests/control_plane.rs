@@ -13,12 +13,8 @@ use std::{
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PodTemplate, Secret, ServiceAccount};
 use kube::{
-    Api, Client, Config, ResourceExt,
-    api::{
-        ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, ObjectMeta, Patch, PatchParams,
-        PostParams,
-    },
-    config::{KubeConfigOptions, Kubeconfig},
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams, ObjectMeta, PostParams},
 };
 use testkit::{
     assets::Assets,
@@ -27,28 +23,6 @@ use testkit::{
 use tokio::time::{sleep, timeout};
 
 const SOON: Duration = Duration::from_secs(10);
-
-const CRD: &str = "
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: lamps.testkit.example}
-spec:
-  group: testkit.example
-  names: {kind: Lamp, plural: lamps}
-  scope: Namespaced
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema:
-        openAPIV3Schema:
-          type: object
-          properties:
-            spec:
-              type: object
-              properties:
-                watts: {type: integer, maximum: 100}
-";
 
 const READER: &str = "
 apiVersion: v1
@@ -146,18 +120,6 @@ async fn a_kubeconfig_for_a_service_account_names_its_namespace() {
 }
 
 #[tokio::test]
-async fn a_written_kubeconfig_can_be_read_back() {
-    let control_plane = ControlPlane::shared().await.unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("kubeconfig");
-    control_plane.write_kubeconfig(&file).unwrap();
-    let kubeconfig = Kubeconfig::read_from(&file).unwrap();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-    let client = Client::try_from(config).unwrap();
-    client.apiserver_version().await.unwrap();
-}
-
-#[tokio::test]
 async fn metrics_count_requests() {
     let control_plane = ControlPlane::shared().await.unwrap();
     let namespace = control_plane.namespace("metrics").await.unwrap();
@@ -183,31 +145,6 @@ template: {spec: {containers: [{name: main, image: none}]}}
 }
 
 #[tokio::test]
-async fn an_applied_crd_is_served_and_validates() {
-    let control_plane = ControlPlane::shared().await.unwrap();
-    let namespace = control_plane.namespace("crd").await.unwrap();
-    control_plane.apply_crds(CRD).await.unwrap();
-    control_plane.apply_crds(CRD).await.unwrap();
-
-    let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("testkit.example", "v1", "Lamp"));
-    let client = control_plane.client().await.unwrap();
-    let lamps = Api::<DynamicObject>::namespaced_with(client, &namespace, &kind);
-    let lamp = |watts: u32| {
-        let object = serde_json::json!({
-            "apiVersion": "testkit.example/v1",
-            "kind": "Lamp",
-            "metadata": {"name": "lamp"},
-            "spec": {"watts": watts},
-        });
-        Patch::Apply(object)
-    };
-    let params = PatchParams::apply("test");
-    lamps.patch("lamp", &params, &lamp(60)).await.unwrap();
-    let error = lamps.patch("lamp", &params, &lamp(600)).await.unwrap_err();
-    assert_eq!(code(error), 422);
-}
-
-#[tokio::test]
 async fn apply_fails_with_the_api_servers_message() {
     let control_plane = ControlPlane::shared().await.unwrap();
     let yaml = "
@@ -218,19 +155,6 @@ metadata: {name: Not_A_Name}
     let error = control_plane.apply_yaml(Some("default"), yaml).await.unwrap_err();
     let error = format!("{error:#}");
     assert!(error.contains("RFC 1123"), "{error}");
-}
-
-#[tokio::test]
-async fn kubectl_says_what_the_api_server_says() {
-    let control_plane = ControlPlane::shared().await.unwrap();
-    let version = control_plane.kubectl(&["version"]).await.unwrap();
-    assert!(version.status.success(), "{}", version.stderr);
-    let server = format!("Server Version: v{}", testkit::assets::KUBERNETES_VERSION);
-    assert!(version.stdout.contains(&server), "{}", version.stdout);
-
-    let missing = control_plane.kubectl(&["get", "configmap", "missing"]).await.unwrap();
-    assert!(!missing.status.success());
-    assert!(missing.stderr.contains("NotFound"), "{}", missing.stderr);
 }
 
 #[tokio::test]

@@ -1,14 +1,11 @@
 //! The operator itself, with the environment and the rights that the chart gives it.
 
-use std::{
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::Command, time::Duration};
 
 use serde_json::Value;
 use testkit::{
     control_plane::ControlPlane,
+    eventually::{eventually, until},
     operator::{Account, Operator},
 };
 
@@ -61,11 +58,8 @@ async fn verify(control_plane: &ControlPlane, rendered: &[Value], account: &str,
 
 /// Its roles may be a moment behind.
 async fn until_verified(control_plane: &ControlPlane, rendered: &[Value], account: &str, at: &str) {
-    let started = Instant::now();
-    while let Err(said) = verify(control_plane, rendered, account, at).await {
-        assert!(started.elapsed() < Duration::from_secs(30), "{said}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let verify = async || verify(control_plane, rendered, account, at).await;
+    eventually("verify succeeds", Duration::from_secs(30), verify).await.unwrap();
 }
 
 #[tokio::test]
@@ -93,11 +87,8 @@ async fn the_operator_gets_ready_and_helm_test_succeeds() {
         let account = Account { namespace: NAMESPACE, name };
         let operator = Operator::start(control_plane, Path::new(PROGRAM), account, &environment).await.unwrap();
         operator.until_ready().await.unwrap();
-        let started = Instant::now();
-        while operator.metric("cloudtenant_leader", &[]).unwrap() != 1.0 {
-            assert!(started.elapsed() < Duration::from_secs(60), "{name} does not lead:\n{}", operator.log());
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let leads = || operator.metric("cloudtenant_leader", &[]).unwrap() == 1.0;
+        until(&format!("{name} leads"), Duration::from_secs(60), leads, || operator.log()).await.unwrap();
         let at = format!("http://{}", operator.address());
         until_verified(control_plane, &rendered, name, &at).await;
         installed.push((rendered, at, operator));

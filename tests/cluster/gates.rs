@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::json;
-use testkit::operator::Operator;
+use testkit::{eventually::until, operator::Operator};
 
 use crate::lab::{ACCOUNT, LATER, Lab, PROGRAM, PROJECT, condition, message, reason, status};
 
@@ -51,18 +51,15 @@ async fn the_ends_of_both_credentials_and_the_project_are_in_the_metrics() {
     lab.apply("shop", &json!({ "probes": { "engines": { "cloudName": "system" } } })).await;
     lab.until_ready("shop").await;
     let project = format!("project=\"{PROJECT}\"");
-    let until = async |credential: &str, end: Option<Timestamp>| {
+    let until_end = async |credential: &str, end: Option<Timestamp>| {
         let labels = [&*format!("credential=\"{credential}\""), &project, "name=\"shop\""];
         let end = end.map_or(0.0, |end| end.as_second() as f64);
-        let began = std::time::Instant::now();
-        while lab.operator.metric(EXPIRY, &labels).unwrap() != end {
-            let (_, text) = lab.operator.get("/metrics").unwrap();
-            assert!(began.elapsed() < LATER, "{credential}: not {end}:\n{text}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let holds = || lab.operator.metric(EXPIRY, &labels).unwrap() == end;
+        let shown = || lab.operator.get("/metrics").unwrap().1;
+        until(&format!("{credential} ends at {end}"), LATER, holds, shown).await.unwrap();
     };
-    until("main", Some(ends[0])).await;
-    until("engines", Some(ends[1])).await;
+    until_end("main", Some(ends[0])).await;
+    until_end("engines", Some(ends[1])).await;
     let (_, text) = lab.operator.get("/metrics").unwrap();
     for line in text.lines().filter(|line| line.contains("name=\"shop\"")) {
         assert!(line.contains(&project), "{line}");
@@ -72,9 +69,9 @@ async fn the_ends_of_both_credentials_and_the_project_are_in_the_metrics() {
     lab.apply_secret(&lab.cloud.clouds_yaml("openstack")).await;
     lab.apply("shop", &json!({})).await;
     lab.poke("shop").await;
-    until("engines", None).await;
-    until("main", Some(ends[1])).await;
+    until_end("engines", None).await;
+    until_end("main", Some(ends[1])).await;
 
     lab.tenants().delete("shop", &Default::default()).await.unwrap();
-    until("main", None).await;
+    until_end("main", None).await;
 }

@@ -1,11 +1,12 @@
 //! How it is installed: an older CRD, the right to watch Secrets, what `verify` says, and what is measured.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command};
 
 use cloudtenant_operator::api::crd_yaml;
 use serde_json::{Value, json};
 use testkit::{
     control_plane::ControlPlane,
+    eventually::{eventually, until},
     operator::{Operator, Right},
 };
 
@@ -45,15 +46,11 @@ async fn it_waits_for_the_crd() {
 
 /// Waits for this answer of `/readyz`, and returns its text.
 async fn until_page(operator: &Operator, status: u16, part: &str) -> String {
-    let began = std::time::Instant::now();
-    loop {
+    let ask = async || {
         let (found, text) = operator.get("/readyz").unwrap();
-        if found == status && text.contains(part) {
-            return text;
-        }
-        assert!(began.elapsed() < LATER, "/readyz: {found} {text}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        if found == status && text.contains(part) { Ok(text) } else { Err(format!("{found} {text}")) }
+    };
+    eventually(&format!("/readyz: {status} {part}"), LATER, ask).await.unwrap()
 }
 
 /// What `secrets.watch` of the chart grants on top.
@@ -137,11 +134,9 @@ async fn series_come_and_go_with_their_object() {
 }
 
 async fn until_metric(lab: &Lab<'_>, name: &str, labels: &[&str], value: f64) {
-    let began = std::time::Instant::now();
-    while lab.operator.metric(name, labels).unwrap() != value {
-        assert!(began.elapsed() < SOON, "{name}{labels:?}: {}", lab.operator.get("/metrics").unwrap().1);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let holds = || lab.operator.metric(name, labels).unwrap() == value;
+    let shown = || lab.operator.get("/metrics").unwrap().1;
+    until(&format!("{name}{labels:?} is {value}"), SOON, holds, shown).await.unwrap();
 }
 
 #[test]

@@ -13,6 +13,7 @@ use kube::{Api, api::DeleteParams, config::Kubeconfig};
 use serde_json::json;
 use testkit::{
     control_plane::{ControlPlane, wait},
+    eventually::{eventually, until},
     operator::{Account, Operator},
 };
 use tokio::time::sleep;
@@ -176,11 +177,13 @@ async fn a_leader_that_was_frozen_writes_nothing_when_it_goes_on() {
     let written =
         |operator: &Operator| operator.metric("cloudtenant_status_writes_total", &["outcome=\"ok\""]).unwrap();
     // A write is counted a moment after we have seen it.
-    let mut before = -1.0;
-    while written(&lab.operator) != before || before < 1.0 {
-        before = written(&lab.operator);
+    let before = eventually("the writes are counted", SOON, async || {
+        let before = written(&lab.operator);
         sleep(Duration::from_secs(1)).await;
-    }
+        let after = written(&lab.operator);
+        if before == after && after >= 1.0 { Ok(after) } else { Err(format!("{before}, then {after}")) }
+    });
+    let before = before.await.unwrap();
     signal("-STOP", &lab.operator);
     lab.cloud.kill_engine("engine-1.lab");
     lab.cloud.advance(Duration::from_secs(150));
@@ -190,11 +193,7 @@ async fn a_leader_that_was_frozen_writes_nothing_when_it_goes_on() {
     // Everything that it has to do is due now.
     lab.cloud.restart_engine("engine-1.lab");
     signal("-CONT", &lab.operator);
-    let began = Instant::now();
-    while leads(&lab.operator) {
-        assert!(began.elapsed() < SOON, "it still leads");
-        sleep(Duration::from_millis(20)).await;
-    }
+    until("it leads no more", SOON, || !leads(&lab.operator), || lab.operator.log()).await.unwrap();
     assert_eq!(written(&lab.operator), before);
     replicas.lab.operator = second;
     replicas.lab.poke_until("shop", "Ready", "Healthy", 3).await;
@@ -219,11 +218,12 @@ async fn a_leader_that_is_cut_off_stops_before_its_lease_ends() {
     let began = Instant::now();
     lab.cloud.kill_engine("engine-1.lab");
     lab.cloud.advance(Duration::from_secs(150));
-    while leads(&lab.operator) {
-        assert!(!leads(&third), "two lead");
-        assert!(began.elapsed() < SOON, "it does not stop");
-        sleep(Duration::from_millis(20)).await;
-    }
+    let stops = || {
+        let leads_still = leads(&lab.operator);
+        assert!(!leads_still || !leads(&third), "two lead");
+        !leads_still
+    };
+    until("it leads no more", SOON, stops, || lab.operator.log()).await.unwrap();
     let stopped = began.elapsed();
     replicas.until_leader("third", SOON).await;
     println!(
@@ -327,22 +327,18 @@ async fn a_standby_that_may_list_nothing_is_not_ready() {
     ];
     let second = Operator::start_with(&kubeconfig, Path::new(PROGRAM), &environment).await.unwrap();
     let named = format!("the CloudTenants of namespace {other} cannot be listed: ");
-    until(&second, "names the namespace", |status, text| status == 503 && text.contains(&named)).await;
+    until_page(&second, "names the namespace", |status, text| status == 503 && text.contains(&named)).await;
     grant_also(control_plane, namespace, &other).await;
     second.until_ready().await.unwrap();
     assert!(leads(&replicas.lab.operator) && !leads(&second));
 }
 
-async fn until(operator: &Operator, what: &str, condition: impl Fn(u16, &str) -> bool) {
-    let began = Instant::now();
-    loop {
+async fn until_page(operator: &Operator, what: &str, condition: impl Fn(u16, &str) -> bool) {
+    let ask = async || {
         let (status, text) = operator.get("/readyz").unwrap();
-        if condition(status, &text) {
-            return;
-        }
-        assert!(began.elapsed() < 2 * LATER, "{what}: {status} {text}");
-        sleep(Duration::from_millis(100)).await;
-    }
+        if condition(status, &text) { Ok(()) } else { Err(format!("{status} {text}")) }
+    };
+    eventually(what, 2 * LATER, ask).await.unwrap();
 }
 
 /// A leader that learns of no change any more says so, and shows nothing of what it knew.
@@ -364,20 +360,22 @@ async fn a_leader_that_may_not_watch_any_more_is_not_ready() {
     let less = role(&namespace).replace("[get, list, watch]", "[get]");
     control_plane.apply_yaml(Some(&namespace), &less).await.unwrap();
     // A watch that is open already goes on, and the API server learns of a Role by a watch of its own.
-    while !lab.operator.log().contains("cannot watch resource") {
+    let refused = eventually("the watch is refused", LATER, async || {
+        if lab.operator.log().contains("cannot watch resource") {
+            return Ok(());
+        }
         link.close();
         sleep(Duration::from_secs(1)).await;
-    }
+        Err(lab.operator.log())
+    });
+    refused.await.unwrap();
     let named = format!("the CloudTenants of namespace {namespace} cannot be watched any more");
-    until(&lab.operator, "names the namespace", |status, text| status == 503 && text.contains(&named)).await;
+    until_page(&lab.operator, "names the namespace", |status, text| status == 503 && text.contains(&named)).await;
     assert_eq!((leads(&lab.operator), synced()), (true, 0.0));
-    let began = Instant::now();
-    while series(&lab.operator) > 0.0 {
-        assert!(began.elapsed() < SOON, "it shows what may have changed");
-        sleep(Duration::from_millis(100)).await;
-    }
+    let shown = || lab.operator.get("/metrics").unwrap().1;
+    until("it does not show what may have changed", SOON, || series(&lab.operator) == 0.0, shown).await.unwrap();
     grant(control_plane, &namespace).await;
-    until(&lab.operator, "watches again", |status, _| status == 200).await;
+    until_page(&lab.operator, "watches again", |status, _| status == 200).await;
     lab.apply("another", &json!({})).await;
     lab.until_ready("another").await;
     assert_eq!((series(&lab.operator), synced()), (2.0, 1.0));

@@ -9,7 +9,7 @@ use testkit::cloud::{Fault, Service, SimulatedCloud};
 use crate::{
     services::{aging, config, session},
     words::{START, later},
-    world::{World, told},
+    world::{World, source, told},
 };
 
 const DAY: i64 = 86_400;
@@ -45,10 +45,10 @@ async fn what_the_status_shows() {
         let session = session(&config);
         let target = World::new().target;
         let now = Timestamp::now();
-        assert_eq!(observe::source(&target, &config, &session, now).await, None, "before a login: {name}");
+        assert_eq!(observe::source(&target, &config, &session, None, now).await, None, "before a login: {name}");
         assert_eq!(observe::credential_end(&session).await, None, "before a login: {name}");
         session.log_in(target.timeout).await.unwrap();
-        let source = observe::source(&target, &config, &session, now).await.unwrap();
+        let source = observe::source(&target, &config, &session, None, now).await.unwrap();
         let expires = source.credentials_expire_at.map(|at| at.0.as_second());
         assert_eq!(expires.is_some(), shown, "{credential}: {name}");
         // The metric has it, however far off it is.
@@ -87,8 +87,53 @@ async fn an_application_credential_is_asked_about_once_an_hour() {
             cloud.set_application_credential_expiry(Some(another));
         }
         let told = session.credential_ends(&holder, Duration::from_secs(20)).await;
-        assert_eq!(told.map(Timestamp::as_second), Some(ends.as_second()), "{name}");
+        assert_eq!(told.flatten().map(Timestamp::as_second), Some(ends.as_second()), "{name}");
         assert_eq!(asked(), count, "{name}");
+    }
+}
+
+/// What a new session does not know yet, the status knows from the session before.
+#[tokio::test]
+async fn an_end_that_keystone_could_not_tell_stays_and_is_asked_for_again_soon() {
+    let end = later(Timestamp::now(), 6 * DAY);
+    let another = later(end, 3600);
+    let hangs = || Fault::Hang;
+    let fails = || Fault::status(503, "{}");
+    let refuses = || Fault::status(403, "{}");
+    for (name, fault, then, stored, shown, later_shown, count) in [
+        ("it hangs", hangs(), Some(another), true, Some(end), Some(another), 2),
+        ("it fails", fails(), Some(another), true, Some(end), Some(another), 2),
+        ("it fails, and then says that there is no end", fails(), None, true, Some(end), None, 2),
+        ("it fails, and nothing is stored", fails(), Some(another), false, None, Some(another), 2),
+        ("the credential may not ask", refuses(), Some(another), true, None, None, 1),
+    ] {
+        let cloud = SimulatedCloud::start().await.unwrap();
+        cloud.set_application_credential_expiry(then);
+        let config = config(&cloud.clouds_yaml_application_credential("c"));
+        let (session, seconds) = aging(&config);
+        let target = World::new().target;
+        session.log_in(target.timeout).await.unwrap();
+        cloud.fault_on(Service::Keystone, "/users/", fault);
+        let mut status = source(&config.host());
+        (status.secret_name, status.cloud_name) = (target.secret_name.clone(), target.cloud_name.clone());
+        status.credentials_expire_at = stored.then(|| time(end));
+        let now = Timestamp::now();
+        for (second, shown) in [(0, shown), (30, shown), (61, later_shown), (62, later_shown)] {
+            seconds.store(second, SeqCst);
+            if second > 60 {
+                cloud.clear_faults(Service::Keystone);
+            }
+            let source = observe::source(&target, &config, &session, Some(&status), now).await.unwrap();
+            assert_eq!(source.credentials_expire_at, shown.map(time), "{name}, after {second} s");
+            // Not that of another place.
+            status.host.push('x');
+            let source = observe::source(&target, &config, &session, Some(&status), now).await.unwrap();
+            let own = if second > 60 { later_shown } else { None };
+            assert_eq!(source.credentials_expire_at, own.map(time), "{name}, after {second} s elsewhere");
+            status.host.pop();
+        }
+        let asked = cloud.requests(Service::Keystone).iter().filter(|seen| seen.path.contains("/users/")).count();
+        assert_eq!(asked, count, "{name}");
     }
 }
 

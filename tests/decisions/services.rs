@@ -271,18 +271,58 @@ async fn clocks_that_differ() {
         metrics.leads(true);
         let session = Session::new(config, &Network::default(), metrics.clone()).unwrap();
         let now = Timestamp::now();
-        assert_eq!(session.cloud_time(now), now, "before the first answer");
+        assert_eq!(session.cloud_time(CloudService::Orchestration, now), now, "before the first answer");
         probe::engines::ask(&session, Duration::from_secs(20), now).await.unwrap();
         let text = metrics.encode();
         let line = text.lines().find_map(|line| {
-            line.strip_prefix(r#"cloudtenant_cloud_clock_ahead_seconds{service="orchestration"} "#)?.parse::<f64>().ok()
+            let rest = line.strip_prefix("cloudtenant_cloud_clock_ahead_seconds{")?;
+            rest.split_once(r#"service="orchestration"} "#)?.1.parse::<f64>().ok()
         });
-        let told = session.cloud_time(now).duration_since(now).as_secs_f64();
+        let told = session.cloud_time(CloudService::Orchestration, now).duration_since(now).as_secs_f64();
         // A Date has whole seconds.
         for ahead in [line.unwrap(), told] {
             assert!((ahead - seconds as f64).abs() < 3.0, "{seconds}: {ahead}");
         }
     }
+}
+
+/// Each service of each cloud has its own clock, whichever answered last.
+#[tokio::test]
+async fn clocks_of_several_services_and_clouds() {
+    let metrics = Arc::new(Metrics::new());
+    metrics.leads(true);
+    let (now, target) = (Timestamp::now(), World::new().target);
+    let mut expected = Vec::new();
+    for (engines, usage) in [(3600, -3600), (0, 600)] {
+        let cloud = SimulatedCloud::start().await.unwrap();
+        cloud.add_tenant("p1");
+        let config = config(&cloud.clouds_yaml("c"));
+        let session = counting_session(&config, &metrics);
+        cloud.set_date_skew(SignedDuration::from_secs(engines));
+        probe::engines::ask(&session, target.timeout, now).await.unwrap();
+        cloud.set_date_skew(SignedDuration::from_secs(usage));
+        probe::usage::ask(&session, &target, None, now).await.unwrap();
+        for (service, seconds) in [(CloudService::Orchestration, engines), (CloudService::Compute, usage)] {
+            let told = session.cloud_time(service, now).duration_since(now).as_secs_f64();
+            assert!((told - seconds as f64).abs() < 5.0, "{service}: {told}");
+            expected.push((config.host(), service, seconds));
+        }
+        // It has not answered yet: Keystone's clock at the login.
+        let told = session.cloud_time(CloudService::Cache, now).duration_since(now).as_secs_f64();
+        assert!((told - engines as f64).abs() < 5.0, "{told}");
+    }
+    let text = metrics.encode();
+    for (cloud, service, seconds) in &expected {
+        let service = service.as_str();
+        let series = format!(r#"cloudtenant_cloud_clock_ahead_seconds{{cloud="{cloud}",service="{service}"}} "#);
+        let shown = text.lines().find_map(|line| line.strip_prefix(&series)?.parse::<f64>().ok());
+        assert!(shown.is_some_and(|shown| (shown - *seconds as f64).abs() < 5.0), "{series}{shown:?}, not {seconds}");
+    }
+    let kept = expected[0].0.clone();
+    metrics.retain_clouds(|cloud| cloud == kept);
+    let left = metrics.encode();
+    let clouds = expected.iter().map(|(cloud, ..)| left.contains(&format!("cloud=\"{cloud}\"")));
+    assert_eq!(clouds.collect::<Vec<_>>(), [true, true, false, false]);
 }
 
 /// Nova's document asks for it; others answer a request without it in HTML.

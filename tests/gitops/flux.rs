@@ -105,19 +105,3 @@ fn the_annotation_is_on_the_cloud_tenant_that_is_waited_for() {
         assert_eq!(waited[part].as_str(), of_ours.as_deref(), "{part}");
     }
 }
-
-#[tokio::test]
-async fn what_flux_does_not_know_is_refused() {
-    let right = read(EXPRESSIONS);
-    for (from, to, message) in [
-        ("  wait: true", "  await: true", "await"),
-        ("    failed: >-", "    broken: >-", "broken"),
-        ("    current: >-", "    inPast: >-", "inPast"),
-        ("interval: 10m", "interval: often", "interval"),
-        ("    kind: GitRepository", "    kind: Folder", "sourceRef.kind"),
-    ] {
-        assert!(right.contains(from), "{from}");
-        let output = dry_run(&right.replacen(from, to, 1)).await;
-        assert!(!output.status.success() && output.stderr.contains(message), "{to}: {}", output.stderr);
-    }
-}

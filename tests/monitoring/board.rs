@@ -22,7 +22,7 @@ pub struct Query {
 }
 
 /// What Prometheus is asked by one of a panel's queries, for all namespaces and clouds.
-pub fn asked(target: &Value) -> String {
+fn asked(target: &Value) -> String {
     let expr = target["expr"].as_str().unwrap();
     let expr = expr.replace("$namespace", ".*").replace("$cloud", ".*").replace("$__rate_interval", "30s");
     assert!(!expr.contains('$'), "a variable that nobody sets: {expr}");

@@ -55,9 +55,8 @@ fn project(number: u64) -> String {
 pub struct Scene {
     pub lab: Lab<'static>,
     pub sick: SimulatedCloud,
-    /// A cloud that goes away, and where it was.
+    /// A cloud that goes away.
     away: Option<SimulatedCloud>,
-    pub away_at: String,
 }
 
 impl Scene {
@@ -65,10 +64,9 @@ impl Scene {
         let lab = Lab::start("watched").await;
         let sick = SimulatedCloud::start().await.unwrap();
         let away = SimulatedCloud::start().await.unwrap();
-        let away_at = away.auth_url().trim_start_matches("http://").trim_end_matches("/v3").to_owned();
         // Long before the alerts on it.
         lab.cloud.set_password_expiry(Some(jiff::Timestamp::now() + Duration::from_secs(30 * 86_400)));
-        let scene = Self { lab, sick, away: Some(away), away_at };
+        let scene = Self { lab, sick, away: Some(away) };
         scene.secret("sick", &scene.sick.clouds_yaml("openstack")).await;
         scene.secret("refused", &scene.lab.cloud.clouds_yaml("openstack")).await;
         scene.secret("unreachable", &scene.away.as_ref().unwrap().clouds_yaml("openstack")).await;

@@ -10,9 +10,7 @@ mod board;
 #[path = "../cluster/lab.rs"]
 mod lab;
 mod live;
-mod picture;
 mod prometheus;
-mod svg;
 #[allow(dead_code)]
 #[path = "../gitops/verdict.rs"]
 mod verdict;

@@ -102,15 +102,6 @@ impl Prometheus {
         Ok(data["result"].as_array().cloned().unwrap_or_default())
     }
 
-    /// The series of a query over the last seconds, a value each second.
-    pub async fn range(&self, query: &str, seconds: f64) -> Vec<Value> {
-        let now = jiff::Timestamp::now().as_millisecond() as f64 / 1000.0;
-        let (start, end) = ((now - seconds).to_string(), now.to_string());
-        let query = [("query", query), ("start", &start), ("end", &end), ("step", "1")];
-        let data = self.api("query_range", &query).await.unwrap();
-        data["result"].as_array().cloned().unwrap_or_default()
-    }
-
     /// The series of a query, once they are as wanted; as they last were if that takes too long.
     pub async fn until(&self, query: &str, wanted: impl Fn(&[Value]) -> bool) -> Result<Vec<Value>, String> {
         let began = Instant::now();

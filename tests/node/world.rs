@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use cloudtenant_operator::api::CloudTenant;
 use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
-use testkit::control_plane::wait;
+use testkit::{control_plane::wait, eventually::eventually};
 
 use crate::{
     calls::{Said, ask, call},
@@ -205,16 +205,9 @@ impl World {
     }
 }
 
-/// Asks again and again until the answer will do, for what has no watch.
+/// Asks until the answer will do, for what has no watch.
 pub async fn until<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let began = Instant::now();
-    loop {
-        if let Some(answer) = ask()? {
-            return Ok(answer);
-        }
-        ensure!(began.elapsed() < limit, "not within {limit:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    eventually(what, limit, async || ask()?.context("not yet")).await
 }
 
 pub fn chart() -> PathBuf {

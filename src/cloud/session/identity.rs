@@ -15,11 +15,23 @@ use crate::cloud::{Answer, Error, Failure, Service};
 /// How long it is believed when an application credential ends, and that a project exists.
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// The pause before Keystone is asked again when a credential ends, after it could not tell.
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// So many projects are remembered for each session.
 const MOST_PROJECTS: usize = 10_000;
 
 /// When Keystone was asked for a project, and whether it knows it; `None` where it did not say.
 pub(super) type Known = (Instant, Option<bool>);
+
+/// When an application credential ends, as Keystone told it last.
+#[derive(Default)]
+pub(super) struct End {
+    /// `None` as long as Keystone has not told it.
+    end: Option<Option<Timestamp>>,
+    /// When Keystone is asked again.
+    again_at: Option<Instant>,
+}
 
 impl Session {
     /// Whether Keystone knows the project; `None` where the credential may not ask, and for the token's own project
@@ -75,35 +87,40 @@ impl Session {
         }
     }
 
-    /// When the credential itself ends, as far as Keystone tells: a user's password, an application credential, or a
-    /// token that was given. Asked at most once an hour; where it could not be asked, what was known stays.
-    pub async fn credential_ends(&self, holder: &Holder, deadline: Duration) -> Option<Timestamp> {
+    /// When the credential itself ends: a user's password, an application credential, or a token that was given. The
+    /// inner `None` is a credential that has no end, or whose end Keystone does not tell it; the outer one is an end
+    /// that Keystone could not tell in time.
+    ///
+    /// Keystone is asked once an hour, and a minute after it could not tell. What was known stays until then.
+    pub async fn credential_ends(&self, holder: &Holder, deadline: Duration) -> Option<Option<Timestamp>> {
         let id = match (&self.config.auth, &holder.application_credential) {
-            (Auth::Token { .. }, _) => return holder.token_ends,
+            (Auth::Token { .. }, _) => return Some(holder.token_ends),
             // The user of a trust's token may be the one who created the trust, with another password.
-            (Auth::Password { .. }, _) if holder.scope == TokenScope::Trust => return None,
-            (Auth::Password { .. }, _) => return holder.password_ends,
-            (Auth::ApplicationCredential { .. }, None) => return None,
+            (Auth::Password { .. }, _) if holder.scope == TokenScope::Trust => return Some(None),
+            (Auth::Password { .. }, _) => return Some(holder.password_ends),
+            (Auth::ApplicationCredential { .. }, None) => return Some(None),
             (Auth::ApplicationCredential { .. }, Some(id)) => id,
         };
         let now = (self.clock)();
-        let recent = |at: &Instant| now.saturating_duration_since(*at) < HOUR;
         let mut known = self.ends.lock().await;
-        if let Some((_, ends)) = known.filter(|(at, _)| recent(at)) {
-            return ends;
+        if known.again_at.is_none_or(|at| now >= at) {
+            let path = ["users", &holder.user_id, "application_credentials", id];
+            let told = self.application_credential_ends(&path, deadline).await;
+            known.again_at = Some(now + if told.is_some() { HOUR } else { MINUTE });
+            known.end = told.or(known.end);
         }
-        let path = ["users", &holder.user_id, "application_credentials", id];
-        let asked = self.application_credential_ends(&path, deadline).await;
-        let ends = asked.unwrap_or(known.and_then(|(_, ends)| ends));
-        *known = Some((now, ends));
-        ends
+        known.end
     }
 
-    /// `None` where Keystone did not say.
+    /// `None` where Keystone could not tell: there was no answer in time, or one that says nothing of the credential.
     async fn application_credential_ends(&self, path: &[&str], deadline: Duration) -> Option<Option<Timestamp>> {
         let mut url = self.endpoint(Service::Identity, deadline).await.ok()?.url;
         url.path_segments_mut().ok()?.pop_if_empty().extend(path);
         let answer = self.get_expecting(&[401, 403], Service::Identity, url, &[], deadline).await.ok()?;
+        // It may not ask, now or in an hour.
+        if [401, 403, 404].contains(&answer.status) {
+            return Some(None);
+        }
         let answer = answer.of(Service::Identity).ok()?;
         let read = |answer: Answer| token::application_credential_ends(&answer.body);
         answer.digest(Service::Identity, read).await.ok()?

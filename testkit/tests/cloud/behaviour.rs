@@ -7,6 +7,7 @@ use reqwest::{Client, Response};
 use serde_json::{Value, json};
 use testkit::{
     cloud::{ADMIN_PROJECT, DEMO_PROJECT, Fault, Server, Service, SimulatedCloud},
+    eventually::until,
     recorded::Recorded,
 };
 
@@ -194,13 +195,11 @@ async fn faults_are_what_they_say() {
     cloud.fault(Service::Heat, Fault::Hang);
     let hasty = client_builder().timeout(Duration::from_millis(100)).build().unwrap();
     assert!(ask(&hasty).await.unwrap_err().is_timeout());
-    for _ in 0..100 {
-        if cloud.in_flight(Service::Heat) == 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    assert_eq!((cloud.in_flight(Service::Heat), cloud.peak_in_flight(Service::Heat)), (0, 1));
+    let under_way = || cloud.in_flight(Service::Heat);
+    until("no call is under way", Duration::from_secs(5), || under_way() == 0, || under_way().to_string())
+        .await
+        .unwrap();
+    assert_eq!(cloud.peak_in_flight(Service::Heat), 1);
     cloud.clear_faults(Service::Heat);
 
     cloud.fault_on(Service::Heat, "/elsewhere", Fault::status(500, "{}"));
