@@ -10,6 +10,7 @@ mod board;
 #[path = "../cluster/lab.rs"]
 mod lab;
 mod live;
+mod overwritten;
 mod picture;
 mod prometheus;
 mod svg;

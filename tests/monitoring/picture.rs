@@ -13,7 +13,7 @@ use tokio::time;
 use crate::{
     board::{asked, dashboard},
     live::Scene,
-    prometheus::{Prometheus, file},
+    prometheus::{Labels, Prometheus, file},
     svg::{Area, FAINT, Line, PALETTE, Svg, TEXT, color},
 };
 
@@ -44,7 +44,7 @@ async fn draw() {
     let programs = tools::prometheus().unwrap().expect("Prometheus");
     let mut scene = Scene::start().await;
     let rules = file("charts/cloudtenant-operator/files/alerts.yaml");
-    let prometheus = Prometheus::start(&programs, &[scene.lab.operator.address()], &rules).await;
+    let prometheus = Prometheus::start(&programs, &[scene.lab.operator.address()], &rules, Labels::Honoured).await;
     time::sleep(Duration::from_secs(75)).await;
     scene.break_things().await;
     time::sleep(Duration::from_secs(RANGE as u64 - 70)).await;
@@ -153,6 +153,7 @@ impl Artist {
             for series in self.prometheus.range(&asked(target), RANGE).await {
                 // Of a label that no series has Grafana shows nothing.
                 let mut name = target["legendFormat"].as_str().unwrap_or_default().replace("{{cluster}} ", "");
+                name = name.replace(" {{exported_service}}", "");
                 for (label, value) in series["metric"].as_object().unwrap() {
                     name = name.replace(&format!("{{{{{label}}}}}"), value.as_str().unwrap());
                 }
