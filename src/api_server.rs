@@ -1,42 +1,50 @@
 //! The way to the Kubernetes API, and how soon one that is dead is noticed.
 
+mod kubeconfig;
 mod lists;
+mod proxy;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _};
+use http::Uri;
+use hyper::rt::{Read, Write};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ClientBuilder, ConfigExt as _};
-use kube::{Api, Client, Config, Resource, config::InferConfigError, runtime::watcher};
+use kube::{Api, Client, Config, Resource, runtime::watcher};
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde::de::DeserializeOwned;
-use tower::ServiceBuilder;
+use tower::{BoxError, Service, ServiceBuilder};
+
+pub use kubeconfig::{ConfigError, from_kubeconfig};
+pub use proxy::ProxyError;
 
 pub use lists::{AfterError, LISTING, Lists, follow};
 
 use crate::trust::{Authorities, Trust};
+use proxy::Proxy;
 
 /// How long a connection may be silent that something is awaited on; client-go takes as long to notice a dead one.
 const SILENCE: Duration = Duration::from_secs(45);
 const _: () = assert!((lists::WATCH as u64) < SILENCE.as_secs());
 
-/// What the environment says: a kubeconfig, or the Pod that we run in. Never by its proxies, which are for clouds.
+/// What the environment says: a kubeconfig, or the Pod that we run in. The environment's proxies are for clouds; only a
+/// kubeconfig's own `proxy-url` leads to the API server.
 ///
 /// # Errors
-/// It says nothing that can be used.
-pub async fn config() -> Result<Config, InferConfigError> {
-    Config::infer().await.map(settled)
+/// It says nothing that can be used, or a kubeconfig says something that cannot be honoured.
+pub async fn config() -> Result<Config, ConfigError> {
+    kubeconfig::infer().await.map(settled)
 }
 
-/// The configuration with our own time-outs, and without retries and proxies.
+/// The configuration with our own time-outs, and without retries.
 #[must_use]
 pub fn settled(mut config: Config) -> Config {
-    config.proxy_url = None;
     // A call that hangs or that the API server refuses for now is ours to try again, and not for minutes.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(10));
@@ -47,15 +55,26 @@ pub fn settled(mut config: Config) -> Config {
 
 /// A client of the API server.
 ///
-/// It is kube's own, unless the kubeconfig's authority is the server's own certificate: webpki, which kube asks,
-/// would refuse that, and OpenSSL and client-go take it.
+/// It is kube's own, unless the kubeconfig names a proxy, or its authority is the server's own certificate: webpki,
+/// which kube asks, would refuse that, and OpenSSL and client-go take it.
 ///
 /// # Errors
 /// The configuration cannot be used.
 pub fn client(config: Config) -> Result<Client, kube::Error> {
-    match own_authorities(&config) {
-        Some(authorities) => trusting(config, authorities),
-        None => Client::try_from(config),
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    match &config.proxy_url {
+        None if own_authorities(&config).is_none() => Client::try_from(config),
+        None => built(config, tcp),
+        Some(url) => match Proxy::new(url).map_err(|error| kube::Error::Service(error.into()))? {
+            Proxy::Http(tunnel) => built(config, tunnel.over(tcp)),
+            Proxy::Https(tunnel) => {
+                // As client-go does: the cluster's authority is the proxy's, too.
+                let https = HttpsConnectorBuilder::new().with_tls_config(client_tls(&config)?).https_only();
+                built(config, tunnel.over(https.enable_http1().wrap_connector(tcp)))
+            }
+            Proxy::Socks(socks) => built(config, socks.over(tcp)),
+        },
     }
 }
 
@@ -69,13 +88,23 @@ fn own_authorities(config: &Config) -> Option<Authorities> {
     Some(Authorities::from_der(certificates.collect())).filter(Authorities::name_servers)
 }
 
-/// Builds a client as kube does (`ClientBuilder::try_from`, kube 5.0), with our verifier of certificates. Retries and
-/// proxies are left out: [`settled`] switches them off.
-fn trusting(config: Config, authorities: Authorities) -> Result<Client, kube::Error> {
+/// What TLS is spoken by, with our verifier where the authority may be the server's own certificate.
+fn client_tls(config: &Config) -> Result<rustls::ClientConfig, kube::Error> {
     let mut tls = config.rustls_client_config()?;
-    tls.dangerous().set_certificate_verifier(Arc::new(Trust::new(vec![Arc::new(authorities)], None)));
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
+    if let Some(authorities) = own_authorities(config) {
+        tls.dangerous().set_certificate_verifier(Arc::new(Trust::new(vec![Arc::new(authorities)], None)));
+    }
+    Ok(tls)
+}
+
+/// Builds a client as kube does (`ClientBuilder::try_from`, kube 5.0), over our own connections. Retries are left out:
+/// [`settled`] switches them off.
+fn built<C>(config: Config, tcp: C) -> Result<Client, kube::Error>
+where
+    C: Service<Uri, Error: Into<BoxError>, Future: Send + 'static> + Clone + Send + Sync + 'static,
+    C::Response: Connection + Read + Write + Send + Unpin + 'static,
+{
+    let tls = client_tls(&config)?;
     let mut https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
     if let Some(name) = &config.tls_server_name {
         // kube says what is wrong with it.
@@ -92,7 +121,7 @@ fn trusting(config: Config, authorities: Authorities) -> Result<Client, kube::Er
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
-        .map_err(tower::BoxError::from)
+        .map_err(BoxError::from)
         .service(http);
     Ok(ClientBuilder::new(service, config.default_namespace).build())
 }

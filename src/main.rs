@@ -23,7 +23,7 @@ use cloudtenant_operator::{
     server,
 };
 use kube::Client;
-use tokio::{net::TcpListener, signal::unix::SignalKind};
+use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
 
 #[cfg(feature = "jemalloc")]
@@ -118,8 +118,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     );
     let instance = named.unwrap_or_else(|| api::FIELD_MANAGER.to_owned());
     let elector = lease.map(|(namespace, name)| Elector::new(config, &namespace, &name, &instance)).transpose()?;
-    let listener =
-        TcpListener::bind(arguments.listen).await.with_context(|| format!("--listen {}", arguments.listen))?;
+    let listener = server::listen(arguments.listen).with_context(|| format!("--listen {}", arguments.listen))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %listener.local_addr()?, "started");
     let roster = Roster::default();
     let project = if arguments.metrics_project_label { ProjectLabel::On } else { ProjectLabel::Off };

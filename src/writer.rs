@@ -51,6 +51,14 @@ impl WriteError {
         matches!(self, Self::Kube(error) if matches!(&**error, kube::Error::Api(status) if codes.contains(&status.code)))
     }
 
+    /// Whether the object's namespace is being deleted. Nothing is created there any more, and nobody reads its events.
+    fn is_terminating(&self) -> bool {
+        let Self::Kube(error) = self else { return false };
+        let kube::Error::Api(status) = &**error else { return false };
+        let mut causes = status.details.iter().flat_map(|details| &details.causes);
+        status.code == 403 && causes.any(|cause| cause.reason == "NamespaceTerminating")
+    }
+
     /// Whether the object has changed since it was read, so that it has to be looked at again.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
@@ -159,7 +167,7 @@ impl StatusWriter {
     }
 
     /// Creates the notice's event. The same transition always has the same name, so "it exists" is success, and is
-    /// counted already.
+    /// counted already. An event that comes while its namespace is being deleted is dropped and not counted.
     async fn tell(&self, id: &TenantId, tenant: &CloudTenant, notice: &Notice) -> Result<(), WriteError> {
         let name = notice.name(&id.name.name, &id.uid);
         let reason = notice.reason.to_string();
@@ -188,6 +196,10 @@ impl StatusWriter {
                 Ok(())
             }
             Err(error) if error.is_status(&[409]) => Ok(()),
+            Err(error) if error.is_terminating() => {
+                tracing::debug!(reason, note = notice.note, "no event: the namespace is being deleted");
+                Ok(())
+            }
             Err(error @ WriteError::NotLeading) => Err(error),
             Err(error) => {
                 tracing::warn!(%error, reason, note = notice.note, "an event was not created");
@@ -226,6 +238,9 @@ mod tests {
     use super::*;
     use crate::{event::EventReason, leader::RENEW_DEADLINE};
 
+    /// A 403 whose cause is that the namespace is being deleted.
+    const TERMINATING: u16 = 1403;
+
     /// An API server that answers an event with the code that its namespace says, and a status with its name's.
     async fn writer(mandate: Mandate) -> StatusWriter {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -235,7 +250,17 @@ mod tests {
             (StatusCode::from_u16(code).unwrap(), if code < 300 { done } else { refusal }.to_string())
         };
         // What was written is answered with an object that kube's own types do not take.
-        let event = async move |Path(code): Path<u16>| answer(code, json!({ "metadata": 5 }));
+        let event = async move |Path(code): Path<u16>| match code {
+            TERMINATING => {
+                let causes =
+                    json!([{ "reason": "NamespaceTerminating", "message": "namespace shop is being terminated" }]);
+                let (code, refusal) = answer(403, Value::Null);
+                let mut refusal: Value = serde_json::from_str(&refusal).unwrap();
+                refusal["details"] = json!({ "causes": causes });
+                (code, refusal.to_string())
+            }
+            _ => answer(code, json!({ "metadata": 5 })),
+        };
         let status = async move |Path((_, code)): Path<(u16, u16)>| {
             let odd = json!([{ "time": "9999-12-31T23:59:59Z" }]);
             answer(code, json!({ "metadata": { "name": "shop", "resourceVersion": "2", "managedFields": odd } }))
@@ -283,6 +308,8 @@ mod tests {
             (409, 200, true, true, vec![]),
             (400, 200, true, true, vec!["error"]),
             (403, 200, true, true, vec!["error"]),
+            (TERMINATING, 200, true, true, vec![]),
+            (TERMINATING, 503, true, false, vec![]),
             (404, 200, true, true, vec!["error"]),
             (422, 200, true, true, vec!["error"]),
             (429, 200, true, false, vec!["retried"]),

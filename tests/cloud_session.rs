@@ -242,7 +242,7 @@ impl Counters for Notes {
         self.note("panic".to_owned());
     }
 
-    fn clock_ahead(&self, service: Service, _: f64) {
+    fn clock_ahead(&self, _: &str, service: Service, _: f64) {
         self.note(format!("clock {service}"));
     }
 }

@@ -176,8 +176,9 @@ pub(super) struct Run {
     pub(super) network: NetworkArguments,
     #[command(flatten)]
     pub(super) budget: BudgetArguments,
-    /// Where /healthz, /readyz and /metrics are served.
-    #[arg(long, env = "LISTEN_ADDRESS", default_value = "0.0.0.0:8080")]
+    /// Where /healthz, /readyz and /metrics are served. `[::]` takes IPv4 and IPv6, and IPv4 alone on a node that has
+    /// no IPv6.
+    #[arg(long, env = "LISTEN_ADDRESS", default_value = "[::]:8080")]
     pub(super) listen: SocketAddr,
     /// Give the metrics of each CloudTenant a label `project` with its spec.projectID.
     #[arg(long, env = "METRICS_PROJECT_LABEL", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]

@@ -215,12 +215,13 @@ impl Collector for Tenants {
 }
 
 /// The labels that all series of a tenant begin with. A spec that cannot be read names no project.
+///
+/// Some installations of Prometheus overwrite `namespace` with that of the operator's Pod, so it is there twice.
 pub(super) fn identity(tenant: &Watched, project: ProjectLabel) -> impl Iterator<Item = (&'static str, &str)> {
     let meta = tenant.meta();
-    let names = [
-        ("namespace", meta.namespace.as_deref().unwrap_or_default()),
-        ("name", meta.name.as_deref().unwrap_or_default()),
-    ];
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
+    let names =
+        [("namespace", namespace), ("name", meta.name.as_deref().unwrap_or_default()), ("tenant_namespace", namespace)];
     let project = (project == ProjectLabel::On).then(|| {
         let id = tenant.0.as_ref().map_or("", |tenant| &tenant.spec.project_id);
         ("project", id)
@@ -268,12 +269,15 @@ mod tests {
             text.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| rest.starts_with('{')).collect()
         };
         let all = [
-            r#"{namespace="shop",name="here",state="create_failed"} 0.0"#,
-            r#"{namespace="shop",name="here",state="running"} 25.0"#,
+            r#"{namespace="shop",name="here",tenant_namespace="shop",state="create_failed"} 0.0"#,
+            r#"{namespace="shop",name="here",tenant_namespace="shop",state="running"} 25.0"#,
         ];
         assert_eq!(of("cloudtenant_cache_instances"), all);
         let kinds = of("cloudtenant_cache_instances_by_kind");
-        assert_eq!(kinds[0], r#"{namespace="shop",name="here",kind="kind-00",state="running"} 1.0"#);
+        assert_eq!(
+            kinds[0],
+            r#"{namespace="shop",name="here",tenant_namespace="shop",kind="kind-00",state="running"} 1.0"#
+        );
         assert_eq!(kinds.len(), bound::CACHE_KINDS);
     }
 
@@ -328,7 +332,7 @@ mod tests {
             }));
             Metrics::with_tenants(roster, ProjectLabel::Off).encode()
         };
-        let prefix = "cloudtenant_engine_host_down{namespace=\"shop\",name=\"a\",host=";
+        let prefix = "cloudtenant_engine_host_down{namespace=\"shop\",name=\"a\",tenant_namespace=\"shop\",host=";
         let found: Vec<_> =
             text(&hosts).lines().filter_map(|line| line.strip_prefix(prefix)).map(str::to_owned).collect();
         assert_eq!(found, ["\"h1\"} 4.0", "\"h2\"} 3.0", "\"a\\\"b\\\\c\\nd\"} 1.0"]);
@@ -348,9 +352,9 @@ mod tests {
         });
         let spec = json!({ "projectID": "p-1", "cloudCredentialsRef": { "secretName": "s" } });
         for (spec, label, begins) in [
-            (&spec, ProjectLabel::On, "{namespace=\"shop\",name=\"a\",project=\"p-1\""),
+            (&spec, ProjectLabel::On, "{namespace=\"shop\",name=\"a\",tenant_namespace=\"shop\",project=\"p-1\""),
             (&spec, ProjectLabel::Off, "{namespace=\"shop\",name=\"a\""),
-            (&json!({}), ProjectLabel::On, "{namespace=\"shop\",name=\"a\",project=\"\""),
+            (&json!({}), ProjectLabel::On, "{namespace=\"shop\",name=\"a\",tenant_namespace=\"shop\",project=\"\""),
         ] {
             let roster = watched(json!({
                 "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant",

@@ -2,7 +2,7 @@
 
 use cloudtenant_operator::api_server;
 use k8s_openapi::ByteString;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::Kubeconfig;
 use serde_json::json;
 use testkit::certificates::{
     Authority, Issued,
@@ -10,7 +10,41 @@ use testkit::certificates::{
     serve,
 };
 
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+};
+
 use super::with_provider;
+
+/// A proxy that connects to whatever it is asked for. Returns its URL.
+async fn relay() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                let head = String::from_utf8(head).unwrap();
+                let target = head.strip_prefix("CONNECT ").unwrap().split(' ').next().unwrap();
+                let mut server = TcpStream::connect(target).await.unwrap();
+                stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                // A client that refuses the certificate breaks off.
+                let _ = copy_bidirectional(&mut stream, &mut server).await;
+            });
+        }
+    });
+    url
+}
+
+fn with_proxy(kubeconfig: &Kubeconfig, url: &str) -> Kubeconfig {
+    let mut kubeconfig = kubeconfig.clone();
+    kubeconfig.clusters[0].cluster.as_mut().unwrap().proxy_url = Some(url.to_owned());
+    kubeconfig
+}
 
 fn as_it_is(_: &mut CertificateParams) {}
 
@@ -64,17 +98,20 @@ async fn a_servers_own_certificate_may_be_the_authority() {
             } }],
         }))
         .unwrap();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-        let client = api_server::client(api_server::settled(config)).unwrap();
-        let version = client.apiserver_version().await.map(|info| assert_eq!(info.major, "1"));
-        match (version, expected) {
-            (Ok(()), Ok(())) => {}
-            (Err(error), Err(part)) => {
-                // As the program prints it.
-                let told = format!("{:#}", anyhow::Error::from(error));
-                assert!(told.contains(part), "{name}: {told}");
+        let proxied = with_proxy(&kubeconfig, &relay().await);
+        for kubeconfig in [kubeconfig, proxied] {
+            let config = api_server::from_kubeconfig(kubeconfig).await.unwrap();
+            let client = api_server::client(api_server::settled(config)).unwrap();
+            let version = client.apiserver_version().await.map(|info| assert_eq!(info.major, "1"));
+            match (version, expected) {
+                (Ok(()), Ok(())) => {}
+                (Err(error), Err(part)) => {
+                    // As the program prints it.
+                    let told = format!("{:#}", anyhow::Error::from(error));
+                    assert!(told.contains(part), "{name}: {told}");
+                }
+                (version, _) => panic!("{name}: {version:?}"),
             }
-            (version, _) => panic!("{name}: {version:?}"),
         }
     }
 }

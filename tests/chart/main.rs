@@ -14,3 +14,4 @@ mod program;
 mod refused;
 mod rights;
 mod server;
+mod umbrella;

@@ -21,7 +21,7 @@ use tokio::time;
 use crate::{
     board::{dashboard, queries},
     lab::{self, Lab},
-    prometheus::{Prometheus, SOON, file, promtool},
+    prometheus::{Labels, Prometheus, SOON, file, promtool},
 };
 
 const RULES: &str = "charts/cloudtenant-operator/files/alerts.yaml";
@@ -142,18 +142,26 @@ async fn alerts_and_dashboard_have_their_data_from_a_running_operator() {
     let mut scene = Scene::start().await;
     scene.break_things().await;
     let programs = tools::prometheus().unwrap();
-    let prometheus = match &programs {
-        Some(programs) => Some(Prometheus::start(programs, &[scene.lab.operator.address()], &file(RULES)).await),
-        None => None,
-    };
+    let mut running = Vec::new();
+    if let Some(programs) = &programs {
+        for labels in [Labels::Honoured, Labels::Overwritten] {
+            running.push(Prometheus::start(programs, &[scene.lab.operator.address()], &file(RULES), labels).await);
+        }
+    }
     scene.settle().await;
     the_page_has_every_metric(&scene.metrics());
-    let (Some(programs), Some(prometheus)) = (programs, prometheus) else { return };
+    let Some(programs) = programs else { return };
 
     let (taken, said) = promtool(&programs, &["check", "metrics"], &scene.metrics());
     assert!(taken && said.is_empty(), "promtool check metrics: {said}");
-    every_query_is_answered(&prometheus).await;
-    every_rule_is_evaluated(&prometheus).await;
+    for prometheus in &running {
+        every_query_is_answered(prometheus).await;
+        every_rule_is_evaluated(prometheus).await;
+    }
+    let own = running[1].query("group by (namespace, tenant_namespace) (cloudtenant_info)").await.unwrap();
+    let labels = json!({ "namespace": "cloudtenant-system", "tenant_namespace": scene.lab.namespace });
+    assert_eq!(own.iter().map(|series| &series["metric"]).collect::<Vec<_>>(), [&labels]);
+    let prometheus = &running[0];
 
     // Gone with its object.
     let of_it = "cloudtenant_status_condition{name=\"sessions\"}";

@@ -10,6 +10,7 @@ mod board;
 #[path = "../cluster/lab.rs"]
 mod lab;
 mod live;
+mod overwritten;
 mod prometheus;
 #[allow(dead_code)]
 #[path = "../gitops/verdict.rs"]

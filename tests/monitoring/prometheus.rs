@@ -32,6 +32,15 @@ pub fn promtool(programs: &PrometheusPrograms, arguments: &[&str], input: &str) 
     (output.status.success(), said)
 }
 
+/// What Prometheus does with a label of the operator that it gives to the target itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Labels {
+    /// It keeps the operator's, as `honorLabels` asks for.
+    Honoured,
+    /// It writes its own over it, whatever `honorLabels` says.
+    Overwritten,
+}
+
 /// A running server; killed when dropped.
 pub struct Prometheus {
     child: Child,
@@ -41,8 +50,8 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes the operators every second as a ServiceMonitor with `honorLabels` would, and reads the rules.
-    pub async fn start(programs: &PrometheusPrograms, operators: &[SocketAddr], rules: &Path) -> Self {
+    /// Scrapes the operators every second as a ServiceMonitor would, and reads the rules.
+    pub async fn start(programs: &PrometheusPrograms, operators: &[SocketAddr], rules: &Path, labels: Labels) -> Self {
         // reqwest is built without a provider of its own; another test may have installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::Builder::new().prefix("prometheus-").tempdir().unwrap();
@@ -52,7 +61,7 @@ impl Prometheus {
             "rule_files": [rules],
             "scrape_configs": [{
                 "job_name": "cloudtenant-operator",
-                "honor_labels": true,
+                "honor_labels": labels == Labels::Honoured,
                 "static_configs": [{
                     "targets": targets,
                     "labels": { "namespace": "cloudtenant-system", "service": "cloudtenant-operator" },

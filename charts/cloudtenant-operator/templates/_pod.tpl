@@ -74,14 +74,25 @@
 {{- join "," $entries -}}
 {{- end -}}
 
+{{/* Whether the platform chooses the user, as OpenShift does: empty if not. */}}
+{{- define "cloudtenant-operator.platformSetsUser" -}}
+{{- $openshift := ((.Values.global | default dict).compatibility | default dict).openshift | default dict -}}
+{{- $adapt := $openshift.adaptSecurityContext | default "auto" -}}
+{{- if or (eq $adapt "force") (and (eq $adapt "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{/* Pod security `restricted`, for the Pod and for its container. */}}
 {{- define "cloudtenant-operator.podSecurityContext" -}}
 runAsNonRoot: true
+{{- if not (include "cloudtenant-operator.platformSetsUser" .) }}
 {{- with .Values.securityContext.runAsUser }}
 runAsUser: {{ int64 . }}
 {{- end }}
 {{- with .Values.securityContext.runAsGroup }}
 runAsGroup: {{ int64 . }}
+{{- end }}
 {{- end }}
 seccompProfile:
   type: RuntimeDefault

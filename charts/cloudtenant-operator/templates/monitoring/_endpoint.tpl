@@ -2,7 +2,7 @@
 {{- define "cloudtenant-operator.metricsEndpoint" -}}
 port: metrics
 path: /metrics
-# `namespace` and `name` in the series are the CloudTenant's, and must not give way to the Pod's.
+# `namespace` in the series is the CloudTenant's. Where Prometheus overwrites it, `tenant_namespace` is left.
 honorLabels: true
 {{- with .interval }}
 interval: {{ . }}
