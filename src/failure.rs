@@ -10,7 +10,7 @@ use crate::{
     observation::Failure,
 };
 
-/// What stands between a tenant and its session.
+/// Why a tenant's Secret cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretError {
     /// The Secret does not exist.
@@ -32,7 +32,7 @@ pub enum SecretError {
     Unavailable,
 }
 
-/// What a tenant is told when its Secret cannot be read.
+/// The failure when the Secret cannot be read.
 #[must_use]
 pub fn of_secret(error: &SecretError) -> Failure {
     match error {
@@ -50,12 +50,12 @@ pub fn of_secret(error: &SecretError) -> Failure {
         ),
         SecretError::Unavailable => passing(
             Reason::ConnectionFailed,
-            "The Kubernetes API did not give out the Secret: it is asked again.".to_owned(),
+            "The Kubernetes API did not return the Secret: the operator retries.".to_owned(),
         ),
     }
 }
 
-/// What a tenant is told when its clouds.yaml cannot be used.
+/// The failure when clouds.yaml cannot be used.
 #[must_use]
 pub fn of_config(error: &ConfigError) -> Failure {
     let reason = match error {
@@ -65,7 +65,7 @@ pub fn of_config(error: &ConfigError) -> Failure {
     fatal(reason, error.to_string())
 }
 
-/// What a tenant is told of a failed call; `None` where the catalogue just does not have the service.
+/// The failure of a call to the cloud; `None` if the catalogue only lacks the service.
 #[must_use]
 pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
     let service = failure.service;
@@ -122,18 +122,18 @@ pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
             format!("The catalogue has no region {region} for {service}: use one of {}.", listed(known)),
         ),
         Error::RateLimited { .. } => {
-            passing(Reason::RateLimited, format!("{service} asks for fewer requests: it is asked again later."))
+            passing(Reason::RateLimited, format!("{service} limits the rate of requests: the operator retries later."))
         }
         Error::ServiceUnavailable { .. } => passing(
             Reason::ServiceUnavailable,
-            format!("{service} is not available: look at it and at what stands before it."),
+            format!("{service} is not available: check the service and the proxies in front of it."),
         ),
         Error::GatewayTimeout if service == Service::Orchestration => passing(
             Reason::ServiceUnavailable,
-            "A proxy gave up on Heat: raise the proxy's time-out above Heat's rpc_response_timeout.".to_owned(),
+            "A proxy in front of Heat timed out: raise its time-out above Heat's rpc_response_timeout.".to_owned(),
         ),
         Error::GatewayTimeout => {
-            passing(Reason::ServiceUnavailable, format!("A proxy gave up on {service}: look at the service behind it."))
+            passing(Reason::ServiceUnavailable, format!("A proxy in front of {service} timed out: check the service."))
         }
         Error::ServerError => passing(Reason::ServerError, format!("{service} failed: look at its log.")),
         Error::UnexpectedStatus(status) => said_at_once(
@@ -142,11 +142,11 @@ pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
         ),
         Error::Unexpected(what) => said_at_once(
             Reason::UnexpectedAnswer,
-            format!("{service} is not understood, since {what}: look at {}.", at(service)),
+            format!("The call to {service} failed, since {what}: check {}.", at(service)),
         ),
         Error::BodyTooLarge => said_at_once(
             Reason::UnexpectedAnswer,
-            format!("{service} answered with more than is read of it: look at the service."),
+            format!("{service} gave an answer that exceeds the size limit: check the service."),
         ),
     };
     let message = match &failure.code {
@@ -184,7 +184,7 @@ fn outside_access_rules(service: Service) -> String {
 fn not_found(service: Service) -> String {
     // A tenant cannot mend a vendor's catalogue or gateway.
     let disable = match service {
-        Service::Identity => return format!("Keystone has no such page at its address: correct {}.", at(service)),
+        Service::Identity => return format!("Keystone answered 404 at its address: correct {}.", at(service)),
         Service::Orchestration => "probes.engines.policy",
         Service::Cache => "probes.caches.policy",
         Service::Compute => "probes.usage.policy",
@@ -208,7 +208,7 @@ fn forbidden(service: Service) -> String {
         Service::Cache => "DCS refused the project's instances: grant the credential a reading role for DCS in the \
                            project, or set probes.caches.policy to Disabled."
             .to_owned(),
-        Service::Identity => "Keystone refused a question: grant the credential a role in its project.".to_owned(),
+        Service::Identity => "Keystone refused a request: grant the credential a role in its project.".to_owned(),
     }
 }
 

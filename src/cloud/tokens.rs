@@ -181,7 +181,7 @@ impl Tokens {
         // Of a login that panics, too.
         state.last_login = Some(now + wait);
         let login = tokio::spawn(caught(Part::Login, login).in_current_span());
-        let broke_off = || Error::Unexpected("the operator broke off while it logged in").at(Service::Identity);
+        let broke_off = || Error::Unexpected("the operator failed while it logged in").at(Service::Identity);
         let login = login.map(move |ended| ended.unwrap_or(Err(Panicked)).unwrap_or_else(|_| Err(broke_off())));
         let login = login.boxed().shared();
         state.login.insert(login).clone()
