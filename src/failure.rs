@@ -130,7 +130,8 @@ pub fn of_call(failure: &cloud::Failure) -> Option<Failure> {
         ),
         Error::GatewayTimeout if service == Service::Orchestration => passing(
             Reason::ServiceUnavailable,
-            "A proxy in front of Heat timed out: raise its time-out above Heat's rpc_response_timeout.".to_owned(),
+            "A proxy in front of Heat timed out: raise the proxy's time-out above Heat's rpc_response_timeout."
+                .to_owned(),
         ),
         Error::GatewayTimeout => {
             passing(Reason::ServiceUnavailable, format!("A proxy in front of {service} timed out: check the service."))
