@@ -1,6 +1,6 @@
 //! The `CloudTenant` resource as the CRD has it: fields, conditions and the closed set of reasons.
 //!
-//! Types and constants only. What a field's value leads to is decided in [`crate::status`].
+//! Types and constants only. [`crate::status`] decides what a field's value leads to.
 
 pub mod duration;
 pub mod reason;
@@ -26,7 +26,7 @@ use k8s_openapi::{
 };
 use kube::CustomResourceExt as _;
 
-/// The condition types that this operator sets. Types of others on the same object are left alone.
+/// The condition types that this operator sets. It does not change other types on the same object.
 pub mod condition_type {
     /// The worst of the counted conditions below.
     pub const READY: &str = "Ready";
@@ -34,11 +34,11 @@ pub mod condition_type {
     pub const ENGINES_HEALTHY: &str = "EnginesHealthy";
     /// The verdict on the project's DCS instances.
     pub const CACHES_HEALTHY: &str = "CachesHealthy";
-    /// Whether Nova's usage of the current period could be read. Never False.
+    /// Whether the operator could read Nova's usage of the current period. Never False.
     pub const USAGE_REPORTED: &str = "UsageReported";
-    /// Exists while True: a new generation's first pass has not ended.
+    /// Present only while True: the first pass over a new generation has not ended.
     pub const RECONCILING: &str = "Reconciling";
-    /// Exists while True: a person has to act before this can get well.
+    /// Present only while True: a person must act.
     pub const STALLED: &str = "Stalled";
     /// All of them, in the order in which they are written.
     pub const ALL: [&str; 6] = [READY, ENGINES_HEALTHY, CACHES_HEALTHY, USAGE_REPORTED, RECONCILING, STALLED];
@@ -57,7 +57,7 @@ pub mod bound {
 /// The field manager of every write, and the first label of the operator's own names.
 pub const FIELD_MANAGER: &str = "cloudtenant-operator";
 
-/// A change of this annotation's value asks for all probes now (Flux's convention).
+/// A change of this annotation's value runs all probes now (Flux's convention).
 pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 
 /// A point in time as statuses carry it: whole seconds.
@@ -68,7 +68,7 @@ pub fn time(at: jiff::Timestamp) -> Time {
 
 /// The CRD that `cloudtenant-operator crd` prints.
 ///
-/// The status default of generation -1 keeps a resource that nobody has visited "in progress" for kstatus.
+/// The status defaults to observedGeneration -1, so that kstatus reports a new resource as "in progress".
 #[must_use]
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = CloudTenant::crd();

@@ -131,7 +131,7 @@ pub fn transitions(target: &Target, stored: &CloudTenantStatus, new: &CloudTenan
 fn credentials_transition(old: &CloudTenantStatus, new: &CloudTenantStatus) -> Option<Notice> {
     let ends = |status: &CloudTenantStatus| Some(status.source.as_ref()?.credentials_expire_at.as_ref()?.0);
     let end = ends(new).filter(|end| ends(old) != Some(*end))?;
-    let note = format!("The credential in clouds.yaml ends at {end}: replace it before.");
+    let note = format!("The credential in clouds.yaml expires at {end}: replace it before then.");
     Some(Notice { reason: EventReason::CredentialsExpiring, about: end.to_string(), note, left: String::new() })
 }
 

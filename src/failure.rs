@@ -11,7 +11,7 @@ use crate::{
     observation::ProbeFailure,
 };
 
-/// What stands between a tenant and its session.
+/// Why a tenant's Secret cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretError {
     /// The Secret does not exist.
@@ -33,7 +33,7 @@ pub enum SecretError {
     Unavailable,
 }
 
-/// What a tenant is told when its Secret cannot be read.
+/// The failure when the Secret cannot be read.
 #[must_use]
 pub fn of_secret(error: &SecretError) -> ProbeFailure {
     match error {
@@ -51,12 +51,12 @@ pub fn of_secret(error: &SecretError) -> ProbeFailure {
         ),
         SecretError::Unavailable => passing(
             Reason::ConnectionFailed,
-            "The Kubernetes API did not give out the Secret: it is asked again.".to_owned(),
+            "The Kubernetes API did not return the Secret: the operator retries.".to_owned(),
         ),
     }
 }
 
-/// What a tenant is told when its clouds.yaml cannot be used.
+/// The failure when clouds.yaml cannot be used.
 #[must_use]
 pub fn of_config(error: &ConfigError) -> ProbeFailure {
     let reason = match error {
@@ -83,7 +83,7 @@ pub fn of_budget(over: &OverBudget) -> ProbeFailure {
     }
 }
 
-/// What a tenant is told of a failed call; `None` where the catalogue just does not have the service.
+/// The failure of a call to the cloud; `None` if the catalogue only lacks the service.
 #[must_use]
 pub fn of_call(failure: &cloud::Failure) -> Option<ProbeFailure> {
     let service = failure.service;
@@ -143,17 +143,17 @@ pub fn of_call(failure: &cloud::Failure) -> Option<ProbeFailure> {
             format!("The catalogue has no region {region} for {service}: use one of {}.", listed(known)),
         ),
         Error::RateLimited { .. } => {
-            passing(Reason::RateLimited, format!("{service} asks for fewer requests: it is asked again later."))
+            passing(Reason::RateLimited, format!("{service} limits the rate of requests: the operator retries later."))
         }
         Error::ServiceUnavailable { .. } => passing(
             Reason::ServiceUnavailable,
-            format!("{service} is not available: look at it and at what stands before it."),
+            format!("{service} is not available: check the service and the proxies in front of it."),
         ),
         Error::GatewayTimeout => passing(
             Reason::ServiceUnavailable,
             match &advice.waits {
                 Some(waits) => waits.gateway_timeout.to_owned(),
-                None => format!("A proxy gave up on {service}: look at the service behind it."),
+                None => format!("A proxy in front of {service} timed out: check the service."),
             },
         ),
         Error::ServerError => passing(Reason::ServerError, format!("{service} failed: look at its log.")),
@@ -166,11 +166,11 @@ pub fn of_call(failure: &cloud::Failure) -> Option<ProbeFailure> {
         ),
         Error::Unexpected(what) => said_at_once(
             Reason::UnexpectedAnswer,
-            format!("{service} is not understood, since {what}: look at {}.", service.address_source()),
+            format!("The call to {service} failed, since {what}: check {}.", service.address_source()),
         ),
         Error::BodyTooLarge => said_at_once(
             Reason::UnexpectedAnswer,
-            format!("{service} answered with more than is read of it: look at the service."),
+            format!("{service} gave an answer that exceeds the size limit: check the service."),
         ),
     };
     let message = match &failure.code {

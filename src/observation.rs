@@ -108,7 +108,7 @@ impl ProbeFailure {
     pub fn broke_off() -> Self {
         Self {
             reason: Reason::UnexpectedAnswer,
-            message: "The operator broke off while it read the answer: look at its log.".to_owned(),
+            message: "The operator failed while it read the answer: check its log.".to_owned(),
             retry_after: None,
             transient: false,
         }

@@ -270,7 +270,7 @@ fn settle<B: Block>(
     let verdict = |reason, message: String| Verdict { kind, reason, message };
     let policy = policy_of(pass.target, kind);
     if policy == Policy::Disabled {
-        let message = format!("Not asked: probes.{kind}.policy is Disabled.");
+        let message = format!("Not probed: probes.{kind}.policy is Disabled.");
         return (verdict(Reason::ProbeDisabled, message), None);
     }
     let stale = age(pass.verdict_at[kind as usize], pass.now) > staleness(pass.target, kind);
@@ -283,7 +283,7 @@ fn settle<B: Block>(
                 let block = block.cloned().map(|block| block.observed(judged.block.observed_at()));
                 let kept = kept(old, kind, stale);
                 if matches!(kept.reason.class(), Class::Passing | Class::Stalled) {
-                    let message = "Seen, and bad, but not for failureThreshold times in a row yet.".to_owned();
+                    let message = "Unhealthy, but for fewer consecutive observations than failureThreshold.".to_owned();
                     return (verdict(Reason::Progressing, message), block);
                 }
                 return (kept, block);
@@ -311,10 +311,9 @@ fn settle<B: Block>(
 #[must_use]
 pub fn not_offered(elsewhere: Option<&Elsewhere>) -> String {
     match elsewhere {
-        None => "Not asked: the cloud's catalogue does not offer the service.".to_owned(),
+        None => "Not probed: the cloud's catalogue does not offer the service.".to_owned(),
         Some(Elsewhere { service, region, offered_in }) => format!(
-            "Not asked: {service} is not offered in region {region}, only in {offered_in}: set spec.region if one of \
-             these is meant."
+            "Not asked: {service} is not offered in region {region}, only in {offered_in}: set spec.region to use one of these."
         ),
     }
 }
@@ -350,10 +349,10 @@ fn kept(old: &CloudTenantStatus, kind: ProbeKind, stale: bool) -> Verdict {
         Some((reason, message)) if matches!(reason.class(), Class::Passing | Class::Stalled) => (reason, message),
         _ if stale => (
             Reason::ObservationStale,
-            "The last verdict is too old to be believed: look at the operator's log and its metrics.".to_owned(),
+            "The last observation is too old: check the operator's log and metrics.".to_owned(),
         ),
         Some((reason, message)) => (reason, message),
-        None => (Reason::Progressing, "Not looked at yet.".to_owned()),
+        None => (Reason::Progressing, "Not observed yet.".to_owned()),
     };
     Verdict { kind, reason, message }
 }

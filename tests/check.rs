@@ -204,7 +204,7 @@ async fn what_is_seen_decides_how_it_ends() {
                 as_it_is(cloud)
             },
             2,
-            &["✘ caches       DCS asks for fewer requests: it is asked again later (error code APIGW.0308)."],
+            &["✘ caches       DCS limits the rate of requests: the operator retries later (error code APIGW.0308)."],
         ),
         (
             "sick, and Ready is to say that it was looked at",
@@ -231,14 +231,14 @@ async fn what_is_seen_decides_how_it_ends() {
             json!({}),
             |cloud| as_it_is(cloud).replace("operator-secret", "hunter2"),
             2,
-            &["✘ login", "First to mend: login. Keystone refuses the credential", "type: Stalled"],
+            &["✘ login", "Fix first: login. Keystone refuses the credential", "type: Stalled"],
         ),
         (
             "no such entry",
             json!({"cloudCredentialsRef": {"secretName": "cloud", "cloudName": "other"}}),
             as_it_is,
             2,
-            &["First to mend: clouds.yaml.", "(it has: openstack)"],
+            &["Fix first: clouds.yaml.", "(it has: openstack)"],
         ),
         (
             "no Keystone",
@@ -248,7 +248,7 @@ async fn what_is_seen_decides_how_it_ends() {
                 as_it_is(cloud)
             },
             2,
-            &["✘ address", "First to mend: address.", "reason: ConnectionFailed"],
+            &["✘ address", "Fix first: address.", "reason: ConnectionFailed"],
         ),
         (
             "no Heat",
@@ -258,7 +258,7 @@ async fn what_is_seen_decides_how_it_ends() {
                 as_it_is(cloud)
             },
             2,
-            &["✘ engines", "First to mend: engines. No connection to Heat", "✔ usage"],
+            &["✘ engines", "Fix first: engines. No connection to Heat", "✔ usage"],
         ),
         (
             "no role",
@@ -270,7 +270,7 @@ async fn what_is_seen_decides_how_it_ends() {
             2,
             &[
                 "roles: member, reader",
-                "First to mend: engines.",
+                "Fix first: engines.",
                 "grant the credential the admin role",
                 "reason: Forbidden",
             ],
@@ -280,7 +280,7 @@ async fn what_is_seen_decides_how_it_ends() {
             json!({"projectID": "p2"}),
             as_it_is,
             2,
-            &["First to mend: caches. Keystone does not know the project", "reason: ProjectNotFound"],
+            &["Fix first: caches. Keystone does not know the project", "reason: ProjectNotFound"],
         ),
         (
             "what is required is missed",
@@ -292,7 +292,7 @@ async fn what_is_seen_decides_how_it_ends() {
             2,
             &[
                 "✘ caches",
-                "First to mend: caches. The cloud's catalogue does not offer the service",
+                "Fix first: caches. The cloud's catalogue does not offer the service",
                 "reason: EndpointNotFound",
             ],
         ),
@@ -304,7 +304,7 @@ async fn what_is_seen_decides_how_it_ends() {
                 as_it_is(cloud)
             },
             2,
-            &["First to mend: engines.", "set probes.engines.cloudName"],
+            &["Fix first: engines.", "set probes.engines.cloudName"],
         ),
         (
             "and by a credential of theirs",
@@ -331,7 +331,7 @@ async fn what_is_seen_decides_how_it_ends() {
             json!({"probes": {"engines": {"cloudName": "system"}}}),
             as_it_is,
             2,
-            &["First to mend: engines. clouds.yaml has no cloud named system"],
+            &["Fix first: engines. clouds.yaml has no cloud named system"],
         ),
     ];
     judge(rows).await;
@@ -345,7 +345,7 @@ async fn judge(rows: &[(&str, Value, Make, i32, &[&str])]) {
         for part in *texts {
             assert!(text.contains(part), "{name}: {part:?} is not in\n{text}");
         }
-        assert_eq!(text.contains("First to mend"), *exit == 2, "{name}:\n{text}");
+        assert_eq!(text.contains("Fix first"), *exit == 2, "{name}:\n{text}");
     }
 }
 
@@ -368,14 +368,14 @@ async fn rights_and_places() {
             json!({}),
             |cloud| cloud.clouds_yaml_trust("openstack", &cloud.create_trust(&["reader"])),
             2,
-            &["by a trust, roles: reader", "First to mend: engines. Heat refused the engine list"],
+            &["by a trust, roles: reader", "Fix first: engines. Heat refused the engine list"],
         ),
         (
             "by a trust that is gone",
             json!({}),
             |cloud| cloud.clouds_yaml_trust("openstack", "0123456789abcdef"),
             2,
-            &["First to mend: login. Keystone refuses the credential"],
+            &["Fix first: login. Keystone refuses the credential"],
         ),
         (
             "a trust beside a project",
@@ -385,14 +385,14 @@ async fn rights_and_places() {
                 cloud.clouds_yaml_trust("openstack", &trust) + "    project_id: p1\n"
             },
             2,
-            &["First to mend: clouds.yaml. auth.trust_id cannot stand beside project_id"],
+            &["Fix first: clouds.yaml. auth.trust_id cannot stand beside project_id"],
         ),
         (
             "a profile",
             json!({}),
             |cloud| as_it_is(cloud) + "    profile: ovh\n",
             2,
-            &["First to mend: clouds.yaml. profile is not followed", "reason: InvalidCloudConfig", "type: Stalled"],
+            &["Fix first: clouds.yaml. profile is not followed", "reason: InvalidCloudConfig", "type: Stalled"],
         ),
         (
             "a project beside auth",
@@ -429,7 +429,7 @@ async fn rights_and_places() {
             json!({"region": "Beta"}),
             |cloud| as_it_is(cloud).replace("region_name: RegionOne", "regions: [RegionOne, Alpha]"),
             2,
-            &["First to mend: clouds.yaml. regions lists RegionOne, Alpha, but not Beta"],
+            &["Fix first: clouds.yaml. regions lists RegionOne, Alpha, but not Beta"],
         ),
         (
             "the interface of a service",
@@ -452,7 +452,7 @@ async fn rights_and_places() {
                 as_it_is(cloud)
             },
             0,
-            &["- caches       Not asked: DCS is not offered in region RegionOne, only in Other: set spec.region"],
+            &["- caches       Not probed: DCS is not offered in region RegionOne, only in Other: set spec.region"],
         ),
         (
             "and that is required",
@@ -463,7 +463,7 @@ async fn rights_and_places() {
                 as_it_is(cloud)
             },
             2,
-            &["First to mend: caches. DCS is not offered in region RegionOne, only in Another, Other: set spec.region"],
+            &["Fix first: caches. DCS is not offered in region RegionOne, only in Another, Other: set spec.region"],
         ),
         (
             "odd rows of the catalogue",
@@ -492,7 +492,7 @@ async fn rights_and_places() {
             2,
             &[
                 "✔ scope        domain Default, roles: reader",
-                "First to mend: engines. The token is for a domain and not for a project: name a project",
+                "Fix first: engines. The token is for a domain and not for a project: name a project",
                 "✘ usage        The token is for a domain and not for a project: name a project",
                 "reason: InvalidCloudConfig",
             ],
@@ -507,7 +507,7 @@ async fn rights_and_places() {
             },
             2,
             &[
-                "First to mend: engines. The token is for a domain and not for a project: name a project",
+                "Fix first: engines. The token is for a domain and not for a project: name a project",
                 "✘ caches       The token is for a domain and not for a project: name a project",
             ],
         ),
@@ -541,7 +541,7 @@ async fn rights_and_places() {
             },
             2,
             &[
-                "First to mend: engines. Heat refuses the token, whose application credential has access rules: add a \
+                "Fix first: engines. Heat refuses the token, whose application credential has access rules: add a \
                  rule for GET /v1/*/services of the service orchestration",
                 "✔ caches",
                 "✘ usage        Nova refuses the token, whose application credential has access rules",
@@ -558,7 +558,7 @@ async fn rights_and_places() {
                 as_it_is(cloud)
             },
             2,
-            &["First to mend: caches. DCS is not at the address that the catalogue gives: set probes.caches.policy to"],
+            &["Fix first: caches. DCS is not at the address that the catalogue gives: set probes.caches.policy to"],
         ),
     ];
     judge(rows).await;
@@ -598,7 +598,7 @@ async fn over_tls() {
     let cacert = ["--cacert", authority.to_str().unwrap()];
     for (name, more, clouds, exit, part) in [
         ("trusted", &cacert[..], as_it_is(&cloud), 0, "✔ TLS          the certificate is trusted"),
-        ("not trusted", &[], as_it_is(&cloud), 2, "First to mend: TLS. The certificate of Keystone is not trusted"),
+        ("not trusted", &[], as_it_is(&cloud), 2, "Fix first: TLS. The certificate of Keystone is not trusted"),
         ("not checked", &[], as_it_is(&cloud) + "    verify: false\n", 0, "! TLS          verify is false"),
     ] {
         let (status, text) = check(&spec(&json!({})), &clouds, more);
@@ -759,7 +759,7 @@ fn a_file_is_held_to_the_schema_as_the_api_server_holds_it() {
         // The cloud is missing from clouds.yaml, so that what is accepted ends there.
         let right = match says {
             Some(says) => status == 64 && said.contains(says),
-            None => status == 2 && said.contains("First to mend: clouds.yaml"),
+            None => status == 2 && said.contains("Fix first: clouds.yaml"),
         };
         if !right {
             wrong.push(format!("{name}: expected {says:?}, got {status}: {said}"));

@@ -55,11 +55,11 @@ fn says(text: &str, beginning: &str) -> bool {
 
 fn section_of(class: Class) -> &'static str {
     match class {
-        Class::Well => "Seen, and well",
-        Class::Bad => "Seen, and bad",
-        Class::NotAsked => "Not asked, or nothing to say yet",
-        Class::Passing => "Could not see; it may pass by itself",
-        Class::Stalled => "Could not see; a person must act",
+        Class::Well => "True: observed and healthy",
+        Class::Bad => "False: observed and unhealthy",
+        Class::NotAsked => "Unknown: not probed, or no result yet",
+        Class::Passing => "Unknown: the probe failed and may recover by itself",
+        Class::Stalled => "Unknown: the probe failed and a person must act",
     }
 }
 

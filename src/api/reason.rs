@@ -5,15 +5,15 @@ use std::fmt;
 /// What a reason says about the condition that carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Seen, and well: the condition is True.
+    /// Observed and healthy: the condition is True.
     Well,
-    /// Seen, and bad: the condition is False.
+    /// Observed and unhealthy: the condition is False.
     Bad,
-    /// Not asked, or nothing to say yet: Unknown, and nobody's fault.
+    /// Not probed, or no result yet: the condition is Unknown.
     NotAsked,
-    /// Could not see, and it may pass by itself: Unknown, so that kstatus waits.
+    /// The probe failed and may recover by itself: Unknown, so that kstatus waits.
     Passing,
-    /// Could not see, and a person must act: Unknown, and `Stalled`.
+    /// The probe failed and a person must act: Unknown, and `Stalled`.
     Stalled,
 }
 
@@ -46,7 +46,7 @@ reasons! {
     Well {
         /// Every counted condition is True.
         Healthy,
-        /// Everything could be looked at, and not all of it is well; only with `readyWhen: Observed`.
+        /// All counted probes returned a result, and not all are healthy; only with `readyWhen: Observed`.
         Observed,
         /// Every engine that counts reports in time.
         AllEnginesUp,
@@ -54,15 +54,15 @@ reasons! {
         AllCachesHealthy,
         /// The usage is complete.
         Reported,
-        /// Nova cut its answer: the usage is a lower bound.
+        /// Nova truncated its answer: the usage is a lower bound.
         ReportedIncomplete,
-        /// Nova cannot page: nobody can know whether the answer was cut.
+        /// Nova cannot page: the operator cannot know whether the answer is complete.
         ReportedUnpaged,
     }
     Bad {
         /// Some engines have stopped reporting.
         EnginesDown,
-        /// Heat had a request that no engine answered in time.
+        /// No engine answered a request in time.
         EngineUnresponsive,
         /// No engine answers any more.
         AllEnginesDown,
@@ -70,11 +70,11 @@ reasons! {
         CacheErrors,
         /// Cache instances failed to be created.
         CacheCreateFailed,
-        /// Cache instances are in a state that the spec calls unhealthy.
+        /// Cache instances are in a state that the spec declares unhealthy.
         CacheStateUnhealthy,
     }
     NotAsked {
-        /// Never looked at yet.
+        /// Not observed yet.
         Progressing,
         /// The spec disables this probe.
         ProbeDisabled,
@@ -86,19 +86,19 @@ reasons! {
     Passing {
         /// No answer in time.
         Timeout,
-        /// No connection, or it broke.
+        /// No connection, or the connection broke.
         ConnectionFailed,
         /// The host name does not resolve.
         DNSFailed,
-        /// The cloud asks for fewer requests.
+        /// The cloud limits the rate of requests.
         RateLimited,
-        /// The service, or a proxy before it, is not available.
+        /// The service, or a proxy in front of it, is not available.
         ServiceUnavailable,
         /// The service failed.
         ServerError,
-        /// The answer is not what the service's document says.
+        /// The answer does not match the service's documentation.
         UnexpectedAnswer,
-        /// The last verdict is too old to be believed.
+        /// The last verdict is too old.
         ObservationStale,
     }
     Stalled {
@@ -114,7 +114,7 @@ reasons! {
         InvalidCloudConfig,
         /// Keystone refuses the credential.
         AuthenticationFailed,
-        /// The service refuses what the credential asks.
+        /// The service refuses the request for lack of rights.
         Forbidden,
         /// The service refuses a token that Keystone has just issued.
         TokenRejected,
@@ -122,11 +122,11 @@ reasons! {
         CertificateUntrusted,
         /// The catalogue has other regions, not this one.
         RegionNotFound,
-        /// The service is not where the catalogue says.
+        /// The service is not at the catalogue's address.
         EndpointNotFound,
         /// Keystone does not know the project that is observed.
         ProjectNotFound,
-        /// An address that the operator does not go to.
+        /// The operator does not call the address.
         AddressRefused,
         /// Every probe is disabled or not offered.
         NothingObserved,
@@ -150,7 +150,7 @@ impl Reason {
         }
     }
 
-    /// Whether this is a Secret or an entry that a folder applied in any order may still bring.
+    /// Whether a Secret or an entry is missing that may still be applied, since manifests arrive in any order.
     #[must_use]
     pub const fn may_still_arrive(self) -> bool {
         matches!(self, Self::SecretNotFound | Self::SecretKeyMissing | Self::CloudNotFound)

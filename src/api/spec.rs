@@ -1,4 +1,4 @@
-//! What a user wishes to be observed.
+//! The spec: which tenant the operator observes, and how.
 
 #![allow(clippy::duplicated_attributes, reason = "printer columns repeat their types")]
 
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{GoDuration, status::CloudTenantStatus};
 
-/// One tenant (project) of an OpenStack cloud, observed: whether the cloud's orchestration engines and the
-/// tenant's caches are well, and what its servers have used.
+/// CloudTenant observes one tenant (project) of an OpenStack cloud: the health of the cloud's orchestration engines and
+/// of the tenant's caches, and the usage of the tenant's servers.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "cloudtenant.dev",
@@ -22,7 +22,7 @@ use super::{GoDuration, status::CloudTenantStatus};
     category = "cloud",
     derive = "PartialEq",
     selectable = ".spec.projectID",
-    doc = "One tenant (project) of an OpenStack cloud, observed: whether the cloud's orchestration engines and the tenant's caches are well, and what its servers have used.",
+    doc = "CloudTenant observes one tenant (project) of an OpenStack cloud: the health of the cloud's orchestration engines and of the tenant's caches, and the usage of the tenant's servers.",
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(
@@ -73,32 +73,34 @@ pub struct CloudTenantSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("projectID is immutable: create another CloudTenant for another project"))]
     pub project_id: String,
 
-    /// Where the credential for the cloud is found.
+    /// The Secret and the entry of its clouds.yaml that hold the credential for the cloud.
     pub cloud_credentials_ref: CloudCredentialsRef,
 
-    /// The region to look at. Overrides `region_name` in clouds.yaml.
+    /// The region that the operator observes. Overrides `region_name` in clouds.yaml.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub region: Option<String>,
 
-    /// How often engines and caches are looked at, from 10s to 24h, as Go writes durations (`90s`, `5m`, `1h30m`).
+    /// The interval between two observations of engines and caches, from 10s to 24h, as a Go duration (`90s`, `5m`,
+    /// `1h30m`).
     #[serde(default = "default_interval")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('10s') && duration(self) <= duration('24h')").message("interval must be between 10s and 24h"))]
     pub interval: GoDuration,
 
-    /// The deadline of one call to the cloud, from 1s to 10m. The engines' call gets at least 75s, since Heat
-    /// says that engines are down only after 60.
+    /// The deadline of one call to the cloud, from 1s to 10m. The call for engines has at least 75s, because Heat
+    /// reports unresponsive engines only after 60s.
     #[serde(default = "default_timeout")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1s') && duration(self) <= duration('10m')").message("timeout must be between 1s and 10m"))]
     pub timeout: GoDuration,
 
-    /// What Ready means. Healthy: Ready is the verdict. Observed: Ready is True as soon as everything could be
-    /// looked at, sick or not, and never False; for pipelines that must not wait for a cloud to get well.
+    /// What Ready means. Healthy: Ready is True if the counted probes are healthy. Observed: Ready is True as soon as
+    /// all counted probes return a result, healthy or unhealthy, and it is never False. Use Observed for pipelines that
+    /// must not wait for a healthy cloud.
     #[serde(default)]
     pub ready_when: ReadyWhen,
 
-    /// The probes that count for Ready, for observedAt and for Stalled: one to three of Engines, Caches and Usage.
-    /// All of them when absent. The other probes keep their conditions, events and data.
+    /// The probes that count for Ready, for Stalled and for observedAt: one to three of Engines, Caches and Usage. If
+    /// absent, all probes count. The other probes keep their conditions, events and data.
     // No default: a stored one could not be narrowed by server-side apply.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 3))]
@@ -106,21 +108,21 @@ pub struct CloudTenantSpec {
     #[x_kube(validation = Rule::new("self.all(x, self.exists_one(y, x == y))").message("readyOn must not name a probe twice"))]
     pub ready_on: Vec<ProbeName>,
 
-    /// While true, nothing is asked, and conditions and data stay as they are.
+    /// If true, the operator runs no probes. Conditions and data do not change.
     #[serde(default)]
     pub suspend: bool,
 
-    /// What is looked at, and how it is judged.
+    /// The probes and their rules.
     #[serde(default)]
     pub probes: Probes,
 }
 
-/// The clouds.yaml Secret, and which of its clouds is meant.
+/// The Secret with clouds.yaml, and the entry of it that the operator uses.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CloudCredentialsRef {
-    /// The name of a Secret in this namespace with the key `clouds.yaml`, and `cacert` (PEM) where the cloud's
-    /// certificates are signed by a private authority.
+    /// The name of a Secret in this namespace. Its key `clouds.yaml` holds the credential. Add the key `cacert` (PEM)
+    /// if the cloud's certificates come from a private authority or are self-signed.
     #[schemars(regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"), length(min = 1, max = 253))]
     pub secret_name: String,
 
@@ -130,7 +132,7 @@ pub struct CloudCredentialsRef {
     pub cloud_name: String,
 }
 
-/// The three things that are looked at.
+/// The three probes.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Probes {
@@ -140,7 +142,7 @@ pub struct Probes {
     /// The project's cache instances (DCS).
     #[serde(default)]
     pub caches: CachesProbe,
-    /// What the project's servers have used (Nova).
+    /// The usage of the project's servers (Nova).
     #[serde(default)]
     pub usage: UsageProbe,
 }
@@ -148,10 +150,10 @@ pub struct Probes {
 /// What `Ready` means.
 #[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReadyWhen {
-    /// All that was looked at is well.
+    /// Ready is True if the counted probes are healthy.
     #[default]
     Healthy,
-    /// All could be looked at.
+    /// Ready is True if the counted probes returned a result.
     Observed,
 }
 
@@ -166,7 +168,7 @@ pub enum ProbeName {
     Usage,
 }
 
-/// The calendar periods, in UTC, that usage is summed over.
+/// The calendar period, in UTC, that the usage is summed over.
 #[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Period {
     /// A calendar month.
@@ -176,68 +178,70 @@ pub enum Period {
     Day,
 }
 
-/// Whether a service is asked.
+/// Whether the operator runs a probe.
 #[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Policy {
-    /// Asked, where the cloud's catalogue offers the service.
+    /// Probe the service if the cloud's catalogue offers it.
     #[default]
     Auto,
-    /// Asked, and its absence from the catalogue is an error.
+    /// Probe the service. Its absence from the catalogue is an error.
     Required,
-    /// Not asked.
+    /// Do not probe the service.
     Disabled,
 }
 
-/// How Heat's orchestration engines are judged.
+/// The rules for Heat's orchestration engines.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EnginesProbe {
-    /// Auto: ask where the catalogue offers orchestration. Required: its absence is an error. Disabled: do not ask.
+    /// Auto: probe Heat if the catalogue offers it. Required: its absence is an error. Disabled: do not probe it.
     #[serde(default)]
     pub policy: Policy,
 
-    /// So many bad verdicts in a row turn the condition False, from 1 to 100. What could not be seen does not count.
+    /// The number of consecutive unhealthy observations before the condition becomes False, from 1 to 100. Failed
+    /// probes do not count.
     #[serde(default = "default_threshold")]
     #[schemars(range(min = 1, max = 100))]
     pub failure_threshold: u32,
 
-    /// An engine that is down is no longer counted when its last report is older by more than this than the newest
-    /// report in Heat's list, from 1m to 8760h. Heat lists engines for ever that were scaled down on purpose.
+    /// How long an engine that is down still counts, from 1m to 8760h. It stops counting when its last report is older
+    /// than the newest report in Heat's list by more than this. Heat lists removed engines for ever.
     #[serde(default = "default_forget_after")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1m') && duration(self) <= duration('8760h')").message("forgetAfter must be between 1m and 8760h"))]
     pub forget_after: GoDuration,
 
-    /// Hosts, as Heat names them, whose engines are not counted; at most 50.
+    /// Hosts whose engines do not count, by the name that Heat shows; at most 50.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(min = 1, max = 253)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub ignore_hosts: Vec<String>,
 
-    /// Another entry of the same clouds.yaml for the engines alone, where they need another credential: newer
-    /// Heats show their engines only to a system-scoped one.
+    /// Another entry of the same clouds.yaml, for this probe only. Set it if Heat shows its engines only to another
+    /// credential, such as a system-scoped one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub cloud_name: Option<String>,
 }
 
-/// How the project's cache instances are judged.
+/// The rules for the project's cache instances.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CachesProbe {
-    /// Auto: ask where the catalogue offers DCS. Required: its absence is an error. Disabled: do not ask.
+    /// Auto: probe DCS if the catalogue offers it. Required: its absence is an error. Disabled: do not probe it.
     #[serde(default)]
     pub policy: Policy,
 
-    /// So many bad verdicts in a row turn the condition False, from 1 to 100. What could not be seen does not count.
+    /// The number of consecutive unhealthy observations before the condition becomes False, from 1 to 100. Failed
+    /// probes do not count.
     #[serde(default = "default_threshold")]
     #[schemars(range(min = 1, max = 100))]
     pub failure_threshold: u32,
 
-    /// Whether instances that failed to be created are counted, and make the caches unhealthy.
+    /// If true, instances whose creation failed make the caches unhealthy.
     #[serde(default = "default_true")]
     pub include_failure: bool,
 
-    /// States that make the caches unhealthy besides `error`, which always does; at most 14, each once.
+    /// States that make the caches unhealthy, in addition to `error`, which always does; at most 14, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 14))]
     #[x_kube(
@@ -247,8 +251,8 @@ pub struct CachesProbe {
     pub unhealthy_states: Vec<CacheState>,
 }
 
-/// A state of cache instances that a spec may call unhealthy. Not among them are `running`, `error`, which always is
-/// unhealthy, and `createFailed`, which `includeFailure` is for.
+/// A state of cache instances that a spec can declare unhealthy. `running` is not in the list. `error` is always
+/// unhealthy, and `includeFailure` controls `createFailed`.
 #[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum CacheState {
@@ -305,20 +309,20 @@ impl CacheState {
     }
 }
 
-/// How the project's usage is read.
+/// The rules for the project's usage.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageProbe {
-    /// Auto: ask where the catalogue offers compute. Required: its absence is an error. Disabled: do not ask.
+    /// Auto: probe Nova if the catalogue offers it. Required: its absence is an error. Disabled: do not probe it.
     #[serde(default)]
     pub policy: Policy,
 
-    /// How often the usage is read, from 1m to 24h. It is heavy work for Nova.
+    /// The interval between two readings of the usage, from 1m to 24h. Each reading is expensive for Nova.
     #[serde(default = "default_usage_interval")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('1m') && duration(self) <= duration('24h')").message("usage.interval must be between 1m and 24h"))]
     pub interval: GoDuration,
 
-    /// The calendar period, in UTC, that is summed over; Month when absent.
+    /// The calendar period, in UTC, that the usage is summed over: Month or Day. If absent, Month.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub period: Option<Period>,
 }

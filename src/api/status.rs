@@ -1,10 +1,10 @@
-//! What was seen, and the verdict on it.
+//! The status: what the operator observed, and its verdicts.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-/// What was seen of the tenant's cloud, when, and how it was judged.
+/// What the operator observed of the tenant's cloud, when, and its verdicts.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CloudTenantStatus {
@@ -12,7 +12,7 @@ pub struct CloudTenantStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// The last value of the annotation `reconcile.fluxcd.io/requestedAt` that was acted upon.
+    /// The last value of the annotation `reconcile.fluxcd.io/requestedAt` that the operator has handled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
 
@@ -21,11 +21,11 @@ pub struct CloudTenantStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 
-    /// The oldest `observedAt` of the blocks below that count for Ready.
+    /// The oldest `observedAt` of the probes that count for Ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_at: Option<Time>,
 
-    /// The cloud that the blocks below are about.
+    /// The cloud that the data below come from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
 
@@ -37,12 +37,12 @@ pub struct CloudTenantStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caches: Option<CachesStatus>,
 
-    /// What the project's servers have used in the current period.
+    /// The usage of the project's servers in the current period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<UsageStatus>,
 }
 
-/// Where the data came from, as last used.
+/// The cloud that the data come from, as last used.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
@@ -50,9 +50,9 @@ pub struct Source {
     pub secret_name: String,
     /// The entry in clouds.yaml.
     pub cloud_name: String,
-    /// Keystone's host, with its port where one is given.
+    /// Keystone's host, with its port if `auth_url` has one.
     pub host: String,
-    /// The region: as the spec or clouds.yaml names it, or the one that was chosen from the catalogue.
+    /// The region that the spec or clouds.yaml names, or the one that the operator chose from the catalogue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
     /// The ID of the project that the token is scoped to.
@@ -61,7 +61,7 @@ pub struct Source {
     /// The name of the project that the token is scoped to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_project_name: Option<String>,
-    /// When the credential ends, shown in the seven days before; a token that is renewed by itself is not meant.
+    /// When the credential expires. Present only in the last seven days before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials_expire_at: Option<Time>,
 }
@@ -70,10 +70,11 @@ pub struct Source {
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EnginesStatus {
-    /// When the verdict was last reached, by the operator's clock. Written at the latest every ten minutes.
+    /// When the probe last returned a verdict, by the operator's clock. Updated at least every ten minutes, or every
+    /// interval if that is longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_at: Option<Time>,
-    /// Engines up / engines that count; `?` while the current state could not be seen.
+    /// Engines up / engines that count, such as `2/2`; `?/2` while the current state is unknown.
     #[serde(default)]
     pub summary: String,
     /// Engines that count.
@@ -85,27 +86,27 @@ pub struct EnginesStatus {
     /// Engines that have stopped reporting.
     #[serde(default)]
     pub down: u32,
-    /// Engines that have been silent for longer than forgetAfter, and no longer count.
+    /// Engines that no longer count, because they have not reported for longer than forgetAfter.
     #[serde(default)]
     pub forgotten: u32,
-    /// The longest row of requests that no engine answered, since the last verdict AllEnginesUp or EnginesDown;
-    /// at most 4.
+    /// The longest streak of requests that no engine answered, since the last verdict AllEnginesUp or EnginesDown; at
+    /// most 4.
     #[serde(default)]
     pub unanswered: u32,
     /// The engines' hosts, at most 50: those with engines down first, then by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["host".into()]))]
     pub hosts: Vec<EngineHost>,
-    /// How many more hosts there are than the list has.
+    /// The number of hosts that the list omits.
     #[serde(default)]
     pub hosts_omitted: u32,
-    /// The engines that count and are down, at most 20, sorted by host, binary, topic and ID. Absent while no engine
-    /// answers, since then no engine lists them.
+    /// The engines that count and are down, at most 20, sorted by host, binary, topic and ID. Absent under
+    /// AllEnginesDown, because Heat cannot list them then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub down_engines: Vec<DownEngine>,
-    /// When Heat first answered after AllEnginesDown, by the operator's clock. Engines that stay down since then are
-    /// counted until Heat has answered for longer than forgetAfter.
+    /// When Heat first answered after AllEnginesDown, by the operator's clock. Engines that are still down count until
+    /// Heat has answered for longer than forgetAfter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answering_since: Option<Time>,
 }
@@ -114,7 +115,7 @@ pub struct EnginesStatus {
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DownEngine {
-    /// The engine's ID, which its log names.
+    /// The engine's ID, as in its log.
     #[serde(rename = "engineID", default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub engine_id: Option<String>,
@@ -129,12 +130,12 @@ pub struct DownEngine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub topic: Option<String>,
-    /// The engine's last report, by the cloud's clock. Absent where it cannot be read.
+    /// The engine's last report, by the cloud's clock. Absent if Heat gives no readable time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_heartbeat: Option<Time>,
 }
 
-/// One host that runs engines, or did.
+/// One host that runs engines, or did run engines.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EngineHost {
@@ -149,11 +150,12 @@ pub struct EngineHost {
     pub last_heartbeat: Option<Time>,
 }
 
-/// The project's cache instances, counted by their state.
+/// The project's cache instances, counted by state.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CachesStatus {
-    /// When the verdict was last reached, by the operator's clock. Written at the latest every ten minutes.
+    /// When the probe last returned a verdict, by the operator's clock. Updated at least every ten minutes, or every
+    /// interval if that is longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_at: Option<Time>,
     /// The counts over all instances.
@@ -169,21 +171,21 @@ pub struct CachesStatus {
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KindCounts {
-    /// `redis`, `memcached`, or what else the region offers.
+    /// `redis`, `memcached`, or another kind that the region offers.
     pub kind: String,
-    /// Its counts.
+    /// The counts of this kind.
     #[serde(flatten)]
     pub counts: CacheCounts,
 }
 
 macro_rules! cache_counts {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// Instances by state. A count that the region did not send is absent.
+        /// The number of instances in each state. A count that the region did not send is absent.
         #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all = "camelCase")]
         pub struct CacheCounts {
             $($(#[$doc])* #[serde(default, skip_serializing_if = "Option::is_none")] pub $name: Option<i64>,)*
-            /// Counts that the API's document does not name.
+            /// Counts that DCS's documentation does not name, at most 20.
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
             pub other: Vec<OtherCount>,
@@ -268,16 +270,16 @@ cache_counts! {
     frozen,
 }
 
-/// A count that the API's document does not name.
+/// A count that DCS's documentation does not name.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OtherCount {
     /// The name that the region sent, without `_count`.
     pub name: String,
-    /// How many.
+    /// The count.
     pub count: i64,
 }
 
-/// What the project's servers have used in the current period.
+/// The usage of the project's servers in the current period.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageStatus {
@@ -287,61 +289,61 @@ pub struct UsageStatus {
     /// Servers that still exist.
     #[serde(default)]
     pub active_servers: u64,
-    /// The period's figures up to now.
+    /// The figures of the period until now.
     #[serde(flatten)]
     pub figures: UsageFigures,
-    /// The closed period before, read once.
+    /// The previous, closed period. The operator reads it once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<PreviousUsage>,
 }
 
-/// What the project's servers had used when a period closed. It does not change any more.
+/// The usage of the previous, closed period. It does not change any more.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PreviousUsage {
-    /// The whole period's figures.
+    /// The figures of the whole period.
     #[serde(flatten)]
     pub figures: UsageFigures,
 }
 
-/// What the project's servers have used in a window of time. Hours are decimals with at most three places.
+/// The usage of the project's servers in a window of time. Hours are decimals with at most three places.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageFigures {
-    /// The period's start, as Nova echoed it.
+    /// The start of the period, as Nova returned it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<Time>,
-    /// Up to when the usage was read, as Nova echoed it; the period's end once it is closed.
+    /// The end of the window, as Nova returned it. For a closed period, the end of the period.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Time>,
-    /// Whether all servers are in the sums. Absent where nobody can know.
+    /// Whether the sums include all servers. Absent if Nova does not allow to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complete: Option<bool>,
     /// Servers that existed in the period.
     #[serde(default)]
     pub servers: u64,
-    /// Hours that servers existed, stopped ones too.
+    /// The hours that servers existed, including stopped servers.
     #[serde(default)]
     pub server_hours: String,
-    /// vCPUs × hours.
+    /// vCPUs multiplied by hours.
     #[serde(default)]
     pub vcpu_hours: String,
-    /// Memory in MB × hours.
+    /// Memory in MB multiplied by hours.
     #[serde(rename = "memoryMBHours", default)]
     pub memory_mb_hours: String,
-    /// Disk in GB × hours.
+    /// Disk in GB multiplied by hours.
     #[serde(rename = "diskGBHours", default)]
     pub disk_gb_hours: String,
-    /// The usage by flavor: at most 20 flavors, those with most vCPU-hours first, then by name.
+    /// The usage by flavor, at most 20 flavors: those with the most vCPU-hours first, then by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["flavor".into()]))]
     pub by_flavor: Vec<FlavorUsage>,
-    /// How many more flavors there are than the list has. Absent where there are none.
+    /// The number of flavors that the list omits. Absent if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flavors_omitted: Option<u32>,
 }
 
-/// What servers of one flavor have used.
+/// The usage of the servers of one flavor.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FlavorUsage {
@@ -351,16 +353,16 @@ pub struct FlavorUsage {
     /// Servers of the flavor that existed in the period.
     #[serde(default)]
     pub servers: u64,
-    /// Hours that they existed, stopped ones too.
+    /// The hours that they existed, including stopped servers.
     #[serde(default)]
     pub server_hours: String,
-    /// vCPUs × hours, of those whose vCPUs Nova lists.
+    /// vCPUs multiplied by hours, of the servers whose vCPUs Nova lists.
     #[serde(default)]
     pub vcpu_hours: String,
-    /// Memory in MB × hours, of those whose memory Nova lists.
+    /// Memory in MB multiplied by hours, of the servers whose memory Nova lists.
     #[serde(rename = "memoryMBHours", default)]
     pub memory_mb_hours: String,
-    /// Disk in GB × hours, of those whose disk Nova lists.
+    /// Disk in GB multiplied by hours, of the servers whose disk Nova lists.
     #[serde(rename = "diskGBHours", default)]
     pub disk_gb_hours: String,
 }

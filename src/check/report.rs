@@ -61,7 +61,7 @@ impl Report {
             };
             return Ok(serde_json::to_string_pretty(&whole)? + "\n");
         }
-        let first = first.map(|step| format!("\nFirst to mend: {}. {}\n", step.name, step.found)).unwrap_or_default();
+        let first = first.map(|step| format!("\nFix first: {}. {}\n", step.name, step.found)).unwrap_or_default();
         let status = serde_saphyr::to_string(&outlook.status)?;
         let status: String = status.lines().map(|line| format!("  {line}\n")).collect();
         Ok(format!("{first}\nThe operator would write:\n{status}"))

@@ -89,7 +89,7 @@ async fn way(
     let began = Instant::now();
     let greeted = session.greet(target.timeout).await.map_err(|error| told(&error));
     let safe = if config.auth_url().scheme() == "http" {
-        (Mark::Note, "not encrypted: passwords and tokens can be read on the way".to_owned())
+        (Mark::Note, "not encrypted: others on the network can read passwords and tokens".to_owned())
     } else if subject.network.relies_on_system(config.auth_url()) {
         (Mark::Note, trust::warning(&[Service::Identity]))
     } else if config.verifies() {

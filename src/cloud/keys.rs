@@ -59,12 +59,12 @@ const CREDENTIAL: &str = "An application credential: by ID, or by name with its 
 const INTERFACES: &str = "`public`, `internal` or `admin`, or a list of these in order of preference. \
                           `endpoint_type` wins over `interface`.";
 const NETWORKS: &str = "The operator uses no networks.";
-const OTHER_SERVICE: &str = "Services that the operator does not ask. Keystone is asked at `auth_url`.";
+const OTHER_SERVICE: &str = "The operator does not use these services. It calls Keystone at `auth_url`.";
 const CLIENT: &str = "The operator has its own deadlines and retries.";
 
 /// All keys, each list in the order of the documentation.
 pub(super) const KEYS: &[Key] = &[
-    key("auth_url", Auth, Honoured("Keystone's URL, with or without `/v3`. `{region_name}` stands for the region.")),
+    key("auth_url", Auth, Honoured("Keystone's URL, with or without `/v3`. `{region_name}` means the region.")),
     key("username", Auth, Honoured("The user's name, which needs the user's domain.")),
     key("user_name", Auth, Honoured("The older name of `username`.")),
     key("user_id", Auth, Honoured("Wins over `username`.")),
@@ -81,7 +81,7 @@ pub(super) const KEYS: &[Key] = &[
     key("domain_name", Moved, Honoured(DOMAIN)),
     key("default_domain_id", Auth, Honoured(DEFAULT_DOMAIN)),
     key("default_domain_name", Auth, Honoured(DEFAULT_DOMAIN)),
-    key("default_domain", Auth, Honoured("As `default_domain_id`, for python-openstackclient's files.")),
+    key("default_domain", Auth, Honoured("As `default_domain_id`, for files of python-openstackclient.")),
     key("system_scope", Auth, Honoured("`all`: the token is for the whole system.")),
     key("trust_id", Auth, Honoured("The token is for the trust's project, with the roles that the trust delegates.")),
     key("application_credential_id", Auth, Honoured(CREDENTIAL)),
@@ -126,8 +126,8 @@ pub(super) const KEYS: &[Key] = &[
         ),
     ),
     key("endpoint", Service, Honoured("The older name of `endpoint_override`.")),
-    key("region_name", Service, Honoured("The entry's region only: a CloudTenant reads one region.")),
-    key("service_type", Service, Honoured("The type that the operator looks for only.")),
+    key("region_name", Service, Honoured("Only the entry's region: a CloudTenant reads one region.")),
+    key("service_type", Service, Honoured("Only the type that the operator uses.")),
     key("passcode", Moved, Refused(OTHER_LOGIN)),
     key("auth_methods", Auth, Refused(OTHER_LOGIN)),
     key("identity_provider", AuthOnly, Refused(OTHER_LOGIN)),
@@ -174,9 +174,9 @@ pub(super) const KEYS: &[Key] = &[
         Refused("is not supported: set this service's endpoint override instead, or remove the key"),
     ),
     key("reauthenticate", AuthOnly, Harmless("The operator always renews its token.")),
-    key("include_catalog", AuthOnly, Harmless("The operator always asks for the catalogue.")),
-    key("cacert", Entry, Harmless("A file elsewhere. Put the authority into the Secret's key `cacert`.")),
-    key("key", Entry, Harmless("Means nothing without `cert`, which is refused.")),
+    key("include_catalog", AuthOnly, Harmless("The operator always requests the catalogue.")),
+    key("cacert", Entry, Harmless("The operator does not read it: put the authority into the Secret's key `cacert`.")),
+    key("key", Entry, Harmless("Has no effect without `cert`, which is refused.")),
     key("api_timeout", Entry, Harmless(CLIENT)),
     key("timeout", Entry, Harmless(CLIENT)),
     key("timing", Entry, Harmless(CLIENT)),
@@ -185,8 +185,8 @@ pub(super) const KEYS: &[Key] = &[
     key("status_code_retries", Entry, Harmless(CLIENT)),
     key("rate_limit", Entry, Harmless(CLIENT)),
     key("concurrency", Entry, Harmless(CLIENT)),
-    key("force_ipv4", Entry, Harmless("The operator takes every address that the host's name has.")),
-    key("prefer_ipv6", Entry, Harmless("The operator takes every address that the host's name has.")),
+    key("force_ipv4", Entry, Harmless("The operator uses every address of the host's name.")),
+    key("prefer_ipv6", Entry, Harmless("The operator uses every address of the host's name.")),
     key("cache", Entry, Harmless("The operator caches nothing on disk.")),
     key("metrics", Entry, Harmless("The operator has metrics of its own.")),
     key("additional_metric_tags", Entry, Harmless("The operator has metrics of its own.")),
@@ -205,10 +205,10 @@ pub(super) const KEYS: &[Key] = &[
     key("image_format", Entry, Harmless("The operator uses no images.")),
     key("image_api_use_tasks", Entry, Harmless("The operator uses no images.")),
     key("disable_vendor_agent", Entry, Harmless("The operator uses no images.")),
-    key("has_", Prefix, Harmless("`spec.probes` says what is asked.")),
-    key("disabled_reason", Suffix, Harmless("`spec.probes` says what is asked.")),
+    key("has_", Prefix, Harmless("`spec.probes` decides which services the operator probes.")),
+    key("disabled_reason", Suffix, Harmless("`spec.probes` decides which services the operator probes.")),
     key("api_version", Suffix, Harmless("The operator takes the version from the service's URL.")),
-    key("default_microversion", Suffix, Harmless("The operator asks for the microversion that it needs.")),
+    key("default_microversion", Suffix, Harmless("The operator requests the microversion that it needs.")),
     key("connect_retries", Suffix, Harmless(CLIENT)),
     key("connect_retry_delay", Suffix, Harmless(CLIENT)),
     key("status_code_retries", Suffix, Harmless(CLIENT)),

@@ -89,7 +89,7 @@ const KEYSTONE: ServiceRow = ServiceRow {
     advice: Advice {
         policy: None,
         call: "GET /v3/projects/*",
-        forbidden: "Keystone refused a question: grant the credential a role in its project.",
+        forbidden: "Keystone refused a request: grant the credential a role in its project.",
         token_rejected: None,
         waits: None,
     },
@@ -116,7 +116,7 @@ const HEAT: ServiceRow = ServiceRow {
         // Heat's list comes only after its RPC time-out.
         waits: Some(Waits {
             timeout: "Heat did not answer in time: look at heat-api and the message broker.",
-            gateway_timeout: "A proxy gave up on Heat: raise the proxy's time-out above Heat's rpc_response_timeout.",
+            gateway_timeout: "A proxy in front of Heat timed out: raise the proxy's time-out above Heat's rpc_response_timeout.",
         }),
     },
 };

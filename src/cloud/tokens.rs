@@ -274,7 +274,7 @@ impl Tokens {
 }
 
 fn broke_off() -> Failure {
-    Error::Unexpected("the operator broke off while it logged in").at(Service::Identity)
+    Error::Unexpected("the operator failed while it logged in").at(Service::Identity)
 }
 
 /// What [`read`] makes of an answer; and the answer, unless the time was over.

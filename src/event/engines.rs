@@ -22,7 +22,7 @@ pub(super) fn transitions(stored: &CloudTenantStatus, old: &CloudTenantStatus, n
         }
         (Said::Unresponsive, Said::Unresponsive) => {}
         (_, Said::Unresponsive) => {
-            let note = "An orchestration engine did not answer a request, or none is there.";
+            let note = "An orchestration engine did not answer a request, or none is running.";
             return vec![tell(EventReason::EngineUnresponsive, "", note.to_owned())];
         }
         _ => {}
@@ -38,7 +38,7 @@ pub(super) fn transitions(stored: &CloudTenantStatus, old: &CloudTenantStatus, n
         let what = match reason {
             EventReason::EngineDown => "stopped reporting",
             EventReason::EngineRecovered => "reports again",
-            _ => "no longer counts: it has been silent for too long, is ignored, or Heat lists it no longer",
+            _ => "no longer counts: it has not reported for too long, is ignored, or Heat no longer lists it",
         };
         if hosts.len() > TOLD_ONE_BY_ONE {
             let note = format!("The orchestration engine on {} hosts {what}, on {} first.", hosts.len(), hosts[0]);

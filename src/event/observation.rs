@@ -44,7 +44,7 @@ pub(super) fn transitions(
     let failed: Vec<_> = failed.collect();
     if let Some(first) = failed.first() {
         let reason = failing(target, new, *first).map_or("", Reason::as_str);
-        let note = format!("Could not see {}: {reason}.", names(&failed));
+        let note = format!("Could not observe {}: {reason}.", names(&failed));
         notices.push(notice(EventReason::ObservationFailed, &names(&failed), note, stored, &failed));
     }
     let sees_again = |kind: &ProbeKind| {
@@ -59,7 +59,7 @@ pub(super) fn transitions(
     };
     let recovered: Vec<_> = ProbeKind::ALL.into_iter().filter(sees_again).collect();
     if !recovered.is_empty() {
-        let note = format!("Can see {} again.", names(&recovered));
+        let note = format!("Can observe {} again.", names(&recovered));
         notices.push(notice(EventReason::ObservationRecovered, &names(&recovered), note, stored, &recovered));
     }
     notices

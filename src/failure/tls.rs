@@ -97,7 +97,7 @@ pub(super) fn of_tls(service: Service, fault: TlsFault) -> ProbeFailure {
             service.address_source()
         ),
         TlsFault::Other => {
-            format!("TLS with {service} fails: look at its server's log, and at what stands before it.")
+            format!("TLS with {service} fails: check its server's log and the proxies in front of it.")
         }
     };
     passing(Reason::ConnectionFailed, message)

@@ -1,4 +1,4 @@
-//! What the command line and the environment say.
+//! The arguments of the command line and the environment.
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
 
@@ -23,22 +23,22 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Runs the operator until SIGTERM.
     Run(Run),
-    /// Looks once at what a CloudTenant describes, tells each step, and writes nothing.
+    /// Runs all probes of a CloudTenant once, prints each step, and writes nothing.
     ///
-    /// Exit status: 0 well, 1 not well, 2 could not see, 64 wrong usage.
+    /// Exit status: 0 healthy, 1 unhealthy, 2 unknown, 64 wrong usage.
     Check(Check),
     /// Prints the CustomResourceDefinition as YAML.
     Crd,
-    /// Tells whether all Pods of an installed operator are ready, and its account has the rights that it needs and
+    /// Checks that all Pods of an installed operator are ready, and that its account has the necessary rights and
     /// cannot list Secrets without need.
     ///
-    /// Run it as the operator's account, with the operator's environment, as `helm test` does. Exit status: 0 or 1.
+    /// Run it with the operator's account and environment, as `helm test` does. Exit status: 0 or 1.
     Verify(Verify),
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Verify {
-    /// Where the operator serves /readyz, such as http://cloudtenant-operator:8080.
+    /// The URL at which the operator serves /readyz, such as http://cloudtenant-operator:8080.
     #[arg(long)]
     pub(super) url: String,
     #[command(flatten)]
@@ -48,19 +48,19 @@ pub(super) struct Verify {
 /// What the rights of the operator's account depend on.
 #[derive(Debug, clap::Args)]
 pub(super) struct DutyArguments {
-    /// A namespace whose CloudTenants are looked at; may be repeated. All namespaces if not given.
+    /// A namespace whose CloudTenants the operator observes; may be repeated. Default: all namespaces.
     #[arg(long = "namespace", env = "WATCH_NAMESPACE", value_delimiter = ',')]
     pub(super) namespaces: Vec<String>,
-    /// Watch Secrets, so that a changed one acts within seconds. Needs the right to list all Secrets there.
+    /// Watch Secrets, so that a change takes effect within seconds. Needs the right to list all Secrets there.
     #[arg(long, env = "WATCH_SECRETS", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) watch_secrets: bool,
-    /// Work only while holding a Lease, so that several replicas may run.
+    /// Elect a leader with a Lease, so that several replicas can run.
     #[arg(long, env = "LEADER_ELECTION", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) leader_election: bool,
-    /// The Lease's name.
+    /// The name of the Lease.
     #[arg(long, env = "LEASE_NAME", default_value = "cloudtenant-operator")]
     pub(super) lease_name: String,
-    /// The Lease's namespace; that of the account or the kubeconfig if not given.
+    /// The namespace of the Lease. Default: the namespace of the account or the kubeconfig.
     #[arg(long, env = "POD_NAMESPACE")]
     pub(super) lease_namespace: Option<String>,
 }
@@ -82,19 +82,19 @@ impl DutyArguments {
     }
 }
 
-/// How clouds are reached. The Kubernetes API is not.
+/// How the operator connects to clouds. Not for the Kubernetes API.
 #[derive(Debug, clap::Args)]
 pub(super) struct NetworkArguments {
-    /// A file of certificates (PEM) that are trusted for all clouds: of authorities, and of servers themselves. They
-    /// are added to a Secret's key `cacert`, or to the system's authorities where the Secret has none.
+    /// A file with certificates (PEM) of authorities or servers that the operator trusts for all clouds, in addition to
+    /// a Secret's key `cacert`, or to the system's authorities if the Secret has none.
     #[arg(long, env = "CLOUD_CA_FILE")]
     pub(super) cloud_ca_file: Option<PathBuf>,
-    /// Deprecated, and removed in the next minor version: trust the system's authorities also where a Secret has the
-    /// key `cacert`, which otherwise replaces them.
+    /// Deprecated, and removed in the next minor version: trust the system's authorities also if a Secret has the key
+    /// `cacert`, which otherwise replaces them.
     #[arg(long, env = "CLOUD_CA_MERGE_SYSTEM", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) cloud_ca_merge_system: bool,
-    /// Proxies by host of the cloud: HOST=URL, where HOST is a name, *.suffix, or *. The first that fits counts.
-    /// If none is given, those of HTTPS_PROXY, HTTP_PROXY and NO_PROXY count.
+    /// A proxy for hosts of clouds: HOST=URL, where HOST is a name, *.suffix, or *. The first match applies. Default:
+    /// the proxies of HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
     #[arg(long, env = "CLOUD_PROXIES", value_delimiter = ',', hide_env_values = true)]
     pub(super) cloud_proxies: Vec<String>,
 }
@@ -143,19 +143,19 @@ pub(super) struct Check {
     /// The name of a CloudTenant in the cluster.
     #[arg(required_unless_present = "file")]
     pub(super) name: Option<String>,
-    /// Its namespace; the kubeconfig's if not given.
+    /// The namespace of the CloudTenant. Default: the namespace of the kubeconfig.
     #[arg(short, long, requires = "name")]
     pub(super) namespace: Option<String>,
-    /// A file with a CloudTenant, instead of one in a cluster.
+    /// A file with a CloudTenant, instead of one in the cluster.
     #[arg(short, long, conflicts_with = "name", requires = "clouds")]
     pub(super) file: Option<PathBuf>,
-    /// The clouds.yaml that goes with it.
+    /// The clouds.yaml for --file.
     #[arg(long, requires = "file")]
     pub(super) clouds: Option<PathBuf>,
-    /// The certificate authority (PEM) that goes with it.
+    /// The certificates (PEM) for --file, as in the Secret's key `cacert`.
     #[arg(long, requires = "file")]
     pub(super) cacert: Option<PathBuf>,
-    /// How it is told.
+    /// The output format.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     pub(super) output: Output,
     #[command(flatten)]
@@ -176,20 +176,20 @@ pub(super) struct Run {
     pub(super) network: NetworkArguments,
     #[command(flatten)]
     pub(super) budget: BudgetArguments,
-    /// Where /healthz, /readyz and /metrics are served. `[::]` takes IPv4 and IPv6, and IPv4 alone on a node that has
-    /// no IPv6.
+    /// The address for /healthz, /readyz and /metrics. `[::]` accepts IPv4 and IPv6, and only IPv4 on a node without
+    /// IPv6.
     #[arg(long, env = "LISTEN_ADDRESS", default_value = "[::]:8080")]
     pub(super) listen: SocketAddr,
-    /// Give the metrics of each CloudTenant a label `project` with its spec.projectID.
+    /// Add the label `project` with spec.projectID to the metrics of each CloudTenant.
     #[arg(long, env = "METRICS_PROJECT_LABEL", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
     pub(super) metrics_project_label: bool,
-    /// What is logged, as the crate tracing-subscriber reads it, such as `debug` or `cloudtenant_operator=debug`.
+    /// The log filter, in the syntax of the crate tracing-subscriber, such as `debug` or `cloudtenant_operator=debug`.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     pub(super) log: String,
-    /// How it is logged.
+    /// The log format.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(super) log_format: LogFormat,
-    /// The name of this process, in events and in the Lease: no other process may have it.
+    /// The unique name of this process, for events and the Lease.
     #[arg(long, env = "POD_NAME")]
     pub(super) instance: Option<String>,
 }

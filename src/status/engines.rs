@@ -196,7 +196,7 @@ fn verdict(reason: Reason, mut block: EnginesStatus) -> Judged<EnginesStatus> {
         Reason::AllEnginesDown => "No orchestration engine answers: start the heat-engine services, and look at the \
                                    message broker between them and heat-api."
             .to_owned(),
-        Reason::EngineUnresponsive => "An orchestration engine did not answer a request, or none is there: look for \
+        Reason::EngineUnresponsive => "An orchestration engine did not answer a request, or none is running: look for \
                                        a hung heat-engine service."
             .to_owned(),
         Reason::NoEnginesListed => "Heat lists no engine that counts: start a heat-engine service, or set \

@@ -11,9 +11,9 @@ use crate::{
 };
 
 const SUSPENDED: &str = "Suspended: ";
-const NOT_YET: &str = "Not looked at yet.";
-const ALL_WELL: &str = "All that was looked at is well.";
-const ALL_OBSERVED: &str = "All could be looked at.";
+const NOT_YET: &str = "Not observed yet.";
+const ALL_WELL: &str = "All enabled probes are healthy.";
+const ALL_OBSERVED: &str = "All enabled probes returned a result.";
 
 /// All conditions of a pass.
 pub(super) fn conditions(pass: &Pass<'_>, old: &CloudTenantStatus, verdicts: &[Verdict]) -> Vec<Condition> {
@@ -32,7 +32,12 @@ pub(super) fn conditions(pass: &Pass<'_>, old: &CloudTenantStatus, verdicts: &[V
         conditions.push(next(condition_of(verdict.kind), status, verdict.reason, &verdict.message));
     }
     if in_progress {
-        conditions.push(next(ty::RECONCILING, "True", Reason::Progressing, "The first look has not ended yet."));
+        conditions.push(next(
+            ty::RECONCILING,
+            "True",
+            Reason::Progressing,
+            "The first reconciliation of this generation has not ended yet.",
+        ));
     } else if let Some((reason, message)) = gate.stalled(pass.waited || was_stalled(old)) {
         conditions.push(next(ty::STALLED, "True", reason, &message));
     }
@@ -91,7 +96,8 @@ impl<'a> Gate<'a> {
             return (reason, message);
         }
         let unknown = self.counted.iter().find(|verdict| verdict.reason.condition_status() == "Unknown");
-        let observed = if self.is_narrowed { "All that counts for Ready could be observed." } else { ALL_OBSERVED };
+        let observed =
+            if self.is_narrowed { "All probes that count for Ready returned a result." } else { ALL_OBSERVED };
         unknown
             .map_or_else(|| (Reason::Observed, format!("{observed} {message}")), |verdict| verdict.reason_and_message())
     }
@@ -156,7 +162,7 @@ pub(super) fn suspended(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenant
 
 /// `Ready` and every probe that is asked say that the operator broke off.
 pub(super) fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Vec<Condition> {
-    let message = "The operator broke off while it made this status: look at its log.";
+    let message = "The operator failed while it computed this status: check its log.";
     let next = |type_: &str| match condition::reason(&old.conditions, type_) {
         Some(Reason::ProbeDisabled | Reason::ServiceNotOffered) => condition::find(&old.conditions, type_).cloned(),
         _ => {

@@ -16,11 +16,11 @@ pub fn judge(periods: &Periods, old: Option<&UsageStatus>, now: Timestamp) -> Ju
         Some(true) => (Reason::Reported, "The usage of the current period is complete."),
         Some(false) => (
             Reason::ReportedIncomplete,
-            "Nova cut its answer, so the usage is a lower bound: a Nova with microversion 2.40 is needed to page.",
+            "Nova truncated its answer, so the usage is a lower bound: complete usage needs microversion 2.40 of Nova.",
         ),
         None => (
             Reason::ReportedUnpaged,
-            "Nova cannot page, so nobody can know whether it left out servers: microversion 2.40 is needed.",
+            "Nova cannot page, so the usage may lack servers: complete usage needs microversion 2.40 of Nova.",
         ),
     };
     let block = UsageStatus {

@@ -67,7 +67,7 @@ fn readme() -> String {
 
 Reports the health and the usage of OpenStack tenants as Kubernetes resources.
 
-There is no published image yet, so put it together, and bring it into a registry of yours:
+There is no published image yet. Build the image and copy it to your registry:
 
 ```console
 cargo run -p image -- build --out target/image.tar
@@ -77,15 +77,15 @@ helm install cloudtenant-operator charts/cloudtenant-operator --namespace cloudt
 helm test cloudtenant-operator --namespace cloudtenant-system
 ```
 
-[docs/installation.md](../../docs/installation.md) says how to install, upgrade and remove it, and what the values are \
-good for. Whoever passes a value that is wrong, or that contradicts another, is told so, and nothing is installed.
+[docs/installation.md](../../docs/installation.md) describes the installation, upgrades, the important values and the \
+uninstallation. Helm refuses values that are invalid or contradict each other, and installs nothing.
 
-Kubernetes 1.34 or newer. Tested with Helm 4.3; with Helm 3, only the templates are tested, which its library renders \
-too.
+The chart needs Kubernetes 1.34 or newer. It is tested with Helm 4.3. For Helm 3, only the rendering of the templates is \
+tested.
 
 ## Values
 
-This page is made from values.yaml.
+This page is generated from values.yaml.
 
 | Value | Default | Meaning |
 | --- | --- | --- |

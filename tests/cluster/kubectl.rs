@@ -46,7 +46,7 @@ async fn wait_get_and_select() {
     assert_eq!(lines[0][8..], ["SUSPENDED", "OBSERVED", "PROJECT", "MESSAGE"]);
     assert_eq!(lines[1][8], "false");
     assert!(lines[1][9].ends_with('s') && lines[1][9].starts_with(|c: char| c.is_ascii_digit()), "{wide}");
-    assert_eq!(lines[1][10..], [PROJECT, "All that was looked at is well."]);
+    assert_eq!(lines[1][10..], [PROJECT, "All enabled probes are healthy."]);
 
     let selector = format!("get cloudtenants --field-selector spec.projectID={PROJECT} -o name");
     assert_eq!(kubectl(&selector).await.trim(), "cloudtenant.cloudtenant.dev/shop");

@@ -132,7 +132,7 @@ fn no_tls_says_what_to_do() {
         (TlsFault::PlainText, "correct the port or the scheme"),
         (TlsFault::Refused, "ask for no certificate of its callers"),
         (TlsFault::UnknownName, "does not know the host name"),
-        (TlsFault::Other, "look at its server's log"),
+        (TlsFault::Other, "check its server's log"),
     ] {
         for service in Service::ALL {
             let told = of_call(&Error::TlsFailed(fault).at(service)).unwrap();

@@ -120,7 +120,7 @@ fn messages_say_what_counts() {
                  another probe in readyOn.";
     let caches = &[ProbeName::Caches][..];
     for (name, ready_on, observed, off, [engines, caches, usage], expected) in [
-        ("all well", &[][..], false, false, ["up", "ok", "full"], "All that was looked at is well."),
+        ("all well", &[][..], false, false, ["up", "ok", "full"], "All enabled probes are healthy."),
         (
             "those that count",
             caches,
@@ -135,8 +135,8 @@ fn messages_say_what_counts() {
             true,
             false,
             ["down", "!Timeout", "full"],
-            "All that counts for Ready could be observed. Orchestration engines are down on h2: start heat-engine there, \
-             or run \"heat-manage service clean\" if it was removed on purpose.",
+            "All probes that count for Ready returned a result. Orchestration engines are down on h2: start heat-engine \
+             there, or run \"heat-manage service clean\" if it was removed on purpose.",
         ),
         ("nothing offered", &[], false, false, ["absent", "absent", "absent"], every),
         ("nothing offered, and readyOn is not why", caches, false, false, ["absent", "absent", "absent"], every),

@@ -64,7 +64,7 @@ fn a_service_that_other_regions_offer() {
         })
     };
     for (policy, reason, advice) in [
-        (Policy::Auto, "ServiceNotOffered", "Not asked: "),
+        (Policy::Auto, "ServiceNotOffered", "Not probed: "),
         (
             Policy::Required,
             "EndpointNotFound",

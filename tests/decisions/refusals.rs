@@ -163,7 +163,7 @@ const ROWS: &[Row] = &[
         "Nova: too many requests, as before 429",
         (NOVA, 413),
         r#"{"overLimit": {"code": 413, "message": "This request was rate-limited.", "retryAfter": "54"}}"#,
-        ["RateLimited", "asked again later."],
+        ["RateLimited", "the operator retries later."],
         &["This request was rate-limited."],
     ),
     Row {
@@ -172,7 +172,7 @@ const ROWS: &[Row] = &[
             "Nova: the same by its header",
             (NOVA, 413),
             "Over Limit",
-            ["RateLimited", "asked again later."],
+            ["RateLimited", "the operator retries later."],
             &["Over Limit", "req-1"],
         )
     },

@@ -88,16 +88,16 @@ fn what_stands_above_the_conditions() {
             ["Failed", "Suspended", "Failed"],
         ),
         (
-            "nobody has looked at this generation yet",
+            "no pass over this generation yet",
             with(tenant(Reason::Forbidden, true), "/metadata", "generation", json!(4)),
             ["InProgress", "Progressing", "InProgress"],
         ),
         (
-            "nobody has looked at this generation yet",
+            "no pass over this generation yet",
             with(tenant(Reason::Healthy, false), "", "status", fresh.clone()),
             ["InProgress", "Progressing", "InProgress"],
         ),
-        ("`Reconciling`: the first look is under way", reconciling, ["InProgress", "Progressing", "InProgress"]),
+        ("`Reconciling`: the first pass has not ended", reconciling, ["InProgress", "Progressing", "InProgress"]),
         (
             "`Stalled`: a person must act, whatever `Ready` says",
             tenant(Reason::Forbidden, true),

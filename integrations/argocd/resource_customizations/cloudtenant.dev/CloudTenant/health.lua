@@ -13,14 +13,14 @@ end
 local status = obj.status or {}
 local generation = obj.metadata.generation
 if status.observedGeneration == nil or (generation ~= nil and status.observedGeneration ~= generation) then
-  return health("Progressing", "The operator has not looked at this generation yet.")
+  return health("Progressing", "The operator has not reconciled this generation yet.")
 end
 
 local conditions = {}
 for _, condition in ipairs(status.conditions or {}) do
   conditions[condition.type] = condition
 end
--- Reconciling and Stalled exist only while they are True. A Ready that is False is a cloud that is seen to be sick.
+-- Reconciling and Stalled are present only while True. Ready=False means that the cloud is unhealthy.
 local ready = conditions["Ready"]
 if conditions["Reconciling"] ~= nil and conditions["Reconciling"].status == "True" then
   return health("Progressing", conditions["Reconciling"].message)
@@ -29,7 +29,7 @@ if conditions["Stalled"] ~= nil and conditions["Stalled"].status == "True" then
   return health("Degraded", conditions["Stalled"].message)
 end
 if ready == nil then
-  return health("Progressing", "The operator has said nothing yet.")
+  return health("Progressing", "The operator has not written conditions yet.")
 end
 if ready.status == "True" then
   return health("Healthy", ready.message)

@@ -1,4 +1,4 @@
--- What is suspended asks nothing, so it cannot be asked to look now either.
+-- A suspended CloudTenant runs no probes, so the action reconcile is not available.
 local suspended = obj.spec.suspend == true
 return {
   ["reconcile"] = { ["disabled"] = suspended },

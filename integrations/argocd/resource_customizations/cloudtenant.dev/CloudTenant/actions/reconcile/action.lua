@@ -1,4 +1,4 @@
--- Any new value of this annotation has everything looked at now. When that is done, the value stands in
+-- Any new value of this annotation runs all probes now. When they have run, the value is in
 -- status.lastHandledReconcileAt.
 local os = require("os")
 if obj.metadata.annotations == nil then
