@@ -14,12 +14,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use cloudtenant_operator::{
     api::{CloudTenant, crd_yaml},
-    context::Settings,
-    controller::Operator,
-    leader::Mandate,
+    cluster::{context::Settings, controller::Operator, leader::Mandate, readiness::Readiness},
     metrics::Metrics,
-    roster::Roster,
-    server::Readiness,
+    watched::roster::Roster,
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::{

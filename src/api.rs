@@ -1,6 +1,6 @@
 //! The `CloudTenant` resource as the CRD has it: fields, conditions and the closed set of reasons.
 //!
-//! Types and constants only. [`crate::status`] decides what a field's value leads to.
+//! Types and constants only. [`crate::decide::status`] decides what a field's value leads to.
 
 pub mod duration;
 pub mod reason;

@@ -5,6 +5,8 @@
 //! what the namespace keeps. A cloud ends with the last tenant that holds it; only a namespace's latest ones stay until
 //! the next sweep, so that a tenant that comes back at once finds its token and Heat's turn.
 
+pub mod handles;
+
 mod account;
 pub mod engines;
 
@@ -18,11 +20,11 @@ use tokio::sync::mpsc;
 
 use crate::{
     budget::{Budget, OverBudget},
-    cloud::{CloudConfig, Network, Session},
-    failure,
     identity::TenantName,
     metrics::Metrics,
     observation::ProbeFailure,
+    openstack::{CloudConfig, Network, Session},
+    probe::failure,
 };
 
 use account::Account;

@@ -2,6 +2,11 @@
 //!
 //! `reconcile` and the tests' tables drive the same three calls: [`Memory::begin`], [`decide`], [`Memory::commit`].
 
+pub mod condition;
+pub mod event;
+pub mod schedule;
+pub mod status;
+
 mod memory;
 mod next;
 mod observed;
@@ -18,10 +23,12 @@ pub use writes::Writes;
 
 use crate::{
     api::{CachesStatus, CloudTenantStatus, EnginesStatus, Reason, UsageStatus},
-    event::{self, Notice},
+    decide::{
+        event::Notice,
+        schedule::Turn,
+        status::{Judged, Observation, Pass, caches, engines, interval_of, is_bad, usage},
+    },
     observation::{Outcome, ProbeKind, engines::age},
-    schedule::Turn,
-    status::{self, Judged, Observation, Pass, caches, engines, interval_of, is_bad, usage},
     target::Target,
 };
 

@@ -11,16 +11,17 @@ use anyhow::Context as _;
 use arguments::{Arguments, Check, Command, Output, Run, Verify};
 use clap::Parser as _;
 use cloudtenant_operator::{
-    api, api_server,
+    api,
     budget::Budget,
-    check::{Report, Subject},
-    context::Settings,
-    leader::Elector,
+    cluster::{api_server, context::Settings, leader::Elector, readiness::Readiness},
     metrics::{Metrics, ProjectLabel},
     panics,
-    roster::Roster,
-    run::Process,
-    server,
+    process::{
+        check::{Report, Subject},
+        run::Process,
+        server,
+    },
+    watched::roster::Roster,
 };
 use kube::Client;
 use tokio::signal::unix::SignalKind;
@@ -83,7 +84,8 @@ fn check(arguments: &Check) -> anyhow::Result<u8> {
             _ => anyhow::bail!("give the NAME of a CloudTenant, or --file and --clouds"),
         };
         let mut report = Report::new(arguments.output == Output::Json, std::io::stdout().is_terminal());
-        let outlook = cloudtenant_operator::check::check(&subject, &mut |step| print!("{}", report.step(step))).await;
+        let outlook =
+            cloudtenant_operator::process::check::check(&subject, &mut |step| print!("{}", report.step(step))).await;
         print!("{}", report.outlook(&outlook)?);
         Ok(outlook.exit_code())
     })
@@ -123,7 +125,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let roster = Roster::default();
     let project = if arguments.metrics_project_label { ProjectLabel::On } else { ProjectLabel::Off };
     let metrics = Arc::new(Metrics::with_tenants(roster.clone(), project));
-    let readiness = server::Readiness::default();
+    let readiness = Readiness::default();
     let budget = Budget::new(arguments.budget.read());
     metrics.show_budget(budget.clone());
     let settings = Settings {
@@ -151,7 +153,8 @@ fn verify(arguments: &Verify) -> anyhow::Result<u8> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let client = client().await?;
         let duties = arguments.duties.read(&client);
-        let fine = cloudtenant_operator::verify::verify(client, &arguments.url, &duties, |line| println!("{line}"));
+        let fine =
+            cloudtenant_operator::cluster::verify::verify(client, &arguments.url, &duties, |line| println!("{line}"));
         Ok(u8::from(!fine.await?))
     })
 }

@@ -28,10 +28,10 @@ use clocks::Clocks;
 use credentials::Ends;
 
 use crate::budget::Budget;
-use crate::cloud::{Counters, Service};
-use crate::event::EventReason;
+use crate::decide::event::EventReason;
+use crate::openstack::{Counters, Service};
 use crate::panics::Part;
-use crate::roster::Roster;
+use crate::watched::roster::Roster;
 
 /// In seconds. Heat says "all engines are down" after 60, and `spec.timeout` is 90 by default and at most 600: hence a
 /// bound just above each of the first two, and one between.

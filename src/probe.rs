@@ -1,5 +1,7 @@
 //! The three questions that the cloud is asked. Each file says where it asks and how the answer is read; what
-//! it means is decided in [`crate::status`].
+//! it means is decided in [`crate::decide::status`].
+
+pub mod failure;
 
 pub mod caches;
 pub mod engines;
@@ -12,9 +14,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
 
 use crate::{
-    cloud::{Error, Failure, NoProject, Service, Session, listed, service::RequiredScope},
-    failure,
     observation::{Elsewhere, Outcome},
+    openstack::{Error, Failure, NoProject, Service, Session, listed, service::RequiredScope},
 };
 
 /// How a question ended. A token carries the roles and the catalogue of its login, so after some failures a new

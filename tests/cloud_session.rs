@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use cloudtenant_operator::cloud::{
+use cloudtenant_operator::openstack::{
     Answer, Clock, CloudConfig, Counters, Error, Failure, Network, NoCounters, NoProject, Refusal, Service, Session,
     TlsFault,
 };

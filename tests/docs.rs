@@ -12,7 +12,7 @@ use std::{
 
 use cloudtenant_operator::{
     api::{self, CloudTenant, Reason, condition_type, reason::Class},
-    event::EventReason,
+    decide::event::EventReason,
     target::Target,
 };
 use serde_json::Value;

@@ -15,8 +15,8 @@ use axum::{
     response::Response,
 };
 use cloudtenant_operator::{
-    cloud::{CloudConfig, Error, Network, Refusal, Service, Session},
     metrics::Metrics,
+    openstack::{CloudConfig, Error, Network, Refusal, Service, Session},
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

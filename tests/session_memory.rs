@@ -8,9 +8,9 @@ use std::{alloc::System, sync::Arc, time::Duration};
 use axum::{Router, http::HeaderMap, routing::post};
 use cloudtenant_operator::{
     budget::{Budget, Limits},
-    cloud::{CloudConfig, Network},
     clouds::{Cloud, Clouds},
     metrics::Metrics,
+    openstack::{CloudConfig, Network},
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 

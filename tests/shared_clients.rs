@@ -21,8 +21,8 @@ use axum::{
     response::Response,
 };
 use cloudtenant_operator::{
-    cloud::{CloudConfig, Network, Service, Session},
     metrics::Metrics,
+    openstack::{CloudConfig, Network, Service, Session},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},

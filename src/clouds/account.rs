@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
     budget::{Budget, OverBudget, Reservation},
-    cloud::CloudConfig,
+    openstack::CloudConfig,
 };
 
 /// A namespace's charge for a cloud: its session, and the engines' answers if its tenants read them. Each namespace

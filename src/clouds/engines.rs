@@ -21,16 +21,15 @@ use super::{Cloud, Wake, account::Account};
 use crate::{
     api::Reason,
     budget::OverBudget,
-    cloud::Session,
-    failure,
+    decide::schedule::{FIRST_RETRY, LEAST_PAUSE, Turn, after},
     identity::TenantName,
     observation::{
         EngineAnswers, Outcome, ProbeFailure,
         engines::{EngineAnswer, age},
     },
+    openstack::Session,
     panics::{Part, caught},
-    probe,
-    schedule::{FIRST_RETRY, LEAST_PAUSE, Turn, after},
+    probe::{self, failure},
 };
 
 /// After a 503 of Heat's own, which another engine may contradict. Heat is never asked sooner after an answer, whatever
@@ -382,8 +381,8 @@ mod tests {
     use super::*;
     use crate::{
         budget::{Budget, Limits},
-        cloud::CloudConfig,
         observation::EngineList,
+        openstack::CloudConfig,
     };
 
     fn account(budget: &Budget, namespace: &str) -> Arc<Account> {

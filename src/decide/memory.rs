@@ -10,11 +10,13 @@ use super::{
 };
 use crate::{
     api::{CloudTenant, CloudTenantStatus, REQUESTED_AT, condition_type},
-    condition,
-    event::{fnv1a, limit::Limit},
+    decide::{
+        condition,
+        event::{fnv1a, limit::Limit},
+        schedule::{Turn, backoff},
+        status::{interval_of, is_enabled, observed_at},
+    },
     observation::{Caches, Periods, ProbeKind},
-    schedule::{Turn, backoff},
-    status::{interval_of, is_enabled, observed_at},
     target::Target,
 };
 

@@ -7,10 +7,12 @@ use jiff::Timestamp;
 use super::{Memory, age};
 use crate::{
     api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
-    condition,
+    decide::{
+        condition,
+        schedule::{backoff, shortened},
+        status::{self, is_enabled},
+    },
     observation::ProbeKind,
-    schedule::{backoff, shortened},
-    status::{self, is_enabled},
     target::Target,
 };
 

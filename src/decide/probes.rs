@@ -5,9 +5,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Answer, EnginesAnswer, Shared};
 use crate::{
     api::CloudTenantStatus,
+    decide::{
+        schedule::Turn,
+        status::{Engines, Observation},
+    },
     observation::Outcome,
-    schedule::Turn,
-    status::{Engines, Observation},
 };
 
 /// Consecutive unhealthy observations, of which each counts once: a pass whose write failed is repeated.

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use cloudtenant_operator::{
     budget::{Bytes, Limits},
-    cloud::{Network, ProxyRule},
-    rights::Duties,
+    cluster::rights::Duties,
+    openstack::{Network, ProxyRule},
 };
 use kube::Client;
 

@@ -14,7 +14,7 @@ use kube::Resource as _;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
 
 use super::tenants::{ProjectLabel, current, identity};
-use crate::roster::{Roster, Watched};
+use crate::watched::roster::{Roster, Watched};
 
 /// One of the credentials that a tenant uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,10 +11,10 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 
 use crate::api::{CloudTenant, CloudTenantStatus, Reason, UsageFigures, bound, condition_type as ty};
+use crate::decide::status::{condition_of, observed_at};
 use crate::observation::ProbeKind;
-use crate::roster::{Roster, Watched};
-use crate::status::{condition_of, observed_at};
 use crate::target::Target;
+use crate::watched::roster::{Roster, Watched};
 
 /// Labels besides namespace and name, and the value.
 type Sample<'a> = (Vec<(&'static str, &'a str)>, f64);

@@ -1,7 +1,7 @@
 //! What Heat has answered to the question for its engines, over time.
 //!
 //! Heat's list is the same for every tenant of a cloud, so these answers are shared by all that use one
-//! credential. What a tenant makes of them is decided in [`crate::status`].
+//! credential. What a tenant makes of them is decided in [`crate::decide::status`].
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -6,8 +6,8 @@ use url::Url;
 use super::{is_version, join, project};
 use crate::{
     api::{CacheCounts, OtherCount, bound},
-    cloud::{Error, Failure, Service, Session, words},
     observation::Caches,
+    openstack::{Error, Failure, Service, Session, words},
     target::Target,
 };
 

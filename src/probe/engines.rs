@@ -7,14 +7,14 @@ use serde::Deserialize;
 
 use super::{join, read, version};
 use crate::{
-    cloud::{
-        Answer, Error, Failure, Service, Session, openstack_time,
-        rows::{List, Rows},
-        words::shown,
-    },
     observation::{
         EngineList, EngineRow,
         engines::{DEFAULT_REPORT_INTERVAL, EngineAnswer},
+    },
+    openstack::{
+        Answer, Error, Failure, Service, Session, openstack_time,
+        rows::{List, Rows},
+        words::shown,
     },
 };
 

@@ -3,7 +3,7 @@
 //! DCS and Nova answer for a project that does not exist as for one that is empty.
 
 use crate::{
-    cloud::{Error, Failure, Service, Session},
+    openstack::{Error, Failure, Service, Session},
     target::Target,
 };
 

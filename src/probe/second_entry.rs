@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::outcome;
 use crate::{
-    cloud::{CloudConfig, Service, Session},
     observation::Outcome,
+    openstack::{CloudConfig, Service, Session},
 };
 
 /// How long the main entry's login may take where its catalogue is needed. A pass waits for it.

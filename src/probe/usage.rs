@@ -17,11 +17,11 @@ use url::Url;
 
 use super::{Link, join, project, read, version};
 use crate::{
-    cloud::{
+    observation::{Periods, Previous, Usage},
+    openstack::{
         Answer, Error, Failure, Service, Session, openstack_time,
         rows::{List, Rows},
     },
-    observation::{Periods, Previous, Usage},
     target::Target,
 };
 use flavors::Flavors;

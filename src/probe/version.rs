@@ -6,7 +6,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{Link, is_version, join, read};
-use crate::cloud::{Error, Failure, Service, Session};
+use crate::openstack::{Error, Failure, Service, Session};
 
 #[derive(Deserialize)]
 struct Versions {

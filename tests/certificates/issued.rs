@@ -1,6 +1,6 @@
 //! The table of certificates: what a server presents, what is listed, and the verdict.
 
-use cloudtenant_operator::cloud::{Distrust, Error, Network, TlsFault};
+use cloudtenant_operator::openstack::{Distrust, Error, Network, TlsFault};
 use rustls::version::{TLS12, TLS13};
 use testkit::certificates::{
     Authority, Issued,

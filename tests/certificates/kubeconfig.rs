@@ -1,6 +1,6 @@
 //! An API server whose own certificate is the kubeconfig's authority.
 
-use cloudtenant_operator::api_server;
+use cloudtenant_operator::cluster::api_server;
 use k8s_openapi::ByteString;
 use kube::config::Kubeconfig;
 use serde_json::json;

@@ -12,9 +12,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use cloudtenant_operator::{
     api::Reason,
-    cloud::{CloudConfig, Error, Network, Service, Session},
-    failure,
     metrics::Metrics,
+    openstack::{CloudConfig, Error, Network, Service, Session},
+    probe::failure,
 };
 
 const LONG: Duration = Duration::from_secs(20);

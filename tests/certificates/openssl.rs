@@ -9,7 +9,7 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use cloudtenant_operator::cloud::{Distrust, Error, Network, TlsFault};
+use cloudtenant_operator::openstack::{Distrust, Error, Network, TlsFault};
 use tempfile::TempDir;
 
 use super::{greet, sentence};

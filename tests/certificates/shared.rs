@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
-use cloudtenant_operator::cloud::{Distrust, Error, Network};
+use cloudtenant_operator::openstack::{Distrust, Error, Network};
 use rustls::version::{TLS12, TLS13};
 use testkit::certificates::{Authority, Issued};
 use tokio::{

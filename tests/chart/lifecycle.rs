@@ -72,7 +72,7 @@ const UPGRADE: &str = "kubectl apply --server-side --force-conflicts -f crds/clo
 #[tokio::test]
 async fn an_older_definition_is_upgraded_by_the_command_that_the_pages_name() {
     assert!(read("docs/installation.md").contains(&format!("`{UPGRADE}`")));
-    assert!(cloudtenant_operator::schema::SchemaError::Lacks(String::new()).to_string().contains(UPGRADE));
+    assert!(cloudtenant_operator::cluster::schema::SchemaError::Lacks(String::new()).to_string().contains(UPGRADE));
     let control_plane = ControlPlane::start().await.unwrap();
     let mut older = objects(&crd_yaml().unwrap()).remove(0);
     let version = &mut older["spec"]["versions"][0];

@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use cloudtenant_operator::{
     api::Policy,
+    decide::status::engine_count::{Known, count},
     observation::engines::EngineAnswer,
     probe,
-    status::engine_count::{Known, count},
     target::EnginesTarget,
 };
 use jiff::Timestamp;

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
-use cloudtenant_operator::{api::time, observe};
+use cloudtenant_operator::{api::time, cluster::observe};
 use jiff::Timestamp;
 use testkit::cloud::{Fault, Service, SimulatedCloud};
 

@@ -1,6 +1,6 @@
 //! What is told, exactly once: the tables of `verdicts` and `passes` say when, and here is how.
 
-use cloudtenant_operator::event::{self, EventReason, Notice, fnv1a};
+use cloudtenant_operator::decide::event::{self, EventReason, Notice, fnv1a};
 
 use crate::{words::later, world::World};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use cloudtenant_operator::{
     api::{Reason, reason::Class},
-    cloud::{ConfigError, Distrust, Error, ErrorCode, Failure, NoProject, Refusal, Service, TlsFault},
-    failure::{SecretError, of_call, of_config, of_secret},
+    openstack::{ConfigError, Distrust, Error, ErrorCode, Failure, NoProject, Refusal, Service, TlsFault},
+    probe::failure::{SecretError, of_call, of_config, of_secret},
 };
 
 #[test]

@@ -2,7 +2,7 @@
 
 use cloudtenant_operator::{
     api::{CloudTenantStatus, Policy, ProbeName, condition_type as ty},
-    condition, status,
+    decide::{condition, status},
 };
 use jiff::Timestamp;
 

@@ -6,15 +6,16 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use cloudtenant_operator::{
     api::{CloudTenant, CloudTenantStatus, REQUESTED_AT},
     budget::Budget,
-    cloud::Network,
-    clouds::{Clouds, engines::Demand},
-    decide::{Access, Answer, Memory, Plan},
-    handles::Handles,
+    clouds::{Clouds, engines::Demand, handles::Handles},
+    decide::{
+        Access, Answer, Memory, Plan,
+        status::{self, Observation},
+    },
     identity::TenantName,
     metrics::Metrics,
     observation::{EngineAnswers, Outcome, engines::EngineAnswer},
+    openstack::Network,
     panics::Part,
-    status::{self, Observation},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

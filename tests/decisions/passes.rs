@@ -6,9 +6,11 @@
 
 use cloudtenant_operator::{
     api::{CacheState, CloudTenantStatus, Policy, ProbeName, Reason, condition_type as ty, reason::Class, time},
-    condition,
+    decide::{
+        condition,
+        status::{self, condition_of},
+    },
     observation::ProbeKind,
-    status::{self, condition_of},
 };
 
 use crate::{

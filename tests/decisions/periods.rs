@@ -6,8 +6,9 @@
 
 use cloudtenant_operator::{
     api::{Period, Reason, condition_type as ty},
+    cluster::observe,
     decide::{Answer, EnginesAnswer},
-    observe, probe,
+    probe,
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -182,7 +183,7 @@ async fn a_nova_without_pages() {
         cloud.set_servers("p1", (0..servers).map(|number| Server::new(&format!("s{number}"), launched)).collect());
         let world = World::new();
         let periods = probe::usage::ask(&session(&config), &world.target, None, Timestamp::now()).await.unwrap();
-        let judged = cloudtenant_operator::status::usage::judge(&periods, None, world.now);
+        let judged = cloudtenant_operator::decide::status::usage::judge(&periods, None, world.now);
         let block = judged.block;
         assert_eq!((judged.reason, block.figures.complete, block.figures.servers), (reason, complete, seen), "{name}");
         assert_eq!(block.previous.unwrap().figures.complete, complete, "{name}");

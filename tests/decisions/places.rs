@@ -2,10 +2,11 @@
 
 use cloudtenant_operator::{
     api::{Policy, Source, condition_type as ty},
-    condition,
-    decide::{Answer, EnginesAnswer},
+    decide::{
+        Answer, EnginesAnswer, condition,
+        status::{condition_of, is_same_place},
+    },
     observation::{Elsewhere, Outcome, ProbeKind},
-    status::{condition_of, is_same_place},
 };
 
 use crate::{

@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use cloudtenant_operator::{
     api::{CacheState, CloudTenantStatus, Period, Reason, condition_type as ty},
-    condition,
-    event::transitions,
+    decide::{
+        condition,
+        event::transitions,
+        status::{
+            self, Engines, Observation,
+            engine_count::{Known, count},
+        },
+    },
     observation::engines::EngineAnswer,
     probe,
-    status::{
-        self, Engines, Observation,
-        engine_count::{Known, count},
-    },
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use testkit::recorded;

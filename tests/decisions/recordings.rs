@@ -5,12 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use cloudtenant_operator::{
     api::{Period, time},
-    cloud::{CloudConfig, Failure, Network, Session},
-    failure,
+    decide::status::{caches, engines, usage},
     metrics::Metrics,
     observation::{EngineAnswers, EngineList, Outcome, engines::EngineAnswer},
-    probe,
-    status::{caches, engines, usage},
+    openstack::{CloudConfig, Failure, Network, Session},
+    probe::{self, failure},
 };
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use testkit::{

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use cloudtenant_operator::{cloud::Failure, failure, probe};
+use cloudtenant_operator::{
+    openstack::Failure,
+    probe::{self, failure},
+};
 use jiff::Timestamp;
 use testkit::cloud::{Fault, Service, SimulatedCloud};
 use tracing_subscriber::fmt::MakeWriter;

@@ -10,11 +10,11 @@ use std::{
 
 use cloudtenant_operator::{
     api::Period,
-    cloud::{CloudConfig, Error, Failure, Network, Service as CloudService, Session},
-    failure,
+    decide::status,
     metrics::Metrics,
     observation::engines::EngineAnswer,
-    probe, status,
+    openstack::{CloudConfig, Error, Failure, Network, Service as CloudService, Session},
+    probe::{self, failure},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;

@@ -9,11 +9,12 @@ use std::{
 
 use cloudtenant_operator::{
     api::{CloudTenant, CloudTenantStatus, Policy, REQUESTED_AT, Reason, Source, condition_type as ty},
-    condition,
-    decide::{Access, Answer, Decision, EnginesAnswer, Memory, Observed, Shared, Write, Written, decide},
-    event::{EventReason, Notice},
+    decide::{
+        Access, Answer, Decision, EnginesAnswer, Memory, Observed, Shared, Write, Written, condition, decide,
+        event::{EventReason, Notice},
+        status::{self, Engines, Observation, condition_of},
+    },
     observation::{Caches, EngineAnswers, Outcome, Periods, Previous, ProbeFailure, ProbeKind, engines::EngineAnswer},
-    status::{self, Engines, Observation, condition_of},
     target::Target,
 };
 use jiff::Timestamp;

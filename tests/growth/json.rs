@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use cloudtenant_operator::{
-    cloud::{CloudConfig, Service, readers},
+    openstack::{CloudConfig, Service, readers},
     probe::{
         self,
         usage::{Sum, Window},

@@ -4,8 +4,8 @@ use std::{hint::black_box, str};
 
 use cloudtenant_operator::{
     api::{GoDuration, Reason},
-    cloud::{ProxyRule, openstack_time, readers},
-    condition,
+    decide::condition,
+    openstack::{ProxyRule, openstack_time, readers},
 };
 use jiff::Timestamp;
 

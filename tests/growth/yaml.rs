@@ -2,7 +2,7 @@
 
 use std::{hint::black_box, str};
 
-use cloudtenant_operator::cloud::CloudConfig;
+use cloudtenant_operator::openstack::CloudConfig;
 
 use super::measure::{Case, Shape, cases, numbered, reader_of, same};
 

@@ -7,14 +7,15 @@ use std::{alloc::System, hint::black_box, net::TcpListener, sync::Arc, time::Dur
 
 use cloudtenant_operator::{
     budget::{Budget, Limits, Use},
-    cloud::{CloudConfig, Network},
-    clouds::{Cloud, Clouds, engines::Demand},
+    clouds::{Cloud, Clouds, engines::Demand, handles::Handles},
     decide::Plan,
-    handles::Handles,
     identity::TenantName,
     metrics::Metrics,
-    observation::Outcome,
-    observation::engines::{EngineAnswer, EngineAnswers},
+    observation::{
+        Outcome,
+        engines::{EngineAnswer, EngineAnswers},
+    },
+    openstack::{CloudConfig, Network},
     probe,
 };
 use jiff::Timestamp;
@@ -154,7 +155,7 @@ async fn a_long_region_is_refused_where_it_comes_in() {
     }
 }
 
-/// 10,000 of them in one namespace. The Secret's own part is measured in `src/secrets.rs`.
+/// 10,000 of them in one namespace. The Secret's own part is measured in `src/cluster/secrets.rs`.
 #[tokio::test]
 async fn the_default_bears_ten_thousand_ordinary_sessions_in_one_namespace() {
     let _turn = TURN.lock().await;

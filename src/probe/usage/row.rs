@@ -8,7 +8,7 @@ use serde::{
 };
 
 use super::flavors::{LONGEST_FLAVOR, NO_FLAVOR};
-use crate::{cloud::words::clean, observation::FlavorUsage};
+use crate::{observation::FlavorUsage, openstack::words::clean};
 
 /// A row of `server_usages`. Nova leaves out the amounts of a server that is deleted while it counts.
 #[derive(Debug, Deserialize)]

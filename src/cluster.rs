@@ -1,0 +1,16 @@
+//! What speaks to Kubernetes: watches, Secrets, status and events, leadership, rights, the definition.
+
+pub mod api_server;
+pub mod context;
+pub mod controller;
+pub mod leader;
+pub mod observe;
+pub mod readiness;
+pub mod reconcile;
+pub mod rights;
+pub mod schema;
+pub mod secret_watch;
+pub mod secrets;
+pub mod standby;
+pub mod verify;
+pub mod writer;

@@ -1,0 +1,325 @@
+//! The watch on CloudTenants, and what runs over it.
+
+mod changes;
+mod following;
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use following::Following;
+use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
+use jiff::Timestamp;
+use kube::{
+    Api, Client, Resource as _, ResourceExt as _,
+    runtime::{
+        Config, Controller, Predicate as _, PredicateConfig, WatchStreamExt as _,
+        controller::{self, Action},
+        predicates,
+        reflector::{ObjectRef, store::Writer},
+    },
+};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::{
+    cluster::{
+        api_server::Lists,
+        context::{Context, PASSES, Settings},
+        leader::Mandate,
+        readiness::{Readiness, Requirement},
+        reconcile::reconcile,
+        secret_watch,
+    },
+    identity::TenantName,
+    metrics::Metrics,
+    watched::roster::{Roster, Watched},
+};
+
+type Routes = HashMap<Option<String>, mpsc::Sender<TenantName>>;
+
+/// Who is to look again and has not been told yet.
+const WAKES: usize = 1024;
+
+/// How often it is looked whether the watches go on.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How often what belongs to deleted tenants is forgotten.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// The controller, which may run several times in a process' life: each time that it leads.
+pub struct Operator {
+    client: Client,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    roster: Roster,
+    lists: Lists,
+}
+
+/// One watch on CloudTenants, before it runs.
+struct Watch {
+    api: Api<Watched>,
+    writer: Writer<Watched>,
+    following: Following,
+    lists: Lists,
+    woken: mpsc::Receiver<TenantName>,
+}
+
+impl Operator {
+    /// An operator. While it runs, the roster has the tenants that it watches.
+    #[must_use]
+    pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>, roster: Roster) -> Self {
+        Self { client, settings, metrics, roster, lists: Lists::default() }
+    }
+
+    /// Runs until the shutdown. Nothing is written outside of the mandate. It is ready once all tenants are known.
+    pub async fn run(&self, mandate: Mandate, readiness: Readiness, shutdown: CancellationToken) {
+        let (wake, woken) = mpsc::channel(WAKES);
+        let context = Context::new(&self.client, &self.settings, mandate, self.metrics.clone(), wake, shutdown.clone());
+        let context = Arc::new(context);
+        let (routes, watches) = self.watches();
+        let mut beside = JoinSet::new();
+        beside.spawn(route(woken, routes));
+        if self.settings.watch_secrets {
+            for secrets in scoped(&self.client, &self.settings.namespaces) {
+                beside.spawn(secret_watch::follow(secrets, self.lists.clone(), context.clone(), self.roster.clone()));
+            }
+        }
+        self.watch(watches, beside, context, readiness, shutdown).await;
+    }
+
+    /// Runs the watches until the shutdown, or until a task beside them ends: without it tenants would not be woken.
+    async fn watch(
+        &self,
+        watches: Vec<Watch>,
+        mut beside: JoinSet<()>,
+        context: Arc<Context>,
+        readiness: Readiness,
+        shutdown: CancellationToken,
+    ) {
+        let followings: Vec<_> = watches.iter().map(|watch| watch.following.clone()).collect();
+        let _ended = Ended { operator: self, readiness: &readiness };
+        let watching = join_all(watches.into_iter().map(|watch| watch.run(context.clone(), shutdown.clone())));
+        tokio::select! {
+            _ = watching => {}
+            () = self.keep_roster(&followings, &readiness, &context) => {}
+            () = broke_off(&mut beside) => {}
+        }
+    }
+
+    /// Takes in whose tenants are known, tells whose are not, and forgets what belonged to deleted ones. Never ends.
+    async fn keep_roster(&self, followings: &[Following], readiness: &Readiness, context: &Context) {
+        let mut listed: FuturesUnordered<_> = followings
+            .iter()
+            .map(|following| async move {
+                following.listed.wait().await;
+                following
+            })
+            .collect();
+        let mut look = tokio::time::interval(LOOK);
+        let mut sweep = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
+        loop {
+            let lacks = lacks(followings, Instant::now().into_std());
+            match &lacks {
+                None => readiness.has(Requirement::Tenants),
+                Some(lacks) => readiness.lacks(Requirement::Tenants, lacks),
+            }
+            self.metrics.synced(lacks.is_none());
+            tokio::select! {
+                Some(following) = listed.next() => {
+                    self.roster.add(following.namespace.clone(), following.store.clone());
+                }
+                _ = look.tick() => {
+                    for following in followings {
+                        let watched = following.is_listed() && !following.is_lost(Instant::now().into_std());
+                        self.roster.follow(following.namespace.as_deref(), watched);
+                        if let Some(namespace) = &following.namespace {
+                            self.metrics.watched(namespace, watched);
+                        }
+                    }
+                }
+                _ = sweep.tick() => {
+                    let alive: HashSet<_> = self.roster.all().iter().filter_map(|tenant| tenant.uid()).collect();
+                    context.retain(|uid| alive.contains(uid));
+                }
+            }
+        }
+    }
+
+    /// A watch for each namespace, and who is woken there; the one of all namespaces goes by no name.
+    fn watches(&self) -> (Routes, Vec<Watch>) {
+        let namespaces = &self.settings.namespaces;
+        let names: Vec<_> =
+            if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
+        let apis = scoped(&self.client, namespaces);
+        let watch = |(name, api)| {
+            let (wake, woken) = mpsc::channel(WAKES);
+            let writer = Writer::default();
+            let following = Following::new(Clone::clone(&name), writer.as_reader());
+            ((name, wake), Watch { api, writer, following, lists: self.lists.clone(), woken })
+        };
+        names.into_iter().zip(apis).map(watch).unzip()
+    }
+}
+
+impl Watch {
+    async fn run(self, context: Arc<Context>, shutdown: CancellationToken) {
+        let Following { store, listed, .. } = self.following.clone();
+        let watch = following::events(self.api, self.lists)
+            .reflect(self.writer)
+            .inspect(move |event| self.following.note(event, std::time::Instant::now()));
+        let watch = changes::changes(watch, store.clone())
+            .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
+        let controller = Controller::for_stream(watch, store)
+            .with_config(Config::default().concurrency(PASSES))
+            .reconcile_on(wakes(self.woken))
+            .graceful_shutdown_on(shutdown.clone().cancelled_owned())
+            .run(traced, |_, _, _| Action::requeue(SWEEP), context)
+            .for_each(|result| async {
+                match result {
+                    Ok(_) => {}
+                    // It was deleted while it was queued.
+                    Err(error @ controller::Error::ObjectNotFound(_)) => tracing::debug!(%error, "gone"),
+                    Err(error) => tracing::warn!(%error, "the controller"),
+                }
+            });
+        // A controller that has no list yet would not end, though it has nothing to finish.
+        let ended_before = async {
+            tokio::select! {
+                _ = listed.wait() => std::future::pending().await,
+                () = shutdown.cancelled() => {}
+            }
+        };
+        tokio::select! {
+            () = controller => {}
+            () = ended_before => {}
+        }
+    }
+}
+
+/// What hinders the work: a namespace whose first list is still to come, or that all namespaces are lost. One that is
+/// lost beside others hinders nothing but itself: a metric and the log name it.
+/// Waits until one of the tasks ends. None of them should end before all are dropped.
+async fn broke_off(tasks: &mut JoinSet<()>) {
+    let Some(ended) = tasks.join_next().await else { return std::future::pending().await };
+    // The error's own text may quote data. The panic hook has logged the place.
+    let panicked = ended.is_err_and(|error| error.is_panic());
+    tracing::error!(panicked, "a task of the controller ended, so the process ends and is to be restarted");
+}
+
+/// Whose tenants are not known as they are.
+fn lacks(followings: &[Following], now: std::time::Instant) -> Option<String> {
+    let part = |what: &str, which: &dyn Fn(&&Following) -> bool| {
+        let followings: Vec<_> = followings.iter().filter(which).collect();
+        let names: BTreeSet<_> = followings.iter().map(|following| following.name()).collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        // Watches that fail together mostly fail for one cause.
+        let why = followings.iter().find_map(|following| following.why());
+        let why = why.unwrap_or_else(|| "look at the log".to_owned());
+        (!names.is_empty()).then(|| format!("the CloudTenants of {names} {what}: {why}"))
+    };
+    if followings.iter().all(|following| following.is_lost(now)) {
+        let unlisted = part("cannot be listed", &|following| !following.is_listed());
+        let broken = part("cannot be watched any more", &|following| following.is_listed());
+        let lacks: Vec<_> = unlisted.into_iter().chain(broken).collect();
+        return Some(lacks.join("; "));
+    }
+    part("have not been listed yet", &|following| !following.is_listed() && !following.is_lost(now))
+}
+
+/// Nothing is watched any more when the run ends, however it ends.
+struct Ended<'a> {
+    operator: &'a Operator,
+    readiness: &'a Readiness,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.operator.roster.clear();
+        self.operator.metrics.synced(false);
+        self.readiness.has(Requirement::Tenants);
+    }
+}
+
+fn scoped<K>(client: &Client, namespaces: &[String]) -> Vec<Api<K>>
+where
+    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+{
+    if namespaces.is_empty() {
+        return vec![Api::all(client.clone())];
+    }
+    namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
+}
+
+/// Tells each watch which of its tenants have to look again.
+async fn route(mut woken: mpsc::Receiver<TenantName>, routes: Routes) {
+    while let Some(tenant) = woken.recv().await {
+        let route = routes.get(&Some(tenant.namespace.clone())).or_else(|| routes.get(&None));
+        if let Some(route) = route {
+            // Its watch has ended where this fails, and so will this.
+            let _ = route.send(tenant).await;
+        }
+    }
+}
+
+async fn traced(tenant: Arc<Watched>, context: Arc<Context>) -> Result<Action, std::convert::Infallible> {
+    let span = tracing::info_span!(
+        "tenant",
+        namespace = tenant.meta().namespace.as_deref().unwrap_or_default(),
+        name = tenant.meta().name.as_deref().unwrap_or_default(),
+    );
+    // Several watches share the passes.
+    let _turn = context.passes.clone().acquire_owned().await;
+    let began = Timestamp::now();
+    let done = reconcile(tenant, context).instrument(span.clone()).await;
+    tracing::debug!(parent: &span, took = ?Timestamp::now().duration_since(began), "pass");
+    done
+}
+
+fn wakes(mut woken: mpsc::Receiver<TenantName>) -> impl futures::Stream<Item = ObjectRef<Watched>> {
+    futures::stream::poll_fn(move |context| woken.poll_recv(context))
+        .map(|tenant| ObjectRef::new(&tenant.name).within(&tenant.namespace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task beside the watches, and whether the controller ends with it.
+    #[tokio::test]
+    async fn the_controller_ends_with_a_task_beside_its_watches() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        // Nobody listens there, so the watches try again and again.
+        let client = Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        type Task = fn(&mut JoinSet<()>);
+        let tasks: [(&str, Task, bool); 4] = [
+            ("it panics", |tasks| drop(tasks.spawn(async { panic!("on purpose") })), true),
+            (
+                "one of two panics",
+                |tasks| {
+                    tasks.spawn(std::future::pending());
+                    tasks.spawn(async { panic!("on purpose") });
+                },
+                true,
+            ),
+            ("it ends", |tasks| drop(tasks.spawn(async {})), true),
+            ("it goes on", |tasks| drop(tasks.spawn(std::future::pending())), false),
+        ];
+        for (name, spawn, ends) in tasks {
+            let (metrics, roster) = (Arc::new(Metrics::new()), Roster::default());
+            let operator = Operator::new(client.clone(), Settings::default(), metrics.clone(), roster);
+            let (stop, (wake, _woken)) = (CancellationToken::new(), mpsc::channel(1));
+            let mandate = Mandate::unlimited();
+            let context = Context::new(&client, &operator.settings, mandate, metrics, wake, stop.clone());
+            let (_, watches) = operator.watches();
+            let mut beside = JoinSet::new();
+            spawn(&mut beside);
+            let run = operator.watch(watches, beside, Arc::new(context), Readiness::default(), stop);
+            let ended = tokio::time::timeout(Duration::from_millis(500), run).await;
+            assert_eq!(ended.is_ok(), ends, "{name}");
+        }
+    }
+}

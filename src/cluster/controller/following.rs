@@ -1,0 +1,218 @@
+//! A watch on CloudTenants, how far it has got, and whether it goes on.
+
+use std::{
+    error::Error as _,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::Stream;
+use kube::{
+    Api,
+    runtime::{
+        WatchStreamExt as _,
+        reflector::Store,
+        utils::Backoff,
+        watcher::{self, DefaultBackoff, Event},
+    },
+};
+use tokio::sync::SetOnce;
+
+use crate::{
+    cluster::api_server::{self, AfterError, Lists},
+    watched::roster::Watched,
+};
+
+/// The longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A watch that has failed for so long is no interruption that passes.
+const BROKEN: Duration = Duration::from_secs(60);
+
+/// How much of an error `/readyz` shows, in bytes.
+const WHY: usize = 500;
+
+/// One watch, as others see it.
+#[derive(Clone)]
+pub(super) struct Following {
+    pub(super) namespace: Option<String>,
+    pub(super) store: Store<Watched>,
+    /// Not the store's own `wait_until_ready`: it wakes only one of those who wait, and the controller does.
+    pub(super) listed: Arc<SetOnce<()>>,
+    failing: Arc<Mutex<Option<Failing>>>,
+}
+
+/// Since when a watch has only failed, and why.
+struct Failing {
+    since: Instant,
+    why: String,
+    /// The API server refuses it: the namespace or the right to it is gone.
+    refused: bool,
+}
+
+impl Following {
+    pub(super) fn new(namespace: Option<String>, store: Store<Watched>) -> Self {
+        Self { namespace, store, listed: Arc::default(), failing: Arc::default() }
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.namespace.as_ref().map_or_else(|| "all namespaces".to_owned(), |name| format!("namespace {name}"))
+    }
+
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed.initialized()
+    }
+
+    /// Whether the namespace is lost: its watch is refused, or has only failed for a while. It is tried again for ever.
+    pub(super) fn is_lost(&self, now: Instant) -> bool {
+        let lost = |failing: &Failing| failing.refused || now.saturating_duration_since(failing.since) >= BROKEN;
+        self.lock().as_ref().is_some_and(lost)
+    }
+
+    /// Why the watch fails, where it does.
+    pub(super) fn why(&self) -> Option<String> {
+        self.lock().as_ref().map(|failing| failing.why.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Failing>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note(&self, event: &Result<Event<Watched>, watcher::Error>, now: Instant) {
+        let mut failing = self.lock();
+        match event {
+            Err(error) => {
+                let since = failing.as_ref().map_or(now, |failing| failing.since);
+                *failing = Some(Failing { since, why: shortened(&full(error)), refused: is_refused(error) });
+                tracing::warn!(%error, "the watch on the CloudTenants of {}", self.name());
+            }
+            // A list that has begun may still break off.
+            Ok(Event::Init | Event::InitApply(_)) => {}
+            Ok(Event::InitDone) => {
+                *failing = None;
+                // Only the first time counts.
+                let _ = self.listed.set(());
+            }
+            Ok(Event::Apply(_) | Event::Delete(_)) => *failing = None,
+        }
+    }
+}
+
+/// The events of a watch, with a pause after each error.
+pub(super) fn events(api: Api<Watched>, lists: Lists) -> impl Stream<Item = Result<Event<Watched>, watcher::Error>> {
+    api_server::follow(api, lists, AfterError::Lists).backoff(Pauses::default())
+}
+
+/// Whether the API server denies the right, or has no such namespace or definition.
+fn is_refused(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status))
+        | WatchError(status) => matches!(status.code, 403 | 404),
+        InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => false,
+    }
+}
+
+/// An error with its causes.
+fn full(error: &watcher::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// At most [`WHY`] bytes of it.
+fn shortened(text: &str) -> String {
+    text[..text.floor_char_boundary(WHY)].to_owned()
+}
+
+/// The pauses between two tries: kube's own, but no longer than [`LONGEST_PAUSE`].
+#[derive(Default)]
+struct Pauses(DefaultBackoff);
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|pause| pause.min(LONGEST_PAUSE))
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use kube::runtime::reflector::store::Writer;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_of_which_nothing_comes_is_given_up_and_begun_anew() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let mut events = std::pin::pin!(events(Api::all(client), Lists::default()));
+        for turn in 0..3 {
+            let mut event = tokio::time::timeout(2 * api_server::LISTING, events.next()).await.unwrap();
+            // A list in pages begins before the API server answers.
+            if matches!(event, Some(Ok(Event::Init))) {
+                event = tokio::time::timeout(2 * api_server::LISTING, events.next()).await.unwrap();
+            }
+            assert!(matches!(event, Some(Err(watcher::Error::WatchStartFailed(_)))), "{turn}: {event:?}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_is_lost_once_its_watch_is_refused_or_has_failed_for_a_minute() {
+        let tenant = || Watched::read("{}");
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let following = Following::new(None, Writer::default().as_reader());
+        let answer = |code: u16, message: &str| {
+            let status = serde_json::json!({ "code": code, "message": message, "status": "Failure", "reason": "" });
+            watcher::Error::WatchStartFailed(kube::Error::Api(serde_json::from_value(status).unwrap()))
+        };
+        for (name, second, event, lost) in [
+            ("an error", 0, Some(Err(watcher::Error::NoResourceVersion)), false),
+            ("it has begun to list", 30, Some(Ok(Event::Init)), false),
+            ("and broke off", 59, Some(Err(watcher::Error::NoResourceVersion)), false),
+            ("for a minute", 60, None, true),
+            ("it has begun again", 70, Some(Ok(Event::Init)), true),
+            ("and lists", 71, Some(Ok(Event::InitApply(tenant()))), true),
+            ("all of them", 72, Some(Ok(Event::InitDone)), false),
+            ("nothing happens", 1000, None, false),
+            ("an error", 1001, Some(Err(watcher::Error::NoResourceVersion)), false),
+            ("something happens", 1031, Some(Ok(Event::Apply(tenant()))), false),
+            ("an error later", 1062, Some(Err(watcher::Error::NoResourceVersion)), false),
+            ("the right is gone", 1063, Some(Err(answer(403, "forbidden"))), true),
+            ("the right is back", 1070, Some(Ok(Event::InitDone)), false),
+            ("the API server starts", 1071, Some(Err(answer(503, "starting"))), false),
+            ("the namespace is gone", 1072, Some(Err(answer(404, "not found"))), true),
+        ] {
+            if let Some(event) = event {
+                following.note(&event, at(second));
+            }
+            assert_eq!(following.is_lost(at(second)), lost, "{name}");
+        }
+        assert!(following.is_listed());
+        assert!(following.why().is_some());
+        following.note(&Ok(Event::InitDone), at(2000));
+        assert!(following.why().is_none());
+        following.note(&Err(answer(422, "sendInitialEvents is forbidden")), at(2001));
+        let why = following.why().unwrap();
+        assert!(why.contains("sendInitialEvents is forbidden"), "the API server's own words: {why}");
+    }
+}

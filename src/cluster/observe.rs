@@ -1,0 +1,233 @@
+//! From a target to its observations: which cloud, which queries are due, and what has come of them.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{
+    api::{self, CloudTenant, CloudTenantStatus, Source},
+    clouds::{Cloud, engines::Demand, handles::Handles},
+    cluster::context::Context,
+    decide::{
+        Access, EnginesAnswer, Memory, Observed, Start,
+        schedule::after,
+        status::{
+            engines::{Said, said},
+            is_enabled, is_same_place,
+        },
+    },
+    identity::TenantId,
+    metrics::{CredentialKind, Metrics},
+    observation::{Elsewhere, Outcome, ProbeFailure, ProbeKind},
+    openstack::{CloudConfig, Session},
+    probe::{self, usage::Window},
+    target::Target,
+};
+
+/// What has not ended after this long is written later.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a pass waits for Keystone to say when the credential ends.
+const CREDENTIAL_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Credentials that end sooner are shown.
+const EXPIRES_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The cloud that the tenant names; nothing while it is suspended.
+///
+/// # Errors
+/// What the status says where there is no cloud.
+pub async fn resolve(context: &Context, id: &TenantId, target: &Target) -> Result<Option<Arc<Cloud>>, ProbeFailure> {
+    if target.suspend {
+        return Ok(None);
+    }
+    let config = context.secrets.config(id, target, &target.cloud_name).await?;
+    let cloud = context.clouds.open(&id.name.namespace, &config)?;
+    cloud.settle()?;
+    Ok(Some(cloud))
+}
+
+/// Begins a pass: starts what is due, and takes what has come. `None`: the work ends.
+pub async fn observe(
+    context: &Context,
+    (id, object): (&TenantId, &CloudTenant),
+    target: &Target,
+    (memory, handles): (&mut Memory, &mut Handles),
+    resolved: Result<Option<Arc<Cloud>>, ProbeFailure>,
+) -> Option<(Start, Observed)> {
+    let now = Timestamp::now();
+    let cloud = match resolved {
+        Ok(Some(cloud)) => cloud,
+        Ok(None) | Err(_) => {
+            let access = resolved.map_or_else(Access::Missing, |_| Access::Suspended);
+            let start = memory.begin(target, object, access, now);
+            handles.follow(start.plan, now);
+            return Some((start, Observed::nothing()));
+        }
+    };
+    let start = memory.begin(target, object, handles.turn_to(&cloud), now);
+    handles.follow(start.plan, now);
+    start_queries(target, handles, &cloud, &start);
+    let unanswered = subscribe_engines(context, id, target, handles, &cloud, &start).await;
+    tokio::select! {
+        () = context.shutdown.cancelled() => return None,
+        _ = tokio::time::timeout(PATIENCE, handles.finish()) => {}
+    }
+    handles.wake_later(&context.wake, &id.name);
+    let (caches, usage) = handles.take();
+    let shared = handles.engines();
+    let engines = match unanswered {
+        Some(Missing::Failed(failure)) => EnginesAnswer::Missing(failure, shared),
+        Some(Missing::NotOffered(elsewhere)) => EnginesAnswer::NotOffered(elsewhere),
+        None => shared.map_or(EnginesAnswer::NotAsked, EnginesAnswer::Shared),
+    };
+    note_credentials(&context.metrics, &id.uid, target, handles, &cloud).await;
+    let source = source(target, &cloud.config, &cloud.session, start.stored.source.as_ref(), Timestamp::now()).await;
+    Some((start, Observed { engines, caches, usage, source }))
+}
+
+/// The closed period that is in the status already, if it is this cloud's.
+pub fn frozen(old: &CloudTenantStatus, config: &CloudConfig, region: Option<&str>) -> Option<Window> {
+    old.source.as_ref().filter(|source| is_same_place(source, &config.host(), region))?;
+    let previous = &old.usage.as_ref()?.previous.as_ref()?.figures;
+    Some(Window { start: previous.start.as_ref()?.0, end: previous.end.as_ref()?.0 })
+}
+
+/// Subscribes to the engines, by the tenant's own credential or the one that is for them alone. What comes back is why
+/// there is no subscription, or why it could not be renewed.
+async fn subscribe_engines(
+    context: &Context,
+    id: &TenantId,
+    target: &Target,
+    handles: &mut Handles,
+    cloud: &Arc<Cloud>,
+    start: &Start,
+) -> Option<Missing> {
+    if !is_enabled(target, ProbeKind::Engines) {
+        handles.leave_engines();
+        return None;
+    }
+    let engines = match &target.engines.cloud_name {
+        None => Ok(cloud.clone()),
+        Some(name) => open_for_engines(context, id, target, name, cloud).await,
+    };
+    match engines {
+        Ok(engines) => {
+            let (interval, deadline) = (target.interval, target.engines_deadline());
+            let doubts = said(start.stored.engines.as_ref()) == Said::Unresponsive;
+            let demand = Demand { tenant: id.name.clone(), interval, deadline, doubts };
+            handles.subscribe_engines(&id.uid, &engines, demand, start.plan, Timestamp::now());
+            return None;
+        }
+        Err(Missing::Failed(ref failure)) => handles.miss_engines(failure),
+        Err(Missing::NotOffered(_)) => handles.leave_engines(),
+    }
+    engines.err()
+}
+
+/// Why there is no cloud to ask for the engines.
+enum Missing {
+    Failed(ProbeFailure),
+    /// The tenant's own catalogue has no address of Heat that it could lend.
+    NotOffered(Option<Elsewhere>),
+}
+
+impl From<ProbeFailure> for Missing {
+    fn from(failure: ProbeFailure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// The cloud of the entry for the engines alone.
+async fn open_for_engines(
+    context: &Context,
+    id: &TenantId,
+    target: &Target,
+    cloud_name: &str,
+    cloud: &Cloud,
+) -> Result<Arc<Cloud>, Missing> {
+    let entry = context.secrets.config(id, target, cloud_name).await?;
+    let config = match probe::second_entry::complete(entry, &cloud.config, &cloud.session).await {
+        Outcome::Seen(config) => config,
+        Outcome::NotOffered(elsewhere) => return Err(Missing::NotOffered(elsewhere)),
+        Outcome::Failed(failure) => return Err(failure.into()),
+    };
+    let engines = context.clouds.open(&id.name.namespace, &config)?;
+    engines.settle()?;
+    Ok(engines)
+}
+
+/// Starts what is due of the tenant's own, and is not under way.
+fn start_queries(target: &Target, handles: &mut Handles, cloud: &Arc<Cloud>, start: &Start) {
+    if start.plan.caches && !handles.caches.is_running() {
+        let (cloud, target) = (cloud.clone(), target.clone());
+        handles.caches.start(async move {
+            within_budget(&cloud, probe::outcome(&cloud.session, probe::caches::ask(&cloud.session, &target).await))
+        });
+    }
+    if start.plan.usage && !handles.usage.is_running() {
+        let frozen = frozen(&start.stored, &cloud.config, cloud.session.known_region().as_deref());
+        let (cloud, target) = (cloud.clone(), target.clone());
+        handles.usage.start(async move {
+            let asked = probe::usage::ask(&cloud.session, &target, frozen, Timestamp::now()).await;
+            within_budget(&cloud, probe::outcome(&cloud.session, asked))
+        });
+    }
+}
+
+/// The outcome, unless the login for it brought more than the namespace may keep.
+fn within_budget<T>(cloud: &Cloud, outcome: Outcome<T>) -> Outcome<T> {
+    cloud.settle().map_or_else(Outcome::Failed, |()| outcome)
+}
+
+/// The cloud as it was used; nothing before the first login. `old` is the stored status' source: the end of a credential
+/// stays as it is there while Keystone cannot tell it.
+pub async fn source(
+    target: &Target,
+    config: &CloudConfig,
+    session: &Session,
+    old: Option<&Source>,
+    now: Timestamp,
+) -> Option<Source> {
+    session.known_holder()?;
+    let (host, secret_name, cloud_name) = (config.host(), &target.secret_name, &target.cloud_name);
+    let is_same = |old: &&Source| (&old.secret_name, &old.cloud_name, &old.host) == (secret_name, cloud_name, &host);
+    let credentials_expire_at = match credential_end(session).await {
+        Some(end) => end.filter(|end| *end < after(now, EXPIRES_SOON)).map(api::time),
+        None => old.filter(is_same).and_then(|old| old.credentials_expire_at.clone()),
+    };
+    let project = session.known_project();
+    Some(Source {
+        secret_name: secret_name.clone(),
+        cloud_name: cloud_name.clone(),
+        host,
+        region: session.known_region(),
+        token_project_id: project.as_ref().map(|project| project.id.clone()),
+        token_project_name: project.map(|project| project.name).filter(|name| !name.is_empty()),
+        credentials_expire_at,
+    })
+}
+
+/// When the session's credential ends, where it does; `None` before the first login, and while Keystone cannot tell.
+pub async fn credential_end(session: &Session) -> Option<Option<Timestamp>> {
+    let holder = session.known_holder()?;
+    session.credential_ends(&holder, CREDENTIAL_DEADLINE).await
+}
+
+/// Has the metrics know when the credentials end that are in use. Of one that has not logged in yet, what was known of
+/// the one before stays: it is the one that was used last.
+async fn note_credentials(metrics: &Metrics, uid: &str, target: &Target, handles: &Handles, cloud: &Cloud) {
+    let own = target.engines.cloud_name.is_some() && is_enabled(target, ProbeKind::Engines);
+    let engines = async {
+        if !own {
+            return Some(None);
+        }
+        credential_end(&handles.engines_cloud()?.session).await
+    };
+    let (main, engines) = tokio::join!(credential_end(&cloud.session), engines);
+    for (credential, end) in [(CredentialKind::Main, main), (CredentialKind::Engines, engines)] {
+        if let Some(end) = end {
+            metrics.credential_ends(uid, credential, end);
+        }
+    }
+}

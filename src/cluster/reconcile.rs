@@ -1,0 +1,155 @@
+//! One pass: resolve, observe, decide, write.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+
+use crate::{
+    api::{CloudTenant, CloudTenantStatus},
+    clouds::handles::Handles,
+    cluster::{
+        context::{Context, Tenant},
+        observe,
+        writer::WriteError,
+    },
+    decide::{Decision, Memory, Next, Write, Written, decide, status},
+    identity::{TenantId, TenantName},
+    panics::{Part, caught},
+    target::Target,
+    watched::roster::Watched,
+};
+
+/// How soon the status of a spec that cannot be read is written again after a failed write.
+const REJECT_RETRY: Duration = Duration::from_secs(30);
+
+/// How soon a pass that panicked is tried again, with nothing remembered.
+const PANIC_RETRY: Duration = Duration::from_secs(60);
+
+/// A pass' end: when the next one is, or that the status was not written and when that is tried again.
+type Done = Result<Action, (WriteError, Duration)>;
+
+/// One pass over one tenant.
+///
+/// # Errors
+/// None: what goes wrong is logged, counted and tried again.
+pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<Action, Infallible> {
+    let metadata = kube::Resource::meta(watched.as_ref());
+    if metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let id = TenantId {
+        uid: metadata.uid.clone().unwrap_or_default(),
+        generation: metadata.generation.unwrap_or_default(),
+        name: TenantName {
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+        },
+    };
+    let tenant = context.tenant(&id.uid);
+    let mut tenant = tenant.lock().await;
+    let done = match caught(Part::Pass, resume(&context, &id, &watched, &mut tenant)).await {
+        Ok(done) => done,
+        Err(_) => {
+            // It may be half changed.
+            *tenant = None;
+            let written = caught(Part::Pass, write_broke_off(&context, &id)).await;
+            written.unwrap_or(Ok(Action::requeue(PANIC_RETRY)))
+        }
+    };
+    context.metrics.reconciled(done.is_ok());
+    Ok(done.unwrap_or_else(|(error, wait)| {
+        tracing::warn!(%error, "the status was not written");
+        Action::requeue(wait)
+    }))
+}
+
+/// Makes a pass, with what is remembered of the tenant, over a spec that can be read.
+async fn resume(context: &Context, id: &TenantId, watched: &Watched, tenant: &mut Option<Tenant>) -> Done {
+    match watched.0.as_ref().map(|object| (object, Target::new(&object.spec))) {
+        Ok((object, Ok(target))) => {
+            let tenant = tenant.get_or_insert_with(|| {
+                let stored = object.status.clone().unwrap_or_default();
+                let memory = Memory::new(&id.uid, &target, &stored, Timestamp::now());
+                Tenant { memory, handles: Handles::default() }
+            });
+            pass(context, id, object, &target, tenant).await
+        }
+        Ok((_, Err(invalid))) => reject(context, id, &invalid.to_string()).await,
+        Err(unreadable) => {
+            tracing::warn!("{}", unreadable.why);
+            reject(context, id, &unreadable.why).await
+        }
+    }
+}
+
+/// Writes that the spec cannot be read. The next pass is after its next change.
+async fn reject(context: &Context, id: &TenantId, message: &str) -> Done {
+    let now = Timestamp::now();
+    let written = rewrite(context, id, |old| status::invalid(message, id.generation, old, now)).await;
+    written.map(|()| Action::await_change()).map_err(|error| (error, REJECT_RETRY))
+}
+
+/// Writes that the pass panicked.
+async fn write_broke_off(context: &Context, id: &TenantId) -> Done {
+    let now = Timestamp::now();
+    let written = rewrite(context, id, |old| status::broke_off(id.generation, old, now)).await;
+    written.map(|()| Action::requeue(PANIC_RETRY)).map_err(|error| (error, PANIC_RETRY))
+}
+
+/// Writes what becomes of the stored status, if that is another one.
+async fn rewrite(
+    context: &Context,
+    id: &TenantId,
+    change: impl FnOnce(&CloudTenantStatus) -> CloudTenantStatus,
+) -> Result<(), WriteError> {
+    let (old, version) = context.writer.stored(&id.name).await?;
+    let new = change(&old);
+    if status::differs(&old, &new) {
+        context.writer.write(&id.name, version, &new).await?;
+    }
+    Ok(())
+}
+
+/// The four stages of a pass. Rules are in [`decide`](crate::decide) alone.
+async fn pass(context: &Context, id: &TenantId, object: &CloudTenant, target: &Target, tenant: &mut Tenant) -> Done {
+    let Tenant { memory, handles } = tenant;
+    let resolved = observe::resolve(context, id, target).await;
+    let observed = observe::observe(context, (id, object), target, (&mut *memory, &mut *handles), resolved).await;
+    let Some((start, observed)) = observed else { return Ok(Action::await_change()) };
+    let decision = decide(memory, target, start, observed, Timestamp::now());
+    let written = write(context, (id, object), target, handles, &decision).await;
+    let (end, error) = match written {
+        Ok(end) => (end, None),
+        Err(error) if error.is_conflict() => (Written::Conflict, Some(error)),
+        Err(error) => (Written::Failed, Some(error)),
+    };
+    match (memory.commit(decision, end), error) {
+        (Next::Retry(wait), Some(error)) => Err((error, wait)),
+        (Next::Retry(wait), None) => Ok(Action::requeue(wait)),
+        (Next::Pass(next), _) => Ok(next.map_or_else(Action::await_change, Action::requeue)),
+    }
+}
+
+/// Carries out a decision: what it asks of others first, then the events, then the status.
+async fn write(
+    context: &Context,
+    (id, object): (&TenantId, &CloudTenant),
+    target: &Target,
+    handles: &Handles,
+    decision: &Decision,
+) -> Result<Written, WriteError> {
+    if decision.doubts_tokens {
+        handles.doubt_tokens();
+    }
+    if decision.expires_secret {
+        context.secrets.expire(&id.name.namespace, &target.secret_name);
+    }
+    if decision.write != Write::Now {
+        return Ok(Written::Skipped);
+    }
+    let Decision { notices, waits_for_events, version, status, .. } = decision;
+    let written =
+        context.writer.tell_and_write((id, object), notices, *waits_for_events, version.clone(), status).await;
+    written.map(Written::As)
+}

@@ -1,0 +1,71 @@
+//! With the right to watch Secrets, a changed one is acted upon at once instead of at its next reading. Only metadata
+//! is watched: contents are read as ever, for the Secrets that CloudTenants name.
+
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Resource as _,
+    runtime::{WatchStreamExt as _, watcher},
+};
+
+use crate::{
+    cluster::{
+        api_server::{self, AfterError, Lists},
+        context::Context,
+    },
+    identity::TenantName,
+    watched::{object::Outline, roster::Roster},
+};
+
+/// Follows the Secrets for ever. While the watch is broken they are read again as without one, and after a new list all
+/// are read once more: what was deleted meanwhile is not in it.
+pub async fn follow(api: Api<Outline<Secret>>, lists: Lists, context: Arc<Context>, roster: Roster) {
+    let mut events = std::pin::pin!(api_server::follow(api, lists, AfterError::Resumes).default_backoff());
+    let mut listens = false;
+    while let Some(event) = events.next().await {
+        let (telling, secret) = match event {
+            // After an error too: a watch that goes on where it was lists nothing anew, and has missed nothing.
+            Ok(watcher::Event::Apply(secret) | watcher::Event::Delete(secret)) => (true, Some((secret, true))),
+            Ok(watcher::Event::InitApply(secret)) => (listens, Some((secret, false))),
+            Ok(watcher::Event::Init) => (false, None),
+            Ok(watcher::Event::InitDone) => {
+                context.secrets.expire_all();
+                (true, None)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the watch on Secrets");
+                (false, None)
+            }
+        };
+        if telling != listens {
+            context.secrets.listens(telling);
+            listens = telling;
+        }
+        if let Some((secret, anew)) = secret {
+            changed(&secret, anew, &context, &roster).await;
+        }
+    }
+}
+
+/// `anew`: it has just changed. Else it is in a list, and matters only if we know another version of it.
+async fn changed(secret: &Outline<Secret>, anew: bool, context: &Context, roster: &Roster) {
+    let meta = secret.meta();
+    let (Some(namespace), Some(name)) = (&meta.namespace, &meta.name) else { return };
+    let known = context.secrets.known(namespace, name);
+    let same = known.is_some() && known == Some(meta.resource_version.clone());
+    if same || (known.is_none() && !anew) {
+        return;
+    }
+    context.secrets.expire(namespace, name);
+    let concerned = roster.all().into_iter().filter_map(|tenant| {
+        let tenant = tenant.0.as_ref().ok()?;
+        let named = tenant.spec.cloud_credentials_ref.secret_name == *name;
+        let here = tenant.metadata.namespace.as_ref() == Some(namespace);
+        (named && here).then(|| tenant.metadata.name.clone())?
+    });
+    for tenant in concerned.collect::<Vec<_>>() {
+        let _ = context.wake.send(TenantName { namespace: namespace.clone(), name: tenant }).await;
+    }
+}

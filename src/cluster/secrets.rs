@@ -1,0 +1,557 @@
+//! The clouds.yaml Secrets, read by `get` alone: the operator needs no right to list Secrets.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::{
+    Client, Resource as _,
+    api::{GetParams, Request},
+};
+
+use crate::{
+    budget::{Budget, OverBudget, Reservation},
+    identity::TenantId,
+    observation::ProbeFailure,
+    openstack::{CloudConfig, ConfigError, aside::aside},
+    probe::failure::{self, SecretError},
+    target::Target,
+    watched::object::{Members, members, metadata, value},
+};
+
+/// How old a Secret's content may be when it is used.
+const FRESH: Duration = Duration::from_secs(30);
+
+/// The same where each change is told by a watch.
+const FRESH_IF_WATCHED: Duration = Duration::from_secs(600);
+
+/// How long the API server may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The reason that kube gives an error whose body is no Status.
+const NO_STATUS: &str = "Failed to parse error data";
+
+type Key = (String, String);
+/// An entry's name, and the region that overrides its own.
+type Entry = (String, Option<String>);
+
+/// How many entries of a Secret are kept.
+const MOST_ENTRIES: usize = 16;
+
+/// How long a long clouds.yaml may be read, and how long that may wait for other texts.
+const READING: Duration = Duration::from_secs(10);
+
+/// The entries of a Secret that were read last, the least recently used first.
+#[derive(Debug, Default)]
+struct Entries(Vec<Read>);
+
+#[derive(Debug)]
+struct Read {
+    entry: Entry,
+    config: Result<Arc<CloudConfig>, ProbeFailure>,
+    _reservation: Reservation,
+}
+
+impl Entries {
+    fn get(&mut self, entry: &Entry) -> Option<Result<Arc<CloudConfig>, ProbeFailure>> {
+        let at = self.0.iter().position(|known| known.entry == *entry)?;
+        self.0[at..].rotate_left(1);
+        self.0.last().map(|known| known.config.clone())
+    }
+
+    /// Keeps an entry for the namespace. One that is not kept must not be used: it would be kept elsewhere.
+    fn keep(
+        &mut self,
+        budget: &Budget,
+        namespace: &str,
+        entry: Entry,
+        config: Result<Arc<CloudConfig>, ProbeFailure>,
+    ) -> Result<(), OverBudget> {
+        self.0.retain(|known| known.entry != entry);
+        if self.0.len() >= MOST_ENTRIES {
+            drop(self.0.remove(0));
+        }
+        let read = config.as_ref().map_or_else(|failure| failure.message.len(), |config| config.kept_bytes());
+        let bytes = size_of::<Read>() + entry.0.len() + entry.1.as_ref().map_or(0, String::len) + read;
+        let reservation = budget.reserve(namespace, bytes)?;
+        self.0.push(Read { entry, config, _reservation: reservation });
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Content {
+    read_at: Instant,
+    /// It is read again at its next use.
+    expired: bool,
+    resource_version: Option<String>,
+    texts: Arc<Texts>,
+    entries: Entries,
+    _reservation: Reservation,
+}
+
+/// What of a Secret is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Texts {
+    /// The key `clouds.yaml`.
+    pub clouds: crate::openstack::Secret,
+    /// The key `cacert`.
+    pub cacert: Option<Arc<str>>,
+}
+
+impl Texts {
+    fn len(&self) -> usize {
+        self.clouds.expose().len() + self.cacert.as_ref().map_or(0, |text| text.len())
+    }
+}
+
+/// The Secrets that were read, and whose they are.
+#[derive(Debug, Default)]
+struct Kept {
+    read: HashMap<Key, Content>,
+    /// By the CloudTenant's UID, the Secret that it uses.
+    users: HashMap<String, Key>,
+}
+
+impl Kept {
+    /// A CloudTenant uses this Secret from now on. The one before is dropped at once, unless another one uses it.
+    fn is_used_by(&mut self, uid: &str, key: &Key) {
+        if self.users.get(uid) == Some(key) {
+            return;
+        }
+        let before = self.users.insert(uid.to_owned(), key.clone());
+        if let Some(before) = before.filter(|before| !self.users.values().any(|used| used == before)) {
+            self.read.remove(&before);
+        }
+    }
+
+    /// Drops what only others than these CloudTenants used.
+    fn retain(&mut self, alive: impl Fn(&str) -> bool) {
+        self.users.retain(|uid, _| alive(uid));
+        let used: HashSet<&Key> = self.users.values().collect();
+        self.read.retain(|key, _| used.contains(key));
+    }
+}
+
+/// Secrets as last read, and the entries that were read out of them.
+pub struct Secrets {
+    client: Client,
+    /// Watches on Secrets that do not tell of changes at the moment; `None` where nobody watches.
+    silent_watches: Option<AtomicUsize>,
+    /// Moves with each change that is told, so that a reading that was under way is not taken for newer.
+    changes: AtomicU64,
+    kept: Mutex<Kept>,
+    budget: Budget,
+}
+
+impl Secrets {
+    /// None read yet. So many watches will tell by [`Self::expire`] which ones have changed, once they
+    /// [are listening](Self::listens).
+    #[must_use]
+    pub fn new(client: Client, watches: usize, budget: Budget) -> Self {
+        let silent_watches = (watches > 0).then(|| AtomicUsize::new(watches));
+        Self { client, silent_watches, changes: AtomicU64::new(0), kept: Mutex::default(), budget }
+    }
+
+    /// One more watch tells of changes, or one fewer.
+    pub fn listens(&self, listens: bool) {
+        if let Some(silent) = &self.silent_watches {
+            if listens {
+                silent.fetch_sub(1, Ordering::SeqCst);
+            } else {
+                silent.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    }
+
+    fn fresh(&self) -> Duration {
+        let told = self.silent_watches.as_ref().is_some_and(|silent| silent.load(Ordering::SeqCst) == 0);
+        if told { FRESH_IF_WATCHED } else { FRESH }
+    }
+
+    /// An entry of the tenant's clouds.yaml, under the tenant's region.
+    ///
+    /// # Errors
+    /// What the tenant is told where the Secret or the entry cannot be had.
+    pub async fn config(
+        &self,
+        id: &TenantId,
+        target: &Target,
+        cloud_name: &str,
+    ) -> Result<Arc<CloudConfig>, ProbeFailure> {
+        let namespace = id.name.namespace.as_str();
+        let key = (namespace.to_owned(), target.secret_name.clone());
+        let within = self.fresh();
+        let fresh = {
+            let mut kept = self.lock();
+            kept.is_used_by(&id.uid, &key);
+            kept.read.get(&key).is_some_and(|content| content.read_at.elapsed() < within && !content.expired)
+        };
+        if !fresh {
+            let changes = self.changes.load(Ordering::SeqCst);
+            let found = tokio::time::timeout(DEADLINE, get(&self.client, namespace, &target.secret_name)).await;
+            let secret = found.unwrap_or(Err(SecretError::Unavailable));
+            let changed = || self.changes.load(Ordering::SeqCst) != changes;
+            let read = &mut self.lock().read;
+            match secret {
+                Ok(secret) => {
+                    let version = secret.resource_version.clone();
+                    let same =
+                        read.get_mut(&key).filter(|before| version.is_some() && before.resource_version == version);
+                    if let Some(before) = same {
+                        (before.read_at, before.expired) = (Instant::now(), changed());
+                    } else {
+                        // What it was before is gone, also where it cannot be used any more.
+                        read.remove(&key);
+                        let mut content = content(&self.budget, &key, secret)?;
+                        content.expired = changed();
+                        read.insert(key.clone(), content);
+                    }
+                }
+                // What was read before still serves while the API server is away.
+                Err(SecretError::Unavailable) if read.contains_key(&key) => {}
+                Err(error) => {
+                    read.remove(&key);
+                    return Err(failure::of_secret(&error));
+                }
+            }
+        }
+        let entry = (cloud_name.to_owned(), target.region.clone());
+        let texts = match self.lock().read.get_mut(&key) {
+            None => return Err(failure::of_secret(&SecretError::Unavailable)),
+            Some(content) => match content.entries.get(&entry) {
+                Some(config) => return config,
+                None => content.texts.clone(),
+            },
+        };
+        // Without the lock: other tenants' Secrets are not to wait for this one.
+        let config = parse(texts.clone(), entry.clone()).await?;
+        if let Some(content) = self.lock().read.get_mut(&key).filter(|content| Arc::ptr_eq(&content.texts, &texts)) {
+            let kept = content.entries.keep(&self.budget, namespace, entry, config.clone());
+            kept.map_err(|over| failure::of_budget(&over))?;
+        }
+        config
+    }
+
+    /// Has the Secret read again at its next use.
+    pub fn expire(&self, namespace: &str, name: &str) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        if let Some(content) = self.lock().read.get_mut(&(namespace.to_owned(), name.to_owned())) {
+            content.expired = true;
+        }
+    }
+
+    /// The resource version under which a Secret was read last; `None` if it has not been read.
+    #[must_use]
+    pub fn known(&self, namespace: &str, name: &str) -> Option<Option<String>> {
+        let kept = self.lock();
+        kept.read.get(&(namespace.to_owned(), name.to_owned())).map(|content| content.resource_version.clone())
+    }
+
+    /// Has all Secrets read again at their next use.
+    pub fn expire_all(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.lock().read.values_mut().for_each(|content| content.expired = true);
+    }
+
+    /// Forgets what none of these CloudTenants uses, by UID.
+    pub fn retain(&self, alive: impl Fn(&str) -> bool) {
+        self.lock().retain(alive);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn content(budget: &Budget, (namespace, name): &Key, secret: Found) -> Result<Content, ProbeFailure> {
+    let Found { resource_version, texts } = secret;
+    let missing = || failure::of_secret(&SecretError::KeyMissing { secret: name.clone() });
+    let texts = texts.ok_or_else(missing)?;
+    let bytes = size_of::<(Key, Content)>() + size_of::<Texts>() + namespace.len() + name.len() + texts.len();
+    let reservation = budget.reserve(namespace, bytes).map_err(|over| failure::of_budget(&over))?;
+    Ok(Content {
+        read_at: Instant::now(),
+        expired: false,
+        resource_version,
+        texts: Arc::new(texts),
+        entries: Entries::default(),
+        _reservation: reservation,
+    })
+}
+
+/// Reads an entry, a long text on a thread of its own. The outer error is not kept: it is of this moment.
+async fn parse(
+    texts: Arc<Texts>,
+    (cloud, region): Entry,
+) -> Result<Result<Arc<CloudConfig>, ProbeFailure>, ProbeFailure> {
+    let length = texts.len();
+    let read = move || {
+        let config = CloudConfig::parse(texts.clouds.expose(), &cloud, texts.cacert.as_deref(), region.as_deref());
+        config.map(|config| config.sharing(texts.cacert.as_ref()))
+    };
+    let late = |_| {
+        let problem =
+            "took too long to read: make the Secret shorter, or wait until the operator has less to do".into();
+        failure::of_config(&ConfigError::Invalid { field: "clouds.yaml".into(), problem })
+    };
+    let config = aside(length, tokio::time::Instant::now() + READING, read).await.map_err(late)?;
+    Ok(config.map(Arc::new).map_err(|error| failure::of_config(&error)))
+}
+
+/// A Secret as the API server gave it out.
+#[derive(Debug)]
+pub struct Found {
+    resource_version: Option<String>,
+    /// `None` without a key `clouds.yaml` that is text.
+    pub texts: Option<Texts>,
+}
+
+/// Reads a Secret. Nothing but its two keys and its resource version is read, and its text gets into no error and no
+/// log: kube's own reading logs what it cannot read.
+///
+/// # Errors
+/// The API server did not give it out.
+pub async fn get(client: &Client, namespace: &str, name: &str) -> Result<Found, SecretError> {
+    let request = Request::new(Secret::url_path(&(), Some(namespace))).get(name, &GetParams::default());
+    let text = match request {
+        Ok(request) => client.request_text(request).await,
+        Err(error) => Err(kube::Error::BuildRequest(error)),
+    };
+    let text = text.map_err(|error| of_kube(name, &error))?;
+    let secret = members(&text);
+    if secret.is_empty() {
+        tracing::warn!(secret = name, "the API server's answer for a Secret is no object");
+        return Err(SecretError::Unavailable);
+    }
+    let data = secret.get("data").map(|data| members(data.get())).unwrap_or_default();
+    let cacert = || key(&data, "cacert").map(Into::into);
+    let texts = key(&data, "clouds.yaml").map(|clouds| Texts { clouds: clouds.into(), cacert: cacert() });
+    Ok(Found { resource_version: metadata(&secret).0.resource_version, texts })
+}
+
+/// A key's text; `None` where the key is missing or is no text.
+fn key(data: &Members<'_>, name: &str) -> Option<String> {
+    value(data, name).and_then(|bytes: ByteString| String::from_utf8(bytes.0).ok())
+}
+
+/// Why the API server did not give out this Secret.
+fn of_kube(name: &str, error: &kube::Error) -> SecretError {
+    let secret = name.to_owned();
+    match error {
+        kube::Error::Api(status) if status.code == 404 => SecretError::NotFound { secret },
+        kube::Error::Api(status) if status.code == 403 => SecretError::Denied { secret },
+        error => {
+            // kube makes a message of a body that is no Status, and what stands in that is not known.
+            let is_body = matches!(error, kube::Error::Api(status) if status.reason == NO_STATUS);
+            let error = if is_body { "an error without a Status".to_owned() } else { error.to_string() };
+            tracing::warn!(error, secret, "Secret could not be read");
+            SecretError::Unavailable
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use axum::{
+        Router,
+        extract::{Path, State},
+        routing::get,
+    };
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::{api::CloudTenantSpec, budget::Limits, identity::TenantName};
+
+    fn tenant(namespace: &str, uid: &str) -> TenantId {
+        let name = TenantName { namespace: namespace.to_owned(), name: "t".to_owned() };
+        TenantId { uid: uid.to_owned(), generation: 1, name }
+    }
+
+    /// An API server that gives out one version of a Secret after the other, each when it is let.
+    #[derive(Clone)]
+    struct Server {
+        asked: Arc<Semaphore>,
+        let_through: Arc<Semaphore>,
+    }
+
+    async fn answer(State(server): State<Server>) -> String {
+        server.asked.add_permits(1);
+        server.let_through.acquire().await.unwrap().forget();
+        let mut secret = Secret::default();
+        secret.metadata.resource_version = Some("same".to_owned());
+        let yaml = b"clouds: {openstack: {auth: {auth_url: 'http://k', username: u, password: p, user_domain_id: d}}}";
+        secret.data = Some(BTreeMap::from([("clouds.yaml".to_owned(), ByteString(yaml.to_vec()))]));
+        serde_json::to_string(&secret).unwrap()
+    }
+
+    /// Each region of a CloudTenant is an entry of its own: 300 of them with a `cacert` of 900 KB stayed in memory.
+    #[test]
+    fn the_entries_that_were_used_last_are_kept() {
+        let mut entries = Entries::default();
+        let entry = |number: usize| ("c".to_owned(), Some(format!("region-{number}")));
+        let failure = failure::of_secret(&SecretError::Unavailable);
+        let budget = Budget::default();
+        for number in 0..300 {
+            for _ in 0..2 {
+                assert!(entries.keep(&budget, "n", entry(number), Err(failure.clone())).is_ok());
+            }
+            assert!(entries.get(&entry(0)).is_some(), "in use: {number}");
+            assert!(entries.0.len() <= MOST_ENTRIES);
+        }
+        let kept: Vec<_> =
+            (0..300).filter(|number| entries.0.iter().any(|known| known.entry == entry(*number))).collect();
+        assert_eq!(kept, std::iter::once(0).chain(300 - MOST_ENTRIES + 1..300).collect::<Vec<_>>());
+        assert!(entries.get(&entry(1)).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_change_that_is_told_during_a_reading_is_not_lost() {
+        let server = Server { asked: Arc::new(Semaphore::new(0)), let_through: Arc::new(Semaphore::new(0)) };
+        let app = Router::new().route("/api/v1/namespaces/n/secrets/s", get(answer)).with_state(server.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(axum::serve(listener, app).into_future());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let spec = r#"{"projectID": "p", "cloudCredentialsRef": {"secretName": "s"}}"#;
+        let target = Target::new(&serde_json::from_str::<CloudTenantSpec>(spec).unwrap()).unwrap();
+        let secrets = Secrets::new(client, 1, Budget::default());
+        let id = tenant("n", "uid");
+        secrets.listens(true);
+        for name in ["the first reading", "one of what was known"] {
+            let change = async {
+                server.asked.acquire().await.unwrap().forget();
+                secrets.expire("n", "s");
+                server.let_through.add_permits(1);
+            };
+            let (read, ()) = tokio::join!(secrets.config(&id, &target, "openstack"), change);
+            assert!(read.is_ok(), "{name}: {read:?}");
+        }
+        let answer = async {
+            server.asked.acquire().await.unwrap().forget();
+            server.let_through.add_permits(1);
+        };
+        let (read, ()) = tokio::join!(secrets.config(&id, &target, "openstack"), answer);
+        assert!(read.is_ok(), "{read:?}");
+        // Nobody has told of another change, so nobody is asked: it would wait for ever.
+        assert!(secrets.config(&id, &target, "openstack").await.is_ok());
+    }
+
+    /// An API server that has each Secret that is asked for, with an ordinary clouds.yaml for its name and this
+    /// `cacert`.
+    async fn server_of_all(cacert: Option<String>) -> Client {
+        let answer = move |Path((_, name)): Path<(String, String)>| {
+            let yaml = format!(
+                "clouds:\n  openstack:\n    auth:\n      auth_url: https://keystone.cloud.example:5000/v3\n      \
+                 application_credential_id: 21dced0fd20347869b93710d2b98aae0\n      application_credential_secret: \
+                 {name}-rEaqvJka48mpv5Jmd0jL1cZ2Jk6hXyT\n    auth_type: v3applicationcredential\n    region_name: \
+                 RegionOne\n    interface: public\n"
+            );
+            let texts = [("clouds.yaml", Some(yaml)), ("cacert", cacert.clone())];
+            let data = texts.into_iter().filter_map(|(key, text)| Some((key.to_owned(), ByteString(text?.into()))));
+            let mut secret = Secret { data: Some(data.collect()), ..Secret::default() };
+            secret.metadata.resource_version = Some("1".to_owned());
+            async move { serde_json::to_string(&secret).unwrap() }
+        };
+        let app = Router::new().route("/api/v1/namespaces/{namespace}/secrets/{name}", get(answer));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(axum::serve(listener, app).into_future());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap()
+    }
+
+    fn target(secret: &str) -> Target {
+        let spec = format!(r#"{{"projectID": "p", "cloudCredentialsRef": {{"secretName": "{secret}"}}}}"#);
+        Target::new(&serde_json::from_str::<CloudTenantSpec>(&spec).unwrap()).unwrap()
+    }
+
+    fn certificates(bytes: usize) -> String {
+        let pem = testkit::certificates::Authority::root("kept").unwrap().pem;
+        pem.repeat(bytes / pem.len())
+    }
+
+    /// A CloudTenant whose `secretName` is patched again and again kept all of these Secrets for a day.
+    #[tokio::test]
+    async fn a_secret_is_kept_while_a_cloud_tenant_uses_it() {
+        let budget = Budget::default();
+        let secrets = Secrets::new(server_of_all(Some(certificates(100 << 10))).await, 0, budget.clone());
+        let one = tenant("n", "one");
+        let mut most = 0;
+        for number in 0..50 {
+            secrets.config(&one, &target(&format!("s{number}")), "openstack").await.unwrap();
+            assert_eq!(secrets.lock().read.len(), 1);
+            most = most.max(budget.used().all);
+        }
+        assert!((100 << 10..120 << 10).contains(&most), "{most}");
+        let other = tenant("n", "other");
+        secrets.config(&other, &target("s49"), "openstack").await.unwrap();
+        secrets.config(&one, &target("s1"), "openstack").await.unwrap();
+        assert_eq!(secrets.lock().read.len(), 2, "another one uses it");
+        secrets.retain(|uid| uid == "one");
+        assert_eq!(secrets.lock().read.keys().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["s1"]);
+        secrets.retain(|_| false);
+        assert_eq!(budget.used().all, 0);
+    }
+
+    /// A region is an entry, and all entries of a Secret share its `cacert`.
+    #[tokio::test]
+    async fn regions_of_one_secret_share_its_certificates() {
+        let budget = Budget::default();
+        let secrets = Secrets::new(server_of_all(Some(certificates(400 << 10))).await, 0, budget.clone());
+        for number in 0..40 {
+            let target = Target { region: Some(format!("region-{number}")), ..target("s") };
+            let config = secrets.config(&tenant("n", "uid"), &target, "openstack").await.unwrap();
+            assert!(config.cacert_bytes() > 390 << 10);
+            let texts = secrets.lock().read.values().next().unwrap().texts.clone();
+            assert!(Arc::strong_count(texts.cacert.as_ref().unwrap()) > 1, "no copy");
+        }
+        assert!(budget.used().all < 450 << 10, "{:?}", budget.used());
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_keeps_too_much_is_refused_the_next_secret_alone() {
+        let budget = Budget::new(Limits { namespace: 1 << 20, all: 2 << 20 });
+        let secrets = Secrets::new(server_of_all(Some(certificates(100 << 10))).await, 0, budget.clone());
+        let read = async |namespace: &str, number: usize| {
+            let (id, target) = (tenant(namespace, &format!("{namespace}{number}")), target(&format!("s{number}")));
+            secrets.config(&id, &target, "openstack").await.map(drop)
+        };
+        let mut refused = None;
+        for number in 0..20 {
+            if let Err(failure) = read("greedy", number).await {
+                refused.get_or_insert((number, failure));
+            }
+            assert!(budget.used().largest <= 1 << 20);
+        }
+        let (number, failure) = refused.unwrap();
+        assert!((8..=10).contains(&number), "{number}");
+        assert_eq!((failure.reason, failure.transient), (crate::api::Reason::InvalidCloudConfig, false));
+        assert_eq!(read("greedy", 0).await, Ok(()), "what is kept stays in use");
+        assert_eq!(read("other", 0).await, Ok(()), "nobody else notices");
+        secrets.retain(|uid| uid != "greedy0");
+        assert_eq!(read("greedy", 19).await, Ok(()), "where one goes, another one may come");
+    }
+
+    /// The other part of what a credential counts is its session: tests/kept.
+    #[tokio::test]
+    async fn an_ordinary_secret_counts_little() {
+        let budget = Budget::default();
+        let secrets = Secrets::new(server_of_all(None).await, 0, budget.clone());
+        for number in 0..50 {
+            let (id, target) = (tenant("n", &number.to_string()), target(&format!("s{number}")));
+            secrets.config(&id, &target, "openstack").await.unwrap();
+        }
+        let each = budget.used().all / 50;
+        assert!(each * 10_000 < Limits::default().namespace / 4, "{each} bytes");
+    }
+}

@@ -1,0 +1,118 @@
+//! Whether a process that stands by could work if it led: a Pod that could not must not take the place of one that can.
+
+use std::time::Duration;
+
+use kube::{
+    Client, Resource as _,
+    api::{ListParams, Request},
+};
+
+use crate::{
+    api::CloudTenant,
+    cluster::readiness::{Readiness, Requirement},
+};
+
+/// How soon what failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// How long the API server may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Returns once the CloudTenants of all these namespaces could be listed, of all if none is named. Until then the
+/// readiness says which ones could not. A namespace that is refused, because it or the right to it is gone, hinders
+/// nobody as long as another one can be listed.
+pub async fn until_allowed(client: Client, namespaces: Vec<String>, readiness: Readiness) {
+    readiness.lacks(Requirement::Rights, "no CloudTenants have been listed yet");
+    let mut paths: Vec<(String, String)> = namespaces
+        .into_iter()
+        .map(|name| (format!("namespace {name}"), CloudTenant::url_path(&(), Some(&name))))
+        .collect();
+    if paths.is_empty() {
+        paths.push(("all namespaces".to_owned(), CloudTenant::url_path(&(), None)));
+    }
+    let all = paths.len();
+    loop {
+        let mut failed = Vec::new();
+        let mut whys = Vec::new();
+        let mut refused = 0;
+        for (name, path) in paths {
+            let why = match tokio::time::timeout(DEADLINE, list_one(&client, &path)).await {
+                Ok(Ok(_)) => continue,
+                Ok(Err(error)) => {
+                    refused +=
+                        usize::from(matches!(&error, kube::Error::Api(status) if matches!(status.code, 403 | 404)));
+                    error.to_string()
+                }
+                Err(_) => "no answer in time".to_owned(),
+            };
+            whys.push(format!("the CloudTenants of {name} cannot be listed: {why}"));
+            failed.push((name, path));
+        }
+        if failed.len() == refused && refused < all {
+            whys.iter().for_each(|why| tracing::warn!("{why}"));
+            return readiness.has(Requirement::Rights);
+        }
+        readiness.lacks(Requirement::Rights, &whys.join("; "));
+        paths = failed;
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Whether the API server answers is all that matters: what it lists is not read.
+async fn list_one(client: &Client, path: &str) -> Result<(), kube::Error> {
+    let request = Request::new(path).list_metadata(&ListParams::default().limit(1));
+    client.request_text(request.map_err(kube::Error::BuildRequest)?).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the API server answers for namespaces a, b and c, and whether the standby could take over.
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_that_is_refused_hinders_nobody_while_another_can_be_listed() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        for (codes, allowed) in [
+            ([200, 200, 200], true),
+            ([200, 403, 200], true),
+            ([404, 403, 200], true),
+            ([403, 403, 403], false),
+            ([200, 403, 503], false),
+            ([200, 200, 500], false),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}", listener.local_addr().unwrap());
+            let server = axum::Router::new().fallback(async move |uri: axum::http::Uri| {
+                let asked = ["/a/", "/b/", "/c/"].iter().position(|name| uri.path().contains(name)).unwrap();
+                let code: u16 = codes[asked];
+                let status =
+                    format!(r#"{{"kind":"Status","status":"Failure","code":{code},"message":"","reason":""}}"#);
+                (axum::http::StatusCode::from_u16(code).unwrap(), status)
+            });
+            tokio::spawn(axum::serve(listener, server).into_future());
+            let mut config = kube::Config::new(url.parse().unwrap());
+            config.default_retry = false;
+            let client = Client::try_from(config).unwrap();
+            let namespaces = ["a", "b", "c"].map(str::to_owned).to_vec();
+            let could = until_allowed(client, namespaces, Readiness::default());
+            assert_eq!(tokio::time::timeout(3 * RETRY, could).await.is_ok(), allowed, "{codes:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_listed_is_not_read() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let deep =
+            format!(r#"{{"items":[{{"metadata":{{"managedFields":{}{}}}}}]}}"#, "[".repeat(150), "]".repeat(150));
+        let server = axum::Router::new().fallback(async move || deep);
+        tokio::spawn(axum::serve(listener, server).into_future());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        for path in ["all namespaces", "one namespace"] {
+            let namespaces = (path == "one namespace").then(|| "n".to_owned()).into_iter().collect();
+            let allowed = until_allowed(client.clone(), namespaces, Readiness::default());
+            assert!(tokio::time::timeout(RETRY, allowed).await.is_ok(), "{path}");
+        }
+    }
+}

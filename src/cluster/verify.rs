@@ -1,0 +1,133 @@
+//! What `helm test` runs: whether all Pods of an installed operator are ready, and whether its account has the rights
+//! that it needs and no right to list Secrets that it does not.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use k8s_openapi::api::authorization::v1::{SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use kube::{Api, Client, api::PostParams};
+
+use crate::cluster::rights::{Duties, rights, told};
+
+/// How long the operator may take to answer.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// So many answers in a row have to say "ready", each on a connection of its own, which the Service leads to any of its
+/// Pods. One of two Pods that is not ready is missed once in four thousand million runs, one of three in 400,000.
+const ANSWERS: u32 = 32;
+/// How long they are asked for again. A Pod that an upgrade ends is one of the Service's until it is gone.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait before that.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Tells each finding, and whether all is as it should be.
+///
+/// # Errors
+/// The Kubernetes API does not answer.
+pub async fn verify(client: Client, url: &str, duties: &Duties, tell: impl Fn(&str)) -> anyhow::Result<bool> {
+    let mut fine = true;
+    match ready(url, PATIENCE).await {
+        Ok(()) => tell(&format!("ready: {url}")),
+        Err(error) => {
+            fine = false;
+            tell(&format!("NOT READY: {error:#}"));
+        }
+    }
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client);
+    for (right, needed) in rights(duties) {
+        let named = told(&right);
+        let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(right), ..Default::default() };
+        let review = SelfSubjectAccessReview { spec, ..Default::default() };
+        let reviewed = reviews.create(&PostParams::default(), &review).await.context("the account's rights")?;
+        let allowed = reviewed.status.is_some_and(|status| status.allowed);
+        fine &= allowed == needed;
+        tell(&match (allowed, needed) {
+            (true, true) => format!("may {named}"),
+            (false, false) => format!("may not {named}, as it should be"),
+            (false, true) => format!("MAY NOT {named}, and has to: look at the account's roles"),
+            (true, false) => format!("MAY {named}, and should not: look at the account's roles"),
+        });
+    }
+    Ok(fine)
+}
+
+async fn ready(url: &str, patience: Duration) -> anyhow::Result<()> {
+    // Nothing of a proxy: it is the neighbour. And no connection is kept, since the next may lead to another Pod.
+    let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(DEADLINE).build()?;
+    let url = format!("{}/readyz", url.trim_end_matches('/'));
+    let began = Instant::now();
+    loop {
+        match all_ready(&client, &url).await {
+            Err(_) if began.elapsed() < patience => tokio::time::sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+}
+
+async fn all_ready(client: &reqwest::Client, url: &str) -> anyhow::Result<()> {
+    for _ in 0..ANSWERS {
+        let answer = client.get(url).send().await.with_context(|| url.to_owned())?;
+        let status = answer.status();
+        if !status.is_success() {
+            bail!("{url}: {status} {}", answer.text().await.unwrap_or_default());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpListener,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        thread,
+    };
+
+    use super::*;
+
+    /// A Service that leads each connection to another Pod, and how many there have been. What a Pod lacks goes by the
+    /// connection's number; it answers all that comes on it.
+    fn service(lacks: fn(usize) -> Option<&'static str>) -> (String, Arc<AtomicUsize>) {
+        // reqwest is built without a provider of its own; another test may have installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = connections.clone();
+        thread::spawn(move || {
+            for mut connection in listener.incoming().map(Result::unwrap) {
+                let lacks = lacks(counted.fetch_add(1, Ordering::Relaxed));
+                let answer = lacks.map_or_else(
+                    || "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(),
+                    |what| format!("HTTP/1.1 503 Unavailable\r\ncontent-length: {}\r\n\r\n{what}", what.len()),
+                );
+                thread::spawn(move || {
+                    // A request comes in one piece.
+                    while connection.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {
+                        connection.write_all(answer.as_bytes()).unwrap();
+                    }
+                });
+            }
+        });
+        (url, connections)
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_is_not_ready_is_found_behind_one_that_is() {
+        let (url, _) = service(|connection| (connection == 5).then_some("cannot list CloudTenants"));
+        let error = ready(&url, Duration::ZERO).await.unwrap_err().to_string();
+        assert!(error.contains("/readyz: 503") && error.contains("cannot list CloudTenants"), "{error}");
+        let (url, connections) = service(|_| None);
+        ready(&url, Duration::ZERO).await.unwrap();
+        assert_eq!(connections.load(Ordering::Relaxed), ANSWERS as usize, "each on a connection of its own");
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_goes_meanwhile_is_waited_for() {
+        let (url, _) = service(|connection| (connection == 1).then_some("stopping"));
+        ready(&url, PATIENCE).await.unwrap();
+    }
+}

@@ -1,0 +1,345 @@
+//! What is written to the API server: the status, and before it the events.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{
+    Api, Client, Resource as _,
+    api::{ObjectMeta, Patch, PatchParams, PostParams, Request},
+};
+use serde_json::json;
+
+use crate::{
+    api::{CloudTenant, CloudTenantStatus, FIELD_MANAGER, bound},
+    cluster::leader::Mandate,
+    decide::event::Notice,
+    identity::{TenantId, TenantName},
+    metrics::{Metrics, Told},
+    watched::object::Watched,
+};
+
+/// How long the API server may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// An event that is answered so will never be created: malformed, not allowed, no namespace, no longer valid.
+const REFUSED: [u16; 4] = [400, 403, 404, 422];
+
+/// Who reports, in events.
+const CONTROLLER: &str = "cloudtenant.dev/cloudtenant-operator";
+
+/// The API server did not take a write.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// No answer in time.
+    #[error("the API server did not answer in time")]
+    Timeout,
+    /// Another process may lead by now.
+    #[error("the Lease was not renewed in time")]
+    NotLeading,
+    /// It refused, or was not reached.
+    #[error(transparent)]
+    Kube(#[from] Box<kube::Error>),
+}
+
+impl WriteError {
+    /// Whether the API server answered with one of these codes.
+    fn is_status(&self, codes: &[u16]) -> bool {
+        matches!(self, Self::Kube(error) if matches!(&**error, kube::Error::Api(status) if codes.contains(&status.code)))
+    }
+
+    /// Whether the object's namespace is being deleted. Nothing is created there any more, and nobody reads its events.
+    fn is_terminating(&self) -> bool {
+        let Self::Kube(error) = self else { return false };
+        let kube::Error::Api(status) = &**error else { return false };
+        let mut causes = status.details.iter().flat_map(|details| &details.causes);
+        status.code == 403 && causes.any(|cause| cause.reason == "NamespaceTerminating")
+    }
+
+    /// Whether the object has changed since it was read, so that it has to be looked at again.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.is_status(&[409])
+    }
+}
+
+/// Writes statuses and events.
+pub struct StatusWriter {
+    client: Client,
+    instance: String,
+    metrics: Arc<Metrics>,
+    mandate: Mandate,
+}
+
+impl StatusWriter {
+    /// `instance` is this process, in events. Nothing is written once the mandate has ended.
+    #[must_use]
+    pub fn new(client: Client, instance: &str, metrics: Arc<Metrics>, mandate: Mandate) -> Self {
+        Self { client, instance: instance.to_owned(), metrics, mandate }
+    }
+
+    /// The status as the API server has it, with its resource version; an empty one where it cannot be read or the
+    /// tenant is gone.
+    ///
+    /// # Errors
+    /// The API server did not answer.
+    pub async fn stored(&self, tenant: &TenantName) -> Result<(CloudTenantStatus, Option<String>), WriteError> {
+        let objects: Api<Watched> = Api::namespaced(self.client.clone(), &tenant.namespace);
+        Ok(match self.within(objects.get_opt(&tenant.name)).await? {
+            Some(Watched(Ok(found))) => (found.status.unwrap_or_default(), found.metadata.resource_version),
+            Some(Watched(Err(odd))) => (odd.status, odd.metadata.resource_version),
+            None => Default::default(),
+        })
+    }
+
+    /// Writes the status and returns the resource version that it got; none where the tenant is gone. `base` is the
+    /// resource version of what the status was made from: what has been held back on its way while another process
+    /// went on does not count any more.
+    ///
+    /// # Errors
+    /// The API server did not take it, or has another version by now ([`WriteError::is_conflict`]).
+    pub async fn write(
+        &self,
+        tenant: &TenantName,
+        base: Option<String>,
+        status: &CloudTenantStatus,
+    ) -> Result<Option<String>, WriteError> {
+        let patch = json!({
+            "apiVersion": CloudTenant::api_version(&()),
+            "kind": CloudTenant::kind(&()),
+            "metadata": { "resourceVersion": base },
+            "status": status,
+        });
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let request = Request::new(CloudTenant::url_path(&(), Some(&tenant.namespace)));
+        let request = request.patch_subresource("status", &tenant.name, &parameters, &Patch::Apply(&patch));
+        let written = self.within(self.send(request)).await;
+        if !written.as_ref().is_err_and(WriteError::is_conflict) {
+            self.metrics.status_written(written.is_ok());
+        }
+        match written {
+            Ok(object) => Ok(Watched::read(&object).meta().resource_version.clone()),
+            Err(error) if error.is_status(&[404]) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates the notices' events, and then writes the status; returns its resource version, or `None` if the tenant
+    /// is gone. An event that is refused for good does not hinder the status. One that may still be created does if
+    /// the status `waits` for it: with the status the transition is over, and nobody would tell it again.
+    ///
+    /// # Errors
+    /// The status was not written: the next pass begins with the same notices.
+    pub async fn tell_and_write(
+        &self,
+        (id, tenant): (&TenantId, &CloudTenant),
+        notices: &[Notice],
+        waits: bool,
+        version: Option<String>,
+        status: &CloudTenantStatus,
+    ) -> Result<Option<String>, WriteError> {
+        let mut untold = Vec::new();
+        let written = async {
+            for notice in notices {
+                if let Err(error) = self.tell(id, tenant, notice).await {
+                    untold.push(notice.reason);
+                    if waits && !error.is_status(&REFUSED) {
+                        return Err(error);
+                    }
+                }
+            }
+            self.write(&id.name, version, status).await
+        }
+        .await;
+        let told = match &written {
+            Ok(_) => Told::Error,
+            // The next leader tells them.
+            Err(WriteError::NotLeading) => return written,
+            Err(_) => Told::Retried,
+        };
+        for reason in untold {
+            self.metrics.event(reason, told);
+        }
+        written
+    }
+
+    /// Creates the notice's event. The same transition always has the same name, so "it exists" is success, and is
+    /// counted already. An event that comes while its namespace is being deleted is dropped and not counted.
+    async fn tell(&self, id: &TenantId, tenant: &CloudTenant, notice: &Notice) -> Result<(), WriteError> {
+        let name = notice.name(&id.name.name, &id.uid);
+        let reason = notice.reason.to_string();
+        let event = Event {
+            metadata: ObjectMeta {
+                name: Some(name),
+                namespace: Some(id.name.namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            event_time: Some(MicroTime(Timestamp::now())),
+            reporting_controller: Some(CONTROLLER.to_owned()),
+            reporting_instance: Some(self.instance.clone()),
+            action: Some("Observe".to_owned()),
+            reason: Some(reason.clone()),
+            note: Some(notice.note[..notice.note.floor_char_boundary(bound::MESSAGE)].to_owned()),
+            type_: Some(notice.reason.type_().to_owned()),
+            regarding: Some(ObjectReference { resource_version: None, ..tenant.object_ref(&()) }),
+            ..Event::default()
+        };
+        let event = serde_json::to_vec(&event).map_err(|error| Box::new(kube::Error::SerdeError(error)))?;
+        let request = Request::new(Event::url_path(&(), Some(&id.name.namespace)));
+        match self.within(self.send(request.create(&PostParams::default(), event))).await {
+            Ok(_) => {
+                tracing::info!(reason, note = notice.note, "event");
+                self.metrics.event(notice.reason, Told::Ok);
+                Ok(())
+            }
+            Err(error) if error.is_status(&[409]) => Ok(()),
+            Err(error) if error.is_terminating() => {
+                tracing::debug!(reason, note = notice.note, "no event: the namespace is being deleted");
+                Ok(())
+            }
+            Err(error @ WriteError::NotLeading) => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, reason, note = notice.note, "an event was not created");
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends a write. What has been written counts as written, whatever the answer says of it.
+    async fn send(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<String, kube::Error> {
+        self.client.request_text(request.map_err(kube::Error::BuildRequest)?).await
+    }
+
+    async fn within<T>(&self, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, WriteError> {
+        if !self.mandate.is_valid() {
+            return Err(WriteError::NotLeading);
+        }
+        let answer = tokio::time::timeout(DEADLINE, call).await.map_err(|_| WriteError::Timeout)?;
+        answer.map_err(|error| WriteError::Kube(Box::new(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        Router,
+        extract::Path,
+        http::StatusCode,
+        routing::{patch, post},
+    };
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{cluster::leader::RENEW_DEADLINE, decide::event::EventReason};
+
+    /// A 403 whose cause is that the namespace is being deleted.
+    const TERMINATING: u16 = 1403;
+
+    /// An API server that answers an event with the code that its namespace says, and a status with its name's.
+    async fn writer(mandate: Mandate) -> StatusWriter {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answer = |code: u16, done: Value| {
+            let refusal = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code });
+            (StatusCode::from_u16(code).unwrap(), if code < 300 { done } else { refusal }.to_string())
+        };
+        // What was written is answered with an object that kube's own types do not take.
+        let event = async move |Path(code): Path<u16>| match code {
+            TERMINATING => {
+                let causes =
+                    json!([{ "reason": "NamespaceTerminating", "message": "namespace shop is being terminated" }]);
+                let (code, refusal) = answer(403, Value::Null);
+                let mut refusal: Value = serde_json::from_str(&refusal).unwrap();
+                refusal["details"] = json!({ "causes": causes });
+                (code, refusal.to_string())
+            }
+            _ => answer(code, json!({ "metadata": 5 })),
+        };
+        let status = async move |Path((_, code)): Path<(u16, u16)>| {
+            let odd = json!([{ "time": "9999-12-31T23:59:59Z" }]);
+            answer(code, json!({ "metadata": { "name": "shop", "resourceVersion": "2", "managedFields": odd } }))
+        };
+        let server = Router::new()
+            .route("/apis/events.k8s.io/v1/namespaces/{code}/events", post(event))
+            .route("/apis/cloudtenant.dev/v1alpha1/namespaces/{of}/cloudtenants/{code}/status", patch(status));
+        tokio::spawn(axum::serve(listener, server).into_future());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut config = kube::Config::new(url.parse().unwrap());
+        config.default_retry = false;
+        StatusWriter::new(Client::try_from(config).unwrap(), "me", Arc::new(Metrics::new()), mandate)
+    }
+
+    /// One notice and one status, and what the API server answers to them.
+    async fn turn(writer: &StatusWriter, event: u16, status: u16, waits: bool) -> Result<Option<String>, WriteError> {
+        let tenant = json!({
+            "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": "shop" },
+            "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
+        });
+        let tenant: CloudTenant = serde_json::from_value(tenant).unwrap();
+        let name = TenantName { namespace: event.to_string(), name: status.to_string() };
+        let id = TenantId { uid: "u".to_owned(), generation: 1, name };
+        let [about, note, left] = ["engine-1", "It stopped.", ""].map(str::to_owned);
+        let notices = [Notice { reason: EventReason::EngineDown, about, note, left }];
+        writer.tell_and_write((&id, &tenant), &notices, waits, None, &CloudTenantStatus::default()).await
+    }
+
+    /// The outcomes that have been counted, each once.
+    fn counted(writer: &StatusWriter) -> Vec<&'static str> {
+        let text = writer.metrics.encode();
+        let has = |outcome: &&str| {
+            let line = format!(r#"cloudtenant_events_total{{reason="EngineDown",outcome="{outcome}"}} 1"#);
+            text.lines().any(|have| have == line)
+        };
+        ["ok", "retried", "error"].into_iter().filter(has).collect()
+    }
+
+    /// The event's code, the status' code, whether the status waits | whether it was written, the event's outcomes.
+    #[tokio::test]
+    async fn an_event_that_may_still_be_created_holds_back_the_status_and_is_not_lost() {
+        for (event, status, waits, written, outcomes) in [
+            (201, 200, true, true, vec!["ok"]),
+            // Counted when it was created.
+            (409, 200, true, true, vec![]),
+            (400, 200, true, true, vec!["error"]),
+            (403, 200, true, true, vec!["error"]),
+            (TERMINATING, 200, true, true, vec![]),
+            (TERMINATING, 503, true, false, vec![]),
+            (404, 200, true, true, vec!["error"]),
+            (422, 200, true, true, vec!["error"]),
+            (429, 200, true, false, vec!["retried"]),
+            (500, 200, true, false, vec!["retried"]),
+            (503, 200, true, false, vec!["retried"]),
+            // The tries are exhausted.
+            (503, 200, false, true, vec!["error"]),
+            // The next pass tells it again.
+            (503, 503, false, false, vec!["retried"]),
+            (403, 503, true, false, vec!["retried"]),
+            (403, 409, true, false, vec!["retried"]),
+            (201, 503, true, false, vec!["ok"]),
+        ] {
+            let writer = writer(Mandate::unlimited()).await;
+            let done = turn(&writer, event, status, waits).await;
+            let row = format!("{event} {status} {waits}");
+            assert_eq!(done.is_ok(), written, "{row}");
+            assert!(!done.is_ok_and(|version| version.as_deref() != Some("2")), "{row}");
+            assert_eq!(counted(&writer), outcomes, "{row}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_leads_no_more_counts_nothing() {
+        let long_ago = std::time::Instant::now().checked_sub(RENEW_DEADLINE).unwrap();
+        let writer = writer(Mandate::since(long_ago)).await;
+        for waits in [true, false] {
+            let done = turn(&writer, 201, 200, waits).await;
+            assert!(matches!(done, Err(WriteError::NotLeading)), "{done:?}");
+            assert_eq!(counted(&writer), Vec::<&str>::new());
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Pure: the events of probes that fail, and succeed again.
+
+use super::{EventReason, Notice, notice};
+use crate::{
+    api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
+    decide::{
+        condition,
+        status::{condition_of, is_counted},
+    },
+    observation::ProbeKind,
+    target::Target,
+};
+
+/// One notice for each write, naming the probes. A refused login says what all the failures are that follow from it.
+pub(super) fn transitions(
+    target: &Target,
+    stored: &CloudTenantStatus,
+    old: &CloudTenantStatus,
+    new: &CloudTenantStatus,
+) -> Vec<Notice> {
+    let mut notices = Vec::new();
+    let refused = |status, kind: &ProbeKind| failing(target, status, *kind) == Some(Reason::AuthenticationFailed);
+    let own = target.engines.cloud_name.is_some();
+    let (main, own) = ProbeKind::ALL.into_iter().partition::<Vec<_>, _>(|kind| !own || *kind != ProbeKind::Engines);
+    let any_refused = |status, kinds: &[ProbeKind]| kinds.iter().any(|kind| refused(status, kind));
+    let (main_was, main_is) = (any_refused(old, &main), any_refused(new, &main));
+    let mut explained = Vec::new();
+    if main_is {
+        if !main_was {
+            let kinds: Vec<_> = main.iter().copied().filter(|kind| refused(new, kind)).collect();
+            let note = "Keystone refuses the credential: correct it in the Secret.".to_owned();
+            notices.push(notice(EventReason::AuthenticationFailed, "", note, stored, &kinds));
+        }
+        explained.extend(main);
+    }
+    if any_refused(new, &own) {
+        // The way to the engines may need the main credential, too: what is said of them then says nothing of theirs.
+        if !main_is && (main_was || !any_refused(old, &own)) {
+            let note = "Keystone refuses the credential for engines: correct it in the Secret.".to_owned();
+            notices.push(notice(EventReason::AuthenticationFailed, "engines", note, stored, &own));
+        }
+        explained.extend(own);
+    }
+    let fails_anew = |kind: &ProbeKind| failing(target, new, *kind).is_some() && failing(target, old, *kind).is_none();
+    let failed = ProbeKind::ALL.into_iter().filter(|kind| fails_anew(kind) && !explained.contains(kind));
+    let failed: Vec<_> = failed.collect();
+    if let Some(first) = failed.first() {
+        let reason = failing(target, new, *first).map_or("", Reason::as_str);
+        let note = format!("Could not observe {}: {reason}.", names(&failed));
+        notices.push(notice(EventReason::ObservationFailed, &names(&failed), note, stored, &failed));
+    }
+    let sees_again = |kind: &ProbeKind| {
+        let seen = condition::reason(&new.conditions, condition_of(*kind));
+        let verdict = |reason: Reason| match reason {
+            Reason::NoEnginesListed => true,
+            // After a failure it says that something bad was seen and is not believed yet.
+            Reason::Progressing => true,
+            other => matches!(other.class(), Class::Well | Class::Bad),
+        };
+        failing(target, old, *kind).is_some() && seen.is_some_and(verdict)
+    };
+    let recovered: Vec<_> = ProbeKind::ALL.into_iter().filter(sees_again).collect();
+    if !recovered.is_empty() {
+        let note = format!("Can observe {} again.", names(&recovered));
+        notices.push(notice(EventReason::ObservationRecovered, &names(&recovered), note, stored, &recovered));
+    }
+    notices
+}
+
+/// Why the probe cannot see, where it cannot. What may still arrive counts only once it takes a person, and a spec that
+/// cannot be read is no matter of the cloud's.
+fn failing(target: &Target, status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
+    let reason_of = |kind| condition::reason(&status.conditions, condition_of(kind));
+    let reason = reason_of(kind)?;
+    let stalled = condition::find(&status.conditions, ty::STALLED).is_some();
+    // The engines' own entry makes nothing Stalled where engines do not count for Ready: no later moment would tell it.
+    let waits = ProbeKind::ALL.into_iter().filter(|kind| is_counted(target, *kind));
+    let waits = waits.filter_map(reason_of).any(Reason::may_still_arrive);
+    let fails = match reason.class() {
+        Class::Passing => true,
+        Class::Stalled => reason != Reason::InvalidSpec && (stalled || !waits || !reason.may_still_arrive()),
+        Class::Well | Class::Bad | Class::NotAsked => false,
+    };
+    fails.then_some(reason)
+}
+
+fn names(kinds: &[ProbeKind]) -> String {
+    kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

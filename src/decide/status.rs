@@ -1,0 +1,388 @@
+//! Pure: from the old status, what the probes saw, and the time, to the new status.
+
+mod block;
+pub mod caches;
+pub mod engine_count;
+pub mod engines;
+mod ready;
+pub mod usage;
+mod write;
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+pub(crate) use block::observed_at;
+pub use write::{differs, is_heartbeat_due};
+
+use block::Block;
+use engines::{Said, said};
+
+use crate::{
+    api::{
+        self, CachesStatus, CloudTenantStatus, EnginesStatus, Policy, Reason, Source, UsageStatus,
+        condition_type as ty, reason::Class,
+    },
+    decide::condition,
+    observation::{Elsewhere, EngineAnswers, ProbeFailure, ProbeKind, engines::age},
+    target::Target,
+};
+
+/// What a rule made of something seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged<B> {
+    /// The condition's reason, which gives its status.
+    pub reason: Reason,
+    /// The condition's message.
+    pub message: String,
+    /// The block of data that goes with it.
+    pub block: B,
+}
+
+/// What a probe has returned, or why it has not.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observation<T> {
+    /// No query was due.
+    NotDue,
+    /// It has been asked and has not answered yet.
+    UnderWay,
+    /// The catalogue does not offer the service, or only in other regions.
+    NotOffered(Option<Elsewhere>),
+    /// It answered.
+    Seen(T),
+    /// The query failed, and how many consecutive ones have.
+    Failed(ProbeFailure, u32),
+}
+
+impl<T> Observation<T> {
+    /// The same, with what was made of the answer.
+    #[must_use]
+    pub fn map<U>(self, judge: impl FnOnce(T) -> U) -> Observation<U> {
+        match self {
+            Self::NotDue => Observation::NotDue,
+            Self::UnderWay => Observation::UnderWay,
+            Self::NotOffered(elsewhere) => Observation::NotOffered(elsewhere),
+            Self::Seen(seen) => Observation::Seen(judge(seen)),
+            Self::Failed(failure, times) => Observation::Failed(failure, times),
+        }
+    }
+}
+
+/// Heat's answers as this tenant reads them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Engines {
+    /// The answers that all tenants of the credential share.
+    pub answers: Arc<EngineAnswers>,
+    /// The number of the one that this tenant judged last.
+    pub seen: u64,
+    /// It is a single 503 that a second one has to confirm.
+    pub waits: bool,
+}
+
+impl Observation<Engines> {
+    /// What a tenant with this status reads of Heat's answers.
+    #[must_use]
+    pub fn at(answers: Arc<EngineAnswers>, seen: u64, old: &CloudTenantStatus) -> Self {
+        let reason = condition::reason(&old.conditions, ty::ENGINES_HEALTHY);
+        let told = reason == Some(Reason::ServerError);
+        // A message broker that is back answers one request with a 503. What the status says already needs no other.
+        let confirmed = matches!(said(old.engines.as_ref()), Said::Unresponsive | Said::AllDown);
+        let timed_out = reason == Some(Reason::Timeout);
+        let single = answers.silence.filter(|silence| !confirmed && silence.needs_confirmation(timed_out));
+        if answers.number == 0 {
+            Self::UnderWay
+        } else if answers.not_offered {
+            Self::NotOffered(answers.elsewhere.clone())
+        } else if let Some((failure, times)) = answers.failed.clone() {
+            Self::Failed(failure, times)
+        } else if answers.answered_at.is_none() || answers.unanswered().is_none() && !answers.is_settled(told) {
+            Self::UnderWay
+        } else {
+            let waits = single.is_some() && answers.unanswered().is_some();
+            // A list after it ends the wait.
+            let seen = single.filter(|_| !waits).map_or(seen, |silence| silence.number.max(seen));
+            Self::Seen(Engines { answers, seen, waits })
+        }
+    }
+}
+
+/// All that a pass has found out.
+#[derive(Debug, Clone)]
+pub struct Pass<'a> {
+    /// What the spec asks for.
+    pub target: &'a Target,
+    /// Its generation.
+    pub generation: i64,
+    /// Heat. An answer that a second one has to confirm is under way.
+    pub engines: Observation<Judged<EnginesStatus>>,
+    /// DCS.
+    pub caches: Observation<Judged<CachesStatus>>,
+    /// Nova.
+    pub usage: Observation<Judged<UsageStatus>>,
+    /// The cloud that was used, once known.
+    pub source: Option<Source>,
+    /// When each probe last had a verdict, or was first asked: engines, caches, usage.
+    pub verdict_at: [Timestamp; 3],
+    /// Consecutive unhealthy observations, with this pass's: engines, caches.
+    pub streaks: [u32; 2],
+    /// A missing Secret has been waited for: now it takes a person.
+    pub waited: bool,
+    /// The value of requestedAt that this pass has dealt with.
+    pub handled: Option<String>,
+    /// The operator's clock.
+    pub now: Timestamp,
+}
+
+impl Pass<'_> {
+    /// Whether every probe that is asked has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.engines != Observation::UnderWay
+            && self.caches != Observation::UnderWay
+            && self.usage != Observation::UnderWay
+    }
+}
+
+/// A condition before it is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Verdict {
+    kind: ProbeKind,
+    reason: Reason,
+    message: String,
+}
+
+impl Verdict {
+    /// What another condition takes over from this one.
+    fn reason_and_message(&self) -> (Reason, String) {
+        (self.reason, self.message.clone())
+    }
+}
+
+/// The probe's condition type.
+#[must_use]
+pub const fn condition_of(kind: ProbeKind) -> &'static str {
+    match kind {
+        ProbeKind::Engines => ty::ENGINES_HEALTHY,
+        ProbeKind::Caches => ty::CACHES_HEALTHY,
+        ProbeKind::Usage => ty::USAGE_REPORTED,
+    }
+}
+
+/// Whether this is the cloud and the region that was used before.
+///
+/// Where nothing names a region, it is known only after a login, and older operators never wrote it: a region that is
+/// absent is no other one.
+#[must_use]
+pub fn is_same_place(before: &Source, host: &str, region: Option<&str>) -> bool {
+    let same_region = before.region.as_deref().zip(region).is_none_or(|(before, now)| before == now);
+    before.host == host && same_region
+}
+
+/// The old status as far as it is about this cloud: another one's data and verdicts say nothing about it.
+#[must_use]
+pub fn about(old: &CloudTenantStatus, source: Option<&Source>) -> CloudTenantStatus {
+    match (&old.source, source) {
+        (Some(before), Some(now)) if !is_same_place(before, &now.host, now.region.as_deref()) => CloudTenantStatus {
+            observed_generation: old.observed_generation,
+            last_handled_reconcile_at: old.last_handled_reconcile_at.clone(),
+            ..CloudTenantStatus::default()
+        },
+        _ => old.clone(),
+    }
+}
+
+/// The new status. `old` is what [`about`] left of the stored one.
+#[must_use]
+pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
+    if pass.target.suspend {
+        return ready::suspended(pass, old);
+    }
+    let mut new = CloudTenantStatus {
+        observed_generation: Some(pass.generation),
+        last_handled_reconcile_at: pass.handled.clone().or_else(|| old.last_handled_reconcile_at.clone()),
+        source: pass.source.clone().or_else(|| old.source.clone()),
+        ..CloudTenantStatus::default()
+    };
+    let target = pass.target;
+    let believed = engines::is_bad(old.engines.as_ref()) || pass.streaks[0] >= target.engines.failure_threshold;
+    let (engines, block) = settle(pass, old, ProbeKind::Engines, &pass.engines, old.engines.as_ref(), believed);
+    let could_see = engines.reason.class() != Class::Passing && engines.reason.class() != Class::Stalled;
+    new.engines = block.map(|mut block| {
+        block.summary = engines::summary(&block, could_see && engines.reason != Reason::EngineUnresponsive);
+        block
+    });
+    let believed = were_caches_bad(target, old) || pass.streaks[1] >= target.caches.failure_threshold;
+    let (caches, block) = settle(pass, old, ProbeKind::Caches, &pass.caches, old.caches.as_ref(), believed);
+    new.caches = block;
+    let (usage, block) = settle(pass, old, ProbeKind::Usage, &pass.usage, old.usage.as_ref(), true);
+    new.usage = block;
+    new.conditions = ready::conditions(pass, old, &[engines, caches, usage]);
+    let counted = ProbeKind::ALL.into_iter().filter(|kind| is_counted(target, *kind));
+    new.observed_at = counted.filter_map(|kind| observed_at(&new, kind)).min().map(api::time);
+    new
+}
+
+/// Whether the status says that caches are unhealthy. The condition decides: the spec may have changed since. An Unknown
+/// one leaves it to the stored counts.
+fn were_caches_bad(target: &Target, old: &CloudTenantStatus) -> bool {
+    let said = condition::reason(&old.conditions, ty::CACHES_HEALTHY);
+    let said = said.filter(|reason| matches!(reason.class(), Class::Well | Class::Bad));
+    let counted = || old.caches.as_ref().map(|block| caches::reason(block, &target.caches));
+    said.or_else(counted).is_some_and(is_bad)
+}
+
+/// Whether this reason makes a condition False.
+#[must_use]
+pub fn is_bad(reason: Reason) -> bool {
+    reason.class() == Class::Bad
+}
+
+/// The status of a resource whose spec cannot be read: data and source stay.
+#[must_use]
+pub fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, now: Timestamp) -> CloudTenantStatus {
+    CloudTenantStatus {
+        observed_generation: Some(generation),
+        conditions: ready::invalid(message, generation, old, now),
+        ..old.clone()
+    }
+}
+
+/// The status of a resource whose pass panicked: data and source stay. It is as simple as it can be, since nobody knows
+/// what the pass stumbled over.
+#[must_use]
+pub fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp) -> CloudTenantStatus {
+    CloudTenantStatus {
+        observed_generation: Some(generation),
+        conditions: ready::broke_off(generation, old, now),
+        ..old.clone()
+    }
+}
+
+/// One probe's verdict and block.
+fn settle<B: Block>(
+    pass: &Pass<'_>,
+    old: &CloudTenantStatus,
+    kind: ProbeKind,
+    look: &Observation<Judged<B>>,
+    block: Option<&B>,
+    believed: bool,
+) -> (Verdict, Option<B>) {
+    let verdict = |reason, message: String| Verdict { kind, reason, message };
+    let policy = policy_of(pass.target, kind);
+    if policy == Policy::Disabled {
+        let message = format!("Not probed: probes.{kind}.policy is Disabled.");
+        return (verdict(Reason::ProbeDisabled, message), None);
+    }
+    let stale = age(pass.verdict_at[kind as usize], pass.now) > staleness(pass.target, kind);
+    match look {
+        // Heat's last answer stays to be read while the next one does not come.
+        Observation::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block.cloned()),
+        Observation::Seen(judged) => {
+            if is_bad(judged.reason) && !believed {
+                // The data stay, and somebody has looked.
+                let block = block.cloned().map(|block| block.observed(judged.block.observed_at()));
+                let kept = kept(old, kind, stale);
+                if matches!(kept.reason.class(), Class::Passing | Class::Stalled) {
+                    let message = "Unhealthy, but for fewer consecutive observations than failureThreshold.".to_owned();
+                    return (verdict(Reason::Progressing, message), block);
+                }
+                return (kept, block);
+            }
+            (verdict(judged.reason, judged.message.clone()), Some(judged.block.clone()))
+        }
+        Observation::NotOffered(elsewhere) if policy == Policy::Required || block.is_some() => {
+            (verdict(Reason::EndpointNotFound, absent(kind, elsewhere.as_ref())), block.cloned())
+        }
+        Observation::NotOffered(elsewhere) => {
+            (verdict(Reason::ServiceNotOffered, not_offered(elsewhere.as_ref())), None)
+        }
+        Observation::Failed(failure, times)
+            if !failure.transient || *times > 1 || stale || took_a_person(old, kind) =>
+        {
+            (verdict(failure.reason, failure.message.clone()), block.cloned())
+        }
+        Observation::NotDue | Observation::UnderWay | Observation::Failed(..) => {
+            (kept(old, kind, stale), block.cloned())
+        }
+    }
+}
+
+/// Why a service is not asked.
+#[must_use]
+pub fn not_offered(elsewhere: Option<&Elsewhere>) -> String {
+    match elsewhere {
+        None => "Not probed: the cloud's catalogue does not offer the service.".to_owned(),
+        Some(Elsewhere { service, region, offered_in }) => format!(
+            "Not asked: {service} is not offered in region {region}, only in {offered_in}: set spec.region to use one of these."
+        ),
+    }
+}
+
+/// What to do where a service is missed.
+#[must_use]
+pub fn absent(kind: ProbeKind, elsewhere: Option<&Elsewhere>) -> String {
+    match elsewhere {
+        None => format!(
+            "The cloud's catalogue does not offer the service: add it there, set its endpoint override in \
+             clouds.yaml, or set probes.{kind}.policy to Disabled."
+        ),
+        Some(Elsewhere { service, region, offered_in }) => format!(
+            "{service} is not offered in region {region}, only in {offered_in}: set spec.region to one of these, set \
+             its endpoint override in clouds.yaml, or set probes.{kind}.policy to Disabled."
+        ),
+    }
+}
+
+/// Whether a person had to act, and seems to have: a call has got as far as to fail in passing.
+fn took_a_person(old: &CloudTenantStatus, kind: ProbeKind) -> bool {
+    let before = condition::reason(&old.conditions, condition_of(kind));
+    before.is_some_and(|reason| reason.class() == Class::Stalled && reason != Reason::InvalidSpec)
+}
+
+/// The verdict that stands while there is no new one.
+fn kept(old: &CloudTenantStatus, kind: ProbeKind, stale: bool) -> Verdict {
+    let before = condition::find(&old.conditions, condition_of(kind));
+    let stands = before.and_then(|before| Some((Reason::parse(&before.reason)?, before.message.clone())));
+    // Whoever gets here has a spec that can be read, and a probe that is asked.
+    let stands = stands.filter(|(reason, _)| !matches!(reason, Reason::InvalidSpec | Reason::ProbeDisabled));
+    let (reason, message) = match stands {
+        Some((reason, message)) if matches!(reason.class(), Class::Passing | Class::Stalled) => (reason, message),
+        _ if stale => (
+            Reason::ObservationStale,
+            "The last observation is too old: check the operator's log and metrics.".to_owned(),
+        ),
+        Some((reason, message)) => (reason, message),
+        None => (Reason::Progressing, "Not observed yet.".to_owned()),
+    };
+    Verdict { kind, reason, message }
+}
+
+/// Whether the spec has this probe asked.
+#[must_use]
+pub fn is_enabled(target: &Target, kind: ProbeKind) -> bool {
+    target.is_enabled(kind)
+}
+
+/// Whether this probe counts for `Ready`, as far as the spec says.
+#[must_use]
+pub fn is_counted(target: &Target, kind: ProbeKind) -> bool {
+    target.counts_for_ready(kind)
+}
+
+/// Whether and how this probe is asked.
+#[must_use]
+pub const fn policy_of(target: &Target, kind: ProbeKind) -> Policy {
+    target.policy(kind)
+}
+
+/// How often this probe is asked.
+#[must_use]
+pub const fn interval_of(target: &Target, kind: ProbeKind) -> Duration {
+    target.interval_of(kind)
+}
+
+/// After so long without a verdict, the last one is no longer believed.
+#[must_use]
+pub fn staleness(target: &Target, kind: ProbeKind) -> Duration {
+    target.valid_for(kind)
+}

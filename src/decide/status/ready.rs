@@ -1,0 +1,184 @@
+//! Pure: `Ready`, `Reconciling` and `Stalled`, from the three verdicts, as kstatus reads them.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::{Observation, Pass, Verdict, condition_of, is_counted};
+use crate::{
+    api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
+    decide::condition,
+    observation::ProbeKind,
+};
+
+const SUSPENDED: &str = "Suspended: ";
+const NOT_YET: &str = "Not observed yet.";
+const ALL_WELL: &str = "All enabled probes are healthy.";
+const ALL_OBSERVED: &str = "All enabled probes returned a result.";
+
+/// All conditions of a pass.
+pub(super) fn conditions(pass: &Pass<'_>, old: &CloudTenantStatus, verdicts: &[Verdict]) -> Vec<Condition> {
+    let next = |type_: &str, status: &str, reason, message: &str| {
+        condition::next(&old.conditions, type_, status, reason, message, pass.generation, pass.now)
+    };
+    // A new generation is in progress until its first pass has ended; what is in progress is not stalled.
+    let fresh =
+        old.observed_generation != Some(pass.generation) || condition::find(&old.conditions, ty::RECONCILING).is_some();
+    let in_progress = fresh && !pass.has_ended();
+    let gate = Gate::new(pass, verdicts, in_progress);
+    let (reason, message) = gate.ready();
+    let mut conditions = vec![next(ty::READY, reason.condition_status(), reason, &message)];
+    for verdict in verdicts {
+        let status = verdict.reason.condition_status();
+        conditions.push(next(condition_of(verdict.kind), status, verdict.reason, &verdict.message));
+    }
+    if in_progress {
+        conditions.push(next(
+            ty::RECONCILING,
+            "True",
+            Reason::Progressing,
+            "The first reconciliation of this generation has not ended yet.",
+        ));
+    } else if let Some((reason, message)) = gate.stalled(pass.waited || was_stalled(old)) {
+        conditions.push(next(ty::STALLED, "True", reason, &message));
+    }
+    conditions
+}
+
+/// A restart must not take back what took a person before.
+fn was_stalled(old: &CloudTenantStatus) -> bool {
+    condition::reason(&old.conditions, ty::STALLED).is_some_and(Reason::may_still_arrive)
+}
+
+const fn is_observed(reason: Reason) -> bool {
+    !matches!(reason, Reason::ProbeDisabled | Reason::ServiceNotOffered)
+}
+
+/// Whether this pass found that the catalogue does not offer the service.
+fn is_not_offered(pass: &Pass<'_>, kind: ProbeKind) -> bool {
+    match kind {
+        ProbeKind::Engines => matches!(pass.engines, Observation::NotOffered(_)),
+        ProbeKind::Caches => matches!(pass.caches, Observation::NotOffered(_)),
+        ProbeKind::Usage => matches!(pass.usage, Observation::NotOffered(_)),
+    }
+}
+
+/// The verdicts that `Ready` and `Stalled` come from. What fails every probe, such as a missing Secret, fails these too.
+struct Gate<'a> {
+    /// Those in `readyOn` that are neither disabled nor not offered, in the probes' order.
+    counted: Vec<&'a Verdict>,
+    when_observed: bool,
+    /// `readyOn` is in the spec.
+    is_narrowed: bool,
+    /// Some probe outside of `readyOn` is neither disabled nor not offered.
+    leaves_out: bool,
+    /// No verdict counts, but the catalogue of this generation may not have been read yet.
+    is_too_early: bool,
+}
+
+impl<'a> Gate<'a> {
+    fn new(pass: &Pass<'_>, verdicts: &'a [Verdict], in_progress: bool) -> Self {
+        let named = |verdict: &&Verdict| is_counted(pass.target, verdict.kind);
+        let kept_not_offered =
+            |verdict: &Verdict| verdict.reason == Reason::ServiceNotOffered && !is_not_offered(pass, verdict.kind);
+        Self {
+            counted: verdicts.iter().filter(named).filter(|verdict| is_observed(verdict.reason)).collect(),
+            when_observed: pass.target.ready_when_observed,
+            is_narrowed: !pass.target.ready_on.is_empty(),
+            leaves_out: verdicts.iter().any(|verdict| !named(&verdict) && is_observed(verdict.reason)),
+            is_too_early: in_progress && verdicts.iter().filter(named).any(kept_not_offered),
+        }
+    }
+
+    /// Reason and message of `Ready`.
+    fn ready(&self) -> (Reason, String) {
+        let (reason, message) = self.worst();
+        if !self.when_observed || reason.class() != Class::Bad {
+            return (reason, message);
+        }
+        let unknown = self.counted.iter().find(|verdict| verdict.reason.condition_status() == "Unknown");
+        let observed =
+            if self.is_narrowed { "All probes that count for Ready returned a result." } else { ALL_OBSERVED };
+        unknown
+            .map_or_else(|| (Reason::Observed, format!("{observed} {message}")), |verdict| verdict.reason_and_message())
+    }
+
+    /// False before Unknown before True; among equals, the probes' order.
+    fn worst(&self) -> (Reason, String) {
+        let rank = |verdict: &&&Verdict| match verdict.reason.class() {
+            Class::Bad => 0,
+            Class::NotAsked | Class::Passing | Class::Stalled => 1,
+            Class::Well => 2,
+        };
+        match self.counted.iter().min_by_key(rank) {
+            None if self.is_too_early => (Reason::Progressing, NOT_YET.to_owned()),
+            None => (Reason::NothingObserved, self.nothing().to_owned()),
+            Some(verdict) if verdict.reason.class() == Class::Well => {
+                let healthy = if self.is_narrowed { "All probes that count for Ready are healthy." } else { ALL_WELL };
+                (Reason::Healthy, healthy.to_owned())
+            }
+            Some(verdict) => verdict.reason_and_message(),
+        }
+    }
+
+    const fn nothing(&self) -> &'static str {
+        if self.leaves_out {
+            "Nothing counts for Ready: every probe in readyOn is disabled or not offered by this cloud, so name another \
+             probe in readyOn."
+        } else {
+            "Nothing is observed: every probe is disabled or not offered by this cloud."
+        }
+    }
+
+    fn stalled(&self, waited: bool) -> Option<(Reason, String)> {
+        if self.counted.is_empty() {
+            return Some((Reason::NothingObserved, self.nothing().to_owned()));
+        }
+        let takes_a_person =
+            |reason: Reason| reason.class() == Class::Stalled && (waited || !reason.may_still_arrive());
+        self.counted.iter().find(|verdict| takes_a_person(verdict.reason)).map(|verdict| verdict.reason_and_message())
+    }
+}
+
+/// Conditions and data stay; `Ready` says that nobody is looking.
+pub(super) fn suspended(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
+    let mut conditions = Vec::new();
+    for type_ in [ty::READY, ty::ENGINES_HEALTHY, ty::CACHES_HEALTHY, ty::USAGE_REPORTED, ty::STALLED] {
+        let mut condition = match condition::find(&old.conditions, type_) {
+            Some(before) => before.clone(),
+            None if type_ == ty::STALLED => continue,
+            None => {
+                let (generation, now) = (pass.generation, pass.now);
+                condition::next(&[], type_, "Unknown", Reason::Progressing, NOT_YET, generation, now)
+            }
+        };
+        if type_ == ty::READY && !condition.message.starts_with(SUSPENDED) {
+            condition.message.insert_str(0, SUSPENDED);
+        }
+        condition.observed_generation = Some(pass.generation);
+        conditions.push(condition);
+    }
+    CloudTenantStatus { observed_generation: Some(pass.generation), conditions, ..old.clone() }
+}
+
+/// `Ready` and every probe that is asked say that the operator broke off.
+pub(super) fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Vec<Condition> {
+    let message = "The operator failed while it computed this status: check its log.";
+    let next = |type_: &str| match condition::reason(&old.conditions, type_) {
+        Some(Reason::ProbeDisabled | Reason::ServiceNotOffered) => condition::find(&old.conditions, type_).cloned(),
+        _ => {
+            let reason = Reason::UnexpectedAnswer;
+            Some(condition::next(&old.conditions, type_, "Unknown", reason, message, generation, now))
+        }
+    };
+    std::iter::once(ty::READY).chain(ProbeKind::ALL.map(condition_of)).filter_map(next).collect()
+}
+
+/// Every condition says that the spec cannot be read.
+pub(super) fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Vec<Condition> {
+    let next = |type_: &str, status: &str| {
+        condition::next(&old.conditions, type_, status, Reason::InvalidSpec, message, generation, now)
+    };
+    let probes = ProbeKind::ALL.map(|kind| next(condition_of(kind), "Unknown"));
+    let ready = next(ty::READY, "Unknown");
+    std::iter::once(ready).chain(probes).chain([next(ty::STALLED, "True")]).collect()
+}

@@ -1,0 +1,161 @@
+//! Who logs in, and what for.
+
+use super::{Auth, ConfigError, CredentialRef, Domain, Named, Scope, invalid, need, truth};
+use crate::openstack::yaml::Entry;
+
+/// How the entry logs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Password,
+    ApplicationCredential,
+    Token,
+}
+
+const PROJECT_ID: [&str; 2] = ["project_id", "tenant_id"];
+const PROJECT_NAME: [&str; 2] = ["project_name", "tenant_name"];
+
+/// The method that `auth_type` names, or else the one that the entry has a secret for.
+pub(super) fn method(entry: &Entry) -> Result<Method, ConfigError> {
+    match entry.get(&["auth_type", "auth_plugin"]) {
+        Some("password" | "v3password") => return Ok(Method::Password),
+        Some("v3applicationcredential") => return Ok(Method::ApplicationCredential),
+        Some("token" | "v3token") => return Ok(Method::Token),
+        Some(_) => {
+            return invalid("auth_type", "is not supported: use v3applicationcredential, v3password or v3token");
+        }
+        None => {}
+    }
+    let credential = ["application_credential_id", "application_credential_name", "application_credential_secret"];
+    let given = [
+        (Method::ApplicationCredential, &credential[..]),
+        (Method::Token, &["token", "auth_token"]),
+        (Method::Password, &["password"]),
+    ];
+    let mut given = given.iter().filter(|(_, keys)| entry.get(keys).is_some());
+    match (given.next(), given.next()) {
+        (Some(_), Some(_)) => invalid(
+            "auth_type",
+            "is missing, and the entry has more than one of password, token and application credential: name the one \
+             that is meant",
+        ),
+        (Some((method, _)), None) => Ok(*method),
+        (None, _) => Ok(Method::Password),
+    }
+}
+
+pub(super) fn auth(entry: &Entry, method: Method) -> Result<Auth, ConfigError> {
+    if truth(entry, "unscoped")? == Some(true) {
+        return invalid("auth.unscoped", "asks for a token for no project, which can read nothing: remove it");
+    }
+    match method {
+        Method::Password => Ok(Auth::Password {
+            user: user(entry)?,
+            password: need(entry, "auth.password", &["password"])?.into(),
+            scope: scope(entry)?,
+        }),
+        Method::ApplicationCredential => {
+            has_no_scope(entry)?;
+            Ok(Auth::ApplicationCredential {
+                credential: match entry.get(&["application_credential_id"]) {
+                    Some(id) => CredentialRef::Id(id.to_owned()),
+                    None => CredentialRef::Name {
+                        name: need(entry, "auth.application_credential_id", &["application_credential_name"])?,
+                        user: user(entry)?,
+                    },
+                },
+                secret: need(entry, "auth.application_credential_secret", &["application_credential_secret"])?.into(),
+            })
+        }
+        Method::Token => {
+            Ok(Auth::Token { token: need(entry, "auth.token", &["token", "auth_token"])?.into(), scope: scope(entry)? })
+        }
+    }
+}
+
+fn user(entry: &Entry) -> Result<Named, ConfigError> {
+    if let Some(id) = entry.get(&["user_id"]) {
+        return Ok(Named::Id(id.to_owned()));
+    }
+    Ok(Named::Name {
+        name: need(entry, "auth.username", &["username", "user_name"])?,
+        domain: domain(entry, "auth.user_domain_name", "user_domain")?,
+    })
+}
+
+/// The keys that ask for a scope, as far as the entry has them.
+///
+/// With a project, `domain_id` and `domain_name` are the domain of user and project, as openstacksdk has it.
+fn asked(entry: &Entry) -> Vec<&'static str> {
+    let has = |key: &&'static str| entry.get(&[*key]).is_some();
+    let project = PROJECT_ID.into_iter().chain(PROJECT_NAME).find(has);
+    let domain = ["domain_id", "domain_name"].into_iter().find(has).filter(|_| project.is_none());
+    let others = ["trust_id", "system_scope"].into_iter().filter(has);
+    project.into_iter().chain(domain).chain(others).collect()
+}
+
+/// Keystone refuses an application credential that comes with a scope.
+fn has_no_scope(entry: &Entry) -> Result<(), ConfigError> {
+    match asked(entry)[..] {
+        [] => Ok(()),
+        [key, ..] => invalid(
+            &format!("auth.{key}"),
+            "cannot stand beside an application credential, which is for one project already: remove the key",
+        ),
+    }
+}
+
+fn scope(entry: &Entry) -> Result<Option<Scope>, ConfigError> {
+    if let [one, other, ..] = asked(entry)[..] {
+        return invalid(
+            &format!("auth.{other}"),
+            format!("cannot stand beside {one}, since a token has one scope: keep the one that is meant"),
+        );
+    }
+    match entry.get(&["system_scope"]) {
+        None => {}
+        Some("all") => return Ok(Some(Scope::System)),
+        Some(_) => return invalid("system_scope", "is not known: use all, or name a project"),
+    }
+    if let Some(id) = entry.get(&["trust_id"]) {
+        return Ok(Some(Scope::Trust(id.to_owned())));
+    }
+    if let Some(id) = entry.get(&PROJECT_ID) {
+        return Ok(Some(Scope::Project(Named::Id(id.to_owned()))));
+    }
+    if let Some(name) = entry.get(&PROJECT_NAME) {
+        return Ok(Some(Scope::Project(Named::Name {
+            name: name.to_owned(),
+            domain: domain(entry, "auth.project_domain_name", "project_domain")?,
+        })));
+    }
+    let id = entry.get(&["domain_id"]).map(|id| Domain::Id(id.into()));
+    let name = || entry.get(&["domain_name"]).map(|name| Domain::Name(name.into()));
+    // None of them: Keystone takes the user's default project, if there is one.
+    Ok(id.or_else(name).map(Scope::Domain))
+}
+
+/// The domain of a user or project.
+///
+/// openstacksdk puts `domain_*` in the place of a missing own one where the entry names a project, the short types of
+/// login do so with `default_domain_*`, and an id wins over a name. Where none of this finds a domain, what else the
+/// entry has is better than a login that Keystone refuses.
+fn domain(entry: &Entry, field: &str, own: &str) -> Result<Domain, ConfigError> {
+    let id = |key: &str| entry.get(&[key]).map(|id| Domain::Id(id.to_owned()));
+    let name = |key: &str| entry.get(&[key]).map(|name| Domain::Name(name.to_owned()));
+    let has_project = entry.get(&PROJECT_ID).or_else(|| entry.get(&PROJECT_NAME)).is_some();
+    let reads_default = matches!(entry.get(&["auth_type", "auth_plugin"]), None | Some("password" | "token"));
+    let found = id(&format!("{own}_id"))
+        .or_else(|| id("domain_id").filter(|_| has_project))
+        .or_else(|| id("default_domain_id").filter(|_| reads_default))
+        .or_else(|| name(&format!("{own}_name")))
+        .or_else(|| name("domain_name").filter(|_| has_project))
+        .or_else(|| name("default_domain_name"))
+        .or_else(|| id("default_domain_id"))
+        .or_else(|| id("default_domain"))
+        .or_else(|| id("domain_id"))
+        .or_else(|| name("domain_name"));
+    match found {
+        Some(domain) => Ok(domain),
+        None => invalid(field, "is missing: a name is unique only within a domain, so add it, often as Default"),
+    }
+}

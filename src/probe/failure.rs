@@ -1,0 +1,233 @@
+//! Pure: the one mapping from what went wrong to what the user is told and when it is tried again.
+
+mod tls;
+
+use std::fmt;
+
+use crate::{
+    api::Reason,
+    budget::OverBudget,
+    observation::ProbeFailure,
+    openstack::{self, ConfigError, Error, Service, listed, service::ServiceRow},
+};
+
+/// Why a tenant's Secret cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretError {
+    /// The Secret does not exist.
+    NotFound {
+        /// The Secret.
+        secret: String,
+    },
+    /// The Secret lacks the key, or what is there is not text.
+    KeyMissing {
+        /// The Secret.
+        secret: String,
+    },
+    /// The operator's ServiceAccount may not read it.
+    Denied {
+        /// The Secret.
+        secret: String,
+    },
+    /// The API server did not answer.
+    Unavailable,
+}
+
+/// The failure when the Secret cannot be read.
+#[must_use]
+pub fn of_secret(error: &SecretError) -> ProbeFailure {
+    match error {
+        SecretError::NotFound { secret } => fatal(
+            Reason::SecretNotFound,
+            format!("Secret {secret} does not exist: create it in this namespace with the key clouds.yaml."),
+        ),
+        SecretError::KeyMissing { secret } => fatal(
+            Reason::SecretKeyMissing,
+            format!("Secret {secret} has no key clouds.yaml with text in it: add the key."),
+        ),
+        SecretError::Denied { secret } => fatal(
+            Reason::Forbidden,
+            format!("The operator may not read Secret {secret}: grant its ServiceAccount get on Secrets here."),
+        ),
+        SecretError::Unavailable => passing(
+            Reason::ConnectionFailed,
+            "The Kubernetes API did not return the Secret: the operator retries.".to_owned(),
+        ),
+    }
+}
+
+/// The failure when clouds.yaml cannot be used.
+#[must_use]
+pub fn of_config(error: &ConfigError) -> ProbeFailure {
+    let reason = match error {
+        ConfigError::CloudNotFound { .. } => Reason::CloudNotFound,
+        ConfigError::Invalid { .. } => Reason::InvalidCloudConfig,
+    };
+    fatal(reason, error.to_string())
+}
+
+/// What a tenant is told when the operator does not keep what it needs.
+#[must_use]
+pub fn of_budget(over: &OverBudget) -> ProbeFailure {
+    match over {
+        OverBudget::Namespace => fatal(
+            Reason::InvalidCloudConfig,
+            "The operator keeps no more for this namespace: use fewer or smaller credentials, or raise \
+             --kept-per-namespace."
+                .to_owned(),
+        ),
+        OverBudget::All => passing(
+            Reason::ServiceUnavailable,
+            "The operator keeps no more for all namespaces together: raise --kept-in-all.".to_owned(),
+        ),
+    }
+}
+
+/// The failure of a call to the cloud; `None` if the catalogue only lacks the service.
+#[must_use]
+pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
+    let service = failure.service;
+    let advice = &service.row().advice;
+    let told = match &failure.error {
+        Error::ServiceNotInCatalogue | Error::ServiceElsewhere { .. } => return None,
+        Error::Timeout => match &advice.waits {
+            Some(waits) => said_at_once(Reason::Timeout, waits.timeout.to_owned()),
+            None => passing(
+                Reason::Timeout,
+                format!("{service} did not answer in time: look at the service, or raise timeout."),
+            ),
+        },
+        Error::ConnectionFailed => passing(
+            Reason::ConnectionFailed,
+            format!("No connection to {service}: look at the service and the network."),
+        ),
+        Error::Dns => passing(
+            Reason::DNSFailed,
+            format!("The host name of {service} does not resolve: look at DNS and {}.", service.address_source()),
+        ),
+        Error::TlsFailed(fault) => tls::of_tls(service, *fault),
+        Error::CertificateUntrusted(why) => tls::of_certificate(service, *why),
+        Error::AddressRefused(why) => fatal(
+            Reason::AddressRefused,
+            format!("{service} is not called, since {why}: correct {}.", service.address_source()),
+        ),
+        Error::LoginRefused => fatal(
+            Reason::AuthenticationFailed,
+            "Keystone refuses the credential: correct it, or auth_url, in the Secret's clouds.yaml.".to_owned(),
+        ),
+        Error::Unscoped => fatal(
+            Reason::InvalidCloudConfig,
+            "The token is for no project: name the project in the Secret's clouds.yaml.".to_owned(),
+        ),
+        Error::NoProject(scope) => fatal(
+            Reason::InvalidCloudConfig,
+            format!("The token is for {scope} and not for a project: name a project in the Secret's clouds.yaml."),
+        ),
+        Error::TokenRejected => fatal(Reason::TokenRejected, token_rejected(service)),
+        Error::OutsideAccessRules => fatal(Reason::TokenRejected, outside_access_rules(service)),
+        Error::Forbidden => fatal(Reason::Forbidden, advice.forbidden.to_owned()),
+        Error::ForeignProject => said_at_once(
+            Reason::UnexpectedAnswer,
+            format!(
+                "The project in {service}'s address is not the token's project: correct {}.",
+                service.address_source()
+            ),
+        ),
+        Error::ProjectUnknown => fatal(
+            Reason::ProjectNotFound,
+            "Keystone does not know the project: make another CloudTenant with the right spec.projectID.".to_owned(),
+        ),
+        Error::NotFound => fatal(Reason::EndpointNotFound, not_found(service)),
+        Error::RegionNotFound { region, known } => fatal(
+            Reason::RegionNotFound,
+            format!("The catalogue has no region {region} for {service}: use one of {}.", listed(known)),
+        ),
+        Error::RateLimited { .. } => {
+            passing(Reason::RateLimited, format!("{service} limits the rate of requests: the operator retries later."))
+        }
+        Error::ServiceUnavailable { .. } => passing(
+            Reason::ServiceUnavailable,
+            format!("{service} is not available: check the service and the proxies in front of it."),
+        ),
+        Error::GatewayTimeout => passing(
+            Reason::ServiceUnavailable,
+            match &advice.waits {
+                Some(waits) => waits.gateway_timeout.to_owned(),
+                None => format!("A proxy in front of {service} timed out: check the service."),
+            },
+        ),
+        Error::ServerError => passing(Reason::ServerError, format!("{service} failed: look at its log.")),
+        Error::UnexpectedStatus(status) => said_at_once(
+            Reason::UnexpectedAnswer,
+            format!(
+                "{service} answered with the unexpected status {status}: look at its log and at {}.",
+                service.address_source()
+            ),
+        ),
+        Error::Unexpected(what) => said_at_once(
+            Reason::UnexpectedAnswer,
+            format!("The call to {service} failed, since {what}: check {}.", service.address_source()),
+        ),
+        Error::BodyTooLarge => said_at_once(
+            Reason::UnexpectedAnswer,
+            format!("{service} gave an answer that exceeds the size limit: check the service."),
+        ),
+    };
+    let message = match &failure.code {
+        // Support asks for it, and it is documented: unlike the service's own text it may stand in a condition.
+        Some(code) => format!("{} (error code {code}).", told.message.trim_end_matches('.')),
+        None => told.message,
+    };
+    Some(ProbeFailure { message, retry_after: failure.retry_after(), ..told })
+}
+
+fn token_rejected(service: Service) -> String {
+    match service.row().advice.token_rejected {
+        Some(message) => message.to_owned(),
+        None => {
+            format!("{service} refuses a token that Keystone has just issued: look at its keystone_authtoken settings.")
+        }
+    }
+}
+
+fn outside_access_rules(service: Service) -> String {
+    let ServiceRow { types, advice, .. } = service.row();
+    format!(
+        "{service} refuses the token, whose application credential has access rules: add a rule for {} of the service \
+         {}, or create the credential without access rules.",
+        advice.call,
+        types.first().copied().unwrap_or_default(),
+    )
+}
+
+fn not_found(service: Service) -> String {
+    let source = service.address_source();
+    match service.row().advice.policy {
+        None => format!("{service} has no such page at its address: correct {source}."),
+        // A tenant cannot mend a vendor's catalogue or gateway.
+        Some(policy) => format!(
+            "{service} is not at the address that the catalogue gives: set {policy} to Disabled, or correct {source}."
+        ),
+    }
+}
+
+/// A person must act, so it is said at once.
+const fn fatal(reason: Reason, message: String) -> ProbeFailure {
+    said_at_once(reason, message)
+}
+
+/// It is said at the first time.
+const fn said_at_once(reason: Reason, message: String) -> ProbeFailure {
+    ProbeFailure { reason, message, retry_after: None, transient: false }
+}
+
+/// A single one may pass by itself.
+const fn passing(reason: Reason, message: String) -> ProbeFailure {
+    ProbeFailure { reason, message, retry_after: None, transient: true }
+}
+
+impl fmt::Display for ProbeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.message)
+    }
+}

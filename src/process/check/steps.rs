@@ -1,0 +1,327 @@
+//! The steps from clouds.yaml to the last probe.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::{Mark, Step, Subject, trust};
+use crate::{
+    api::{CachesStatus, EnginesStatus, Policy, Reason, Source, UsageStatus, reason::Class},
+    cluster::{observe, secrets::Texts},
+    decide::status::{Judged, Observation, absent, caches, engines, not_offered, usage},
+    observation::{EngineAnswers, Outcome, ProbeFailure, ProbeKind},
+    openstack::{CloudConfig, Holder, Network, NoCounters, Service, Session, TokenScope},
+    probe::{self, failure},
+    target::Target,
+};
+
+/// How long Keystone's port may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// What has come of the probes.
+#[derive(Debug)]
+pub(super) struct Looks {
+    pub(super) engines: Observation<Judged<EnginesStatus>>,
+    pub(super) caches: Observation<Judged<CachesStatus>>,
+    pub(super) usage: Observation<Judged<UsageStatus>>,
+    pub(super) source: Option<Source>,
+}
+
+impl Looks {
+    fn failed(failure: &ProbeFailure) -> Self {
+        // As often as it takes to be believed: nobody asks twice here.
+        Self {
+            engines: Observation::Failed(failure.clone(), u32::MAX),
+            caches: Observation::Failed(failure.clone(), u32::MAX),
+            usage: Observation::Failed(failure.clone(), u32::MAX),
+            source: None,
+        }
+    }
+}
+
+type Tell<'a> = dyn FnMut(Step) + Send + 'a;
+
+/// Takes every step up to the first that makes the rest pointless.
+pub(super) async fn look(subject: &Subject, tell: &mut Tell<'_>) -> Looks {
+    match way(subject, tell).await {
+        Ok((config, session, source)) => {
+            let looks = probes(subject, &config, &session, source, tell).await;
+            if let Some(step) = trust::of_services(subject, &config, &session).await {
+                tell(step);
+            }
+            looks
+        }
+        Err(failure) => Looks::failed(&failure),
+    }
+}
+
+/// From the Secret to a token.
+async fn way(
+    subject: &Subject,
+    tell: &mut Tell<'_>,
+) -> Result<(Arc<CloudConfig>, Session, Option<Source>), ProbeFailure> {
+    let target = &subject.target;
+    let mut step = |name, began: Instant, result: Result<(Mark, String), ProbeFailure>| {
+        let (mark, found, end) = match result {
+            Ok((mark, found)) => (mark, found, Ok(())),
+            Err(failure) => (Mark::Failed, failure.message.clone(), Err(failure)),
+        };
+        tell(Step { name, mark, found, milliseconds: millis(began) });
+        end
+    };
+    let began = Instant::now();
+    let read = subject.secret.as_ref().map_err(Clone::clone).and_then(|texts| read(target, texts));
+    let (read, config) = match read {
+        Ok((mark, found, config)) => (Ok((mark, found)), Some(config)),
+        Err(failure) => (Err(failure), None),
+    };
+    step("clouds.yaml", began, read)?;
+    let Some(config) = config else { return Err(failure::of_secret(&failure::SecretError::Unavailable)) };
+    let session = Session::new(config.clone(), &subject.network, Arc::new(NoCounters))
+        .map_err(|error| failure::of_config(&error))?;
+
+    let began = Instant::now();
+    step("address", began, address(&config, &subject.network).await)?;
+    let began = Instant::now();
+    let greeted = session.greet(target.timeout).await.map_err(|error| told(&error));
+    let safe = if config.auth_url().scheme() == "http" {
+        (Mark::Note, "not encrypted: others on the network can read passwords and tokens".to_owned())
+    } else if subject.network.relies_on_system(config.auth_url()) {
+        (Mark::Note, trust::warning(&[Service::Identity]))
+    } else if config.verifies() {
+        (Mark::Ok, "the certificate is trusted".to_owned())
+    } else {
+        (Mark::Note, "verify is false: the certificate is not checked".to_owned())
+    };
+    step("TLS", began, greeted.map(|()| safe))?;
+
+    let began = Instant::now();
+    let login = session.log_in(target.timeout).await.map_err(|error| told(&error));
+    let holder = session.known_holder().unwrap_or_default();
+    let user = if holder.user.is_empty() { holder.user_id.clone() } else { holder.user.clone() };
+    let source = observe::source(target, &config, &session, None, Timestamp::now()).await;
+    let login = login.map(|()| match source.as_ref().and_then(|source| source.credentials_expire_at.as_ref()) {
+        Some(end) => (Mark::Note, format!("as {user}, with a credential that ends at {}", end.0)),
+        None => (Mark::Ok, format!("as {user}")),
+    });
+    step("login", began, login)?;
+    step("scope", Instant::now(), Ok(scope(&session, &holder)))?;
+    let region = match (config.region(), session.known_region()) {
+        (None, Some(region)) => format!("region {region} (the first in the catalogue); "),
+        _ => String::new(),
+    };
+    let found = region + &catalogue(&session, target.timeout).await;
+    step("catalogue", Instant::now(), Ok((Mark::Ok, found)))?;
+    Ok((config, session, source))
+}
+
+fn read(target: &Target, texts: &Texts) -> Result<(Mark, String, Arc<CloudConfig>), ProbeFailure> {
+    let Texts { clouds, cacert } = texts;
+    let (cacert, region) = (cacert.as_deref(), target.region.as_deref());
+    let read = CloudConfig::parse_with_notes(clouds.expose(), &target.cloud_name, cacert, region);
+    let (config, notes) = read.map_err(|error| failure::of_config(&error))?;
+    let mut found = format!("cloud {} at {}", target.cloud_name, config.host());
+    if let Some(region) = config.region() {
+        found += &format!(", region {region}");
+    }
+    if let Some(key) = notes.first_of {
+        found += &format!(" (the first of {key})");
+    }
+    let mut mark = Mark::Ok;
+    if !notes.ignored.is_empty() {
+        found += &format!("; not read: {}", notes.ignored.join(", "));
+        mark = Mark::Note;
+    }
+    Ok((mark, found, Arc::new(config)))
+}
+
+async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, String), ProbeFailure> {
+    let url = config.auth_url();
+    if network.leads_by_proxy(url) {
+        return Ok((Mark::Note, format!("{} is reached by a proxy", config.host())));
+    }
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let port = url.port_or_known_default().unwrap_or(443);
+    let fails = |error: crate::openstack::Error| told(&error.at(Service::Identity));
+    let addresses = tokio::net::lookup_host((host, port)).await.map_err(|_| fails(crate::openstack::Error::Dns))?;
+    let addresses: Vec<_> = addresses.collect();
+    let connected = tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect(&addresses[..])).await;
+    match connected {
+        Ok(Ok(stream)) => {
+            let peer = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
+            Ok((Mark::Ok, format!("{} accepts connections at {peer}", config.host())))
+        }
+        _ => Err(fails(crate::openstack::Error::ConnectionFailed)),
+    }
+}
+
+/// What the token is for, and what it may.
+fn scope(session: &Session, holder: &Holder) -> (Mark, String) {
+    let project = session.known_project().map(|project| format!("project {} ({})", project.name, project.id));
+    let project = project.unwrap_or_else(|| "no project".to_owned());
+    let scope = match &holder.scope {
+        TokenScope::Nothing | TokenScope::Project => project,
+        TokenScope::Trust => format!("{project} by a trust"),
+        TokenScope::Domain(name) => format!("domain {name}"),
+        TokenScope::System => "the whole system".to_owned(),
+    };
+    let roles = if holder.roles.is_empty() { "none".to_owned() } else { holder.roles.join(", ") };
+    let found = format!("{scope}, roles: {roles}");
+    if holder.has_access_rules {
+        return (Mark::Note, format!("{found}; access rules: it may make the calls that they list, and no others"));
+    }
+    (Mark::Ok, found)
+}
+
+async fn catalogue(session: &Session, deadline: Duration) -> String {
+    let mut offers = Vec::new();
+    for service in Service::PROBED {
+        offers.push(match session.endpoint(service, deadline).await {
+            Ok(endpoint) => format!("{service} at {}", endpoint.url),
+            Err(failure) => format!("no {service}: {}", failure.error),
+        });
+    }
+    offers.join("; ")
+}
+
+async fn probes(
+    subject: &Subject,
+    config: &CloudConfig,
+    session: &Session,
+    source: Option<Source>,
+    tell: &mut Tell<'_>,
+) -> Looks {
+    let target = &subject.target;
+    let now = Timestamp::now;
+    let ask = ask_engines(subject, config, session);
+    let engines = probe(target, ProbeKind::Engines, tell, ask, |answers| {
+        let judged = engines::judge(None, answers, 0, &target.engines);
+        let found = format!("{} engines up. {}", judged.block.summary, judged.message);
+        (judged, found)
+    });
+    let engines = engines.await;
+    let caches = probe(
+        target,
+        ProbeKind::Caches,
+        tell,
+        async { probe::outcome(session, probe::caches::ask(session, target).await) },
+        |seen| {
+            let judged = caches::judge(seen, &target.caches, now());
+            let found = format!("{}. {}", running(&judged.block), judged.message);
+            (judged, found)
+        },
+    );
+    let caches = caches.await;
+    let usage = probe(
+        target,
+        ProbeKind::Usage,
+        tell,
+        async { probe::outcome(session, probe::usage::ask(session, target, None, now()).await) },
+        |seen| {
+            let judged = usage::judge(seen, None, now());
+            let figures = &judged.block.figures;
+            let found = format!("{} servers, {} vCPU-hours. {}", figures.servers, figures.vcpu_hours, judged.message);
+            (judged, found)
+        },
+    );
+    let usage = usage.await;
+    Looks { engines, caches, usage, source }
+}
+
+/// How many instances run, and of which kinds where there are several.
+fn running(block: &CachesStatus) -> String {
+    let Some(all) = block.all.running else { return "the region does not count running instances".to_owned() };
+    let kinds = block.by_kind.iter().filter_map(|kind| Some(format!("{} {}", kind.counts.running?, kind.kind)));
+    let kinds: Vec<_> = kinds.collect();
+    if kinds.len() < 2 { format!("{all} running") } else { format!("{all} running ({})", kinds.join(", ")) }
+}
+
+/// Asks Heat by the tenant's own credential, or the one that is for the engines alone.
+async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session) -> Outcome<EngineAnswers> {
+    let deadline = subject.target.engines_deadline();
+    let own = match (&subject.target.engines.cloud_name, &subject.secret) {
+        (Some(name), Ok(texts)) => match own_session(subject, texts, name, config, session).await {
+            Outcome::Seen(own) => Some(own),
+            Outcome::NotOffered(elsewhere) => return Outcome::NotOffered(elsewhere),
+            Outcome::Failed(failure) => return Outcome::Failed(failure),
+        },
+        _ => None,
+    };
+    let session = own.as_ref().unwrap_or(session);
+    let asked = probe::engines::ask(session, deadline, Timestamp::now()).await;
+    let answered = |answer| EngineAnswers::default().and(Outcome::Seen(answer), Timestamp::now());
+    probe::outcome(session, asked).map(answered)
+}
+
+async fn own_session(
+    subject: &Subject,
+    texts: &Texts,
+    cloud_name: &str,
+    main: &CloudConfig,
+    session: &Session,
+) -> Outcome<Session> {
+    let region = subject.target.region.as_deref();
+    let entry = match CloudConfig::parse(texts.clouds.expose(), cloud_name, texts.cacert.as_deref(), region) {
+        Ok(entry) => Arc::new(entry),
+        Err(error) => return Outcome::Failed(failure::of_config(&error)),
+    };
+    let config = match probe::second_entry::complete(entry, main, session).await {
+        Outcome::Seen(config) => config,
+        Outcome::NotOffered(elsewhere) => return Outcome::NotOffered(elsewhere),
+        Outcome::Failed(failure) => return Outcome::Failed(failure),
+    };
+    match Session::new(config, &subject.network, Arc::new(NoCounters)) {
+        Ok(session) => Outcome::Seen(session),
+        Err(error) => Outcome::Failed(failure::of_config(&error)),
+    }
+}
+
+async fn probe<T, B>(
+    target: &Target,
+    kind: ProbeKind,
+    tell: &mut Tell<'_>,
+    ask: impl Future<Output = Outcome<T>> + Send,
+    judge: impl FnOnce(&T) -> (Judged<B>, String) + Send,
+) -> Observation<Judged<B>> {
+    let name = kind.as_str();
+    let began = Instant::now();
+    let policy = target.policy(kind);
+    let (mark, found, look) = if policy != Policy::Disabled {
+        match ask.await {
+            Outcome::Seen(seen) => {
+                let (judged, found) = judge(&seen);
+                let mark = match judged.reason.class() {
+                    Class::Well if judged.reason == Reason::Reported || !matches!(kind, ProbeKind::Usage) => Mark::Ok,
+                    Class::Well => Mark::Note,
+                    _ => Mark::Bad,
+                };
+                (mark, format!("allowed; {found}"), Observation::Seen(judged))
+            }
+            Outcome::NotOffered(elsewhere) => {
+                let (mark, found) = match &elsewhere {
+                    found if policy == Policy::Required => (Mark::Failed, absent(kind, found.as_ref())),
+                    None => (Mark::Skipped, "not in the catalogue".to_owned()),
+                    Some(_) => (Mark::Skipped, not_offered(elsewhere.as_ref())),
+                };
+                (mark, found, Observation::NotOffered(elsewhere))
+            }
+            Outcome::Failed(failure) => (Mark::Failed, failure.message.clone(), Observation::Failed(failure, u32::MAX)),
+        }
+    } else {
+        (Mark::Skipped, format!("probes.{kind}.policy is Disabled"), Observation::NotDue)
+    };
+    tell(Step { name, mark, found, milliseconds: millis(began) });
+    look
+}
+
+/// What a person is told of a failed call on the way; a missing service cannot come up there.
+fn told(failure: &crate::openstack::Failure) -> ProbeFailure {
+    failure::of_call(failure).unwrap_or_else(|| failure::of_secret(&failure::SecretError::Unavailable))
+}
+
+fn millis(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

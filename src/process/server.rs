@@ -1,0 +1,145 @@
+//! `/healthz`, `/readyz` and `/metrics`.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{
+        HeaderMap, StatusCode,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
+    response::IntoResponse,
+    routing::get,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+use crate::{cluster::readiness::Readiness, metrics::Metrics};
+
+/// Connections that may wait to be accepted, as tokio's own listener has them.
+const BACKLOG: i32 = 1024;
+
+/// Listens on this address. `[::]` takes IPv4 too, and becomes `0.0.0.0` on a node without IPv6.
+///
+/// # Errors
+/// Neither address can be bound. A port that is taken is not looked for elsewhere.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::from_std(bound(address, bind)?)
+}
+
+fn bound<T>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    match bind(address) {
+        Err(error) if is_every_address(address) && error.kind() != io::ErrorKind::AddrInUse => {
+            let only_v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
+            tracing::info!(%error, address = %only_v4, "IPv6 cannot be used: listening on IPv4 alone");
+            bind(only_v4)
+        }
+        other => other,
+    }
+}
+
+fn is_every_address(address: SocketAddr) -> bool {
+    address.is_ipv6() && address.ip().is_unspecified()
+}
+
+fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if is_every_address(address) {
+        // Some systems set it by default (net.ipv6.bindv6only).
+        socket.set_only_v6(false)?;
+    }
+    // As tokio does: a process that starts again need not wait for old connections to end.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// The listener broke.
+pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Readiness) -> io::Result<()> {
+    let app = Router::new()
+        .route("/healthz", get(async || "ok"))
+        .route("/readyz", get(readyz).with_state(readiness))
+        .route("/metrics", get(scrape).with_state(metrics));
+    axum::serve(listener, app).await
+}
+
+async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
+    match readiness.lacking() {
+        None => (StatusCode::OK, "ok".to_owned()),
+        Some(lacks) => (StatusCode::SERVICE_UNAVAILABLE, lacks),
+    }
+}
+
+/// OpenMetrics for who asks for it, as Prometheus does, and its older text for everybody else.
+async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> impl IntoResponse {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    if accepted.flat_map(|value| value.split(',')).any(|range| range.trim().starts_with("application/openmetrics-text"))
+    {
+        let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        ([(CONTENT_TYPE, openmetrics)], metrics.encode())
+    } else {
+        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.encode_plain())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn one_address_for_all_becomes_ipv4_where_there_is_no_ipv6() {
+        const IN_USE: io::ErrorKind = io::ErrorKind::AddrInUse;
+        const NONE: io::ErrorKind = io::ErrorKind::AddrNotAvailable;
+        for (address, ipv6, ipv4, expected) in [
+            ("[::]:8080", None, None, Ok("[::]:8080")),
+            // What a kernel without IPv6 says, and one on which it is switched off.
+            ("[::]:8080", Some(io::ErrorKind::Unsupported), None, Ok("0.0.0.0:8080")),
+            ("[::]:8080", Some(NONE), None, Ok("0.0.0.0:8080")),
+            ("[::]:8080", Some(NONE), Some(IN_USE), Err(IN_USE)),
+            ("[::]:8080", Some(IN_USE), None, Err(IN_USE)),
+            // Whoever names one address means it.
+            ("[::1]:8080", Some(NONE), None, Err(NONE)),
+            ("[2001:db8::1]:8080", Some(NONE), None, Err(NONE)),
+            ("0.0.0.0:8080", None, None, Ok("0.0.0.0:8080")),
+            ("0.0.0.0:8080", None, Some(NONE), Err(NONE)),
+        ] {
+            let bind = |address: SocketAddr| match if address.is_ipv6() { ipv6 } else { ipv4 } {
+                Some(kind) => Err(io::Error::from(kind)),
+                None => Ok(address),
+            };
+            let found = bound(at(address), bind).map_err(|error| error.kind());
+            assert_eq!(found, expected.map(at), "{address} {ipv6:?} {ipv4:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_address_for_all_takes_ipv4_and_ipv6() {
+        let listener = listen(at("[::]:0")).unwrap();
+        let found = listener.local_addr().unwrap();
+        let port = found.port();
+        TcpStream::connect(("127.0.0.1", port)).unwrap();
+        // A machine without IPv6 has 0.0.0.0.
+        if found.is_ipv6() {
+            TcpStream::connect(("::1", port)).unwrap();
+        }
+        assert_eq!(listen(at(&format!("[::]:{port}"))).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let only = listen(at("127.0.0.1:0")).unwrap();
+        assert_eq!(only.local_addr().unwrap().ip(), at("127.0.0.1:0").ip());
+    }
+}
