@@ -89,6 +89,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "decide",
             "metrics",
             "openstack",
+            "watched::roster",
         ],
     ),
     (

@@ -5,7 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use kube::Client;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Client, Resource as _};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,7 @@ use crate::{
     decide::Memory,
     metrics::Metrics,
     openstack::Network,
+    watched::roster::Watched,
 };
 
 /// Passes at the same time, over all watches together.
@@ -99,6 +101,19 @@ impl Context {
         self.secrets.retain(&alive);
         self.metrics.retain(alive);
         self.clouds.sweep();
+    }
+
+    /// Drops the statuses that the watch has brought back since they were written. A pass that is under way keeps its own.
+    pub fn drop_written(&self, tenants: &[Arc<Watched>]) {
+        for tenant in tenants {
+            let ObjectMeta { uid: Some(uid), resource_version: Some(version), .. } = tenant.meta() else { continue };
+            let known = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned();
+            if let Some(Ok(mut known)) = known.as_ref().map(|known| known.try_lock())
+                && let Some(tenant) = known.as_mut()
+            {
+                tenant.memory.brought(version);
+            }
+        }
     }
 
     /// What is remembered of the tenant with this UID: nothing at first.

@@ -142,8 +142,10 @@ impl Operator {
                     }
                 }
                 _ = sweep.tick() => {
-                    let alive: HashSet<_> = self.roster.all().iter().filter_map(|tenant| tenant.uid()).collect();
+                    let tenants = self.roster.all();
+                    let alive: HashSet<_> = tenants.iter().filter_map(|tenant| tenant.uid()).collect();
                     context.retain(|uid| alive.contains(uid));
+                    context.drop_written(&tenants);
                 }
             }
         }

@@ -225,6 +225,13 @@ impl Memory {
         self.usage.reset(now);
     }
 
+    /// The watch has brought the object with this resource version. The operator's own last write is needed only until
+    /// then.
+    pub fn brought(&mut self, resource_version: &str) {
+        let brought: Option<u64> = resource_version.parse().ok();
+        self.written.take_if(|(version, _)| brought.is_some_and(|brought| brought >= *version));
+    }
+
     /// The status as it is now, with its resource version.
     fn current(&self, object: &CloudTenant) -> (CloudTenantStatus, Option<String>) {
         let brought = object.metadata.resource_version.clone();
@@ -322,6 +329,17 @@ mod tests {
         (target.engines.policy, target.usage.policy) = (Policy::Disabled, Policy::Disabled);
         memory.keep_time(&target, at(9000));
         assert_eq!(memory.verdict_at(), [9000, 3600, 9000].map(at), "what is disabled");
+    }
+
+    /// The resource version that the watch has brought, and whether the operator's own last write is still kept.
+    #[test]
+    fn a_written_status_is_dropped_once_the_watch_has_brought_it() {
+        let mut memory = Memory::new("uid", &target(), &CloudTenantStatus::default(), at(0));
+        memory.written = Some((100, Arc::default()));
+        for (version, kept) in [("99", true), ("odd", true), ("100", false), ("101", false)] {
+            memory.brought(version);
+            assert_eq!(memory.written.is_some(), kept, "{version}");
+        }
     }
 
     /// Another cloud's verdicts are no part of the streak.

@@ -80,7 +80,7 @@ helm test cloudtenant-operator --namespace cloudtenant-system
 [docs/installation.md](../../docs/installation.md) describes the installation, upgrades, the important values and the \
 uninstallation. Helm refuses values that are invalid or contradict each other, and installs nothing.
 
-The chart needs Kubernetes 1.34 or newer. It is tested with Helm 4.3. For Helm 3, only the rendering of the templates is \
+The chart needs Kubernetes 1.31 or newer. It is tested with Helm 4.3. For Helm 3, only the rendering of the templates is \
 tested.
 
 ## Values

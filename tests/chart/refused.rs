@@ -75,8 +75,8 @@ fn what_is_harmless_is_taken() {
 #[test]
 fn an_older_kubernetes_is_refused() {
     let with = |version: &str| helm(&["template", "x", chart().to_str().unwrap(), "--kube-version", version], "");
-    let error = with("1.33.9").unwrap_err();
-    assert!(error.contains(">=1.34.0-0"), "{error}");
+    let error = with("1.30.9").unwrap_err();
+    assert!(error.contains(">=1.31.0-0"), "{error}");
     // As cloud providers name theirs.
-    with("v1.34.0-eks-1234567").unwrap();
+    with("v1.31.0-eks-1234567").unwrap();
 }
