@@ -1,23 +1,23 @@
-//! Long texts of clouds and Secrets are read on threads of their own, so that the runtime's threads stay free for
-//! health checks and the Lease.
+//! Parses long texts of clouds and Secrets on separate threads. The runtime's threads stay free for health checks and
+//! the Lease.
 
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::Error;
 
-/// Reading a text of this length takes less than a millisecond, so it happens where it is asked for.
+/// In bytes. Parsing a text of this length takes less than a millisecond, so it needs no separate thread.
 const SHORT: usize = 64 << 10;
-/// So many texts are read at the same time. More threads would take the runtime's CPU.
+/// The number of texts that are parsed concurrently. More threads would take CPU from the runtime.
 static TURNS: Semaphore = Semaphore::const_new(2);
 
-/// Runs `work` on a text of `length` bytes, and waits for it until the deadline.
+/// Runs `work` on a text of `length` bytes, and waits for the result until the deadline.
 ///
-/// A thread cannot be stopped: after the deadline it reads to the end. The length of the text bounds its time, since
-/// every reader is linear (`tests/growth`).
+/// A thread cannot be stopped, so it continues after the deadline. The length of the text bounds its time, because
+/// every parser is linear (`tests/growth`).
 ///
 /// # Errors
-/// [`Error::Timeout`], and [`Error::Unexpected`] where `work` panics on the other thread.
+/// [`Error::Timeout`], and [`Error::Unexpected`] if `work` panics on the other thread.
 pub(crate) async fn aside<T: Send + 'static>(
     length: usize,
     deadline: Instant,
@@ -26,10 +26,10 @@ pub(crate) async fn aside<T: Send + 'static>(
     if length <= SHORT { Ok(work()) } else { elsewhere(deadline, work).await }
 }
 
-/// [`aside`] for work that is long, whatever it reads.
+/// [`aside`] for work that always takes long, independent of any length.
 ///
 /// # Errors
-/// As [`aside`].
+/// The errors of [`aside`].
 pub(super) async fn elsewhere<T: Send + 'static>(
     deadline: Instant,
     work: impl FnOnce() -> T + Send + 'static,

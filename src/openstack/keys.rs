@@ -1,7 +1,7 @@
-//! The keys of a cloud's entry in clouds.yaml, and what the operator does with each of them.
+//! The keys of an entry in clouds.yaml, and how the operator treats each of them.
 //!
-//! The table has every key that openstacksdk 4.18 and keystoneauth 5.14 read from an entry. `docs/clouds-yaml.md` is made
-//! from it. A key that is not in it is ignored, as openstacksdk ignores it.
+//! The table has every key that openstacksdk 4.18 and keystoneauth 5.14 read from an entry. `docs/clouds-yaml.md` is
+//! generated from it. The operator ignores any other key, as openstacksdk does.
 
 use Fate::{Harmless, Honoured, Refused};
 use Place::{Auth, AuthOnly, Entry, Moved, Prefix, Service, Suffix};
@@ -9,15 +9,15 @@ use Place::{Auth, AuthOnly, Entry, Moved, Prefix, Service, Suffix};
 /// Where openstacksdk reads a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Below `auth` or beside it; what stands below `auth` wins.
+    /// Below `auth` or beside it; the value below `auth` takes precedence.
     Auth,
-    /// Below `auth` or beside it; what stands beside `auth` wins. openstacksdk moves these keys first.
+    /// Below `auth` or beside it; the value beside `auth` takes precedence. openstacksdk moves these keys first.
     Moved,
-    /// Below `auth` only. Beside it the key belongs to somebody else.
+    /// Below `auth` only. Beside it the key has another meaning.
     AuthOnly,
     /// Beside `auth`.
     Entry,
-    /// Beside `auth`, after the name of a service that the probes ask and an underscore.
+    /// Beside `auth`, after the name of a probed service and an underscore.
     Service,
     /// Beside `auth`, after the name of any service and an underscore.
     Suffix,
@@ -25,21 +25,21 @@ pub(super) enum Place {
     Prefix,
 }
 
-/// What the operator does with a key.
+/// How the operator treats a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is read; the text says what it does.
+    /// The operator reads the key; the text describes its effect.
     Honoured(&'static str),
-    /// The entry is refused; the text is the rest of a sentence that begins with the key.
+    /// The operator refuses the entry; the text is the rest of a sentence that begins with the key.
     Refused(&'static str),
-    /// It is ignored, since it changes neither the rights nor the place; the text says why.
+    /// The operator ignores the key, because it changes neither rights nor addresses; the text gives the reason.
     Harmless(&'static str),
 }
 
 /// A row of the table.
 #[derive(Debug)]
 pub(super) struct Key {
-    /// With underscores; hyphens mean the same.
+    /// Spelled with underscores; hyphens are equivalent.
     pub(super) name: &'static str,
     pub(super) place: Place,
     pub(super) fate: Fate,
@@ -62,7 +62,7 @@ const NETWORKS: &str = "The operator uses no networks.";
 const OTHER_SERVICE: &str = "The operator does not use these services. It calls Keystone at `auth_url`.";
 const CLIENT: &str = "The operator has its own deadlines and retries.";
 
-/// All keys, each list in the order of the documentation.
+/// All keys, in the order of the documentation.
 pub(super) const KEYS: &[Key] = &[
     key("auth_url", Auth, Honoured("Keystone's URL, with or without `/v3`. `{region_name}` means the region.")),
     key("username", Auth, Honoured("The user's name, which needs the user's domain.")),
@@ -226,7 +226,7 @@ const fn key(name: &'static str, place: Place, fate: Fate) -> Key {
     Key { name, place, fate }
 }
 
-/// The row of a key that stands below `auth` or beside it, the most exact one.
+/// The most specific row for a key below `auth` or beside it.
 pub(super) fn find(below_auth: bool, name: &str) -> Option<&'static Key> {
     let matches = |key: &&Key| match key.place {
         Auth | Moved => key.name == name,
@@ -239,7 +239,7 @@ pub(super) fn find(below_auth: bool, name: &str) -> Option<&'static Key> {
     KEYS.iter().find(matches)
 }
 
-/// Whether openstacksdk moves the key into `auth` before it reads it, so that what stands beside `auth` wins.
+/// Whether openstacksdk moves the key into `auth` first, so that the value beside `auth` takes precedence.
 pub(super) fn is_moved(name: &str) -> bool {
     find(true, name).is_some_and(|key| key.place == Moved)
 }
@@ -258,7 +258,7 @@ mod tests {
 
     use super::*;
 
-    /// As the documentation spells a key.
+    /// The key's spelling in the documentation.
     fn spelled(key: &Key) -> Vec<String> {
         match key.place {
             AuthOnly => vec![format!("auth.{}", key.name)],
@@ -269,7 +269,7 @@ mod tests {
         }
     }
 
-    /// A list's heading and its table.
+    /// One list of the page: its heading and its table.
     fn list(intro: &str, heading: &str, of: impl Fn(Fate) -> Option<&'static str>) -> String {
         let (mut count, mut rows) = (0, String::new());
         for row in KEYS {
@@ -289,7 +289,7 @@ mod tests {
         format!("{count} keys {intro}\n\n| Key | Where | {heading} |\n| --- | --- | --- |\n{rows}")
     }
 
-    /// The page with its three lists made anew.
+    /// The page with its three lists generated again.
     fn page(old: &str) -> String {
         let honoured = |fate| if let Honoured(text) = fate { Some(text) } else { None };
         let refused = |fate| if let Refused(text) = fate { Some(text) } else { None };
@@ -307,7 +307,7 @@ mod tests {
         })
     }
 
-    /// `UPDATE=1 cargo test --lib clouds_yaml_page` makes the lists anew.
+    /// `UPDATE=1 cargo test --lib clouds_yaml_page` regenerates the lists.
     #[test]
     fn the_clouds_yaml_page_has_every_key() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/clouds-yaml.md");
