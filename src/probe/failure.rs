@@ -1,4 +1,4 @@
-//! Pure: the one mapping from what went wrong to what the user is told and when it is tried again.
+//! Maps each error to a reason, a message and a retry rule. This is the only such mapping, and it is pure.
 
 mod tls;
 
@@ -19,12 +19,12 @@ pub enum SecretError {
         /// The Secret.
         secret: String,
     },
-    /// The Secret lacks the key, or what is there is not text.
+    /// The Secret lacks the key, or the value is not text.
     KeyMissing {
         /// The Secret.
         secret: String,
     },
-    /// The operator's ServiceAccount may not read it.
+    /// The operator's ServiceAccount has no right to read the Secret.
     Denied {
         /// The Secret.
         secret: String,
@@ -33,7 +33,7 @@ pub enum SecretError {
     Unavailable,
 }
 
-/// The failure when the Secret cannot be read.
+/// The failure for a Secret that cannot be read.
 #[must_use]
 pub fn of_secret(error: &SecretError) -> ProbeFailure {
     match error {
@@ -56,7 +56,7 @@ pub fn of_secret(error: &SecretError) -> ProbeFailure {
     }
 }
 
-/// The failure when clouds.yaml cannot be used.
+/// The failure for a clouds.yaml that cannot be used.
 #[must_use]
 pub fn of_config(error: &ConfigError) -> ProbeFailure {
     let reason = match error {
@@ -66,7 +66,7 @@ pub fn of_config(error: &ConfigError) -> ProbeFailure {
     fatal(reason, error.to_string())
 }
 
-/// What a tenant is told when the operator does not keep what it needs.
+/// The failure if the operator has no memory left for the tenant's data.
 #[must_use]
 pub fn of_budget(over: &OverBudget) -> ProbeFailure {
     match over {
@@ -83,7 +83,7 @@ pub fn of_budget(over: &OverBudget) -> ProbeFailure {
     }
 }
 
-/// The failure of a call to the cloud; `None` if the catalogue only lacks the service.
+/// The failure of a call to the cloud; `None` if only the catalogue lacks the service.
 #[must_use]
 pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
     let service = failure.service;
@@ -174,7 +174,7 @@ pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
         ),
     };
     let message = match &failure.code {
-        // Support asks for it, and it is documented: unlike the service's own text it may stand in a condition.
+        // Support needs the error code. It is documented, so unlike the service's text it may appear in a condition.
         Some(code) => format!("{} (error code {code}).", told.message.trim_end_matches('.')),
         None => told.message,
     };
@@ -204,24 +204,24 @@ fn not_found(service: Service) -> String {
     let source = service.address_source();
     match service.row().advice.policy {
         None => format!("{service} has no such page at its address: correct {source}."),
-        // A tenant cannot mend a vendor's catalogue or gateway.
+        // A tenant cannot correct a vendor's catalogue or gateway.
         Some(policy) => format!(
             "{service} is not at the address that the catalogue gives: set {policy} to Disabled, or correct {source}."
         ),
     }
 }
 
-/// A person must act, so it is said at once.
+/// A failure that a person must fix. The operator reports it immediately.
 const fn fatal(reason: Reason, message: String) -> ProbeFailure {
     said_at_once(reason, message)
 }
 
-/// It is said at the first time.
+/// A failure that the operator reports at its first occurrence.
 const fn said_at_once(reason: Reason, message: String) -> ProbeFailure {
     ProbeFailure { reason, message, retry_after: None, transient: false }
 }
 
-/// A single one may pass by itself.
+/// A failure whose first occurrence may be transient.
 const fn passing(reason: Reason, message: String) -> ProbeFailure {
     ProbeFailure { reason, message, retry_after: None, transient: true }
 }
