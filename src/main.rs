@@ -1,4 +1,4 @@
-//! The command line: arguments, telemetry, wiring, shutdown. The only place that exits.
+//! The command line: arguments, telemetry, wiring, shutdown. Only this file ends the process.
 
 #[path = "main/arguments.rs"]
 mod arguments;
@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// What `check` exits with where there is nothing to judge.
+/// The exit status of `check` if it cannot judge the tenant's health.
 const COULD_NOT_SEE: u8 = 2;
 
 const NO_WAY: &str = "no way to the Kubernetes API";
@@ -44,12 +44,12 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => {
             let asked_for = !error.use_stderr();
-            // Nothing is left to be done where even this cannot be printed.
+            // If even this cannot be printed, nothing else can be done.
             let _ = error.print();
             return if asked_for { ExitCode::SUCCESS } else { WRONG_USAGE.into() };
         }
     };
-    // One provider for the API server and the clouds; nothing else in the process can have installed another.
+    // One provider serves the API server and the clouds. Nothing else in the process can have installed another one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (done, failed) = match arguments.command {
         Command::Run(arguments) => (run(&arguments).map(|()| 0), 1),
@@ -101,7 +101,7 @@ fn run(arguments: &Run) -> anyhow::Result<()> {
     std::panic::set_hook(Box::new(panics::log));
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(operate(arguments));
-    // What only reads is not waited for.
+    // Tasks that only read need no orderly end.
     runtime.shutdown_background();
     done
 }
