@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_over_its_share_is_refused_and_no_other_one() {
+    fn only_the_namespace_over_its_limit_is_refused() {
         let budget = budget();
         let mut first = budget.reserve("a", 500 * KIB).unwrap();
         assert_eq!(budget.reserve("a", 101 * KIB).unwrap_err(), OverBudget::Namespace);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn each_namespace_keeps_a_few_credentials_however_much_the_others_keep() {
+    fn each_namespace_has_a_guaranteed_minimum() {
         let budget = budget();
         let _full = (budget.reserve("a", 600 * KIB).unwrap(), budget.reserve("b", 400 * KIB).unwrap());
         assert_eq!(budget.reserve("b", 1).unwrap_err(), OverBudget::All);

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 use tokio::time::Instant as Deadline;
 
 use super::aside::aside;
-use super::words::Words;
+use super::words::ErrorBody;
 use super::{Error, Failure, Service};
 
 /// The longest `Retry-After` that is honoured. Without this bound, one wrong header would stop the probes.
@@ -67,13 +67,13 @@ impl Answer {
     /// The failure that the status means; `None` for 2xx.
     pub(super) fn failure(&self, service: Service) -> Option<Failure> {
         let error = Error::of_status(self.status, self.retry_after)?;
-        let words = Words::of(&self.body);
+        let error_body = ErrorBody::of(&self.body);
         let error = match error {
-            Error::UnexpectedStatus(413) if words.over_limit => Error::RateLimited { retry_after: None },
-            Error::UnexpectedStatus(400) if names_a_foreign_project(&words.text) => Error::ForeignProject,
+            Error::UnexpectedStatus(413) if error_body.over_limit => Error::RateLimited { retry_after: None },
+            Error::UnexpectedStatus(400) if names_a_foreign_project(&error_body.text) => Error::ForeignProject,
             other => other,
         };
-        Some(Failure { service, error, code: words.code })
+        Some(Failure { service, error, code: error_body.code })
     }
 
     /// Passes the body to `read`. See [`Answer::digest`] and [`Answer::understood`].
@@ -108,10 +108,10 @@ impl Answer {
     /// The parse error, with the code of a gateway that sends its errors with status 200.
     pub fn understood<T>(&self, service: Service, read: Result<T, Error>) -> Result<T, Failure> {
         read.map_err(|error| {
-            let words = Words::of(&self.body);
-            let request = words.request_ids(&self.headers);
+            let error_body = ErrorBody::of(&self.body);
+            let request = error_body.request_ids(&self.headers);
             tracing::info!(%service, status = self.status, %error, request, "an answer of the cloud is not understood");
-            Failure { service, error, code: words.code }
+            Failure { service, error, code: error_body.code }
         })
     }
 

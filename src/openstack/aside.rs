@@ -9,7 +9,7 @@ use super::Error;
 /// In bytes. Parsing a text of this length takes less than a millisecond, so it needs no separate thread.
 const SHORT: usize = 64 << 10;
 /// The number of texts that are parsed concurrently. More threads would take CPU from the runtime.
-static TURNS: Semaphore = Semaphore::const_new(2);
+static THREADS: Semaphore = Semaphore::const_new(2);
 
 /// Runs `work` on a text of `length` bytes, and waits for the result until the deadline.
 ///
@@ -23,20 +23,20 @@ pub(crate) async fn aside<T: Send + 'static>(
     deadline: Instant,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
-    if length <= SHORT { Ok(work()) } else { elsewhere(deadline, work).await }
+    if length <= SHORT { Ok(work()) } else { on_another_thread(deadline, work).await }
 }
 
 /// [`aside`] for work that always takes long, independent of any length.
 ///
 /// # Errors
 /// The errors of [`aside`].
-pub(super) async fn elsewhere<T: Send + 'static>(
+pub(super) async fn on_another_thread<T: Send + 'static>(
     deadline: Instant,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
     let span = tracing::Span::current();
     let reading = async {
-        let turn = TURNS.acquire().await.ok();
+        let turn = THREADS.acquire().await.ok();
         let work = move || {
             let _turn = turn;
             span.in_scope(work)
@@ -64,15 +64,15 @@ mod tests {
 
     #[tokio::test]
     async fn only_long_texts_are_read_on_another_thread() {
-        for (length, elsewhere) in [(0, false), (SHORT, false), (SHORT + 1, true)] {
+        for (length, moved) in [(0, false), (SHORT, false), (SHORT + 1, true)] {
             let here = thread::current().id();
             let there = aside(length, soon(), || thread::current().id()).await.unwrap();
-            assert_eq!(there != here, elsewhere, "{length}");
+            assert_eq!(there != here, moved, "{length}");
         }
     }
 
     #[tokio::test]
-    async fn a_reading_that_takes_too_long_is_given_up_and_others_go_on() {
+    async fn parsing_ends_at_the_deadline_and_later_calls_succeed() {
         let (end, ended) = mpsc::channel::<()>();
         let soon = Instant::now() + Duration::from_millis(50);
         let late = aside(SHORT + 1, soon, move || ended.recv()).await;
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_ends_one_reading_only() {
+    async fn a_panic_fails_only_its_own_call() {
         for _ in 0..3 {
             let failed = aside(SHORT + 1, soon(), || panic!("a defect")).await;
             assert!(matches!(failed, Err(Error::Unexpected(_))), "{failed:?}");

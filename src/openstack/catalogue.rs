@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_kept_than_is_needed() {
+    fn unneeded_parts_are_dropped_and_the_rest_is_bounded() {
         let address = |url: &str| serde_json::json!({"interface": "public", "region": "r", "url": url});
         let region = "r".repeat(LONGEST_REGION + 1);
         let far = serde_json::json!({"interface": "public", "region": region, "url": "http://far"});
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_catalogues() {
+    fn unusual_catalogues() {
         let at = |kind: &str, region: &str, url: &str| {
             format!(r#"{{"type": "{kind}", "endpoints": [{{"interface": "public", {region} "url": "{url}"}}]}}"#)
         };
@@ -340,7 +340,7 @@ mod tests {
 
     /// The operator ignores an invalid row and can still use the row of DCS beside it.
     #[test]
-    fn an_odd_row_is_its_own_fault() {
+    fn an_invalid_row_does_not_affect_others() {
         let deep = format!(r#"{{"type": "image", "endpoints": {}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
         let rows = [
             "null",

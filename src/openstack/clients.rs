@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant as Deadline;
 use url::Origin;
 
-use super::aside::elsewhere;
+use super::aside::on_another_thread;
 use super::bundle::{Bundle, Digest};
 use super::{CloudConfig, Error, Network, tls};
 use crate::trust::Authorities;
@@ -107,7 +107,8 @@ impl AllClients {
         let cell = self.cell(setting, bytes, Instant::now());
         let build = || async {
             let (network, bundle, verify) = (network.clone(), config.cacert.clone(), config.verify);
-            elsewhere(Deadline::now() + BUILDING, move || Clients::build(&network, bundle.as_ref(), verify)).await?
+            on_another_thread(Deadline::now() + BUILDING, move || Clients::build(&network, bundle.as_ref(), verify))
+                .await?
         };
         let clients = cell.get_or_try_init(build).await?;
         let (keeps, may_reuse) = self.keeps(setting, origin, Instant::now());
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_in_use_stays_and_one_that_nobody_uses_is_dropped() {
+    fn a_client_in_use_is_kept_and_an_unused_one_is_dropped() {
         let (all, start) = (AllClients::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         let used = all.cell(bundle(0), 1, start);
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_kept_to_so_many_origins_and_those_in_use_stay() {
+    fn the_number_of_origins_with_kept_connections_is_bounded() {
         let (all, start) = (AllClients::default(), Instant::now());
         let origin = |number: usize| Url::parse(&format!("http://k:{number}")).unwrap().origin();
         let at = |seconds| start + Duration::from_secs(seconds);

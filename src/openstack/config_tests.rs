@@ -34,9 +34,9 @@ fn auth_urls() {
     ];
     for (url, expected) in rows {
         let config = parse(&format!("auth: {{auth_url: '{url}', {LOGIN}}}"));
-        let seen = config.map(|config| (config.auth_url.to_string(), config.host()));
-        let seen = seen.as_ref().map(|(url, host)| (url.as_str(), host.as_str()));
-        assert_eq!(seen.map_err(String::as_str), expected, "{url}");
+        let found = config.map(|config| (config.auth_url.to_string(), config.host()));
+        let found = found.as_ref().map(|(url, host)| (url.as_str(), host.as_str()));
+        assert_eq!(found.map_err(String::as_str), expected, "{url}");
     }
 }
 
@@ -75,11 +75,11 @@ fn a_region_in_a_url() {
     ];
     for (entry, expected) in rows {
         let config = parse(&entry);
-        let seen = config.map(|config| match config.overrides.get(&Service::Cache) {
+        let found = config.map(|config| match config.overrides.get(&Service::Cache) {
             Some(text) => text.clone(),
             None => config.auth_url.to_string(),
         });
-        assert_eq!(seen, expected.map(str::to_owned), "{entry}");
+        assert_eq!(found, expected.map(str::to_owned), "{entry}");
     }
 }
 
@@ -492,7 +492,7 @@ fn files() {
 
 /// A line is: the key | the maximum number of characters | the field in the message. The login uses a token.
 #[test]
-fn values_have_a_longest() {
+fn values_have_a_maximum_length() {
     for (key, most, field) in [
         ("region_name", 255, "region_name"),
         ("region_name: [", 255, "region_name"),

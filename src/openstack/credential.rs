@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_nobody_uses_are_forgotten_and_refused_ones_after_five_minutes() {
+    fn unused_credentials_are_removed_and_refused_ones_after_five_minutes() {
         let (all, now) = (Credentials::default(), Instant::now());
         let of = |number: usize| {
             all.of(&config(&format!("auth_url: 'http://k', username: u{number}, password: p, user_domain_id: d")), now)

@@ -210,7 +210,7 @@ impl Error {
     /// request, `pause` applies. `None` when the pause is over.
     pub(super) fn still_after(self, passed: Duration, pause: Duration) -> Option<Error> {
         let left = self.retry_after().unwrap_or(pause).checked_sub(passed).filter(|left| !left.is_zero())?;
-        let shortened = |asked: Option<Duration>| asked.map(|_| left);
+        let shortened = |requested: Option<Duration>| requested.map(|_| left);
         Some(match self {
             Error::RateLimited { retry_after } => Error::RateLimited { retry_after: shortened(retry_after) },
             Error::ServiceUnavailable { retry_after } => {
@@ -322,8 +322,8 @@ mod tests {
         ];
         for (status, retry_after, kind) in rows {
             let error = Error::of_status(status, retry_after);
-            let seen = error.as_ref().map_or("ok", Error::kind);
-            assert_eq!(seen, kind, "{status}");
+            let class = error.as_ref().map_or("ok", Error::kind);
+            assert_eq!(class, kind, "{status}");
             assert_eq!(error.as_ref().and_then(Error::retry_after), retry_after, "{status}");
         }
     }

@@ -3,8 +3,8 @@
 //! The table has every key that openstacksdk 4.18 and keystoneauth 5.14 read from an entry. `docs/clouds-yaml.md` is
 //! generated from it. The operator ignores any other key, as openstacksdk does.
 
-use Fate::{Harmless, Honoured, Refused};
 use Place::{Auth, AuthOnly, Entry, Moved, Prefix, Service, Suffix};
+use Treatment::{Harmless, Honoured, Refused};
 
 /// Where openstacksdk reads a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) enum Place {
 
 /// How the operator treats a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum Treatment {
     /// The operator reads the key; the text describes its effect.
     Honoured(&'static str),
     /// The operator refuses the entry; the text is the rest of a sentence that begins with the key.
@@ -42,7 +42,7 @@ pub(super) struct Key {
     /// Spelled with underscores; hyphens are equivalent.
     pub(super) name: &'static str,
     pub(super) place: Place,
-    pub(super) fate: Fate,
+    pub(super) treatment: Treatment,
 }
 
 const OTHER_LOGIN: &str =
@@ -222,8 +222,8 @@ pub(super) const KEYS: &[Key] = &[
     key("endpoint", Suffix, Harmless(OTHER_SERVICE)),
 ];
 
-const fn key(name: &'static str, place: Place, fate: Fate) -> Key {
-    Key { name, place, fate }
+const fn key(name: &'static str, place: Place, treatment: Treatment) -> Key {
+    Key { name, place, treatment }
 }
 
 /// The most specific row for a key below `auth` or beside it.
@@ -270,10 +270,10 @@ mod tests {
     }
 
     /// One list of the page: its heading and its table.
-    fn list(intro: &str, heading: &str, of: impl Fn(Fate) -> Option<&'static str>) -> String {
+    fn list(intro: &str, heading: &str, of: impl Fn(Treatment) -> Option<&'static str>) -> String {
         let (mut count, mut rows) = (0, String::new());
         for row in KEYS {
-            let Some(text) = of(row.fate) else { continue };
+            let Some(text) = of(row.treatment) else { continue };
             let names = spelled(row);
             count += names.len();
             let place = match row.place {
@@ -291,9 +291,9 @@ mod tests {
 
     /// The page with its three lists generated again.
     fn page(old: &str) -> String {
-        let honoured = |fate| if let Honoured(text) = fate { Some(text) } else { None };
-        let refused = |fate| if let Refused(text) = fate { Some(text) } else { None };
-        let harmless = |fate| if let Harmless(text) = fate { Some(text) } else { None };
+        let honoured = |treatment| if let Honoured(text) = treatment { Some(text) } else { None };
+        let refused = |treatment| if let Refused(text) = treatment { Some(text) } else { None };
+        let harmless = |treatment| if let Harmless(text) = treatment { Some(text) } else { None };
         let lists = [
             ("honoured", list("are read.", "What it does", honoured)),
             ("refused", list("are refused. The message is the key and this text.", "Message", refused)),
@@ -322,18 +322,18 @@ mod tests {
 
     #[test]
     fn each_key_is_in_one_list() {
-        let mut seen = BTreeSet::new();
+        let mut names = BTreeSet::new();
         for row in KEYS {
             for name in spelled(row) {
-                assert!(seen.insert(name.clone()), "{name} is there twice");
+                assert!(names.insert(name.clone()), "{name} is there twice");
             }
-            let (Honoured(text) | Refused(text) | Harmless(text)) = row.fate;
+            let (Honoured(text) | Refused(text) | Harmless(text)) = row.treatment;
             assert!(!text.is_empty() && !text.contains('|'), "{}", row.name);
         }
     }
 
     #[test]
-    fn the_most_exact_row_counts() {
+    fn the_most_specific_row_applies() {
         for (below_auth, name, expected) in [
             (false, "orchestration_interface", "honoured"),
             (false, "identity_interface", "harmless"),
@@ -354,7 +354,7 @@ mod tests {
             (false, "_interface", "unknown"),
             (false, "has_", "unknown"),
         ] {
-            let found = match find(below_auth, name).map(|key| key.fate) {
+            let found = match find(below_auth, name).map(|key| key.treatment) {
                 Some(Honoured(_)) => "honoured",
                 Some(Refused(_)) => "refused",
                 Some(Harmless(_)) => "harmless",

@@ -1,7 +1,7 @@
 //! The log line of a failed call, with the request ID and the service's text. The service's support asks for both, and
 //! neither may appear in a condition.
 
-use super::words::Words;
+use super::words::ErrorBody;
 use super::{Answer, Failure};
 
 /// Logs a failed call: a warning if it is the `first`, else at level info, so that an outage does not fill the log with
@@ -13,9 +13,9 @@ pub(super) fn failed(host: String, failure: &Failure, answer: Option<&Answer>, s
     let code = failure.code.as_ref().map(tracing::field::display);
     let status = answer.map(|answer| answer.status);
     let refusal = answer.filter(|answer| !(200..300).contains(&answer.status));
-    let words = refusal.map(|answer| Words::of(&answer.body)).unwrap_or_default();
-    let request = answer.map(|answer| words.request_ids(&answer.headers)).filter(|ids| !ids.is_empty());
-    let text = Some(words.log_text(secret)).filter(|text| !text.is_empty());
+    let error_body = refusal.map(|answer| ErrorBody::of(&answer.body)).unwrap_or_default();
+    let request = answer.map(|answer| error_body.request_ids(&answer.headers)).filter(|ids| !ids.is_empty());
+    let text = Some(error_body.log_text(secret)).filter(|text| !text.is_empty());
     if first {
         tracing::warn!(host, %service, %error, status, code, request, text, "{WHAT}");
     } else {

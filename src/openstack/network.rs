@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_rule_that_names_a_host_leads_to_it() {
+    fn the_first_matching_proxy_rule_applies() {
         let rules: Vec<ProxyRule> = [
             "keystone.one.example=http://a:1",
             "*.one.example=http://u:secret@b:2",

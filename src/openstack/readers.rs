@@ -5,7 +5,7 @@ use std::time::Instant;
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use super::token::{self, Token};
-use super::words::Words;
+use super::words::ErrorBody;
 use super::{Answer, CloudConfig, Service};
 
 fn answer(status: u16, headers: &[(HeaderName, &str)], body: &[u8]) -> Answer {
@@ -39,7 +39,7 @@ pub fn headers(date: &str, retry_after: &str) -> bool {
 /// Parses a refusal, and formats its text for the log.
 pub fn refusal(body: &[u8], secret: &str) -> bool {
     let answer = answer(400, &[(HeaderName::from_static("x-request-id"), "req-1")], body);
-    let words = Words::of(body);
-    let ids = words.request_ids(&answer.headers);
-    answer.failure(Service::Compute).is_some() && !(words.log_text(secret).is_empty() && ids.is_empty())
+    let error_body = ErrorBody::of(body);
+    let ids = error_body.request_ids(&answer.headers);
+    answer.failure(Service::Compute).is_some() && !(error_body.log_text(secret).is_empty() && ids.is_empty())
 }

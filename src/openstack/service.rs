@@ -232,9 +232,9 @@ mod tests {
             ("key", |row| vec![row.key_prefix]),
             ("call", |row| vec![row.advice.call]),
         ] {
-            let mut seen = BTreeSet::new();
+            let mut values = BTreeSet::new();
             for value in Service::ALL.into_iter().flat_map(|service| of(service.row())) {
-                assert!(seen.insert(value), "two services have the {at} {value}");
+                assert!(values.insert(value), "two services have the {at} {value}");
             }
         }
     }

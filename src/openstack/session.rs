@@ -261,7 +261,7 @@ impl Session {
     async fn call(&self, call: &Call<'_>) -> Result<Answer, Failure> {
         let Call { service, deadline, expected, .. } = *call;
         let Current { mut token, fresh } = self.tokens.current(deadline).await?;
-        let mut answer = self.ask(call, &token).await?;
+        let mut answer = self.send(call, &token).await?;
         if answer.status != 401 {
             self.rejections().remove(&service);
             return Ok(answer);
@@ -273,8 +273,8 @@ impl Session {
         if !fresh && !self.rejects(service) {
             // The answer may hold memory that the next one needs.
             drop(answer);
-            token = self.tokens.instead_of(&token, deadline).await?;
-            answer = self.ask(call, &token).await?;
+            token = self.tokens.replacement_for(&token, deadline).await?;
+            answer = self.send(call, &token).await?;
             if answer.status != 401 {
                 return Ok(answer);
             }
@@ -318,7 +318,7 @@ impl Session {
     }
 
     /// Sends one GET with one token.
-    async fn ask(&self, call: &Call<'_>, token: &Token) -> Result<Answer, Failure> {
+    async fn send(&self, call: &Call<'_>, token: &Token) -> Result<Answer, Failure> {
         let Call { expected, service, ref url, headers, most, deadline } = *call;
         if url.origin() != self.locate(service, token)?.url.origin() {
             return Err(Error::AddressRefused(Refusal::OtherOrigin).at(service));

@@ -116,7 +116,7 @@ fn with_http(config: &mut ClientConfig) {
 }
 
 /// The deadline for each additional connection, so that the diagnosis ends before the caller's deadline.
-const PATIENCE: Duration = Duration::from_secs(2);
+const WITNESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Finds out why a server refuses the handshake, with at most two additional connections. See [`Witness`].
 pub(super) async fn explain(fault: TlsFault, url: &Url, network: &Network) -> Error {
@@ -124,29 +124,31 @@ pub(super) async fn explain(fault: TlsFault, url: &Url, network: &Network) -> Er
         return Error::TlsFailed(fault);
     }
     for curves in [false, true] {
-        let seen = tokio::time::timeout(PATIENCE, look(url, network, curves)).await;
-        match seen.ok().flatten() {
-            Some(Seen::Certificate) if curves => {
+        let result = tokio::time::timeout(WITNESS_TIMEOUT, run_witness(url, network, curves)).await;
+        match result.ok().flatten() {
+            Some(WitnessResult::Certificate) if curves => {
                 return Error::TlsFailed(TlsFault::Curve("a curve other than X25519, P-256 and P-384"));
             }
-            Some(Seen::Certificate) => return Error::TlsFailed(TlsFault::Refused),
-            Some(Seen::Other(error @ (Error::CertificateUntrusted(_) | Error::TlsFailed(TlsFault::Curve(_))))) => {
+            Some(WitnessResult::Certificate) => return Error::TlsFailed(TlsFault::Refused),
+            Some(WitnessResult::Other(
+                error @ (Error::CertificateUntrusted(_) | Error::TlsFailed(TlsFault::Curve(_))),
+            )) => {
                 return error;
             }
-            Some(Seen::Other(_)) | None => {}
+            Some(WitnessResult::Other(_)) | None => {}
         }
     }
     Error::TlsFailed(fault)
 }
 
 /// The result of a [`Witness`].
-enum Seen {
+enum WitnessResult {
     /// The server sent a certificate with a supported key.
     Certificate,
     Other(Error),
 }
 
-async fn look(url: &Url, network: &Network, curves: bool) -> Option<Seen> {
+async fn run_witness(url: &Url, network: &Network, curves: bool) -> Option<WitnessResult> {
     let mut config = Witness::client_config(curves).ok()?;
     with_http(&mut config);
     let client = network.apply(clients::builder()).tls_backend_preconfigured(config).build().ok()?;
@@ -158,7 +160,7 @@ async fn look(url: &Url, network: &Network, curves: bool) -> Option<Seen> {
     let error = client.get(root).send().await.err()?;
     let refused = rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
     if super::error::tls_error(&error) == Some(&refused) {
-        return Some(Seen::Certificate);
+        return Some(WitnessResult::Certificate);
     }
-    Some(Seen::Other(Error::of_transport(&error)))
+    Some(WitnessResult::Other(Error::of_transport(&error)))
 }

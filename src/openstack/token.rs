@@ -74,7 +74,7 @@ pub(super) struct Token {
     /// The services' addresses.
     pub(super) places: Places,
     /// When the client sent the login, by the monotonic clock.
-    asked: Instant,
+    sent: Instant,
     lifetime: Duration,
     /// Other information about the credential.
     pub(super) holder: Holder,
@@ -188,10 +188,10 @@ impl Token {
         size_of::<Token>() + self.value.expose().len() + project + scope + roles + texts + self.places.kept_bytes()
     }
 
-    /// Parses the answer to a login of this entry that was sent at `asked`.
+    /// Parses the answer to a login of this entry that was sent at `sent`.
     ///
     /// The lifetime starts at Keystone's own `issued_at`, so that a clock difference does not change it.
-    pub(super) fn read(answer: &Answer, asked: Instant, config: &CloudConfig) -> Result<Token, Error> {
+    pub(super) fn read(answer: &Answer, sent: Instant, config: &CloudConfig) -> Result<Token, Error> {
         let value = answer.header("x-subject-token").ok_or(Error::Unexpected("the login's answer has no token"))?;
         if value.len() > LONGEST_TOKEN {
             return Err(Error::Unexpected("the login's answer has a token of more than 16 KiB"));
@@ -240,7 +240,7 @@ impl Token {
             value: value.to_owned().into(),
             project,
             places: Places::of(&body.catalog.0.unwrap_or_default(), config),
-            asked,
+            sent,
             lifetime,
             ahead: start.duration_since(now),
         })
@@ -273,7 +273,7 @@ impl Token {
     }
 
     fn remaining(&self, now: Instant) -> Duration {
-        let age = now.saturating_duration_since(self.asked);
+        let age = now.saturating_duration_since(self.sent);
         self.lifetime.saturating_sub(age)
     }
 }
@@ -422,7 +422,7 @@ mod tests {
                 value: Secret::from(String::new()),
                 project: None,
                 places: Places::of(&Catalogue::default(), &config()),
-                asked: start,
+                sent: start,
                 lifetime: Duration::from_secs(lifetime),
                 holder: Holder::default(),
                 ahead: SignedDuration::ZERO,
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_are_none() {
+    fn invalid_answers() {
         let good = r#"{"token": {"expires_at": "2026-11-22T06:00:00Z"}}"#;
         let long = "t".repeat(LONGEST_TOKEN + 1);
         assert!(Token::read(&answer(Some(&long[1..]), good), Instant::now(), &config()).is_ok());
@@ -455,7 +455,7 @@ mod tests {
 
     /// The operator ignores an invalid project, user, role or catalogue.
     #[test]
-    fn odd_members() {
+    fn invalid_members_are_ignored() {
         let rows = [
             (r#""roles": null"#, ""),
             (r#""roles": {}"#, ""),
@@ -483,8 +483,8 @@ mod tests {
             let rules = holder.has_access_rules.then(|| "rules".to_owned());
             let credential = holder.application_credential;
             let user = Some(holder.user).filter(|user| !user.is_empty());
-            let seen = project.into_iter().chain(rules).chain(credential).chain(user).chain(holder.roles);
-            assert_eq!(seen.collect::<Vec<_>>().join(" "), expected, "{members}");
+            let parsed = project.into_iter().chain(rules).chain(credential).chain(user).chain(holder.roles);
+            assert_eq!(parsed.collect::<Vec<_>>().join(" "), expected, "{members}");
         }
         let long = format!(r#""project": {{"id": "{}"}}, "roles": [{{"name": "{0}"}}]"#, "x".repeat(LONGEST + 1));
         let body = format!(r#"{{"token": {{"expires_at": "2026-11-22T06:00:00Z", {long}}}}}"#);
@@ -553,7 +553,7 @@ mod tests {
 
         /// Invalid rows and members never break the login, and the valid rows remain usable.
         #[test]
-        fn odd_rows_fail_no_login(
+        fn invalid_rows_do_not_fail_a_login(
             before in vec(json(), 0..4),
             after in vec(json(), 0..4),
             members in vec((select(&["project", "user", "domain", "system", "roles", "application_credential",
@@ -574,7 +574,7 @@ mod tests {
 
         /// A catalogue or a member of another JSON type does not break the login either.
         #[test]
-        fn odd_members_fail_no_login(catalog in json(), roles in json(), project in json()) {
+        fn invalid_members_do_not_fail_a_login(catalog in json(), roles in json(), project in json()) {
             let token = json!({"expires_at": "2126-11-22T06:00:00Z", "catalog": catalog, "roles": roles,
                                "project": project});
             let body = json!({"token": token}).to_string();

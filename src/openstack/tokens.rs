@@ -116,13 +116,13 @@ impl Tokens {
                 return Ok(Current { token, fresh: true });
             }
         } else if token.ends_soon(now) {
-            self.renew_aside(now);
+            self.renew_in_background(now);
         }
         Ok(Current { token, fresh: false })
     }
 
     /// Calls [`Self::renewed`] for a token that a service has rejected.
-    pub(super) async fn instead_of(
+    pub(super) async fn replacement_for(
         self: &Arc<Self>,
         rejected: &Arc<Token>,
         deadline: Deadline,
@@ -147,7 +147,7 @@ impl Tokens {
             }
             match state.under_way() {
                 Some(login) => login,
-                None => match self.hindrance(&state, now) {
+                None => match self.why_no_login(&state, now) {
                     Some(failure) => return Err(failure),
                     None => self.start(&mut state, pause, now),
                 },
@@ -168,16 +168,16 @@ impl Tokens {
     }
 
     /// Renews in the background, unless a login is under way or was tried recently.
-    fn renew_aside(self: &Arc<Self>, now: Instant) {
+    fn renew_in_background(self: &Arc<Self>, now: Instant) {
         let mut state = self.state();
         let paused = state.last_login.is_some_and(|at| now.saturating_duration_since(at) < RENEWAL_PAUSE);
-        if !paused && state.under_way().is_none() && self.hindrance(&state, now).is_none() {
+        if !paused && state.under_way().is_none() && self.why_no_login(&state, now).is_none() {
             drop(self.start(&mut state, LOGIN_PAUSE, now));
         }
     }
 
     /// Why a login is useless now: Keystone refused the credential, or the last login failed recently.
-    fn hindrance(&self, state: &State, now: Instant) -> Option<Failure> {
+    fn why_no_login(&self, state: &State, now: Instant) -> Option<Failure> {
         if self.credential.refuses(now) {
             return Some(state.refusal());
         }
@@ -196,13 +196,13 @@ impl Tokens {
             let login = AssertUnwindSafe(tokens.log_in()).catch_unwind().await;
             login.unwrap_or_else(|_| {
                 tokens.counters.login_panicked();
-                Err(broke_off())
+                Err(login_aborted())
             })
         };
         // Set before the login, so that it also holds if the login panics.
         state.last_login = Some(now + wait);
         let login = tokio::spawn(login.in_current_span());
-        let login = login.map(move |ended| ended.unwrap_or_else(|_| Err(broke_off())));
+        let login = login.map(move |ended| ended.unwrap_or_else(|_| Err(login_aborted())));
         let login = login.boxed().shared();
         state.login.insert(login).clone()
     }
@@ -210,13 +210,13 @@ impl Tokens {
     /// Performs one login and stores its result.
     async fn log_in(&self) -> Result<Arc<Token>, Failure> {
         let turn = self.abandoned.run_until_cancelled(self.credential.turn()).await;
-        let Some(_turn) = turn else { return Err(broke_off()) };
-        let (asked, began) = ((self.clock)(), Instant::now());
+        let Some(_turn) = turn else { return Err(login_aborted()) };
+        let (sent, began) = ((self.clock)(), Instant::now());
         // Keystone may have refused another session of the same user in the meantime.
-        let refused = self.credential.refuses(asked);
-        let outcome = if refused { Err(self.state().refusal()) } else { self.try_once(asked).await };
+        let refused = self.credential.refuses(sent);
+        let outcome = if refused { Err(self.state().refusal()) } else { self.try_once(sent).await };
         let mut state = self.state();
-        let ended = asked + began.elapsed();
+        let ended = sent + began.elapsed();
         (state.login, state.last_login, state.failed) = (None, Some(ended), None);
         match &outcome {
             Ok(token) => {
@@ -227,21 +227,21 @@ impl Tokens {
             Err(failure) => state.failed = Some((ended, failure.clone())),
         }
         if let Err(Failure { error, .. }) = &outcome
-            && state.token.as_ref().is_some_and(|token| !token.has_ended(asked))
+            && state.token.as_ref().is_some_and(|token| !token.has_ended(sent))
         {
             tracing::warn!(host = self.config.host(), %error, "no new token: the old one stays in use until its end");
         }
         outcome
     }
 
-    async fn try_once(&self, asked: Instant) -> Result<Arc<Token>, Failure> {
+    async fn try_once(&self, sent: Instant) -> Result<Arc<Token>, Failure> {
         let started = Instant::now();
         let end = Deadline::now() + LOGIN_DEADLINE;
-        let answer = tokio::time::timeout_at(end, self.ask()).await.unwrap_or(Err(Error::Timeout));
+        let answer = tokio::time::timeout_at(end, self.send_login()).await.unwrap_or(Err(Error::Timeout));
         let (outcome, answer) = match answer {
             Ok(mut answer) => {
                 answer.deadline = end;
-                digest(answer, asked, self.config.clone()).await
+                digest(answer, sent, self.config.clone()).await
             }
             Err(error) => (Err(error.at(Service::Identity)), None),
         };
@@ -249,8 +249,8 @@ impl Tokens {
         self.counters.cloud_login(label);
         self.counters.cloud_request(Service::Identity, label, started.elapsed());
         match &outcome {
-            Ok(_) => self.credential.note(true, asked),
-            Err(Failure { error: Error::LoginRefused, .. }) => self.credential.note(false, asked),
+            Ok(_) => self.credential.note(true, sent),
+            Err(Failure { error: Error::LoginRefused, .. }) => self.credential.note(false, sent),
             Err(_) => {}
         }
         outcome.map(Arc::new).inspect_err(|failure| {
@@ -260,7 +260,7 @@ impl Tokens {
         })
     }
 
-    async fn ask(&self) -> Result<Answer, Error> {
+    async fn send_login(&self) -> Result<Answer, Error> {
         let mut url = self.config.auth_url.clone();
         url.set_path(&format!("{}/auth/tokens", url.path()));
         let mut request = Request::new(Method::POST, url);
@@ -274,25 +274,25 @@ impl Tokens {
     }
 }
 
-fn broke_off() -> Failure {
+fn login_aborted() -> Failure {
     Error::Unexpected("the operator failed while it logged in").at(Service::Identity)
 }
 
 /// The result of [`read`], and the answer unless the deadline passed.
-async fn digest(answer: Answer, asked: Instant, config: Arc<CloudConfig>) -> (Result<Token, Failure>, Option<Answer>) {
-    let read = answer.digest(Service::Identity, move |answer| (read(&answer, asked, &config), Some(answer)));
+async fn digest(answer: Answer, sent: Instant, config: Arc<CloudConfig>) -> (Result<Token, Failure>, Option<Answer>) {
+    let read = answer.digest(Service::Identity, move |answer| (read(&answer, sent, &config), Some(answer)));
     read.await.unwrap_or_else(|failure| (Err(failure), None))
 }
 
 /// The token in the answer to a login, or the failure.
-fn read(answer: &Answer, asked: Instant, config: &CloudConfig) -> Result<Token, Failure> {
+fn read(answer: &Answer, sent: Instant, config: &CloudConfig) -> Result<Token, Failure> {
     match answer.failure(Service::Identity) {
         // 404 means an unknown application credential. A wrong auth_url gives the same status.
         Some(failure) if [401, 403, 404].contains(&answer.status) => {
             Err(Failure { error: Error::LoginRefused, ..failure })
         }
         Some(failure) => Err(failure),
-        None => Token::read(answer, asked, config).map_err(|error| error.at(Service::Identity)),
+        None => Token::read(answer, sent, config).map_err(|error| error.at(Service::Identity)),
     }
 }
 

@@ -82,7 +82,7 @@ impl fmt::Display for ErrorCode {
 
 /// The content of an error body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Words {
+pub(super) struct ErrorBody {
     /// The service's text, not cleaned.
     pub(super) text: String,
     /// The documented code.
@@ -93,18 +93,18 @@ pub(super) struct Words {
     pub(super) over_limit: bool,
 }
 
-impl Words {
+impl ErrorBody {
     /// Parses the envelopes of Keystone, Heat, Nova, DCS and their gateways. Of any other body, it takes the beginning.
-    pub(super) fn of(body: &[u8]) -> Words {
+    pub(super) fn of(body: &[u8]) -> ErrorBody {
         let json = if body.len() <= MOST_READ { serde_json::from_slice(body).ok() } else { None };
         match json {
-            Some(Value::Object(fields)) => Words {
+            Some(Value::Object(fields)) => ErrorBody {
                 text: text_of(&fields).map_or_else(|| beginning(body), str::to_owned),
                 code: code_of(&fields),
                 request_id: ["request_id", "requestId"].iter().find_map(|key| text(&fields, key)).map(str::to_owned),
                 over_limit: fields.keys().any(|key| key.starts_with("overLimit")),
             },
-            _ => Words { text: beginning(body), ..Words::default() },
+            _ => ErrorBody { text: beginning(body), ..ErrorBody::default() },
         }
     }
 
@@ -255,9 +255,9 @@ mod tests {
             ("no text", "[1, 2]", "[1, 2]", None),
             ("nothing", "", "", None),
         ] {
-            let words = Words::of(body.as_bytes());
-            assert_eq!(words.log_text(""), text, "{name}");
-            assert_eq!(words.code.map(|code| code.to_string()).as_deref(), code, "{name}");
+            let error_body = ErrorBody::of(body.as_bytes());
+            assert_eq!(error_body.log_text(""), text, "{name}");
+            assert_eq!(error_body.code.map(|code| code.to_string()).as_deref(), code, "{name}");
         }
     }
 
@@ -282,29 +282,29 @@ mod tests {
             for (name, value) in headers {
                 map.insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
             }
-            assert_eq!(Words::of(body.as_bytes()).request_ids(&map), ids, "{name}");
+            assert_eq!(ErrorBody::of(body.as_bytes()).request_ids(&map), ids, "{name}");
         }
     }
 
     #[test]
-    fn what_was_sent_in_confidence_is_not_logged() {
+    fn the_secret_that_was_sent_is_not_logged() {
         for (name, secret, text) in [
             ("repeated twice", "gAAAAABkey", "the token [redacted] of a user, [redacted], is unknown"),
             ("not repeated", "s3cret!", "the token gAAAAABkey of a user, gAAAAABkey, is unknown"),
             ("too short to be distinctive", "a", "the token gAAAAABkey of a user, gAAAAABkey, is unknown"),
         ] {
             let body = br#"{"error": {"message": "the token gAAAAABkey of a user, gAAAAABkey, is unknown"}}"#;
-            assert_eq!(Words::of(body).log_text(secret), text, "{name}");
+            assert_eq!(ErrorBody::of(body).log_text(secret), text, "{name}");
         }
         // A page that repeats the request's JSON, with the password escaped.
-        let echoed = Words::of(br#"<p>Bad request: {"password": "a\"b\\c"}</p>"#);
+        let echoed = ErrorBody::of(br#"<p>Bad request: {"password": "a\"b\\c"}</p>"#);
         assert_eq!(echoed.log_text(r#"a"b\c"#), r#"<p>Bad request: {"password": "[redacted]"}</p>"#);
     }
 
     proptest! {
         #[test]
         fn any_body_gives_a_short_line(body in proptest::collection::vec(any::<u8>(), 0..2000)) {
-            let text = Words::of(&body).log_text("");
+            let text = ErrorBody::of(&body).log_text("");
             prop_assert!(text.chars().count() <= MOST_TEXT);
             prop_assert!(!text.contains(is_unsafe), "{text:?}");
         }

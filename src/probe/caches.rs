@@ -187,7 +187,7 @@ mod tests {
 
     /// A line is: the answer | running, error, frozen in total, as far as present | other counts in total.
     #[test]
-    fn where_a_region_sends_kinds_alone_all_is_their_sum() {
+    fn without_totals_the_total_is_the_sum_over_kinds() {
         let most = i64::MAX;
         for (name, body, all, other) in [
             (

@@ -49,7 +49,7 @@ pub fn of_secret(error: &SecretError) -> ProbeFailure {
             Reason::Forbidden,
             format!("The operator may not read Secret {secret}: grant its ServiceAccount get on Secrets here."),
         ),
-        SecretError::Unavailable => passing(
+        SecretError::Unavailable => transient(
             Reason::ConnectionFailed,
             "The Kubernetes API did not return the Secret: the operator retries.".to_owned(),
         ),
@@ -76,7 +76,7 @@ pub fn of_budget(over: &OverBudget) -> ProbeFailure {
              --kept-per-namespace."
                 .to_owned(),
         ),
-        OverBudget::All => passing(
+        OverBudget::All => transient(
             Reason::ServiceUnavailable,
             "The operator keeps no more for all namespaces together: raise --kept-in-all.".to_owned(),
         ),
@@ -88,20 +88,20 @@ pub fn of_budget(over: &OverBudget) -> ProbeFailure {
 pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
     let service = failure.service;
     let advice = &service.row().advice;
-    let told = match &failure.error {
+    let found = match &failure.error {
         Error::ServiceNotInCatalogue | Error::ServiceElsewhere { .. } => return None,
         Error::Timeout => match &advice.waits {
-            Some(waits) => said_at_once(Reason::Timeout, waits.timeout.to_owned()),
-            None => passing(
+            Some(waits) => immediate(Reason::Timeout, waits.timeout.to_owned()),
+            None => transient(
                 Reason::Timeout,
                 format!("{service} did not answer in time: look at the service, or raise timeout."),
             ),
         },
-        Error::ConnectionFailed => passing(
+        Error::ConnectionFailed => transient(
             Reason::ConnectionFailed,
             format!("No connection to {service}: look at the service and the network."),
         ),
-        Error::Dns => passing(
+        Error::Dns => transient(
             Reason::DNSFailed,
             format!("The host name of {service} does not resolve: look at DNS and {}.", service.address_source()),
         ),
@@ -126,7 +126,7 @@ pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
         Error::TokenRejected => fatal(Reason::TokenRejected, token_rejected(service)),
         Error::OutsideAccessRules => fatal(Reason::TokenRejected, outside_access_rules(service)),
         Error::Forbidden => fatal(Reason::Forbidden, advice.forbidden.to_owned()),
-        Error::ForeignProject => said_at_once(
+        Error::ForeignProject => immediate(
             Reason::UnexpectedAnswer,
             format!(
                 "The project in {service}'s address is not the token's project: correct {}.",
@@ -142,43 +142,44 @@ pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
             Reason::RegionNotFound,
             format!("The catalogue has no region {region} for {service}: use one of {}.", listed(known)),
         ),
-        Error::RateLimited { .. } => {
-            passing(Reason::RateLimited, format!("{service} limits the rate of requests: the operator retries later."))
-        }
-        Error::ServiceUnavailable { .. } => passing(
+        Error::RateLimited { .. } => transient(
+            Reason::RateLimited,
+            format!("{service} limits the rate of requests: the operator retries later."),
+        ),
+        Error::ServiceUnavailable { .. } => transient(
             Reason::ServiceUnavailable,
             format!("{service} is not available: check the service and the proxies in front of it."),
         ),
-        Error::GatewayTimeout => passing(
+        Error::GatewayTimeout => transient(
             Reason::ServiceUnavailable,
             match &advice.waits {
                 Some(waits) => waits.gateway_timeout.to_owned(),
                 None => format!("A proxy in front of {service} timed out: check the service."),
             },
         ),
-        Error::ServerError => passing(Reason::ServerError, format!("{service} failed: look at its log.")),
-        Error::UnexpectedStatus(status) => said_at_once(
+        Error::ServerError => transient(Reason::ServerError, format!("{service} failed: look at its log.")),
+        Error::UnexpectedStatus(status) => immediate(
             Reason::UnexpectedAnswer,
             format!(
                 "{service} answered with the unexpected status {status}: look at its log and at {}.",
                 service.address_source()
             ),
         ),
-        Error::Unexpected(what) => said_at_once(
+        Error::Unexpected(what) => immediate(
             Reason::UnexpectedAnswer,
             format!("The call to {service} failed, since {what}: check {}.", service.address_source()),
         ),
-        Error::BodyTooLarge => said_at_once(
+        Error::BodyTooLarge => immediate(
             Reason::UnexpectedAnswer,
             format!("{service} gave an answer that exceeds the size limit: check the service."),
         ),
     };
     let message = match &failure.code {
         // Support needs the error code. It is documented, so unlike the service's text it may appear in a condition.
-        Some(code) => format!("{} (error code {code}).", told.message.trim_end_matches('.')),
-        None => told.message,
+        Some(code) => format!("{} (error code {code}).", found.message.trim_end_matches('.')),
+        None => found.message,
     };
-    Some(ProbeFailure { message, retry_after: failure.retry_after(), ..told })
+    Some(ProbeFailure { message, retry_after: failure.retry_after(), ..found })
 }
 
 fn token_rejected(service: Service) -> String {
@@ -213,16 +214,16 @@ fn not_found(service: Service) -> String {
 
 /// A failure that a person must fix. The operator reports it immediately.
 const fn fatal(reason: Reason, message: String) -> ProbeFailure {
-    said_at_once(reason, message)
+    immediate(reason, message)
 }
 
 /// A failure that the operator reports at its first occurrence.
-const fn said_at_once(reason: Reason, message: String) -> ProbeFailure {
+const fn immediate(reason: Reason, message: String) -> ProbeFailure {
     ProbeFailure { reason, message, retry_after: None, transient: false }
 }
 
 /// A failure whose first occurrence may be transient.
-const fn passing(reason: Reason, message: String) -> ProbeFailure {
+const fn transient(reason: Reason, message: String) -> ProbeFailure {
     ProbeFailure { reason, message, retry_after: None, transient: true }
 }
 

@@ -71,8 +71,8 @@ async fn read_periods(
     let previous = if frozen == Some(previous) {
         Previous::Kept
     } else {
-        let (usage, as_asked) = read_window(session, target, &url, previous).await?;
-        if as_asked { Previous::Read(usage) } else { Previous::OtherWindow }
+        let (usage, matches_request) = read_window(session, target, &url, previous).await?;
+        if matches_request { Previous::Read(usage) } else { Previous::OtherWindow }
     };
     let (current, _) = read_window(session, target, &url, current).await?;
     Ok(Periods { current, previous })
@@ -109,8 +109,8 @@ async fn read_window(session: &Session, target: &Target, url: &Url, window: Wind
         };
         (sum, followed, marker) = answer.read(service, read).await?;
         if marker.is_none() {
-            let as_asked = sum.is_as_asked();
-            return Ok((sum.finish(paged), as_asked));
+            let matches_request = sum.is_as_asked();
+            return Ok((sum.finish(paged), matches_request));
         }
     }
     Err(Error::Unexpected("Nova has more pages than can be read").at(service))
@@ -211,9 +211,9 @@ impl Page {
 /// The sum over pages.
 #[derive(Debug)]
 pub struct Sum {
-    asked: Window,
+    requested: Window,
     /// Whether every page so far had the requested window.
-    as_asked: bool,
+    matches_request: bool,
     usage: Usage,
     flavors: Flavors,
 }
@@ -235,13 +235,13 @@ impl Sum {
             by_flavor: Vec::new(),
             flavors_omitted: 0,
         };
-        Self { asked: window, as_asked: true, usage, flavors: Flavors::default() }
+        Self { requested: window, matches_request: true, usage, flavors: Flavors::default() }
     }
 
     /// Whether every page had the requested window, to the second.
     #[must_use]
     pub const fn is_as_asked(&self) -> bool {
-        self.as_asked
+        self.matches_request
     }
 
     /// Adds a page; `{}` adds nothing.
@@ -271,7 +271,7 @@ impl Sum {
             return Err(Error::Unexpected("Nova's window ends before it starts"));
         }
         let seconds = |start: Timestamp, end: Timestamp| (start.as_second(), end.as_second());
-        self.as_asked &= seconds(start, stop) == seconds(self.asked.start, self.asked.end);
+        self.matches_request &= seconds(start, stop) == seconds(self.requested.start, self.requested.end);
         self.flavors.merge(servers.flavors);
         let sum = &mut self.usage;
         (sum.start, sum.end) = (start, stop);

@@ -107,14 +107,14 @@ impl Trust {
             Some(System::Replaced) => refused,
             Some(System::Trusted) => match by_system() {
                 Ok(()) => return Ok(()),
-                Err(also) => more_telling(refused, also),
+                Err(also) => more_specific(refused, also),
             },
             Some(System::Kept(reliance)) => match by_system() {
                 Ok(()) => {
                     reliance.note(&name.to_str());
                     return Ok(());
                 }
-                Err(also) => more_telling(refused, also),
+                Err(also) => more_specific(refused, also),
             },
         };
         Err(facts.map_or(refused, |facts| self.explain(refused, &facts, chain)))
@@ -140,7 +140,7 @@ impl Trust {
             let roots = list.roots();
             match verify_server_cert_signed_by_trust_anchor(parsed, roots, chain, now, self.algorithms.all) {
                 Ok(()) => return Ok(()),
-                Err(error) => refused = more_telling(refused, of_webpki(&error)),
+                Err(error) => refused = more_specific(refused, of_webpki(&error)),
             }
         }
         Err(refused)
@@ -235,7 +235,7 @@ fn of_facts(facts: &Facts, now: Duration) -> Result<(), Distrust> {
 }
 
 /// Chooses between the verdicts of two lists: any cause is more specific than an unknown authority.
-fn more_telling(first: Distrust, second: Distrust) -> Distrust {
+fn more_specific(first: Distrust, second: Distrust) -> Distrust {
     if first == Distrust::UnknownAuthority { second } else { first }
 }
 

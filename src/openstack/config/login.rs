@@ -85,7 +85,7 @@ fn user(entry: &Entry) -> Result<Named, ConfigError> {
 /// The keys of the entry that set a scope.
 ///
 /// With a project, `domain_id` and `domain_name` are the domain of user and project, as in openstacksdk.
-fn asked(entry: &Entry) -> Vec<&'static str> {
+fn scope_keys(entry: &Entry) -> Vec<&'static str> {
     let has = |key: &&'static str| entry.get(&[*key]).is_some();
     let project = PROJECT_ID.into_iter().chain(PROJECT_NAME).find(has);
     let domain = ["domain_id", "domain_name"].into_iter().find(has).filter(|_| project.is_none());
@@ -95,7 +95,7 @@ fn asked(entry: &Entry) -> Vec<&'static str> {
 
 /// Keystone refuses an application credential together with a scope.
 fn has_no_scope(entry: &Entry) -> Result<(), ConfigError> {
-    match asked(entry)[..] {
+    match scope_keys(entry)[..] {
         [] => Ok(()),
         [key, ..] => invalid(
             &format!("auth.{key}"),
@@ -105,7 +105,7 @@ fn has_no_scope(entry: &Entry) -> Result<(), ConfigError> {
 }
 
 fn scope(entry: &Entry) -> Result<Option<Scope>, ConfigError> {
-    if let [one, other, ..] = asked(entry)[..] {
+    if let [one, other, ..] = scope_keys(entry)[..] {
         return invalid(
             &format!("auth.{other}"),
             format!("cannot stand beside {one}, since a token has one scope: keep the one that is meant"),

@@ -30,7 +30,7 @@ pub(super) struct End {
     /// `None` until Keystone has answered.
     end: Option<Option<Timestamp>>,
     /// When to query Keystone again.
-    again_at: Option<Instant>,
+    next_query: Option<Instant>,
 }
 
 impl Session {
@@ -55,7 +55,7 @@ impl Session {
         {
             return Ok(known);
         }
-        let answer = self.ask_project(id, deadline).await?;
+        let answer = self.query_project(id, deadline).await?;
         *known = (answer != Some(false)).then_some((now, answer));
         Ok(answer)
     }
@@ -74,7 +74,7 @@ impl Session {
         projects.entry(id.to_owned()).or_default().clone()
     }
 
-    async fn ask_project(&self, id: &str, deadline: Duration) -> Result<Option<bool>, Failure> {
+    async fn query_project(&self, id: &str, deadline: Duration) -> Result<Option<bool>, Failure> {
         let mut url = self.endpoint(Service::Identity, deadline).await?.url;
         let path = format!("{}/projects/{id}", url.path().trim_end_matches('/'));
         url.set_path(&path);
@@ -105,11 +105,11 @@ impl Session {
         };
         let now = (self.clock)();
         let mut known = self.ends.lock().await;
-        if known.again_at.is_none_or(|at| now >= at) {
+        if known.next_query.is_none_or(|at| now >= at) {
             let path = ["users", &holder.user_id, "application_credentials", id];
-            let told = self.application_credential_ends(&path, deadline).await;
-            known.again_at = Some(now + if told.is_some() { HOUR } else { MINUTE });
-            known.end = told.or(known.end);
+            let answer = self.application_credential_ends(&path, deadline).await;
+            known.next_query = Some(now + if answer.is_some() { HOUR } else { MINUTE });
+            known.end = answer.or(known.end);
         }
         known.end
     }
@@ -147,8 +147,8 @@ mod tests {
         let yaml = "clouds: {c: {auth: {auth_url: 'http://k', token: t}}}";
         let config = Arc::new(CloudConfig::parse(yaml, "c", None, None).unwrap());
         let session = Session::new(config, &Network::default(), Arc::new(NoCounters)).unwrap();
-        let asked = session.project_memory("asked");
-        let _asking = asked.try_lock().unwrap();
+        let queried = session.project_memory("asked");
+        let _query = queried.try_lock().unwrap();
         let known = || Arc::new(tokio::sync::Mutex::new(Some((Instant::now(), Some(true)))));
         let full = (1..MOST_PROJECTS).map(|number| (number.to_string(), known()));
         session.projects.lock().unwrap().extend(full);
@@ -156,6 +156,6 @@ mod tests {
             session.project_memory(id).try_lock().unwrap().replace((Instant::now(), Some(true)));
             assert_eq!(session.projects.lock().unwrap().len(), MOST_PROJECTS, "{id}");
         }
-        assert!(Arc::ptr_eq(&asked, &session.project_memory("asked")), "it is being asked for");
+        assert!(Arc::ptr_eq(&queried, &session.project_memory("asked")), "it is being asked for");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::openstack::keys::{self, Fate};
+use crate::openstack::keys::{self, Treatment};
 
 /// A key's values; `None` is YAML's `null`.
 type Values = BTreeMap<String, Option<Vec<String>>>;
@@ -151,20 +151,20 @@ impl<'de> Visitor<'de> for Mapping {
                 level.ignored.insert(field);
                 continue;
             }
-            match keys::find(below_auth, &key).map(|key| key.fate) {
-                Some(Fate::Honoured(_)) if takes_list(&key) => {
+            match keys::find(below_auth, &key).map(|key| key.treatment) {
+                Some(Treatment::Honoured(_)) if takes_list(&key) => {
                     level.top.insert(key, map.next_value_seed(Texts)?);
                 }
-                Some(Fate::Honoured(_)) => {
+                Some(Treatment::Honoured(_)) => {
                     let text = map.next_value::<Option<String>>()?;
                     level.top.insert(key, text.map(|text| if text.is_empty() { Vec::new() } else { vec![text] }));
                 }
-                Some(Fate::Refused(problem)) => {
+                Some(Treatment::Refused(problem)) => {
                     if map.next_value_seed(Given)? {
                         level.refused.insert(field, problem);
                     }
                 }
-                Some(Fate::Harmless(_)) | None => {
+                Some(Treatment::Harmless(_)) | None => {
                     map.next_value::<IgnoredAny>()?;
                     level.ignored.insert(field);
                 }

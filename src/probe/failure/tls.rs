@@ -1,6 +1,6 @@
 //! The messages about certificates and TLS, one per verdict, because each needs another remedy.
 
-use super::{fatal, passing};
+use super::{fatal, transient};
 use crate::{
     api::Reason,
     observation::ProbeFailure,
@@ -100,5 +100,5 @@ pub(super) fn of_tls(service: Service, fault: TlsFault) -> ProbeFailure {
             format!("TLS with {service} fails: check its server's log and the proxies in front of it.")
         }
     };
-    passing(Reason::ConnectionFailed, message)
+    transient(Reason::ConnectionFailed, message)
 }

@@ -126,7 +126,7 @@ mod tests {
         sum.merge(page(&[("b", 3.0), ("c", f64::MAX)]));
         sum.merge(page(&[("c", f64::MAX)]));
         let (flavors, _) = sum.finish();
-        let told: Vec<_> = flavors.iter().map(|used| (used.flavor.as_str(), used.servers, used.vcpu_hours)).collect();
-        assert_eq!(told, [("c", 2, f64::MAX), ("b", 2, 5.0), ("a", 1, 1.0)]);
+        let summed: Vec<_> = flavors.iter().map(|used| (used.flavor.as_str(), used.servers, used.vcpu_hours)).collect();
+        assert_eq!(summed, [("c", 2, f64::MAX), ("b", 2, 5.0), ("a", 1, 1.0)]);
     }
 }

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_value_is_its_own_fault() {
+    fn an_invalid_value_does_not_affect_others() {
         for (name, row, flavor, figures) in [
             (
                 "as Nova writes it",

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn periods_and_their_turns() {
+    fn periods_and_their_boundaries() {
         use Period::{Day, Month};
         for (period, now, previous, start, end) in [
             (Month, "2026-11-22T05:00:00Z", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z", "2026-11-22T04:59:55Z"),
