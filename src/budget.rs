@@ -66,9 +66,9 @@ pub enum OverBudget {
 /// The memory that is currently kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Use {
-    /// By all namespaces together, in bytes.
+    /// The memory of all namespaces together, in bytes.
     pub all: usize,
-    /// By the namespace that keeps the most, in bytes.
+    /// The memory of the namespace that keeps the most, in bytes.
     pub largest: usize,
 }
 

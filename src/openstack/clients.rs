@@ -15,7 +15,7 @@ use super::bundle::{Bundle, Digest};
 use super::{CloudConfig, Error, Network, tls};
 use crate::trust::Authorities;
 
-/// A host that drops packets must not use up the whole deadline of a call. Heat alone needs one minute of it.
+/// A host that drops packets must not use up the whole deadline of a call. Heat may need one minute of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_secs(30);

@@ -130,7 +130,7 @@ pub enum Error {
     /// The catalogue offers the service only in other regions.
     #[error("the service catalogue does not offer it in region {region} (it does in: {})", listed(offered_in))]
     ServiceElsewhere {
-        /// The configured region.
+        /// The region in use.
         region: String,
         /// The regions that offer it, sorted.
         offered_in: Vec<String>,

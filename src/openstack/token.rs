@@ -15,7 +15,7 @@ use super::time::openstack_time;
 use super::words::shown;
 use super::{Answer, CloudConfig, Error, NoProject, Secret, Service};
 
-/// In characters. Longer names and IDs are ignored: Keystone's have at most 255.
+/// In bytes. Longer names and IDs are ignored. Keystone limits them to 255 characters.
 const LONGEST: usize = 255;
 /// In bytes. The client sends the token as a header. Servers accept headers of 8 KiB or 16 KiB.
 const LONGEST_TOKEN: usize = 16 << 10;
@@ -188,7 +188,7 @@ impl Token {
         size_of::<Token>() + self.value.expose().len() + project + scope + roles + texts + self.places.kept_bytes()
     }
 
-    /// Parses the answer to a login of this entry that was sent at `sent`.
+    /// Parses the answer to a login of this entry that was requested at `sent`.
     ///
     /// The lifetime starts at Keystone's own `issued_at`, so that a clock difference does not change it.
     pub(super) fn read(answer: &Answer, sent: Instant, config: &CloudConfig) -> Result<Token, Error> {

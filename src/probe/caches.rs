@@ -11,7 +11,7 @@ use crate::{
     target::Target,
 };
 
-/// The status leaves out further counts, and further kinds beyond [`bound::CACHE_KINDS`]. This bounds its size.
+/// The maximum number of undocumented counts in the status. [`bound::CACHE_KINDS`] is the bound for kinds.
 const MOST_OTHER: usize = 20;
 
 /// In bytes. The status leaves out a kind or a count whose name is longer or not printable.

@@ -35,7 +35,7 @@ impl Level {
 
 /// An item of `regions`.
 pub(super) struct Region {
-    /// `None` where the item is neither a name nor a mapping of `name` and `values`.
+    /// `None` if the item is neither a name nor a mapping of `name` and `values`.
     pub(super) name: Option<String>,
     pub(super) values: Option<Level>,
 }
