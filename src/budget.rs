@@ -1,7 +1,7 @@
-//! What the process keeps because of what tenants and their clouds send, counted by namespace and over all.
+//! The memory that tenants and their clouds cause the process to keep, counted per namespace and in total.
 //!
-//! Pure accounting: who wants to keep something reserves its size first, and keeps nothing where that is refused. A
-//! reservation gives its bytes back when it is dropped. The sizes are estimates by the `kept_bytes` of what is kept.
+//! The accounting is pure. A caller reserves the size before it keeps anything, and keeps nothing if that is refused. A
+//! reservation returns its bytes on drop. The sizes are estimates from the `kept_bytes` functions.
 
 use std::{
     collections::HashMap,
@@ -11,30 +11,30 @@ use std::{
 
 const MIB: usize = 1 << 20;
 
-/// Each namespace may keep this much, also where the others have used up all the rest: a few ordinary credentials.
+/// Each namespace may keep this much even if the others have used up the total: enough for a few ordinary credentials.
 const GUARANTEED: usize = 64 << 10;
 
-/// How much may be kept.
+/// The limits for kept memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// For one namespace, in bytes.
+    /// The limit for one namespace, in bytes.
     pub namespace: usize,
-    /// For all of them together, in bytes.
+    /// The limit for all namespaces together, in bytes.
     pub all: usize,
 }
 
 impl Default for Limits {
-    /// Bears 10,000 ordinary credentials in one namespace, each about 8 KiB, within the chart's limit of memory.
+    /// Enough for 10,000 ordinary credentials in one namespace, about 8 KiB each, within the chart's memory limit.
     fn default() -> Self {
         Self { namespace: 96 * MIB, all: 128 * MIB }
     }
 }
 
-/// A number of bytes, as Kubernetes writes it: `96Mi`.
+/// A number of bytes in Kubernetes' notation: `96Mi`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(pub usize);
 
-/// Not a number of bytes.
+/// The text is not a number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("give a whole number of bytes, at least 1Mi, as in 96Mi or 1Gi")]
 pub struct NoBytes;
@@ -52,23 +52,23 @@ impl FromStr for Bytes {
     }
 }
 
-/// Why something is not kept.
+/// Why a reservation is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OverBudget {
-    /// The namespace has used up its share.
+    /// The namespace has reached its limit.
     #[error("the namespace has used up what the operator keeps for it")]
     Namespace,
-    /// All namespaces together have used up the whole.
+    /// All namespaces together have reached the total limit.
     #[error("all namespaces together have used up what the operator keeps")]
     All,
 }
 
-/// How much is kept at the moment.
+/// The memory that is currently kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Use {
-    /// By all namespaces together, in bytes.
+    /// The memory of all namespaces together, in bytes.
     pub all: usize,
-    /// By the namespace that keeps most, in bytes.
+    /// The memory of the namespace that keeps the most, in bytes.
     pub largest: usize,
 }
 
@@ -85,35 +85,35 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Kept {
     all: usize,
-    /// Namespaces that keep something.
+    /// The bytes of each namespace that keeps something.
     namespaces: HashMap<Arc<str>, usize>,
 }
 
 impl Budget {
-    /// A budget of which nothing is used.
+    /// Creates an unused budget.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self(Arc::new(Inner { limits, kept: Mutex::default() }))
     }
 
-    /// Lets this namespace keep so many bytes.
+    /// Reserves memory for this namespace.
     ///
     /// # Errors
-    /// There is no room for them.
+    /// A limit is reached.
     pub fn reserve(&self, namespace: &str, bytes: usize) -> Result<Reservation, OverBudget> {
         let mut reservation = Reservation { budget: self.clone(), namespace: namespace.into(), bytes: 0 };
         reservation.resize(bytes)?;
         Ok(reservation)
     }
 
-    /// How much is kept at the moment.
+    /// The memory that is currently kept.
     #[must_use]
     pub fn used(&self) -> Use {
         let kept = self.lock();
         Use { all: kept.all, largest: kept.namespaces.values().copied().max().unwrap_or_default() }
     }
 
-    /// How much may be kept.
+    /// The limits of this budget.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.0.limits
@@ -124,7 +124,7 @@ impl Budget {
     }
 }
 
-/// Bytes that a namespace keeps, until this is dropped.
+/// Bytes that a namespace keeps until the reservation is dropped.
 #[derive(Debug)]
 pub struct Reservation {
     budget: Budget,
@@ -133,10 +133,11 @@ pub struct Reservation {
 }
 
 impl Reservation {
-    /// Keeps so many bytes from now on. Fewer than before are never refused; after a refusal it keeps what it kept.
+    /// Changes the size of the reservation. A smaller size is never refused. After a refusal the reservation is
+    /// unchanged.
     ///
     /// # Errors
-    /// There is no room for them.
+    /// A limit is reached.
     pub fn resize(&mut self, bytes: usize) -> Result<(), OverBudget> {
         let Limits { namespace, all } = self.budget.limits();
         let mut kept = self.budget.lock();
@@ -163,7 +164,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        // Fewer bytes are never refused.
+        // A smaller size is never refused.
         let _ = self.resize(0);
     }
 }
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_over_its_share_is_refused_and_no_other_one() {
+    fn only_the_namespace_over_its_limit_is_refused() {
         let budget = budget();
         let mut first = budget.reserve("a", 500 * KIB).unwrap();
         assert_eq!(budget.reserve("a", 101 * KIB).unwrap_err(), OverBudget::Namespace);
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn each_namespace_keeps_a_few_credentials_however_much_the_others_keep() {
+    fn each_namespace_has_a_guaranteed_minimum() {
         let budget = budget();
         let _full = (budget.reserve("a", 600 * KIB).unwrap(), budget.reserve("b", 400 * KIB).unwrap());
         assert_eq!(budget.reserve("b", 1).unwrap_err(), OverBudget::All);

@@ -1,4 +1,4 @@
-//! The command line: arguments, telemetry, wiring, shutdown. The only place that exits.
+//! The command line: arguments, telemetry, wiring, shutdown. Only this file ends the process.
 
 #[path = "main/arguments.rs"]
 mod arguments;
@@ -31,29 +31,29 @@ use tokio_util::sync::CancellationToken;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// What `check` exits with where there is nothing to judge.
-const COULD_NOT_SEE: u8 = 2;
+/// The exit status of `check` if it cannot judge the tenant's health.
+const EXIT_UNKNOWN: u8 = 2;
 
-const NO_WAY: &str = "no way to the Kubernetes API";
+const API_UNREACHABLE: &str = "no way to the Kubernetes API";
 
 /// `EX_USAGE` of sysexits.h.
-const WRONG_USAGE: u8 = 64;
+const EXIT_USAGE: u8 = 64;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            let asked_for = !error.use_stderr();
-            // Nothing is left to be done where even this cannot be printed.
+            let requested = !error.use_stderr();
+            // If even this cannot be printed, nothing else can be done.
             let _ = error.print();
-            return if asked_for { ExitCode::SUCCESS } else { WRONG_USAGE.into() };
+            return if requested { ExitCode::SUCCESS } else { EXIT_USAGE.into() };
         }
     };
-    // One provider for the API server and the clouds; nothing else in the process can have installed another.
+    // One provider serves the API server and the clouds. Nothing else in the process can have installed another one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (done, failed) = match arguments.command {
         Command::Run(arguments) => (run(&arguments).map(|()| 0), 1),
-        Command::Check(arguments) => (check(&arguments), WRONG_USAGE),
+        Command::Check(arguments) => (check(&arguments), EXIT_USAGE),
         Command::Crd => (print_crd().map(|()| 0), 1),
         Command::Verify(arguments) => (verify(&arguments), 1),
     };
@@ -77,7 +77,7 @@ fn check(arguments: &Check) -> anyhow::Result<u8> {
                     Ok(subject) => subject,
                     Err(error) => {
                         eprintln!("cloudtenant-operator: {error:#}");
-                        return Ok(COULD_NOT_SEE);
+                        return Ok(EXIT_UNKNOWN);
                     }
                 }
             }
@@ -101,7 +101,7 @@ fn run(arguments: &Run) -> anyhow::Result<()> {
     std::panic::set_hook(Box::new(panics::log));
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(operate(arguments));
-    // What only reads is not waited for.
+    // Tasks that only read need no orderly end.
     runtime.shutdown_background();
     done
 }
@@ -110,7 +110,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     tokio::spawn(signalled(shutdown.clone())?);
     let network = arguments.network.read()?;
-    let config = api_server::config().await.context(NO_WAY)?;
+    let config = api_server::config().await.context(API_UNREACHABLE)?;
     let client = api_server::client(config.clone())?;
     let lease = arguments.duties.lease(&client);
     let named = arguments.instance.clone().filter(|name| !name.trim().is_empty());
@@ -146,7 +146,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
 }
 
 async fn client() -> anyhow::Result<Client> {
-    Ok(api_server::client(api_server::config().await.context(NO_WAY)?)?)
+    Ok(api_server::client(api_server::config().await.context(API_UNREACHABLE)?)?)
 }
 
 fn verify(arguments: &Verify) -> anyhow::Result<u8> {

@@ -1,4 +1,4 @@
-//! A panic in work for one tenant or one cloud ends that work and nothing else. It is counted and logged.
+//! A panic in the work for one tenant or one cloud ends only that work. The process counts and logs it.
 
 use std::{
     any::Any,
@@ -8,14 +8,14 @@ use std::{
 
 use futures::FutureExt as _;
 
-/// The work that may panic.
+/// The kinds of work that may panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// A pass over a tenant.
     Pass,
     /// A probe of caches or usage.
     Probe,
-    /// The task that asks Heat for its engines.
+    /// The task that queries Heat for its engines.
     Engines,
     /// A login.
     Login,
@@ -25,7 +25,7 @@ impl Part {
     /// All parts.
     pub const ALL: [Self; 4] = [Self::Pass, Self::Probe, Self::Engines, Self::Login];
 
-    /// As metrics name it.
+    /// The label in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -41,22 +41,22 @@ impl Part {
         CAUGHT[self as usize].fetch_add(1, Relaxed);
     }
 
-    /// How many panics of this part the process has caught.
+    /// The number of panics of this part that the process has caught.
     #[must_use]
     pub fn count(self) -> u64 {
         CAUGHT[self as usize].load(Relaxed)
     }
 }
 
-/// By [`Part`]. Panics belong to the process, as their hook does.
+/// Indexed by [`Part`]. The counters belong to the process, like the panic hook.
 static CAUGHT: [AtomicU64; Part::ALL.len()] = [const { AtomicU64::new(0) }; Part::ALL.len()];
 
-/// The work panicked. The process' log has the place.
+/// The work panicked. The log has the source position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Panicked;
 
-/// The work's result, or that it panicked. What the work borrowed mutably may be half changed then, so the caller
-/// replaces it.
+/// Returns the work's result, or that it panicked. After a panic, values that the work borrowed mutably may be
+/// inconsistent. The caller must replace them.
 ///
 /// # Errors
 /// The work panicked.
@@ -67,14 +67,14 @@ pub async fn caught<T>(part: Part, work: impl Future<Output = T>) -> Result<T, P
     })
 }
 
-/// The process' panic hook: one line in the log, with the place.
+/// The process' panic hook. It writes one log line with the source position.
 pub fn log(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(place, message = message(panic.payload()), "a panic: this is a fault of the operator, report it");
 }
 
-/// A message without arguments, at most 200 characters of it. Arguments may be a Secret's bytes or a cloud's words: a
-/// string that is cut within a character, for example, is quoted.
+/// A fixed message, at most 200 characters of it. Arguments are omitted: they may contain a Secret's bytes or a cloud's
+/// text. A slice within a character, for example, quotes the string.
 fn message(payload: &(dyn Any + Send)) -> String {
     let fixed = payload.downcast_ref::<&'static str>();
     fixed.map_or("(not shown, since it may quote data)".to_owned(), |text| text.chars().take(200).collect())

@@ -71,7 +71,7 @@ impl DutyArguments {
         names.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Namespace and name.
+    /// The Lease's namespace and name.
     pub(super) fn lease(&self, client: &Client) -> Option<(String, String)> {
         let namespace = || self.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
         self.leader_election.then(|| (namespace(), self.lease_name.clone()))
@@ -105,7 +105,7 @@ impl NetworkArguments {
             std::fs::read_to_string(path).with_context(|| format!("--cloud-ca-file {}", path.display()))
         };
         let authorities = self.cloud_ca_file.as_ref().map(read).transpose()?;
-        // Not by clap, which would repeat a wrong value, and with it a password.
+        // clap would print a wrong value, which may contain a password.
         let rules = self.cloud_proxies.iter().filter(|rule| !rule.trim().is_empty()).map(|rule| rule.parse());
         let rules = rules.collect::<Result<Vec<ProxyRule>, _>>().context("--cloud-proxies")?;
         if self.cloud_ca_merge_system {

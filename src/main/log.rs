@@ -1,4 +1,4 @@
-//! What is logged, and what never is.
+//! Sets up the log, and excludes secrets from it.
 
 use std::io::IsTerminal as _;
 
@@ -8,22 +8,22 @@ use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt as _
 
 use crate::arguments::LogFormat;
 
-/// Where kube logs bodies of the API server's answers. They may be Secrets.
+/// The log target for bodies of the API server's answers, which may contain Secrets.
 const BODIES: &str = "kube_client::client";
 
-/// Logs to standard error from now on.
+/// Starts to log to standard error.
 ///
 /// # Errors
-/// The filter cannot be read.
+/// The filter cannot be parsed.
 pub fn begin(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    // The TLS library logs as an error what the status tells: an untrusted certificate of a cloud.
+    // The TLS library logs an untrusted certificate of a cloud as an error. The status already reports it.
     let settings = format!("rustls_platform_verifier=off,{filter}");
     let settings = EnvFilter::try_new(&settings).with_context(|| format!("--log {filter}"))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(settings)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    // Not a directive of the filter above: a more precise one of the user's would win.
+    // A directive in the filter above would not suffice: a more specific one of the user's would take precedence.
     let bodies = filter_fn(|event| !has_bodies(event));
     match format {
         LogFormat::Text => log.finish().with(bodies).init(),

@@ -1,4 +1,4 @@
-//! A service's answer, whatever its status.
+//! A service's HTTP answer, whatever its status.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
 use tokio::time::Instant as Deadline;
 
 use super::aside::aside;
-use super::words::Words;
+use super::words::ErrorBody;
 use super::{Error, Failure, Service};
 
-/// The longest `Retry-After` that is honoured: a wrong one must not switch an observation off.
+/// The longest `Retry-After` that is honoured. Without this bound, one wrong header would stop the probes.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// Longer headers with a time are none.
+/// In bytes. A longer time header is ignored.
 const LONGEST_TIME: usize = 64;
 
-/// How long a body may be read where no call has set another deadline.
+/// The deadline for reading a body when the call sets no other deadline.
 const READING: Duration = Duration::from_secs(60);
 
-/// The room that a large body takes, and its turn.
+/// The memory permit of a large body, and the session's lock for large bodies.
 type Held = (OwnedSemaphorePermit, OwnedMutexGuard<()>);
 
 /// A complete HTTP answer.
@@ -31,16 +31,16 @@ pub struct Answer {
     pub status: u16,
     /// The header `Date`: the cloud's clock when it answered.
     pub date: Option<Timestamp>,
-    /// The header `Retry-After` as a span of time, at most an hour.
+    /// The header `Retry-After` as a duration, at most one hour.
     pub retry_after: Option<Duration>,
-    /// How long it took from the request on, the body included.
+    /// The time from the request to the end of the body.
     pub took: Duration,
     /// The body, decompressed.
     pub body: Vec<u8>,
     pub(super) headers: HeaderMap,
-    /// Until when its body may be read: the end of the call.
+    /// The deadline of the call, which also applies to reading the body.
     pub(super) deadline: Deadline,
-    /// Held while a large body is in memory.
+    /// Releases the memory permit of a large body when the answer is dropped.
     _room: Option<Held>,
 }
 
@@ -53,10 +53,10 @@ impl Answer {
         Answer { status, date, retry_after, took: Duration::ZERO, body, headers, deadline, _room: room }
     }
 
-    /// The answer if its status is 2xx, else why it is none, with the code that the service gave.
+    /// Returns the answer if its status is 2xx. Otherwise returns the failure, with the service's error code.
     ///
     /// # Errors
-    /// The class of the status, and of Nova's own words where a status has several meanings.
+    /// The class of the status. Where a status has several meanings, Nova's text decides.
     pub fn of(self, service: Service) -> Result<Answer, Failure> {
         match self.failure(service) {
             None => Ok(self),
@@ -64,22 +64,22 @@ impl Answer {
         }
     }
 
-    /// Why the answer is none; nothing where its status is 2xx.
+    /// The failure that the status means; `None` for 2xx.
     pub(super) fn failure(&self, service: Service) -> Option<Failure> {
         let error = Error::of_status(self.status, self.retry_after)?;
-        let words = Words::of(&self.body);
+        let error_body = ErrorBody::of(&self.body);
         let error = match error {
-            Error::UnexpectedStatus(413) if words.over_limit => Error::RateLimited { retry_after: None },
-            Error::UnexpectedStatus(400) if names_a_foreign_project(&words.text) => Error::ForeignProject,
+            Error::UnexpectedStatus(413) if error_body.over_limit => Error::RateLimited { retry_after: None },
+            Error::UnexpectedStatus(400) if names_a_foreign_project(&error_body.text) => Error::ForeignProject,
             other => other,
         };
-        Some(Failure { service, error, code: words.code })
+        Some(Failure { service, error, code: error_body.code })
     }
 
-    /// What `read` makes of the body. See [`Answer::digest`] and [`Answer::understood`].
+    /// Passes the body to `read`. See [`Answer::digest`] and [`Answer::understood`].
     ///
     /// # Errors
-    /// Those of `read`, and [`Error::Timeout`].
+    /// The errors of `read`, and [`Error::Timeout`].
     pub async fn read<T: Send + 'static>(
         self,
         service: Service,
@@ -88,7 +88,7 @@ impl Answer {
         self.digest(service, move |answer| answer.understood(service, read(&answer.body))).await?
     }
 
-    /// Does what takes the longer the longer the body is: a long one is read on a thread of its own, until the call's
+    /// Runs work whose duration grows with the body. A long body is processed on a separate thread, until the call's
     /// deadline.
     ///
     /// # Errors
@@ -102,27 +102,26 @@ impl Answer {
         aside(length, deadline, move || work(self)).await.map_err(|error| error.at(service))
     }
 
-    /// What was read in the body. An answer that is not understood is logged by its request ID: what else is in it is
-    /// not known, so nothing of it is shown.
+    /// The parsed body. If it cannot be parsed, the log gets only the request ID: the body may contain anything.
     ///
     /// # Errors
-    /// Why it is not understood, with the code of a gateway that sends its errors with status 200.
+    /// The parse error, with the code of a gateway that sends its errors with status 200.
     pub fn understood<T>(&self, service: Service, read: Result<T, Error>) -> Result<T, Failure> {
         read.map_err(|error| {
-            let words = Words::of(&self.body);
-            let request = words.request_ids(&self.headers);
+            let error_body = ErrorBody::of(&self.body);
+            let request = error_body.request_ids(&self.headers);
             tracing::info!(%service, status = self.status, %error, request, "an answer of the cloud is not understood");
-            Failure { service, error, code: words.code }
+            Failure { service, error, code: error_body.code }
         })
     }
 
-    /// A header's value; `None` also if it is not ASCII.
+    /// A header's value; `None` if the header is missing or not ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 }
 
-/// Body and headers stay out: a login's answer holds the token.
+/// Prints neither body nor headers: the answer to a login contains the token.
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answer")
@@ -134,7 +133,7 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// Nova checks the project in its path against the token's, even for an administrator.
+/// Nova compares the project in its path with the token's project, even for an administrator.
 fn names_a_foreign_project(text: &str) -> bool {
     text.to_ascii_lowercase().contains("malformed request url")
 }
@@ -143,11 +142,11 @@ fn http_date(text: &str) -> Option<Timestamp> {
     DateTimeParser::new().parse_timestamp(text).ok()
 }
 
-/// Seconds, or an HTTP date to be read by the server's clock.
+/// The header is a number of seconds, or an HTTP date by the server's clock.
 fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     let wait = match text.trim().parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
-        // A date that has passed means: at once.
+        // A date in the past means "retry immediately".
         Err(_) => Duration::try_from(http_date(text)?.duration_since(now)).unwrap_or_default(),
     };
     Some(wait.min(LONGEST_RETRY_AFTER))

@@ -1,42 +1,42 @@
-//! Long texts of clouds and Secrets are read on threads of their own, so that the runtime's threads stay free for
-//! health checks and the Lease.
+//! Parses long texts of clouds and Secrets on separate threads. The runtime's threads stay free for health checks and
+//! the Lease.
 
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use super::Error;
 
-/// Reading a text of this length takes less than a millisecond, so it happens where it is asked for.
+/// In bytes. Parsing a text of this length takes less than a millisecond, so it needs no separate thread.
 const SHORT: usize = 64 << 10;
-/// So many texts are read at the same time. More threads would take the runtime's CPU.
-static TURNS: Semaphore = Semaphore::const_new(2);
+/// The number of texts that are parsed concurrently. More threads would take CPU from the runtime.
+static THREADS: Semaphore = Semaphore::const_new(2);
 
-/// Runs `work` on a text of `length` bytes, and waits for it until the deadline.
+/// Runs `work` on a text of `length` bytes, and waits for the result until the deadline.
 ///
-/// A thread cannot be stopped: after the deadline it reads to the end. The length of the text bounds its time, since
-/// every reader is linear (`tests/growth`).
+/// A thread cannot be stopped, so it continues after the deadline. The length of the text bounds its time, because
+/// every parser is linear (`tests/growth`).
 ///
 /// # Errors
-/// [`Error::Timeout`], and [`Error::Unexpected`] where `work` panics on the other thread.
+/// [`Error::Timeout`], and [`Error::Unexpected`] if `work` panics on the other thread.
 pub(crate) async fn aside<T: Send + 'static>(
     length: usize,
     deadline: Instant,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
-    if length <= SHORT { Ok(work()) } else { elsewhere(deadline, work).await }
+    if length <= SHORT { Ok(work()) } else { on_another_thread(deadline, work).await }
 }
 
-/// [`aside`] for work that is long, whatever it reads.
+/// [`aside`] for work that always takes long, independent of any length.
 ///
 /// # Errors
-/// As [`aside`].
-pub(super) async fn elsewhere<T: Send + 'static>(
+/// The errors of [`aside`].
+pub(super) async fn on_another_thread<T: Send + 'static>(
     deadline: Instant,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
     let span = tracing::Span::current();
     let reading = async {
-        let turn = TURNS.acquire().await.ok();
+        let turn = THREADS.acquire().await.ok();
         let work = move || {
             let _turn = turn;
             span.in_scope(work)
@@ -64,15 +64,15 @@ mod tests {
 
     #[tokio::test]
     async fn only_long_texts_are_read_on_another_thread() {
-        for (length, elsewhere) in [(0, false), (SHORT, false), (SHORT + 1, true)] {
+        for (length, moved) in [(0, false), (SHORT, false), (SHORT + 1, true)] {
             let here = thread::current().id();
             let there = aside(length, soon(), || thread::current().id()).await.unwrap();
-            assert_eq!(there != here, elsewhere, "{length}");
+            assert_eq!(there != here, moved, "{length}");
         }
     }
 
     #[tokio::test]
-    async fn a_reading_that_takes_too_long_is_given_up_and_others_go_on() {
+    async fn parsing_ends_at_the_deadline_and_later_calls_succeed() {
         let (end, ended) = mpsc::channel::<()>();
         let soon = Instant::now() + Duration::from_millis(50);
         let late = aside(SHORT + 1, soon, move || ended.recv()).await;
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_ends_one_reading_only() {
+    async fn a_panic_fails_only_its_own_call() {
         for _ in 0..3 {
             let failed = aside(SHORT + 1, soon(), || panic!("a defect")).await;
             assert!(matches!(failed, Err(Error::Unexpected(_))), "{failed:?}");

@@ -1,4 +1,4 @@
-//! Texts that are compared by their digests, so that neither a map's key nor its lookup depends on their length.
+//! Texts that are compared by digest. The size of a map's key and the cost of a lookup do not depend on their length.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -6,16 +6,16 @@ use std::sync::Arc;
 
 use ring::digest::{Context, SHA256};
 
-/// The SHA-256 of some texts.
+/// The SHA-256 digest of a list of texts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Digest([u8; 32]);
 
 impl Digest {
-    /// The digest of these texts, in this order.
+    /// The digest of these texts in this order.
     pub(super) fn of(texts: &[&str]) -> Digest {
         let mut context = Context::new(&SHA256);
         for text in texts {
-            // The length comes first, so that no two lists of texts are the same bytes.
+            // The length prefix ensures that two different lists never have the same bytes.
             context.update(&(text.len() as u64).to_be_bytes());
             context.update(text.as_bytes());
         }
@@ -25,7 +25,7 @@ impl Digest {
     }
 }
 
-/// A `cacert` in PEM. Copies share the text.
+/// A `cacert` in PEM. Clones share the text.
 #[derive(Clone)]
 pub(super) struct Bundle {
     pem: Arc<str>,
@@ -41,7 +41,7 @@ impl Bundle {
         self.digest
     }
 
-    /// The same, which keeps this text and not a copy of it, where both are equal.
+    /// Returns the same bundle, but sharing `text` instead of holding a copy, if both texts are equal.
     pub(super) fn sharing(self, text: Option<&Arc<str>>) -> Bundle {
         let pem = text.filter(|text| *text == &self.pem).cloned();
         Bundle { pem: pem.unwrap_or(self.pem), ..self }

@@ -1,4 +1,4 @@
-//! The service catalogue that comes with a token.
+//! The service catalogue of a token.
 
 use std::collections::BTreeSet;
 
@@ -10,22 +10,22 @@ use super::rows::{List, Odd, Rows};
 use super::words::is_unsafe;
 use super::{Error, Service};
 
-/// What is kept of a catalogue, for as long as its token lives: a region has three addresses of a service.
+/// The bounds for a catalogue, which stays in memory as long as its token. A region has three addresses per service.
 const MOST_ADDRESSES: usize = 1000;
 const MOST_ENTRIES: usize = 100;
 const MOST_REGIONS: usize = 100;
-/// As long as Keystone's database lets a region's ID be.
+/// In bytes. Keystone's database limits a region's ID to 255 characters.
 const LONGEST_REGION: usize = 255;
-/// Longer addresses and names are none.
+/// In bytes. Longer addresses and names are ignored.
 const LONGEST: usize = 1000;
 
-/// A token's catalogue, as far as it is about our services. A token without a project has an empty one.
+/// The part of a token's catalogue that concerns the operator's services. It is empty for a token without a project.
 ///
-/// What is odd in it is as if it were not there: the rest can be used.
+/// Invalid entries are ignored, so that the valid ones can be used.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
     entries: Vec<CatalogueEntry>,
-    /// Those of all services.
+    /// The regions of all services.
     regions: BTreeSet<String>,
 }
 
@@ -102,7 +102,7 @@ impl Address {
     }
 }
 
-/// Some vendors put what belongs to no region into a region `*`. A name that cannot be shown is none.
+/// Some vendors use the region `*` for services without a region. A name with unsafe characters is not a region.
 fn is_region(name: &str) -> bool {
     !matches!(name, "" | "*") && name.len() <= LONGEST_REGION && !name.contains(is_unsafe)
 }
@@ -112,15 +112,15 @@ fn is_ours(kind: &str) -> bool {
 }
 
 impl Catalogue {
-    /// Whether the service is there, with an address or without.
+    /// Whether the catalogue lists the service, with or without an address.
     pub(super) fn lists(&self, service: Service) -> bool {
         self.entries.iter().any(|entry| service.row().types.contains(&entry.kind.as_str()))
     }
 
-    /// The region whose addresses are used: the one that `config` names, or the first by name that offers one of the
-    /// services that are probed. It is the same for all of them.
+    /// The region whose addresses are used, the same for all services. It is the region in `config`, or else the first
+    /// by name that offers a probed service.
     ///
-    /// Keystone lists in any order, and the choice must not change from token to token.
+    /// Keystone's order is not stable, and a new token must not change the choice.
     pub(super) fn region<'a>(&'a self, config: &'a CloudConfig) -> Option<&'a str> {
         let chosen = || {
             let all = Service::PROBED.into_iter().flat_map(|service| self.regions_of(service, config));
@@ -129,11 +129,11 @@ impl Catalogue {
         config.region().or_else(chosen)
     }
 
-    /// The service's address in the region and for the interfaces of `config`.
+    /// The service's address in the region, for the interfaces in `config`.
     pub(super) fn find(&self, service: Service, config: &CloudConfig) -> Result<Url, Error> {
         let region = self.region(config);
         let here = |address: &Address| region.is_none_or(|region| region == address.region());
-        // Where no region is named, an address without a region is as good as one in the region that was chosen.
+        // If `config` names no region, an address without a region is as suitable as one in the chosen region.
         let anywhere = |address: &Address| config.region().is_none() && !is_region(address.region());
         match self.address(service, config, here).or_else(|| self.address(service, config, anywhere)) {
             Some(address) => web_url(&address.url)
@@ -142,7 +142,7 @@ impl Catalogue {
         }
     }
 
-    /// By type, then by interface, in the order in which these are preferred; then by URL.
+    /// Orders addresses by preferred type, then by preferred interface, then by URL.
     fn address(&self, service: Service, config: &CloudConfig, wanted: impl Fn(&Address) -> bool) -> Option<&Address> {
         service.row().types.iter().find_map(|&kind| {
             let entries = self.entries.iter().filter(|entry| entry.kind == kind);
@@ -150,7 +150,7 @@ impl Catalogue {
                 .flat_map(CatalogueEntry::addresses)
                 .filter(|address| wanted(address))
                 .filter_map(|address| Some((interface_rank(address, service, config)?, address)))
-                // An address that cannot be used hides none that can.
+                // An invalid address must not take precedence over a valid one.
                 .min_by_key(|(rank, address)| {
                     (*rank, web_url(&address.url).is_none(), address.region(), address.url.as_str())
                 })
@@ -158,14 +158,14 @@ impl Catalogue {
         })
     }
 
-    /// The regions of the service's addresses for the interfaces of `config`.
+    /// The regions in which the service has an address for the interfaces in `config`.
     fn regions_of<'a>(&'a self, service: Service, config: &'a CloudConfig) -> impl Iterator<Item = &'a str> {
         let entries = self.entries.iter().filter(move |entry| service.row().types.contains(&entry.kind.as_str()));
         let addresses = entries.flat_map(CatalogueEntry::addresses);
         addresses.filter(move |address| interface_rank(address, service, config).is_some()).map(Address::region)
     }
 
-    /// A region that no service has is a mistake of the configuration; a service that our region lacks is not.
+    /// A region unknown to all services is a configuration error. A service that is missing in a known region is not.
     fn absent(&self, service: Service, config: &CloudConfig) -> Error {
         if let Some(region) = config.region()
             && !self.regions.is_empty()
@@ -184,7 +184,7 @@ impl Catalogue {
     }
 }
 
-/// Where the address's interface stands among those that are wanted.
+/// The rank of the address's interface in the order of preference; `None` if the interface is not requested.
 fn interface_rank(address: &Address, service: Service, config: &CloudConfig) -> Option<usize> {
     config.interfaces(service).iter().position(|interface| interface.as_str() == address.interface)
 }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_kept_than_is_needed() {
+    fn unneeded_parts_are_dropped_and_the_rest_is_bounded() {
         let address = |url: &str| serde_json::json!({"interface": "public", "region": "r", "url": url});
         let region = "r".repeat(LONGEST_REGION + 1);
         let far = serde_json::json!({"interface": "public", "region": region, "url": "http://far"});
@@ -223,7 +223,7 @@ mod tests {
         serde_json::from_str(&rows.to_string()).unwrap()
     }
 
-    /// The catalogue of a recorded login with Keystone 22.0.2.
+    /// The catalogue from a recorded login at Keystone 22.0.2.
     fn recorded() -> Catalogue {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testkit/fixtures/keystone/token-password-admin.http");
         let text = std::fs::read_to_string(path).unwrap();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_catalogues() {
+    fn unusual_catalogues() {
         let at = |kind: &str, region: &str, url: &str| {
             format!(r#"{{"type": "{kind}", "endpoints": [{{"interface": "public", {region} "url": "{url}"}}]}}"#)
         };
@@ -275,16 +275,16 @@ mod tests {
             (&two, "", Ok("http://a/")),
             (&two, "region_name: b,", Ok("http://b/")),
             (&versions, "", Ok("http://v2/")),
-            // The region exists, the service is offered in another one: not offered here.
+            // The region exists and the service is only offered in another one: the service is not offered here.
             (&elsewhere, "region_name: a,", Err(at_b())),
-            // One region for all services, also where we choose it.
+            // All services use one region, also if the operator chooses it.
             (&elsewhere, "", Err(at_b())),
             (&at_list(&at("dcs", "", "http://x/v1/")), "", Ok("http://x/v1")),
-            // A region that is none.
+            // Values that do not name a region.
             (&global, "", Ok("http://x/")),
             (&global, "region_name: a,", Err(Error::ServiceNotInCatalogue)),
             (&alone, "region_name: a,", Err(Error::ServiceNotInCatalogue)),
-            // Interfaces in order of preference, and those of a service.
+            // The order of preference of interfaces, and interfaces of one service.
             (&internal, "", Err(Error::ServiceNotInCatalogue)),
             (&internal, "interface: [public, internal],", Ok("http://a/")),
             (&internal, "dcs_interface: internal,", Ok("http://a/")),
@@ -313,7 +313,7 @@ mod tests {
         let rows = [
             (vec![at("dcs", "public", "b")], "", Some("b")),
             (vec![at("dcs", "public", "*")], "", None),
-            // Neither another service's region nor one of another interface.
+            // Neither another service's region nor a region of another interface counts.
             (
                 vec![
                     at("dcs", "public", "d"),
@@ -338,9 +338,9 @@ mod tests {
         }
     }
 
-    /// What is odd is as if it were not there, and the row of DCS beside it can be used.
+    /// The operator ignores an invalid row and can still use the row of DCS beside it.
     #[test]
-    fn an_odd_row_is_its_own_fault() {
+    fn an_invalid_row_does_not_affect_others() {
         let deep = format!(r#"{{"type": "image", "endpoints": {}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
         let rows = [
             "null",

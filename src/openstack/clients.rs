@@ -1,4 +1,4 @@
-//! HTTP clients, one for each TLS setting. All sessions of a setting share it: docs/decisions/0024.
+//! HTTP clients, one per TLS setting. All sessions with the same setting share it: docs/decisions/0024.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,42 +10,42 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant as Deadline;
 use url::Origin;
 
-use super::aside::elsewhere;
+use super::aside::on_another_thread;
 use super::bundle::{Bundle, Digest};
 use super::{CloudConfig, Error, Network, tls};
 use crate::trust::Authorities;
 
-/// A host that drops packets shall not use up a whole deadline, of which Heat alone needs a minute.
+/// A host that drops packets must not use up the whole deadline of a call. Heat may need one minute of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 /// Idle connections that a client keeps for each origin.
 const MOST_IDLE: usize = 8;
-/// Origins whose connections are kept, of all clients together. Connections to more origins are closed after a call.
+/// Origins whose connections are kept, over all clients. For further origins the connection closes after each call.
 const MOST_ORIGINS: usize = 256;
-/// In bytes, for one answer over HTTP/2. An answer that waits for its turn to be read holds no more than this of the
-/// connection's window, which all sessions of the origin share.
+/// In bytes, for one answer over HTTP/2. It bounds how much of the connection's window one unread answer can hold. All
+/// sessions of an origin share that window.
 const STREAM_WINDOW: u32 = 128 << 10;
 /// In bytes, for all answers on one HTTP/2 connection.
 const CONNECTION_WINDOW: u32 = 5 << 20;
 
-/// Clients of different `cacert` that are kept. A setting beyond that is built again when it is used.
+/// The number of clients with a `cacert` that are kept. A further setting gets a new client at each use.
 const MOST_BUNDLES: usize = 64;
-/// The sum of their PEM texts, in bytes. A client takes 25 KiB, and about as much as its text.
+/// The bound for the sum of their PEM texts, in bytes. A client takes 25 KiB, plus about the size of its text.
 const MOST_BYTES: usize = 8 << 20;
-/// A client that nobody has used for so long is dropped.
+/// A client is dropped when it was not used for this time.
 const UNUSED: Duration = Duration::from_secs(600);
-/// How long a client may take to be built, and how long that may wait for other work.
+/// The deadline for building a client, including the wait for a free thread.
 const BUILDING: Duration = Duration::from_secs(10);
 
-/// What decides whom a client trusts. What else decides it, and the proxies, are the same for a whole [`Network`].
+/// The settings that decide which servers a client trusts. All other settings are the same for the whole [`Network`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Setting {
     /// Certificates are not checked.
     Unchecked,
-    /// By the system's authorities.
+    /// The system's authorities are trusted.
     System,
-    /// By a `cacert`; the flag says whether by the system's authorities, too.
+    /// A `cacert` is trusted; the flag says whether the system's authorities are trusted, too.
     Bundle(Digest, bool),
 }
 
@@ -59,20 +59,20 @@ impl Setting {
     }
 }
 
-/// The clients of one setting. They have the same trust.
+/// The clients of one setting, with the same trust.
 pub(super) struct Clients {
-    /// Keeps its connections.
+    /// Keeps its connections open between calls.
     pooled: Client,
     /// Closes each connection after its call.
     unpooled: Client,
 }
 
-/// One setting's clients, built at their first use.
+/// The clients of one setting, built at the first use.
 type Cell = Arc<OnceCell<Arc<Clients>>>;
 
 struct Cached {
     clients: Cell,
-    /// Of the PEM text.
+    /// The length of the PEM text.
     bytes: usize,
     used: Instant,
 }
@@ -81,21 +81,21 @@ struct Cached {
 #[derive(Default)]
 pub(super) struct AllClients {
     built: Mutex<HashMap<Setting, Cached>>,
-    /// When each origin last answered through a client that keeps connections.
+    /// When each origin last answered through a client that keeps its connections.
     answered: Mutex<HashMap<(Setting, Origin), Instant>>,
 }
 
-/// Which client a call takes.
+/// The client for one call.
 pub(super) struct Choice {
     pub(super) client: Client,
-    /// Its connections are kept.
+    /// Whether the client keeps its connections.
     pub(super) keeps: bool,
-    /// The call may be sent on a connection that was idle.
+    /// Whether the call may use a connection that was idle.
     pub(super) may_reuse: bool,
 }
 
 impl AllClients {
-    /// The client for a call to this origin. It is built on another thread, and several calls build it once.
+    /// The client for a call to this origin. It is built on another thread; concurrent calls share the result.
     pub(super) async fn choose(
         &self,
         network: &Network,
@@ -107,7 +107,8 @@ impl AllClients {
         let cell = self.cell(setting, bytes, Instant::now());
         let build = || async {
             let (network, bundle, verify) = (network.clone(), config.cacert.clone(), config.verify);
-            elsewhere(Deadline::now() + BUILDING, move || Clients::build(&network, bundle.as_ref(), verify)).await?
+            on_another_thread(Deadline::now() + BUILDING, move || Clients::build(&network, bundle.as_ref(), verify))
+                .await?
         };
         let clients = cell.get_or_try_init(build).await?;
         let (keeps, may_reuse) = self.keeps(setting, origin, Instant::now());
@@ -115,7 +116,7 @@ impl AllClients {
         Ok(Choice { client, keeps, may_reuse })
     }
 
-    /// Notes that the origin has answered, so that a connection to it is idle now.
+    /// Records that the origin has answered, so that an idle connection to it exists now.
     pub(super) fn note(&self, setting: Setting, origin: Origin, now: Instant) {
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (setting, origin);
@@ -124,14 +125,14 @@ impl AllClients {
         }
     }
 
-    /// Forgets clients that were not used for a while.
+    /// Drops clients that were not used for [`UNUSED`].
     pub(super) fn sweep(&self, now: Instant) {
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         built.retain(|_, cached| now.saturating_duration_since(cached.used) < UNUSED);
     }
 
-    /// The setting's place. The least recently used ones make room for a new `cacert`; the two settings without one,
-    /// which most sessions have, stay.
+    /// The entry of this setting. A new `cacert` replaces the least recently used ones. The two settings without a
+    /// `cacert` are never replaced, because most sessions use them.
     fn cell(&self, setting: Setting, bytes: usize, now: Instant) -> Cell {
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cached) = built.get_mut(&setting) {
@@ -160,7 +161,7 @@ impl AllClients {
     }
 }
 
-/// Drops the least recently used clients of a `cacert` until another one with so many bytes may be kept.
+/// Drops the least recently used clients with a `cacert` until a further one of this size fits.
 fn make_room(built: &mut HashMap<Setting, Cached>, bytes: usize) {
     let is_bundle = |setting: &Setting| matches!(setting, Setting::Bundle(..));
     loop {
@@ -180,7 +181,8 @@ impl Clients {
         let unusable = || Error::Unexpected("the operator could not build an HTTP client");
         let builder = || network.apply(builder());
         let (pooled, unpooled) = if verify {
-            // They are read once in the process: here, and not on a thread that serves connections.
+            // The process reads the system's authorities once. It does so here, not on a thread that serves
+            // connections.
             Authorities::system();
             let cacert = bundle.map(|bundle| Authorities::from_pem(bundle.pem())).transpose();
             let trust = network.trust(cacert.map_err(|_| unusable())?);
@@ -195,7 +197,7 @@ impl Clients {
     }
 }
 
-/// Without what TLS needs. It keeps nothing between calls but connections: no cookies, and no credential.
+/// The settings without TLS. Between calls the client keeps only connections: no cookies and no credential.
 pub(super) fn builder() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("cloudtenant-operator/", env!("CARGO_PKG_VERSION")))
@@ -224,7 +226,7 @@ mod tests {
         all.built.lock().unwrap().contains_key(&setting)
     }
 
-    /// The number of settings that are used, the bytes of each, and how many of them are kept.
+    /// A line is: the number of settings in use, the bytes of each, and how many are kept.
     #[test]
     fn clients_have_a_bound_by_number_and_by_bytes() {
         for (used, bytes, kept) in [
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_in_use_stays_and_one_that_nobody_uses_is_dropped() {
+    fn a_client_in_use_is_kept_and_an_unused_one_is_dropped() {
         let (all, start) = (AllClients::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         let used = all.cell(bundle(0), 1, start);
@@ -262,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_are_kept_to_so_many_origins_and_those_in_use_stay() {
+    fn the_number_of_origins_with_kept_connections_is_bounded() {
         let (all, start) = (AllClients::default(), Instant::now());
         let origin = |number: usize| Url::parse(&format!("http://k:{number}")).unwrap().origin();
         let at = |seconds| start + Duration::from_secs(seconds);

@@ -1,4 +1,4 @@
-//! openstacksdk's `clouds.yaml`, as far as a pod can follow it.
+//! openstacksdk's `clouds.yaml`, as far as it applies inside a pod.
 
 mod login;
 mod place;
@@ -16,27 +16,27 @@ use crate::trust::Authorities;
 
 pub(super) use place::{needs_project, web_url, with_token, with_version};
 
-/// One entry of a `clouds.yaml`, checked and complete.
+/// One validated entry of a `clouds.yaml`.
 ///
-/// Two that are equal are the same cloud seen by the same user: they may share a session.
+/// Equal entries mean the same cloud and the same user, so they may share a session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CloudConfig {
-    /// Ends in `/v3`.
+    /// Keystone's URL, which ends in `/v3`.
     pub(super) auth_url: Url,
     pub(super) auth: Auth,
     pub(super) region: Option<String>,
-    /// In order of preference.
+    /// Interfaces in order of preference.
     interfaces: Vec<Interface>,
-    /// Those of services that have their own.
+    /// Interfaces of services that have their own list.
     own_interfaces: BTreeMap<Service, Vec<Interface>>,
     pub(super) verify: bool,
-    /// PEM, from the Secret.
+    /// PEM text from the Secret.
     pub(super) cacert: Option<Bundle>,
-    /// Endpoints that stand in for the catalogue's; they may hold [place holders](with_token).
+    /// Endpoints that replace the catalogue's. They may contain [placeholders](with_token).
     pub(super) overrides: BTreeMap<Service, String>,
 }
 
-/// What is sent to Keystone.
+/// The credential that is sent to Keystone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Auth {
     Password {
@@ -45,7 +45,7 @@ pub(super) enum Auth {
         scope: Option<Scope>,
     },
     ApplicationCredential {
-        /// The owner is given where the credential is named.
+        /// The owner is given if the credential is identified by its name.
         credential: CredentialRef,
         secret: Secret,
     },
@@ -61,7 +61,7 @@ pub(super) enum CredentialRef {
     Name { name: String, user: Named },
 }
 
-/// A user or a project: by id, or by a name within a domain.
+/// A user or a project, identified by ID or by a name within a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Named {
     Id(String),
@@ -80,15 +80,15 @@ pub(super) enum Scope {
     Domain(Domain),
     /// The whole cloud.
     System,
-    /// The project of a trust, by the trust's id.
+    /// The project of a trust, identified by the trust's ID.
     Trust(String),
 }
 
-/// What an entry of a small map takes besides its texts.
+/// In bytes: the estimated overhead of one entry of a small map, without its texts.
 const ENTRY: usize = 64;
 
 impl Auth {
-    /// The length of its texts.
+    /// The total length of its texts, in bytes.
     fn kept_bytes(&self) -> usize {
         let domain = |domain: &Domain| match domain {
             Domain::Id(text) | Domain::Name(text) => text.len(),
@@ -116,7 +116,7 @@ impl Auth {
     }
 }
 
-/// Which of a service's addresses is used.
+/// The interface of a service's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Interface {
     Public,
@@ -134,41 +134,41 @@ impl Interface {
     }
 }
 
-/// Why a `clouds.yaml` cannot be used. Neither a secret nor the file's text is in it.
+/// Why a `clouds.yaml` cannot be used. It contains neither a secret nor the file's text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// There is no such entry below `clouds`.
+    /// `clouds` has no entry of this name.
     #[error("clouds.yaml has no cloud named {cloud} (it has: {})", listed(known))]
     CloudNotFound {
-        /// The entry that was asked for.
+        /// The requested entry.
         cloud: String,
-        /// The entries that are there, sorted.
+        /// The existing entries, sorted.
         known: Vec<String>,
     },
     /// A value is missing or cannot be used.
     #[error("{field} {problem}")]
     Invalid {
-        /// The key, as `auth.password` or `region_name`; `clouds.yaml` for the file as a whole.
+        /// The key, such as `auth.password` or `region_name`; `clouds.yaml` means the file as a whole.
         field: String,
-        /// What is wrong and what to do, the rest of a sentence that begins with the field.
+        /// The fault and the remedy, as the rest of a sentence that begins with the field.
         problem: String,
     },
 }
 
-/// What a person is told of an entry besides its values.
+/// Information about an entry for users, in addition to its values.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Notes {
-    /// The keys that are ignored, sorted. A typing error is among them.
+    /// The ignored keys, sorted. They include misspelled keys.
     pub ignored: Vec<String>,
-    /// The key of whose list the region is the first: nothing names one of them.
+    /// The key of a list whose first region is used because no region is set.
     pub first_of: Option<&'static str>,
 }
 
 impl CloudConfig {
-    /// Reads the entry `cloud` of `yaml`.
+    /// Parses the entry `cloud` of `yaml`.
     ///
-    /// `cacert` is PEM; what `cacert` and `key` of the YAML name are files elsewhere and are not followed.
-    /// `region` stands above the entry's `region_name`. Unknown keys are ignored, as openstacksdk does.
+    /// `cacert` is PEM text. The YAML's own keys `cacert` and `key` name files on another host and are not followed.
+    /// `region` takes precedence over the entry's `region_name`. Unknown keys are ignored, as in openstacksdk.
     pub fn parse(
         yaml: &str,
         cloud: &str,
@@ -178,10 +178,10 @@ impl CloudConfig {
         CloudConfig::parse_with_notes(yaml, cloud, cacert, region).map(|(config, _)| config)
     }
 
-    /// [`CloudConfig::parse`], and what a person is told besides.
+    /// [`CloudConfig::parse`], with notes for users.
     ///
     /// # Errors
-    /// As [`CloudConfig::parse`].
+    /// The errors of [`CloudConfig::parse`].
     pub fn parse_with_notes(
         yaml: &str,
         cloud: &str,
@@ -208,12 +208,12 @@ impl CloudConfig {
         Ok((config, Notes { ignored: entry.ignored(), first_of }))
     }
 
-    /// The interfaces at which a service may be asked, in order of preference.
+    /// The interfaces for calls to a service, in order of preference.
     pub(super) fn interfaces(&self, service: Service) -> &[Interface] {
         self.own_interfaces.get(&service).unwrap_or(&self.interfaces)
     }
 
-    /// Keystone's host, with the port where the URL names one.
+    /// Keystone's host, with the port if the URL contains one.
     pub fn host(&self) -> String {
         let host = self.auth_url.host_str().unwrap_or_default();
         match self.auth_url.port() {
@@ -222,8 +222,8 @@ impl CloudConfig {
         }
     }
 
-    /// Whether the token will be for the whole cloud rather than for a project. Its catalogue lacks the services
-    /// whose addresses need a project.
+    /// Whether the token's scope is the whole system instead of a project. Its catalogue lacks services whose addresses
+    /// contain a project.
     pub fn is_system_scoped(&self) -> bool {
         let scope = match &self.auth {
             Auth::Password { scope, .. } | Auth::Token { scope, .. } => scope,
@@ -232,33 +232,33 @@ impl CloudConfig {
         *scope == Some(Scope::System)
     }
 
-    /// Whether both entries log in at the same Keystone.
+    /// Whether both entries use the same Keystone.
     pub fn is_of_same_cloud(&self, other: &CloudConfig) -> bool {
         self.auth_url == other.auth_url
     }
 
-    /// The same entry with this address for a service, unless it has one of its own.
+    /// Returns the entry with this address for a service, unless it already has one.
     #[must_use]
     pub fn or_endpoint(mut self, service: Service, url: &Url) -> CloudConfig {
         self.overrides.entry(service).or_insert_with(|| url.to_string());
         self
     }
 
-    /// The same entry for this region, unless it names one of its own.
+    /// Returns the entry with this region, unless it already names one.
     #[must_use]
     pub fn or_region(mut self, region: Option<&str>) -> CloudConfig {
         self.region = self.region.or_else(|| region.map(str::to_owned));
         self
     }
 
-    /// The same entry, whose `cacert` is this text and not a copy of it, where both are equal.
+    /// Returns the entry with `cacert` shared instead of copied, if both texts are equal.
     #[must_use]
     pub fn sharing(mut self, cacert: Option<&Arc<str>>) -> CloudConfig {
         self.cacert = self.cacert.map(|own| own.sharing(cacert));
         self
     }
 
-    /// How many bytes the entry keeps, about. `cacert` belongs to the Secret.
+    /// The memory that the entry takes, in bytes (estimated). `cacert` counts for the Secret.
     pub fn kept_bytes(&self) -> usize {
         let own = |interfaces: &Vec<Interface>| ENTRY + interfaces.len();
         let overrides = self.overrides.values().map(|url| ENTRY + url.len());
@@ -269,17 +269,17 @@ impl CloudConfig {
             + self.own_interfaces.values().map(own).chain(overrides).sum::<usize>()
     }
 
-    /// The length of its `cacert`.
+    /// The length of its `cacert`, in bytes.
     pub fn cacert_bytes(&self) -> usize {
         self.cacert.as_ref().map_or(0, |own| own.pem().len())
     }
 
-    /// Whether the cloud's certificates are checked.
+    /// Whether the operator verifies the cloud's certificates.
     pub fn verifies(&self) -> bool {
         self.verify
     }
 
-    /// Keystone's own address.
+    /// Keystone's address.
     pub fn auth_url(&self) -> &Url {
         &self.auth_url
     }
@@ -314,7 +314,7 @@ fn truth(entry: &Entry, key: &str) -> Result<Option<bool>, ConfigError> {
     }
 }
 
-/// In bytes. The whole bundle of a system has about 230 KB.
+/// In bytes. A system's complete bundle has about 230 KB.
 const LONGEST_CACERT: usize = 512 << 10;
 
 fn pem(text: Option<&str>) -> Result<Option<Bundle>, ConfigError> {

@@ -1,6 +1,6 @@
 use super::*;
 
-/// An entry, reduced to what matters to the tests: the parts that a mistake would change.
+/// An entry, reduced to the parts that a mistake would change.
 fn parse(entry: &str) -> Result<CloudConfig, String> {
     let yaml = format!("clouds:\n  other: {{auth: 1}}\n  c: {{{entry}}}\n");
     CloudConfig::parse(&yaml, "c", None, None).map_err(|error| error.to_string())
@@ -34,9 +34,9 @@ fn auth_urls() {
     ];
     for (url, expected) in rows {
         let config = parse(&format!("auth: {{auth_url: '{url}', {LOGIN}}}"));
-        let seen = config.map(|config| (config.auth_url.to_string(), config.host()));
-        let seen = seen.as_ref().map(|(url, host)| (url.as_str(), host.as_str()));
-        assert_eq!(seen.map_err(String::as_str), expected, "{url}");
+        let found = config.map(|config| (config.auth_url.to_string(), config.host()));
+        let found = found.as_ref().map(|(url, host)| (url.as_str(), host.as_str()));
+        assert_eq!(found.map_err(String::as_str), expected, "{url}");
     }
 }
 
@@ -51,7 +51,7 @@ fn a_region_in_a_url() {
         (format!("region_name: eu_de-1, {url}"), Ok("https://iam.eu_de-1.example.com/v3")),
         (format!("regions: [eu-de, eu-nl], {url}"), Ok("https://iam.eu-de.example.com/v3")),
         (url.to_owned(), Err(format!("{holds}nothing names a region: add region_name to the entry"))),
-        // The region may be another author's, who must not lead the password elsewhere.
+        // The region may come from another author, who must not redirect the password to another host.
         (
             format!("region_name: evil.example/, {url}"),
             Err(format!("{holds}the region is more than letters, digits, - and _: write the URL out")),
@@ -75,11 +75,11 @@ fn a_region_in_a_url() {
     ];
     for (entry, expected) in rows {
         let config = parse(&entry);
-        let seen = config.map(|config| match config.overrides.get(&Service::Cache) {
+        let found = config.map(|config| match config.overrides.get(&Service::Cache) {
             Some(text) => text.clone(),
             None => config.auth_url.to_string(),
         });
-        assert_eq!(seen, expected.map(str::to_owned), "{entry}");
+        assert_eq!(found, expected.map(str::to_owned), "{entry}");
     }
 }
 
@@ -115,7 +115,7 @@ fn credentials() {
             "username: u, password: p, user_domain_name: D, project_name: a, project_domain_id: e",
             password(named("u", name("D")), "p", project("a", id("e"))),
         ),
-        // What is the same for the loader and what is not: an id of a domain wins over a name.
+        // A domain's ID takes precedence over a name, whichever key has it.
         (
             "username: u, password: p, user_domain_name: D, default_domain_id: d, project_id: j",
             password(named("u", id("d")), "p", by_id("j")),
@@ -124,12 +124,12 @@ fn credentials() {
             "username: u, password: p, user_domain_name: D, domain_id: d, project_id: j",
             password(named("u", id("d")), "p", by_id("j")),
         ),
-        // Ids need no domain, and win over names.
+        // IDs need no domain, and take precedence over names.
         (
             "user_id: i, username: u, password: p, project_id: j, project_name: a",
             password(Named::Id("i".into()), "p", by_id("j")),
         ),
-        // One domain for both, as openstacksdk falls back.
+        // One domain for user and project, the fallback of openstacksdk.
         (
             "username: u, password: p, project_name: a, domain_name: D",
             password(named("u", name("D")), "p", project("a", name("D"))),
@@ -142,14 +142,14 @@ fn credentials() {
             "username: u, password: p, project_name: a, default_domain: default",
             password(named("u", id("default")), "p", project("a", id("default"))),
         ),
-        // Without a project the domain is the scope.
+        // Without a project, the domain is the scope.
         ("username: u, password: p, domain_id: d", password(named("u", id("d")), "p", Some(Scope::Domain(id("d"))))),
         ("user_id: u, password: p", password(Named::Id("u".into()), "p", None)),
-        // Scalars are taken as they are written.
+        // Scalars keep their spelling.
         ("user_id: 007, password: 12345, project_id: 1e5", password(Named::Id("007".into()), "12345", by_id("1e5"))),
         ("user_id: u, password: true, project_id: p", password(Named::Id("u".into()), "true", by_id("p"))),
         ("user_id: u, password: '~', project_id: p", password(Named::Id("u".into()), "~", by_id("p"))),
-        // Hyphens and the old names of a project.
+        // Hyphens, and the old names of project keys.
         (
             "user-id: u, password: p, tenant-name: a, project-domain-name: D",
             password(Named::Id("u".into()), "p", project("a", name("D"))),
@@ -289,7 +289,7 @@ fn other_keys() {
     assert_eq!(system("some").unwrap_err(), "system_scope is not known: use all, or name a project");
 }
 
-/// openstacksdk moves some keys into `auth` before it reads them, and takes the rest from `auth` first.
+/// openstacksdk moves some keys into `auth` before it reads them. For the other keys, the value in `auth` wins.
 #[test]
 fn keys_beside_auth() {
     let auth = "auth: {auth_url: 'http://k', user_id: u, password: p, username: n, user_domain_id: d, tenant_id: t}";
@@ -316,7 +316,7 @@ fn keys_beside_auth() {
     assert_eq!(parse(tokens).unwrap().auth, Auth::Token { token: "outer".to_owned().into(), scope: None });
 }
 
-/// A region's values stand above the entry's, as openstacksdk merges them.
+/// A region's values take precedence over the entry's, as in openstacksdk.
 #[test]
 fn regions_with_values() {
     let yaml = "
@@ -490,9 +490,9 @@ fn files() {
     }
 }
 
-/// A line is: key | most characters | the field as the message names it. The login is a token's.
+/// A line is: the key | the maximum number of characters | the field in the message. The login uses a token.
 #[test]
-fn values_have_a_longest() {
+fn values_have_a_maximum_length() {
     for (key, most, field) in [
         ("region_name", 255, "region_name"),
         ("region_name: [", 255, "region_name"),
@@ -561,7 +561,7 @@ fn an_ordinary_files_merge_keys_are_read() {
     assert_eq!(config.region(), Some("RegionOne"));
 }
 
-/// openstacksdk reads with PyYAML: anchors and merge keys work, and the last of two equal keys counts.
+/// openstacksdk uses PyYAML: anchors and merge keys work, and the last of two equal keys applies.
 #[test]
 fn anchors_and_merges() {
     let yaml = "

@@ -1,10 +1,10 @@
-//! What the client reports to its caller while it works. The caller counts it, in metrics or not at all.
+//! What the client reports to its caller during its work. The caller may export it as metrics.
 
 use std::time::Duration;
 
 use super::Service;
 
-/// The caller's counters. Outcomes are `ok` or an [`Error::kind`](super::Error::kind), so they are a closed set.
+/// The caller's counters. An outcome is `ok` or an [`Error::kind`](super::Error::kind), so the set is closed.
 pub trait Counters: Send + Sync {
     /// A request to a service ended, after `took`.
     fn cloud_request(&self, service: Service, outcome: &'static str, took: Duration);
@@ -12,15 +12,15 @@ pub trait Counters: Send + Sync {
     /// A login ended.
     fn cloud_login(&self, outcome: &'static str);
 
-    /// A login panicked. The process goes on.
+    /// A login panicked. The process continues.
     fn login_panicked(&self);
 
-    /// A service's clock was this many seconds ahead of ours when it answered; negative where it was behind. `cloud` is
-    /// Keystone's host.
+    /// How many seconds a service's clock was ahead of the operator's when it answered; negative if it was behind.
+    /// `cloud` is Keystone's host.
     fn clock_ahead(&self, cloud: &str, service: Service, seconds: f64);
 }
 
-/// Counts nothing, for a caller without metrics.
+/// Counts nothing. For callers without metrics.
 #[derive(Debug, Clone, Copy)]
 pub struct NoCounters;
 

@@ -1,5 +1,5 @@
-//! What a Keystone thinks of a credential: accounts get locked after some refusals, and one credential may have a
-//! session for each region and interface.
+//! Remembers refused credentials. Keystone locks an account after several refusals, and one credential may have a
+//! session per region and interface.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use super::bundle::Digest;
 use super::{CloudConfig, token};
 
-/// A refused login is not repeated for so long.
+/// After a refusal, the operator does not repeat the login for this time.
 pub(super) const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
-/// What is sent to a Keystone to log in, the scope included: a wrong project is refused like a wrong password, and
-/// says nothing of the same user's other projects.
+/// What a login sends to Keystone, including the scope. Keystone refuses a wrong project like a wrong password, so a
+/// refusal does not apply to the user's other projects.
 #[derive(Default)]
 pub(super) struct Credential {
     turn: tokio::sync::Mutex<()>,
@@ -20,17 +20,17 @@ pub(super) struct Credential {
 }
 
 impl Credential {
-    /// Waits for a turn to log in: one at a time, so that the others learn of a refusal.
+    /// Serializes the logins of a credential, so that waiting logins see a refusal first.
     pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 
-    /// Notes how a login ended; only Keystone's own word counts.
+    /// Records the result of a login. Only an answer of Keystone itself counts.
     pub(super) fn note(&self, accepted: bool, now: Instant) {
         *self.refused() = (!accepted).then_some(now);
     }
 
-    /// Whether it was refused less than five minutes ago.
+    /// Whether Keystone refused it less than five minutes ago.
     pub(super) fn refuses(&self, now: Instant) -> bool {
         self.refused().is_some_and(|at| now.saturating_duration_since(at) < FIVE_MINUTES)
     }
@@ -40,28 +40,28 @@ impl Credential {
     }
 }
 
-/// So many refused credentials that nobody uses any more are remembered.
+/// The maximum number of refused credentials that are remembered although no session uses them.
 const MOST_REFUSED: usize = 10_000;
 
-/// All credentials in use, and those that were refused a short while ago.
+/// All credentials in use, and those that were refused recently.
 #[derive(Default)]
 pub(super) struct Credentials(Mutex<All>);
 
 #[derive(Default)]
 struct All {
-    /// By the digest of what a login sends, and where: a key does not hold a second copy of a password.
+    /// The key is the digest of what a login sends and of the address, so that the map holds no copy of a password.
     known: HashMap<Digest, Arc<Credential>>,
-    /// With so many of them, those that nobody uses are forgotten.
+    /// At this number of entries, unused credentials are removed.
     full: usize,
 }
 
 impl Credentials {
-    /// Forgets those that nobody uses any more.
+    /// Removes unused credentials.
     pub(super) fn sweep(&self, now: Instant) {
         self.lock().sweep(now);
     }
 
-    /// The one that this entry logs in with, the same for all its uses.
+    /// The credential of this entry. All sessions that use it share it.
     pub(super) fn of(&self, config: &CloudConfig, now: Instant) -> Arc<Credential> {
         let key = Digest::of(&[config.auth_url.as_str(), &token::login(&config.auth).to_string()]);
         let mut all = self.lock();
@@ -77,7 +77,7 @@ impl Credentials {
 }
 
 impl All {
-    /// The next one comes when there are twice as many, so that opening many sessions takes linear time.
+    /// The next sweep starts at twice the remaining number, so that opening many sessions takes linear time.
     fn sweep(&mut self, now: Instant) {
         let mut refused = 0;
         self.known.retain(|_, credential| {
@@ -98,7 +98,7 @@ mod tests {
         CloudConfig::parse(&yaml, "c", None, None).unwrap()
     }
 
-    /// Who shares a credential with `u` and the password `p` at `http://k`.
+    /// Entries that share a credential with user `u` and password `p` at `http://k`.
     #[test]
     fn a_credential_is_what_is_sent_and_where() {
         let (all, now) = (Credentials::default(), Instant::now());
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_nobody_uses_are_forgotten_and_refused_ones_after_five_minutes() {
+    fn unused_credentials_are_removed_and_refused_ones_after_five_minutes() {
         let (all, now) = (Credentials::default(), Instant::now());
         let of = |number: usize| {
             all.of(&config(&format!("auth_url: 'http://k', username: u{number}, password: p, user_domain_id: d")), now)

@@ -1,4 +1,4 @@
-//! Why a call to the cloud failed, one variant for each class that is told apart.
+//! Why a call to the cloud failed: one variant per class.
 
 use std::error::Error as StdError;
 use std::io::ErrorKind;
@@ -10,17 +10,17 @@ use super::{
 };
 use crate::trust::Distrust;
 
-/// A failed call: what failed, and at which service.
+/// A failed call: the error, and the service.
 ///
-/// A login that fails on the way to another service has [`Service::Identity`] here.
+/// If the login before a call fails, the service is [`Service::Identity`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{service}: {error}")]
 pub struct Failure {
-    /// The service that was spoken to when the call failed.
+    /// The service that the operator called when the error occurred.
     pub service: Service,
-    /// What went wrong.
+    /// The error.
     pub error: Error,
-    /// The code that the service, or the gateway before it, gave with its answer.
+    /// The error code in the answer of the service or its gateway.
     pub code: Option<ErrorCode>,
 }
 
@@ -30,13 +30,13 @@ impl Failure {
         self.error.kind()
     }
 
-    /// How long the service asked us to stay away; see [`Error::retry_after`].
+    /// The pause that the service requested; see [`Error::retry_after`].
     pub fn retry_after(&self) -> Option<Duration> {
         self.error.retry_after()
     }
 }
 
-/// Why an address was not called.
+/// Why the client refuses to call an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The URL's scheme, host or port is not that of the service's endpoint.
@@ -47,7 +47,7 @@ pub enum Refusal {
     Redirect,
 }
 
-/// What a token without a project is for.
+/// The scope of a token without a project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoProject {
     /// A domain.
@@ -58,7 +58,7 @@ pub enum NoProject {
     System,
 }
 
-/// Names in a sentence: at most ten, and none longer than 64 characters.
+/// Formats names for a sentence: at most ten names of at most 64 characters.
 pub(crate) fn listed(names: &[String]) -> String {
     const MOST: usize = 10;
     const LONGEST: usize = 64;
@@ -75,75 +75,75 @@ pub(crate) fn listed(names: &[String]) -> String {
 
 /// The class of a failure.
 ///
-/// `Display` is one stable sentence: no URL, token, upstream body or request id is in it.
+/// `Display` is one stable sentence. It contains no URL, token, body or request ID.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No complete answer came within the deadline.
     #[error("no answer came in time")]
     Timeout,
-    /// No connection within ten seconds, or it was closed before the answer ended.
+    /// No connection within ten seconds, or the server closed it before the end of the answer.
     #[error("the connection failed")]
     ConnectionFailed,
-    /// There is a connection, but no TLS on it, for another reason than the certificate.
+    /// The TCP connection works and TLS fails for another reason than the certificate.
     #[error("{0}")]
     TlsFailed(TlsFault),
-    /// The host's name was not resolved.
+    /// The host name could not be resolved.
     #[error("the host name could not be resolved")]
     Dns,
     /// The server's certificate is not trusted.
     #[error("the server's certificate is not trusted, since {0}")]
     CertificateUntrusted(Distrust),
-    /// The address is one that must not be called.
+    /// The client must not call the address.
     #[error("{0}")]
     AddressRefused(Refusal),
-    /// Keystone refused the credential, now or less than five minutes ago: 401, 403, or 404 for an
-    /// unknown application credential (Keystone 22.0.2).
+    /// Keystone refused the credential, now or less than five minutes ago: 401, 403, or 404 for an unknown application
+    /// credential (Keystone 22.0.2).
     #[error("the login was refused")]
     LoginRefused,
-    /// The login gave a token without a project, hence without a service catalogue.
+    /// The token has no project, and therefore no service catalogue.
     #[error("the token is for no project and has no service catalogue")]
     Unscoped,
-    /// The token is for something else than a project, and its catalogue has no address of the service.
+    /// The token's scope is not a project, and its catalogue has no address of the service.
     #[error("the token is for {0} and not for a project")]
     NoProject(NoProject),
-    /// 401 with a token that Keystone has only just issued.
+    /// 401 with a new token.
     #[error("the token was rejected")]
     TokenRejected,
-    /// The same with a token of an application credential that has access rules.
+    /// 401 with a new token of an application credential that has access rules.
     #[error("the service rejects the token, whose application credential has access rules")]
     OutsideAccessRules,
     /// 403.
     #[error("access is forbidden")]
     Forbidden,
-    /// Keystone does not know the project that is observed.
+    /// Keystone does not know the observed project.
     #[error("the project does not exist")]
     ProjectUnknown,
-    /// 400 "Malformed request URL": the project in the address's path is not the token's (Nova 26.0.1).
+    /// 400 "Malformed request URL": the project in the path is not the token's (Nova 26.0.1).
     #[error("the address names another project than the token's")]
     ForeignProject,
-    /// 404 from a service that the catalogue offers.
+    /// 404 from a service that is in the catalogue.
     #[error("the address was not found")]
     NotFound,
-    /// The catalogue lacks the service, in our region or for our interface.
+    /// The catalogue lacks the service for the region or the interface.
     #[error("the service catalogue does not offer it")]
     ServiceNotInCatalogue,
-    /// The catalogue lacks the service in our region and offers it in others.
+    /// The catalogue offers the service only in other regions.
     #[error("the service catalogue does not offer it in region {region} (it does in: {})", listed(offered_in))]
     ServiceElsewhere {
-        /// Our region.
+        /// The region in use.
         region: String,
         /// The regions that offer it, sorted.
         offered_in: Vec<String>,
     },
-    /// The catalogue knows other regions only.
+    /// The catalogue lists other regions only.
     #[error("the service catalogue does not know the region {region} (it knows: {})", listed(known))]
     RegionNotFound {
-        /// The region that was asked for.
+        /// The requested region.
         region: String,
-        /// All regions of the catalogue, sorted; empty where it names none.
+        /// All regions of the catalogue, sorted; empty if it lists none.
         known: Vec<String>,
     },
-    /// 429, or 413 with `Retry-After` or an `overLimit` envelope as older Novas answer.
+    /// 429, or 413 with `Retry-After` or an `overLimit` envelope (older versions of Nova).
     #[error("too many requests")]
     RateLimited {
         /// The answer's `Retry-After`, at most an hour.
@@ -155,19 +155,19 @@ pub enum Error {
         /// The answer's `Retry-After`, at most an hour.
         retry_after: Option<Duration>,
     },
-    /// 504: a proxy gave up on the service.
+    /// 504: a proxy received no answer from the service in time.
     #[error("a proxy got no answer from the service in time")]
     GatewayTimeout,
     /// Any other 5xx.
     #[error("the service failed")]
     ServerError,
-    /// A status that the API does not have for this call.
+    /// The API does not define this status for this call.
     #[error("the answer has the unexpected status {0}")]
     UnexpectedStatus(u16),
-    /// An answer that is not what the API promises; the text says in what.
+    /// The answer does not match the API; the text names the mismatch.
     #[error("{0}")]
     Unexpected(&'static str),
-    /// The body, decompressed, is longer than any that the service should send.
+    /// The decompressed body exceeds the service's limit.
     #[error("the answer is longer than any that is read")]
     BodyTooLarge,
 }
@@ -198,7 +198,7 @@ impl Error {
         }
     }
 
-    /// How long the service asked us to stay away, at most an hour.
+    /// The pause that the service requested, at most one hour.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Error::RateLimited { retry_after } | Error::ServiceUnavailable { retry_after } => *retry_after,
@@ -206,11 +206,11 @@ impl Error {
         }
     }
 
-    /// The same error so long after it came up, with what is left of the pause that the service asked for; `None` once
-    /// that is over, or `pause` where it asked for none.
+    /// The error after some time has passed, with the rest of the pause that the service requested. Without such a
+    /// request, `pause` applies. `None` when the pause is over.
     pub(super) fn still_after(self, passed: Duration, pause: Duration) -> Option<Error> {
         let left = self.retry_after().unwrap_or(pause).checked_sub(passed).filter(|left| !left.is_zero())?;
-        let shortened = |asked: Option<Duration>| asked.map(|_| left);
+        let shortened = |requested: Option<Duration>| requested.map(|_| left);
         Some(match self {
             Error::RateLimited { retry_after } => Error::RateLimited { retry_after: shortened(retry_after) },
             Error::ServiceUnavailable { retry_after } => {
@@ -220,7 +220,7 @@ impl Error {
         })
     }
 
-    /// The error at its service, without a code.
+    /// The failure of this error at a service, without a code.
     pub fn at(self, service: Service) -> Failure {
         Failure { service, error: self, code: None }
     }
@@ -259,12 +259,12 @@ impl Error {
     }
 }
 
-/// rustls' own error, if one is among the causes.
+/// The rustls error among the causes, if there is one.
 pub(super) fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-/// The class of rustls' own error, if one is among the causes.
+/// The class of the rustls error among the causes, if there is one.
 fn of_tls(error: &(dyn StdError + 'static)) -> Option<Error> {
     let error = tls_error(error)?;
     match Distrust::of(error) {
@@ -273,8 +273,8 @@ fn of_tls(error: &(dyn StdError + 'static)) -> Option<Error> {
     }
 }
 
-/// Whether the body could not be decompressed. For reqwest a connection that ends within the body is a matter of
-/// decoding, too, and for rustls what is no TLS is invalid data.
+/// Whether the body could not be decompressed. Other errors look alike: reqwest reports a connection that ends within
+/// the body as a decoding error, and rustls reports non-TLS data as invalid data.
 fn is_garbled(error: &(dyn StdError + 'static)) -> bool {
     let garbled = |io: &std::io::Error| matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput);
     let of_tls = causes(error).any(|cause| cause.is::<rustls::Error>());
@@ -286,7 +286,7 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
     std::iter::from_fn(move || {
         let error = next?;
         next = match error.downcast_ref::<std::io::Error>() {
-            // An io::Error's source() is the source of what it wraps, which would thus be skipped.
+            // `source()` of an io::Error returns the source of the wrapped error and skips that error itself.
             Some(io) => io.get_ref().map(|inner| inner as _),
             None => error.source(),
         };
@@ -322,13 +322,13 @@ mod tests {
         ];
         for (status, retry_after, kind) in rows {
             let error = Error::of_status(status, retry_after);
-            let seen = error.as_ref().map_or("ok", Error::kind);
-            assert_eq!(seen, kind, "{status}");
+            let class = error.as_ref().map_or("ok", Error::kind);
+            assert_eq!(class, kind, "{status}");
             assert_eq!(error.as_ref().and_then(Error::retry_after), retry_after, "{status}");
         }
     }
 
-    /// As hyper-rustls wraps what tokio-rustls wraps.
+    /// The nesting of errors is that of hyper-rustls and tokio-rustls.
     #[test]
     fn a_certificate_is_found_within_errors() {
         use std::io::Error as Io;

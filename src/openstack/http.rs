@@ -1,4 +1,4 @@
-//! A session's requests, and what an answer may cost.
+//! A session's requests, with bounds for each answer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,17 +14,17 @@ use super::{Answer, CloudConfig, Error, Network, Refusal, tls};
 
 /// In bytes.
 const KIB: usize = 1 << 10;
-/// So many bytes of a body need no [`Room`]. Most answers are shorter.
+/// Up to this number of bytes, a body needs no [`Room`]. Most answers are shorter.
 const SMALL: usize = 256 * KIB;
-/// How long the rest of a large body may take, while others wait for its room.
+/// The deadline for the rest of a large body, because other bodies wait for its memory.
 const LARGE_DEADLINE: Duration = Duration::from_secs(15);
-/// As many redirects are followed in a row.
+/// The maximum number of consecutive redirects.
 const REDIRECTS: usize = 3;
 
-/// The longest list of a service's versions, and the like.
+/// In bytes: the limit for short answers, such as a service's list of versions.
 pub(super) const SHORT: usize = 64 * KIB;
 
-/// The memory that large bodies of all clouds may take at the same time, so that one cloud's do not end the process.
+/// The memory for large bodies of all clouds together, so that one cloud cannot exhaust the process's memory.
 pub(super) struct Room(Arc<Semaphore>);
 
 impl Default for Room {
@@ -34,18 +34,18 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Waits for room for so many bytes.
+    /// Waits until this number of bytes is available.
     async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let share = u32::try_from(bytes / KIB).unwrap_or(u32::MAX);
         self.0.clone().acquire_many_owned(share).await.ok()
     }
 }
 
-/// One session's way to its cloud. Its client belongs to all sessions of the same TLS setting.
+/// The HTTP requests of one session. All sessions with the same TLS setting share the client.
 pub(super) struct Http {
     config: Arc<CloudConfig>,
     network: Network,
-    /// Held by the one large body of this session that may be under way: others have their turn in between.
+    /// Allows one large body per session, so that other sessions get memory in between.
     large: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -54,10 +54,10 @@ impl Http {
         Http { config, network: network.clone(), large: Arc::default() }
     }
 
-    /// The whole answer of at most so many bytes, after the redirects within the request's origin.
+    /// Returns the complete answer of at most `limit` bytes. Redirects are followed within the request's origin.
     ///
-    /// A redirect keeps method, headers and body whatever its status, as keystoneauth's does: browsers' habit of
-    /// making a GET of a POST would lose a login. The token is in there, so it never leads to another origin.
+    /// A redirect keeps method, headers and body whatever its status, as in keystoneauth. Browsers change a POST to a
+    /// GET, which would break a login. The request contains the token, so a redirect to another origin is refused.
     pub(super) async fn send(&self, limit: usize, mut request: Request) -> Result<Answer, Error> {
         let origin = request.url().origin();
         let clients = self.network.clients();
@@ -79,7 +79,8 @@ impl Http {
         Err(Error::AddressRefused(Refusal::Redirect))
     }
 
-    /// One answer's head. A call that failed on a connection from the pool is repeated once: servers close idle ones.
+    /// Returns the head of one answer. Servers close idle connections, so a failure on a pooled connection is retried
+    /// once.
     async fn execute(&self, choice: &Choice, request: &Request) -> Result<Response, Error> {
         let copy = || request.try_clone().ok_or(Error::Unexpected("the request could not be built"));
         let mut answer = choice.client.execute(copy()?).await;
@@ -112,7 +113,7 @@ impl Http {
     }
 }
 
-/// A GET with these headers.
+/// Builds a GET request with these headers.
 pub(super) fn get(url: Url, headers: &[(&'static str, &str)]) -> Result<Request, Error> {
     let unusable = Error::Unexpected("the request could not be built");
     let mut request = Request::new(Method::GET, url);
@@ -124,20 +125,20 @@ pub(super) fn get(url: Url, headers: &[(&'static str, &str)]) -> Result<Request,
     Ok(request)
 }
 
-/// Where an answer redirects to; `None` where it is an answer itself, as a redirect without an address is.
+/// The target of a redirect; `None` for any other answer, including a redirect without an address.
 fn redirect_target(response: &Response) -> Option<Url> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 305 | 307 | 308) {
         return None;
     }
     let location = response.headers().get(LOCATION)?.to_str().ok()?;
     let mut target = response.url().join(location).ok()?;
-    // They would be sent as a header of their own.
+    // The client would send them as an `Authorization` header.
     target.set_username("").ok()?;
     target.set_password(None).ok()?;
     Some(target)
 }
 
-/// Neither refused nor late: the connection ended before the head of an answer.
+/// Whether the connection ended before the head of an answer: neither a refused connection nor a time-out.
 fn is_reset(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
 }
@@ -146,11 +147,11 @@ fn is_reset(error: &reqwest::Error) -> bool {
 enum Fill {
     /// The body is complete.
     Ended,
-    /// It is longer than it may be.
+    /// The body exceeds the limit.
     Full,
 }
 
-/// Reads on until there are more bytes than `most`, decompressed: a small body that grows is cut as well.
+/// Reads until the body has more than `most` decompressed bytes. This also stops a decompression bomb.
 async fn fill(response: &mut Response, body: &mut Vec<u8>, most: usize) -> Result<Fill, Error> {
     while body.len() <= most {
         match response.chunk().await.map_err(|error| Error::of_transport(&error))? {

@@ -1,23 +1,23 @@
-//! The keys of a cloud's entry in clouds.yaml, and what the operator does with each of them.
+//! The keys of an entry in clouds.yaml, and how the operator treats each of them.
 //!
-//! The table has every key that openstacksdk 4.18 and keystoneauth 5.14 read from an entry. `docs/clouds-yaml.md` is made
-//! from it. A key that is not in it is ignored, as openstacksdk ignores it.
+//! The table has every key that openstacksdk 4.18 and keystoneauth 5.14 read from an entry. `docs/clouds-yaml.md` is
+//! generated from it. The operator ignores any other key, as openstacksdk does.
 
-use Fate::{Harmless, Honoured, Refused};
 use Place::{Auth, AuthOnly, Entry, Moved, Prefix, Service, Suffix};
+use Treatment::{Harmless, Honoured, Refused};
 
 /// Where openstacksdk reads a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Below `auth` or beside it; what stands below `auth` wins.
+    /// Below `auth` or beside it; the value below `auth` takes precedence.
     Auth,
-    /// Below `auth` or beside it; what stands beside `auth` wins. openstacksdk moves these keys first.
+    /// Below `auth` or beside it; the value beside `auth` takes precedence. openstacksdk moves these keys first.
     Moved,
-    /// Below `auth` only. Beside it the key belongs to somebody else.
+    /// Below `auth` only. Beside it the key has another meaning.
     AuthOnly,
     /// Beside `auth`.
     Entry,
-    /// Beside `auth`, after the name of a service that the probes ask and an underscore.
+    /// Beside `auth`, after the name of a probed service and an underscore.
     Service,
     /// Beside `auth`, after the name of any service and an underscore.
     Suffix,
@@ -25,24 +25,24 @@ pub(super) enum Place {
     Prefix,
 }
 
-/// What the operator does with a key.
+/// How the operator treats a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It is read; the text says what it does.
+pub(super) enum Treatment {
+    /// The operator reads the key; the text describes its effect.
     Honoured(&'static str),
-    /// The entry is refused; the text is the rest of a sentence that begins with the key.
+    /// The operator refuses the entry; the text is the rest of a sentence that begins with the key.
     Refused(&'static str),
-    /// It is ignored, since it changes neither the rights nor the place; the text says why.
+    /// The operator ignores the key, because it changes neither rights nor addresses; the text gives the reason.
     Harmless(&'static str),
 }
 
 /// A row of the table.
 #[derive(Debug)]
 pub(super) struct Key {
-    /// With underscores; hyphens mean the same.
+    /// Spelled with underscores; hyphens are equivalent.
     pub(super) name: &'static str,
     pub(super) place: Place,
-    pub(super) fate: Fate,
+    pub(super) treatment: Treatment,
 }
 
 const OTHER_LOGIN: &str =
@@ -62,7 +62,7 @@ const NETWORKS: &str = "The operator uses no networks.";
 const OTHER_SERVICE: &str = "The operator does not use these services. It calls Keystone at `auth_url`.";
 const CLIENT: &str = "The operator has its own deadlines and retries.";
 
-/// All keys, each list in the order of the documentation.
+/// All keys, in the order of the documentation.
 pub(super) const KEYS: &[Key] = &[
     key("auth_url", Auth, Honoured("Keystone's URL, with or without `/v3`. `{region_name}` means the region.")),
     key("username", Auth, Honoured("The user's name, which needs the user's domain.")),
@@ -222,11 +222,11 @@ pub(super) const KEYS: &[Key] = &[
     key("endpoint", Suffix, Harmless(OTHER_SERVICE)),
 ];
 
-const fn key(name: &'static str, place: Place, fate: Fate) -> Key {
-    Key { name, place, fate }
+const fn key(name: &'static str, place: Place, treatment: Treatment) -> Key {
+    Key { name, place, treatment }
 }
 
-/// The row of a key that stands below `auth` or beside it, the most exact one.
+/// The most specific row for a key below `auth` or beside it.
 pub(super) fn find(below_auth: bool, name: &str) -> Option<&'static Key> {
     let matches = |key: &&Key| match key.place {
         Auth | Moved => key.name == name,
@@ -239,7 +239,7 @@ pub(super) fn find(below_auth: bool, name: &str) -> Option<&'static Key> {
     KEYS.iter().find(matches)
 }
 
-/// Whether openstacksdk moves the key into `auth` before it reads it, so that what stands beside `auth` wins.
+/// Whether openstacksdk moves the key into `auth` first, so that the value beside `auth` takes precedence.
 pub(super) fn is_moved(name: &str) -> bool {
     find(true, name).is_some_and(|key| key.place == Moved)
 }
@@ -258,7 +258,7 @@ mod tests {
 
     use super::*;
 
-    /// As the documentation spells a key.
+    /// The key's spelling in the documentation.
     fn spelled(key: &Key) -> Vec<String> {
         match key.place {
             AuthOnly => vec![format!("auth.{}", key.name)],
@@ -269,11 +269,11 @@ mod tests {
         }
     }
 
-    /// A list's heading and its table.
-    fn list(intro: &str, heading: &str, of: impl Fn(Fate) -> Option<&'static str>) -> String {
+    /// One list of the page: its heading and its table.
+    fn list(intro: &str, heading: &str, of: impl Fn(Treatment) -> Option<&'static str>) -> String {
         let (mut count, mut rows) = (0, String::new());
         for row in KEYS {
-            let Some(text) = of(row.fate) else { continue };
+            let Some(text) = of(row.treatment) else { continue };
             let names = spelled(row);
             count += names.len();
             let place = match row.place {
@@ -289,11 +289,11 @@ mod tests {
         format!("{count} keys {intro}\n\n| Key | Where | {heading} |\n| --- | --- | --- |\n{rows}")
     }
 
-    /// The page with its three lists made anew.
+    /// The page with its three lists generated again.
     fn page(old: &str) -> String {
-        let honoured = |fate| if let Honoured(text) = fate { Some(text) } else { None };
-        let refused = |fate| if let Refused(text) = fate { Some(text) } else { None };
-        let harmless = |fate| if let Harmless(text) = fate { Some(text) } else { None };
+        let honoured = |treatment| if let Honoured(text) = treatment { Some(text) } else { None };
+        let refused = |treatment| if let Refused(text) = treatment { Some(text) } else { None };
+        let harmless = |treatment| if let Harmless(text) = treatment { Some(text) } else { None };
         let lists = [
             ("honoured", list("are read.", "What it does", honoured)),
             ("refused", list("are refused. The message is the key and this text.", "Message", refused)),
@@ -307,7 +307,7 @@ mod tests {
         })
     }
 
-    /// `UPDATE=1 cargo test --lib clouds_yaml_page` makes the lists anew.
+    /// `UPDATE=1 cargo test --lib clouds_yaml_page` regenerates the lists.
     #[test]
     fn the_clouds_yaml_page_has_every_key() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/clouds-yaml.md");
@@ -322,18 +322,18 @@ mod tests {
 
     #[test]
     fn each_key_is_in_one_list() {
-        let mut seen = BTreeSet::new();
+        let mut names = BTreeSet::new();
         for row in KEYS {
             for name in spelled(row) {
-                assert!(seen.insert(name.clone()), "{name} is there twice");
+                assert!(names.insert(name.clone()), "{name} is there twice");
             }
-            let (Honoured(text) | Refused(text) | Harmless(text)) = row.fate;
+            let (Honoured(text) | Refused(text) | Harmless(text)) = row.treatment;
             assert!(!text.is_empty() && !text.contains('|'), "{}", row.name);
         }
     }
 
     #[test]
-    fn the_most_exact_row_counts() {
+    fn the_most_specific_row_applies() {
         for (below_auth, name, expected) in [
             (false, "orchestration_interface", "honoured"),
             (false, "identity_interface", "harmless"),
@@ -354,7 +354,7 @@ mod tests {
             (false, "_interface", "unknown"),
             (false, "has_", "unknown"),
         ] {
-            let found = match find(below_auth, name).map(|key| key.fate) {
+            let found = match find(below_auth, name).map(|key| key.treatment) {
                 Some(Honoured(_)) => "honoured",
                 Some(Refused(_)) => "refused",
                 Some(Harmless(_)) => "harmless",

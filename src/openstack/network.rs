@@ -1,4 +1,4 @@
-//! How clouds are reached, the same for all of them: more certificate authorities, and proxies.
+//! Network settings for all clouds: additional certificate authorities, and proxies.
 
 use std::{fmt, str::FromStr, sync::Arc, time::Instant};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::trust::{Authorities, Reliance, System, Trust, Unreadable};
 
-/// What applies to every cloud, and what the sessions with them share. Nothing of it applies to the Kubernetes API.
+/// The settings for all clouds, and the state that their sessions share. They do not apply to the Kubernetes API.
 #[derive(Clone, Default)]
 pub struct Network {
     authorities: Arc<Authorities>,
@@ -25,7 +25,7 @@ pub struct Network {
     room: Arc<Room>,
 }
 
-/// Hosts, and the proxy that leads to them. It does not print: the address may hold a password.
+/// Hosts, and the proxy for them. `Debug` omits the proxy's address, which may contain a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProxyRule {
     hosts: Hosts,
@@ -35,46 +35,46 @@ pub struct ProxyRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Hosts {
     All,
-    /// With its leading dot.
+    /// The suffix with its leading dot.
     Below(String),
     One(String),
 }
 
-/// Why a setting cannot be used. Never repeats a proxy's address.
+/// Why a setting cannot be used. It never contains a proxy's address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
-    /// No certificate in it, or one that is damaged.
+    /// The text has no certificate, or a damaged one.
     #[error("the file of certificate authorities {0}")]
     Authorities(Unreadable),
-    /// Not a rule.
+    /// The text is not a rule.
     #[error("a proxy is written HOST=URL, as in *.example.com=http://proxy.example.net:3128")]
     Form,
-    /// Not a host name.
+    /// The text is not a host name.
     #[error("{0:?} is no host: give a name without a port, [IPv6], *.suffix, or * for all")]
     Host(String),
-    /// Not the address of a proxy.
+    /// The text is not a proxy's address.
     #[error("the proxy for {0:?} is no address: give http://host:port or http://user:password@host:port")]
     Address(String),
 }
 
 impl Network {
-    /// `authorities` is PEM text; the first of `proxies` that names a host leads to it.
+    /// `authorities` is PEM text. The first of `proxies` that matches a host applies.
     ///
     /// # Errors
-    /// The PEM text holds no certificate, or one that cannot be read.
+    /// The PEM text contains no certificate, or one that cannot be read.
     pub fn new(authorities: Option<&str>, proxies: Vec<ProxyRule>) -> Result<Self, NetworkError> {
         let authorities = authorities.map(Authorities::from_pem).transpose().map_err(NetworkError::Authorities)?;
         Ok(Self { authorities: Arc::new(authorities.unwrap_or_default()), proxies: proxies.into(), ..Self::default() })
     }
 
-    /// Whether the system's authorities are trusted beside a Secret's `cacert`, which otherwise replaces them.
+    /// Sets whether the system's authorities are trusted beside a Secret's `cacert`, which otherwise replaces them.
     #[must_use]
     pub fn keeping_system(mut self, keeps: bool) -> Self {
         self.keeps_system = keeps;
         self
     }
 
-    /// Whether the server's certificate was trusted by the system's authorities alone although there is a `cacert`.
+    /// Whether the server's certificate was trusted only by the system's authorities although there is a `cacert`.
     #[must_use]
     pub fn relies_on_system(&self, url: &Url) -> bool {
         url.host_str().is_some_and(|host| self.reliance.includes(host.trim_matches(['[', ']'])))
@@ -84,7 +84,7 @@ impl Network {
         &self.credentials
     }
 
-    /// Forgets what only sessions needed that are no more.
+    /// Removes shared state that no session needs any more.
     pub fn sweep(&self) {
         let now = Instant::now();
         self.credentials.sweep(now);
@@ -104,7 +104,7 @@ impl Network {
         &self.room
     }
 
-    /// Which servers of a cloud are trusted whose Secret has this `cacert`, or none.
+    /// The trust for a cloud, with the `cacert` of its Secret if it has one.
     pub(super) fn trust(&self, cacert: Option<Authorities>) -> Trust {
         let system = match (&cacert, self.keeps_system) {
             (None, _) => System::Trusted,
@@ -115,13 +115,13 @@ impl Network {
         Trust::new(given.collect(), Some(system))
     }
 
-    /// Whether one of the rules names this address' host.
+    /// Whether a proxy rule matches the address's host.
     #[must_use]
     pub fn leads_by_proxy(&self, url: &Url) -> bool {
         url.host_str().is_some_and(|host| proxy_for(&self.proxies, host).is_some())
     }
 
-    /// Without rules of ours, those of the environment count (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
+    /// Without explicit rules, the environment's apply (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
     pub(super) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
         if self.proxies.is_empty() {
             return builder;
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_rule_that_names_a_host_leads_to_it() {
+    fn the_first_matching_proxy_rule_applies() {
         let rules: Vec<ProxyRule> = [
             "keystone.one.example=http://a:1",
             "*.one.example=http://u:secret@b:2",

@@ -1,23 +1,23 @@
-//! What a session keeps of the service catalogue.
+//! The part of the service catalogue that a session keeps.
 
 use url::Url;
 
 use super::catalogue::Catalogue;
 use super::{CloudConfig, Error, Service};
 
-/// The services' addresses in the region and for the interfaces of one entry. The catalogue itself is dropped: a large
-/// cloud lists hundreds of addresses, and each token would keep them.
+/// The services' addresses for the region and the interfaces of one entry. The rest of the catalogue is dropped: in a
+/// large cloud it has hundreds of addresses, and each token would keep them.
 #[derive(Debug)]
 pub(super) struct Places {
     region: Option<Box<str>>,
-    /// By [`Service`], as in [`Service::ALL`].
+    /// Indexed by [`Service`], in the order of [`Service::ALL`].
     services: [Place; Service::ALL.len()],
 }
 
 #[derive(Debug)]
 struct Place {
     found: Result<Url, Error>,
-    /// The catalogue has the service, with an address or without.
+    /// Whether the catalogue lists the service, with or without an address.
     is_listed: bool,
 }
 
@@ -27,7 +27,7 @@ impl Places {
         Places { region: catalogue.region(config).map(Box::from), services: Service::ALL.map(place) }
     }
 
-    /// How many bytes it keeps beside itself, about.
+    /// The memory that it takes besides its own size, in bytes (estimated).
     pub(super) fn kept_bytes(&self) -> usize {
         let found = |place: &Place| match &place.found {
             Ok(url) => url.as_str().len(),
@@ -42,7 +42,7 @@ impl Places {
         self.region.as_deref()
     }
 
-    /// The service's address, or why there is none.
+    /// The service's address, or the reason why there is none.
     pub(super) fn find(&self, service: Service) -> Result<Url, Error> {
         self.services[service as usize].found.clone()
     }

@@ -1,11 +1,11 @@
-//! The readers of this module that are private, for `tests/growth` alone. Each returns whether the text was understood.
+//! Private parsers of this module, for `tests/growth` only. Each returns whether it could parse the text.
 
 use std::time::Instant;
 
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use super::token::{self, Token};
-use super::words::Words;
+use super::words::ErrorBody;
 use super::{Answer, CloudConfig, Service};
 
 fn answer(status: u16, headers: &[(HeaderName, &str)], body: &[u8]) -> Answer {
@@ -14,32 +14,32 @@ fn answer(status: u16, headers: &[(HeaderName, &str)], body: &[u8]) -> Answer {
     Answer::new(status, HeaderMap::from_iter(headers), body.to_vec(), None)
 }
 
-/// The answer to a login, and the addresses of all services.
+/// Parses the answer to a login, and the addresses of all services.
 pub fn login(body: &[u8], config: &CloudConfig) -> bool {
     let answer = answer(201, &[(HeaderName::from_static("x-subject-token"), "token")], body);
     let token = Token::read(&answer, Instant::now(), config);
     token.is_ok_and(|token| Service::ALL.iter().any(|service| token.places.find(*service).is_ok()))
 }
 
-/// Keystone's 404.
+/// Parses Keystone's 404.
 pub fn not_found(body: &[u8]) -> bool {
     token::says_not_found(body)
 }
 
-/// The end of an application credential.
+/// Parses the expiry of an application credential.
 pub fn application_credential(body: &[u8]) -> bool {
     token::application_credential_ends(body).flatten().is_some()
 }
 
-/// The headers `Date` and `Retry-After`.
+/// Parses the headers `Date` and `Retry-After`.
 pub fn headers(date: &str, retry_after: &str) -> bool {
     answer(503, &[(DATE, date), (RETRY_AFTER, retry_after)], b"").retry_after.is_some()
 }
 
-/// A refusal, and its text for the log.
+/// Parses a refusal, and formats its text for the log.
 pub fn refusal(body: &[u8], secret: &str) -> bool {
     let answer = answer(400, &[(HeaderName::from_static("x-request-id"), "req-1")], body);
-    let words = Words::of(body);
-    let ids = words.request_ids(&answer.headers);
-    answer.failure(Service::Compute).is_some() && !(words.log_text(secret).is_empty() && ids.is_empty())
+    let error_body = ErrorBody::of(body);
+    let ids = error_body.request_ids(&answer.headers);
+    answer.failure(Service::Compute).is_some() && !(error_body.log_text(secret).is_empty() && ids.is_empty())
 }

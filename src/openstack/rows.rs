@@ -1,4 +1,4 @@
-//! Lists that a service may make as long as it likes: what is not wanted of them is not kept.
+//! Lists of any length. Rows that are not needed are dropped during parsing.
 
 use std::{fmt, marker::PhantomData};
 
@@ -8,16 +8,16 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// What is kept of a list's rows.
+/// Collects the needed parts of a list's rows.
 pub(crate) trait Rows: Default {
     /// A row as the service sends it.
     type Row: for<'de> Deserialize<'de>;
 
-    /// The next row.
+    /// Processes the next row.
     fn add(&mut self, row: Self::Row);
 }
 
-/// A list, read row by row.
+/// A list that is parsed row by row.
 #[derive(Debug)]
 pub(crate) struct List<R>(pub(crate) R);
 
@@ -33,10 +33,10 @@ impl<'de, R: Rows> Deserialize<'de> for List<R> {
     }
 }
 
-/// A value that others can do without: `None` where it has another shape than it should have.
+/// An optional value: `None` if its shape is not the expected one.
 ///
-/// It is skipped first and read then, so that what is odd within it ends there. A value within `n` others is passed
-/// over `n` times.
+/// The parser first skips the value and then parses it, so that an error in it affects only this value. A value within
+/// `n` others is skipped `n` times.
 #[derive(Debug)]
 pub(crate) struct Odd<T>(pub(crate) Option<T>);
 

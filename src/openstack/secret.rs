@@ -1,4 +1,4 @@
-//! A text that must not be shown.
+//! A text that must not be printed.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -7,13 +7,13 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// A password, an application credential's secret or a token.
 ///
-/// It has no `Display`, its `Debug` prints `[redacted]`, and its memory is cleared when it is dropped.
-/// It is compared and hashed by content, so that equal credentials can share a session.
+/// It has no `Display`, its `Debug` prints `[redacted]`, and its memory is cleared on drop. Comparison and hash use the
+/// content, so that equal credentials can share a session.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// The text itself: for a request's body or header, and nothing else.
+    /// The text itself. Use it only in a request's body or header.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }

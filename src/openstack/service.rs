@@ -1,4 +1,4 @@
-//! The services of a cloud. What differs between them stands here, one row for each, and nowhere else.
+//! The services of a cloud. All differences between them are in one row per service, and nowhere else.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ const KIB: usize = 1 << 10;
 /// A service of the cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Service {
-    /// Keystone: logins, and questions about projects.
+    /// Keystone: logins and projects.
     Identity,
     /// Heat.
     Orchestration,
@@ -18,32 +18,32 @@ pub enum Service {
     Compute,
 }
 
-/// What the operator knows of a service.
+/// The properties of a service.
 #[derive(Debug)]
 pub(crate) struct ServiceRow {
-    /// The name that people know it by.
+    /// The name in messages.
     name: &'static str,
     /// The service as a metric label.
     label: &'static str,
-    /// Its types in catalogues, the preferred first.
+    /// Its catalogue types, in order of preference.
     pub(crate) types: &'static [&'static str],
-    /// What its keys in clouds.yaml begin with, before an underscore.
+    /// The prefix of its keys in clouds.yaml, before an underscore.
     pub(crate) key_prefix: &'static str,
-    /// The longest body that is read, decompressed, in bytes.
+    /// The limit for a decompressed body, in bytes.
     pub(crate) body_limit: usize,
-    /// The versions of its API that the operator speaks, as path segments, the preferred first.
+    /// The supported versions of its API as path segments, in order of preference.
     pub(crate) versions: &'static [&'static str],
     /// Whether the token's project follows the version in the path.
     pub(crate) project_in_path: bool,
-    /// The headers that ask for a microversion, each with the value that Nova echoes.
+    /// The headers that request a microversion, each with the value that Nova echoes.
     pub(crate) microversion: &'static [(&'static str, &'static str)],
-    /// What a token must be for, so that a role can help against a 403.
+    /// The scope that a token needs before a role can fix a 403.
     pub(crate) scope: RequiredScope,
-    /// What people are told to correct.
+    /// The advice to users in messages.
     pub(crate) advice: Advice,
 }
 
-/// What a token must be for.
+/// The scope that a token needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequiredScope {
     Any,
@@ -54,22 +54,22 @@ pub(crate) enum RequiredScope {
 /// The parts of messages that differ by service.
 #[derive(Debug)]
 pub(crate) struct Advice {
-    /// The field that disables its probe; `None` for Keystone, which has no probe and is called at `auth_url`.
+    /// The field that disables its probe; `None` for Keystone, which has no probe: the client calls it at `auth_url`.
     pub(crate) policy: Option<&'static str>,
     /// The call that an application credential's access rules must allow.
     pub(crate) call: &'static str,
     /// The message after a 403.
     pub(crate) forbidden: &'static str,
-    /// The message after a 401 for a fresh token, where it is not the common one.
+    /// The message after a 401 with a new token, if it differs from the general one.
     pub(crate) token_rejected: Option<&'static str>,
-    /// The messages of a service that itself waits for another process before it answers.
+    /// The messages of a service that waits for another process before it answers.
     pub(crate) waits: Option<Waits>,
 }
 
-/// Messages for a service that waits itself, so that a time-out is already a result.
+/// Messages for a service that waits for another process, so that a time-out is already a result.
 #[derive(Debug)]
 pub(crate) struct Waits {
-    /// The message after a time-out, which is reported at once.
+    /// The message after a time-out. The operator reports it immediately.
     pub(crate) timeout: &'static str,
     /// The message after a proxy's time-out.
     pub(crate) gateway_timeout: &'static str,
@@ -80,7 +80,7 @@ const KEYSTONE: ServiceRow = ServiceRow {
     label: "identity",
     types: &["identity"],
     key_prefix: "identity",
-    // A catalogue with many regions.
+    // Enough for a catalogue with many regions.
     body_limit: 4096 * KIB,
     versions: &["v3"],
     project_in_path: false,
@@ -100,12 +100,12 @@ const HEAT: ServiceRow = ServiceRow {
     label: "orchestration",
     types: &["orchestration"],
     key_prefix: "orchestration",
-    // Ten thousand engines.
+    // Enough for ten thousand engines.
     body_limit: 8192 * KIB,
     versions: &["v1"],
     project_in_path: true,
     microversion: &[],
-    // Heat may show its engines to the administrators of the whole system.
+    // Heat's policy may allow system administrators to list the engines.
     scope: RequiredScope::ProjectOrSystem,
     advice: Advice {
         policy: Some("probes.engines.policy"),
@@ -113,7 +113,7 @@ const HEAT: ServiceRow = ServiceRow {
         forbidden: "Heat refused the engine list: grant the credential the admin role in its project, set \
                     probes.engines.cloudName, or set probes.engines.policy to Disabled.",
         token_rejected: None,
-        // Heat's list comes only after its RPC time-out.
+        // Heat sends its list only after its RPC time-out.
         waits: Some(Waits {
             timeout: "Heat did not answer in time: look at heat-api and the message broker.",
             gateway_timeout: "A proxy in front of Heat timed out: raise the proxy's time-out above Heat's rpc_response_timeout.",
@@ -126,7 +126,7 @@ const DCS: ServiceRow = ServiceRow {
     label: "cache",
     types: &["dcs", "dcsv2", "dcsv1"],
     key_prefix: "dcs",
-    // DCS counts its instances, and names a hundred numbers at most.
+    // The answer contains only counts, about a hundred at most.
     body_limit: 256 * KIB,
     versions: &["v1.0", "v2"],
     project_in_path: false,
@@ -150,11 +150,11 @@ const NOVA: ServiceRow = ServiceRow {
     label: "compute",
     types: &["compute", "compute_legacy"],
     key_prefix: "compute",
-    // Ten thousand servers, of which Nova lists a thousand unless its configuration says otherwise.
+    // Enough for ten thousand servers. Nova's default limit is one thousand per answer.
     body_limit: 8192 * KIB,
     versions: &["v2.1", "v2"],
     project_in_path: false,
-    // The first microversion that pages, in both of the header's forms.
+    // The first microversion with pagination, in both forms of the header.
     microversion: &[("OpenStack-API-Version", "compute 2.40"), ("X-OpenStack-Nova-API-Version", "2.40")],
     scope: RequiredScope::Project,
     advice: Advice {
@@ -171,7 +171,7 @@ impl Service {
     /// Every service.
     pub const ALL: [Self; 4] = [Self::Identity, Self::Orchestration, Self::Cache, Self::Compute];
 
-    /// The services that the probes ask, at addresses of the catalogue. Keystone is asked at `auth_url`.
+    /// The services that have probes, with addresses from the catalogue. The client calls Keystone at `auth_url`.
     pub const PROBED: [Self; 3] = [Self::Orchestration, Self::Cache, Self::Compute];
 
     /// The service's row.
@@ -184,7 +184,7 @@ impl Service {
         }
     }
 
-    /// The name that people know it by.
+    /// The name in messages.
     #[must_use]
     pub const fn name(self) -> &'static str {
         self.row().name
@@ -196,12 +196,12 @@ impl Service {
         self.row().label
     }
 
-    /// A key of this service in clouds.yaml, such as `dcs_interface`.
+    /// The name of this service's key in clouds.yaml, such as `dcs_interface`.
     pub(super) fn key(self, suffix: &str) -> String {
         format!("{}_{suffix}", self.row().key_prefix)
     }
 
-    /// Where people can correct the service's address, as the end of a sentence.
+    /// Where users can correct the service's address, as the end of a sentence.
     pub(crate) fn address_source(self) -> String {
         match self.row().advice.policy {
             None => "auth_url in clouds.yaml".to_owned(),
@@ -210,7 +210,7 @@ impl Service {
     }
 }
 
-/// The name that people know it by.
+/// Prints the name in messages.
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -232,9 +232,9 @@ mod tests {
             ("key", |row| vec![row.key_prefix]),
             ("call", |row| vec![row.advice.call]),
         ] {
-            let mut seen = BTreeSet::new();
+            let mut values = BTreeSet::new();
             for value in Service::ALL.into_iter().flat_map(|service| of(service.row())) {
-                assert!(seen.insert(value), "two services have the {at} {value}");
+                assert!(values.insert(value), "two services have the {at} {value}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! One user's way to one cloud.
+//! A session: one user at one cloud.
 
 mod identity;
 mod kept;
@@ -23,65 +23,67 @@ use super::token::{Holder, Token, TokenProject};
 use super::tokens::{Current, Tokens};
 use super::{Answer, CloudConfig, ConfigError, Counters, Error, Failure, Network, Refusal, Service, log};
 
-/// Calls to one service that a session has under way at once; more wait, within their deadlines.
+/// The maximum number of concurrent calls of a session to one service. Further calls wait, within their deadlines.
 const IN_FLIGHT: usize = 16;
-/// Clocks that differ more are told, once.
+/// A larger clock difference is logged once.
 const MUCH_SKEW: Duration = Duration::from_secs(30);
-/// Keeps a deadline within what a clock can represent.
+/// The upper bound of a deadline, so that a clock can represent its end.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(86_400);
 
-/// A monotonic clock, by which tokens age. Deadlines of calls are always real time.
+/// A monotonic clock for the age of tokens. Deadlines of calls always use real time.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
 /// The address of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Without a trailing slash, except for an origin alone.
+    /// The URL has no trailing slash, unless it is only an origin.
     pub url: Url,
-    /// Whether it is from clouds.yaml rather than from the service catalogue.
+    /// Whether it comes from clouds.yaml instead of the service catalogue.
     pub overridden: bool,
-    /// The id of the token's project, which catalogues put into some addresses.
+    /// The ID of the token's project, which some addresses in a catalogue contain.
     pub token_project: Option<String>,
 }
 
 /// A GET with a token.
 struct Call<'a> {
-    /// The statuses that a healthy service answers with, besides 2xx.
+    /// The statuses besides 2xx that a healthy service returns.
     expected: &'a [u16],
     service: Service,
     url: Url,
     headers: &'a [(&'static str, &'a str)],
-    /// The longest body that is read, in bytes.
+    /// The limit for the body, in bytes.
     most: usize,
     deadline: Deadline,
 }
 
-/// An authenticated user of a cloud: one token, shared by all callers.
+/// An authenticated user of a cloud. All callers share one token.
 pub struct Session {
     config: Arc<CloudConfig>,
     http: Arc<Http>,
     tokens: Arc<Tokens>,
     counters: Arc<dyn Counters>,
     clock: Clock,
-    /// By service, so that one that hangs keeps no other from its answers.
+    /// One semaphore per service, so that a service that hangs does not delay calls to the others.
     in_flight: [Semaphore; Service::ALL.len()],
-    /// How far each service's clock is ahead of ours, by its latest answer with a `Date`.
+    /// How far each service's clock is ahead of the operator's, from its latest answer with a `Date`.
     ahead: Mutex<BTreeMap<Service, SignedDuration>>,
-    /// What Keystone says of projects. Locked while it is asked, so that one asks.
+    /// Keystone's answers about projects. Each entry is locked during a query, so that only one caller queries.
     projects: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Known>>>>>,
-    /// When the application credential ends. Locked while it is asked, so that one asks.
+    /// When the application credential expires. Locked during a query, so that only one caller queries.
     ends: tokio::sync::Mutex<End>,
-    /// When each service last rejected a fresh token: it takes none, and more logins would not help.
+    /// When each service last rejected a new token. Such a service rejects any token, so a further login would not
+    /// help.
     rejected: Mutex<BTreeMap<Service, Instant>>,
-    /// How the latest call of each service failed, until one succeeds: the first such failure is a warning.
+    /// The error of each service's latest call, removed at the next success. The first such failure is logged as a
+    /// warning.
     failing: Mutex<BTreeMap<Service, &'static str>>,
 }
 
 impl Session {
-    /// A session that has not spoken yet.
+    /// Creates a session. It sends no request.
     ///
     /// # Errors
-    /// None at present: `cacert` is checked with the entry, and the HTTP client is built at the first call.
+    /// Currently none: `cacert` is checked with the entry, and the HTTP client is built at the first call.
     ///
     /// # Panics
     /// If the process has no default rustls crypto provider.
@@ -93,10 +95,10 @@ impl Session {
         Session::with_clock(config, network, counters, Arc::new(Instant::now))
     }
 
-    /// [`Session::new`] with another clock, for tests that do not wait for tokens to age.
+    /// [`Session::new`] with another clock, so that tests need not wait for tokens to age.
     ///
     /// # Errors
-    /// As [`Session::new`].
+    /// The errors of [`Session::new`].
     pub fn with_clock(
         config: Arc<CloudConfig>,
         network: &Network,
@@ -126,9 +128,9 @@ impl Session {
         })
     }
 
-    /// The service's address. Logs in if need be.
+    /// The service's address. Logs in if necessary.
     ///
-    /// It is the override of clouds.yaml, else the catalogue's; Keystone's is the `auth_url`.
+    /// An override in clouds.yaml takes precedence over the catalogue. Keystone's address is the `auth_url`.
     ///
     /// # Errors
     /// A failed login, [`Error::ServiceNotInCatalogue`], [`Error::ServiceElsewhere`], [`Error::RegionNotFound`],
@@ -138,18 +140,18 @@ impl Session {
         self.locate(service, &current.token)
     }
 
-    /// Asks Keystone for its versions, without a token: whether it is there, and whether its certificate is trusted.
+    /// Requests Keystone's versions without a token, to check that it answers and that its certificate is trusted.
     ///
     /// # Errors
-    /// No answer, or an untrusted certificate. Any answer will do.
+    /// No answer, or an untrusted certificate. Any status is a success.
     pub async fn greet(&self, deadline: Duration) -> Result<(), Failure> {
         self.greet_at(Service::Identity, self.config.auth_url.clone(), deadline).await
     }
 
-    /// [`Session::greet`] for any service, at this address.
+    /// [`Session::greet`] for any service at this address.
     ///
     /// # Errors
-    /// As [`Session::greet`].
+    /// The errors of [`Session::greet`].
     pub async fn greet_at(&self, service: Service, url: Url, deadline: Duration) -> Result<(), Failure> {
         let request = http::get(url, &[]).map_err(|error| error.at(service))?;
         let answer = timeout_at(end(deadline), self.http.send(service.row().body_limit, request))
@@ -158,7 +160,7 @@ impl Session {
         answer.map(drop).map_err(|error| error.at(service))
     }
 
-    /// Logs in if need be.
+    /// Logs in if necessary.
     ///
     /// # Errors
     /// A failed login.
@@ -166,7 +168,7 @@ impl Session {
         self.tokens.current(end(deadline)).await.map(drop)
     }
 
-    /// The project that the token is for. Logs in if need be.
+    /// The token's project. Logs in if necessary.
     ///
     /// # Errors
     /// A failed login, and [`Error::Unscoped`].
@@ -176,44 +178,44 @@ impl Session {
         project.ok_or(Error::Unscoped.at(Service::Identity))
     }
 
-    /// The project of the token in hand; none before the first login.
+    /// The project of the current token; `None` before the first login.
     pub fn known_project(&self) -> Option<TokenProject> {
         self.tokens.held()?.project.clone()
     }
 
-    /// The region whose addresses are used: the one that is named, else the one that was chosen from the catalogue of
-    /// the token in hand.
+    /// The region whose addresses are used: the configured one, or else the one that was chosen from the catalogue of
+    /// the current token.
     pub fn known_region(&self) -> Option<String> {
         let named = self.config.region().map(str::to_owned);
         named.or_else(|| Some(self.tokens.held()?.places.region()?.to_owned()))
     }
 
-    /// What is wrong where a project is needed, if the token in hand is for none.
+    /// The error for a call that needs a project, if the current token has none.
     pub(crate) fn no_project(&self) -> Option<Error> {
         self.tokens.held()?.no_project()
     }
 
-    /// What Keystone told with the token in hand; nothing before the first login.
+    /// What Keystone said about the credential of the current token; `None` before the first login.
     pub fn known_holder(&self) -> Option<Holder> {
         Some(self.tokens.held()?.holder.clone())
     }
 
-    /// The service's clock when ours shows `now`, by its own answers. Before its first one, Keystone's clock by the
-    /// login, and before that ours.
+    /// The service's clock when the operator's shows `now`, from the service's answers. Before its first answer,
+    /// Keystone's clock from the login applies, and before that the operator's.
     pub fn cloud_time(&self, service: Service, now: Timestamp) -> Timestamp {
         let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).get(&service).copied();
         let ahead = ahead.or_else(|| Some(self.tokens.held()?.ahead)).unwrap_or_default();
         now.saturating_add(ahead).unwrap_or(now)
     }
 
-    /// GETs `url`, which must be of the service's own origin, with the token and `headers`.
+    /// Sends a GET to `url`, which must have the service's origin, with the token and `headers`.
     ///
-    /// `deadline` bounds the whole: waiting for others, a login, and the body. Any status but 401 is an answer.
-    /// After a 401 the token is renewed and the call repeated, once.
+    /// `deadline` covers everything: the wait for other calls, a login, and the body. Any status except 401 is
+    /// returned. After a 401 the client renews the token and repeats the call once.
     ///
     /// # Errors
-    /// A failed login has [`Service::Identity`]. [`Error::TokenRejected`] or [`Error::OutsideAccessRules`] after a 401
-    /// with a fresh token; for five minutes from then a 401 of this service no longer renews the token.
+    /// A failed login has [`Service::Identity`]. After a 401 with a new token: [`Error::TokenRejected`] or
+    /// [`Error::OutsideAccessRules`]. For the next five minutes a 401 of this service no longer renews the token.
     pub async fn get(
         &self,
         service: Service,
@@ -224,12 +226,12 @@ impl Session {
         self.get_expecting(&[], service, url, headers, deadline).await
     }
 
-    /// [`Session::get`] where these statuses, too, are what a healthy service answers: metrics count them as `ok`.
+    /// [`Session::get`] for a call where a healthy service may return these statuses, too: metrics count them as `ok`.
     ///
-    /// With 401 among them, a token whose application credential has access rules is not renewed for it.
+    /// If 401 is among them, it does not renew a token whose application credential has access rules.
     ///
     /// # Errors
-    /// As [`Session::get`].
+    /// The errors of [`Session::get`].
     pub async fn get_expecting(
         &self,
         expected: &[u16],
@@ -242,10 +244,10 @@ impl Session {
         self.call(&Call { expected, service, url, headers, most, deadline: end(deadline) }).await
     }
 
-    /// [`Session::get_expecting`] without headers, where an answer of more than 64 KiB is too large.
+    /// [`Session::get_expecting`] without headers and with a limit of 64 KiB for the body.
     ///
     /// # Errors
-    /// As [`Session::get`].
+    /// The errors of [`Session::get`].
     pub async fn get_short(
         &self,
         expected: &[u16],
@@ -259,7 +261,7 @@ impl Session {
     async fn call(&self, call: &Call<'_>) -> Result<Answer, Failure> {
         let Call { service, deadline, expected, .. } = *call;
         let Current { mut token, fresh } = self.tokens.current(deadline).await?;
-        let mut answer = self.ask(call, &token).await?;
+        let mut answer = self.send(call, &token).await?;
         if answer.status != 401 {
             self.rejections().remove(&service);
             return Ok(answer);
@@ -269,10 +271,10 @@ impl Session {
             return Ok(answer);
         }
         if !fresh && !self.rejects(service) {
-            // It may hold room that the next one needs.
+            // The answer may hold memory that the next one needs.
             drop(answer);
-            token = self.tokens.instead_of(&token, deadline).await?;
-            answer = self.ask(call, &token).await?;
+            token = self.tokens.replacement_for(&token, deadline).await?;
+            answer = self.send(call, &token).await?;
             if answer.status != 401 {
                 return Ok(answer);
             }
@@ -287,10 +289,10 @@ impl Session {
         Err(Failure { code, ..error.at(service) })
     }
 
-    /// Has the token renewed before the next call, at most once in five minutes.
+    /// Causes a renewal of the token before the next call, at most once in five minutes.
     ///
-    /// To be called after [`Error::Forbidden`], [`Error::NotFound`], [`Error::ServiceNotInCatalogue`] or
-    /// [`Error::RegionNotFound`]: a token carries the roles and the catalogue of the time of its login.
+    /// Call it after [`Error::Forbidden`], [`Error::NotFound`], [`Error::ServiceNotInCatalogue`] or
+    /// [`Error::RegionNotFound`]. A token has the roles and the catalogue of the time of its login.
     pub fn doubt_token(&self) {
         self.tokens.doubt();
     }
@@ -315,8 +317,8 @@ impl Session {
         })
     }
 
-    /// One GET with one token.
-    async fn ask(&self, call: &Call<'_>, token: &Token) -> Result<Answer, Failure> {
+    /// Sends one GET with one token.
+    async fn send(&self, call: &Call<'_>, token: &Token) -> Result<Answer, Failure> {
         let Call { expected, service, ref url, headers, most, deadline } = *call;
         if url.origin() != self.locate(service, token)?.url.origin() {
             return Err(Error::AddressRefused(Refusal::OtherOrigin).at(service));
@@ -355,7 +357,7 @@ impl Session {
         answer.map_err(|error| error.at(service))
     }
 
-    /// Notes how a call ended. A failure is new where the latest call of the service succeeded or failed otherwise.
+    /// Records how a call ended. A failure is new if the service's latest call succeeded or failed with another error.
     fn is_new_failure(&self, service: Service, outcome: &'static str) -> bool {
         let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
@@ -364,7 +366,7 @@ impl Session {
         }
     }
 
-    /// Notes how far the service's clock is ahead of ours, and logs once that this has become much.
+    /// Records how far the service's clock is ahead of the operator's. Logs once when the difference becomes large.
     fn set_clock(&self, service: Service, ahead: SignedDuration) {
         self.counters.clock_ahead(&self.config.host(), service, ahead.as_secs_f64());
         let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).insert(service, ahead);

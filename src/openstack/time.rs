@@ -1,9 +1,9 @@
-//! Times as OpenStack's services write them.
+//! Times in the formats of OpenStack's services.
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
-/// Reads a time, with or without a fraction. Services often leave out the zone and mean UTC: Heat and Nova always, and
-/// Keystone in a time that an application credential's end has set (seen with 22.0.2).
+/// Parses a time, with or without a fraction. A time without a zone is UTC. Heat and Nova always omit the zone.
+/// Keystone 22.0.2 omits it in a time that comes from an application credential's expiry.
 #[doc(hidden)]
 #[must_use]
 pub fn openstack_time(text: &str) -> Option<Timestamp> {

@@ -1,4 +1,4 @@
-//! TLS with a cloud, and why there is none where the certificate is not the reason.
+//! TLS with a cloud, and its faults other than the certificate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,37 +10,38 @@ use url::Url;
 use super::{Error, Network, clients};
 use crate::trust::{Trust, UnsupportedCurve, Witness};
 
-/// Why there is no TLS with a server, other than its certificate.
+/// Why TLS with a server fails, other than its certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TlsFault {
-    /// Neither a version nor a cipher suite is both the server's and ours.
+    /// Server and client have no TLS version or no cipher suite in common.
     #[error("the server speaks no TLS that the operator speaks")]
     NothingInCommon,
-    /// The server exchanges keys only on a curve that ours does not support.
+    /// The server requires a curve for the key exchange that the client does not support.
     #[error("the server exchanges keys only on {0}")]
     Curve(&'static str),
-    /// What the server sends is not TLS.
+    /// The server's data is not TLS.
     #[error("the server speaks no TLS")]
     PlainText,
-    /// The server shows a certificate that we could check, and refuses us: mostly since it wants one of ours.
+    /// The server's certificate can be verified, and the server refuses the client, usually because it requires a
+    /// client certificate.
     #[error("the server refuses the handshake")]
     Refused,
-    /// The server does not know the host name that was called (RFC 6066, 3).
+    /// The server does not know the requested host name (RFC 6066, 3).
     #[error("the server does not know the host name")]
     UnknownName,
-    /// It failed in another way.
+    /// Any other fault.
     #[error("TLS failed")]
     Other,
 }
 
 impl TlsFault {
-    /// `None` where the fault is ours, or where rustls has grown an error that is not known here.
+    /// `None` for a fault of the client, or for an error of a newer rustls.
     pub(super) fn of(error: &rustls::Error) -> Option<TlsFault> {
         use rustls::Error as Tls;
         match error {
             Tls::PeerIncompatible(_) => Some(TlsFault::NothingInCommon),
             Tls::AlertReceived(alert) => Some(TlsFault::of_alert(*alert)),
-            // A server sends its own protocol's greeting, or HTTP's 400.
+            // The server sent the greeting of another protocol, or HTTP's 400.
             Tls::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
                 Some(TlsFault::PlainText)
             }
@@ -55,12 +56,12 @@ impl TlsFault {
             | Tls::PeerMisbehaved(_)
             | Tls::PeerSentOversizedRecord
             | Tls::NoApplicationProtocol => Some(TlsFault::Other),
-            // `Distrust` has these.
+            // `Distrust` covers these.
             Tls::InvalidCertificate(_)
             | Tls::NoCertificatesPresented
             | Tls::InvalidCertRevocationList(_)
             | Tls::UnsupportedNameType => None,
-            // Our own faults, such as a lack of random numbers.
+            // Faults of the client, such as a lack of random numbers.
             Tls::EncryptError
             | Tls::General(_)
             | Tls::FailedToGetCurrentTime
@@ -68,12 +69,12 @@ impl TlsFault {
             | Tls::HandshakeNotComplete
             | Tls::BadMaxFragmentSize
             | Tls::InconsistentKeys(_) => None,
-            // The enum may grow.
+            // The enum is non-exhaustive.
             _ => None,
         }
     }
 
-    /// What the server says when it ends a connection (RFC 8446, 6.2).
+    /// The fault behind the alert with which the server ended the connection (RFC 8446, 6.2).
     fn of_alert(alert: AlertDescription) -> TlsFault {
         match alert {
             AlertDescription::HandshakeFailure
@@ -82,7 +83,7 @@ impl TlsFault {
             | AlertDescription::InappropriateFallback
             | AlertDescription::NoApplicationProtocol => TlsFault::NothingInCommon,
             AlertDescription::UnrecognisedName => TlsFault::UnknownName,
-            // Of a certificate of ours, and we present none.
+            // These concern a client certificate, and the client presents none.
             AlertDescription::CertificateRequired
             | AlertDescription::NoCertificate
             | AlertDescription::BadCertificate
@@ -97,13 +98,13 @@ impl TlsFault {
     }
 }
 
-/// TLS sessions of so many servers are kept to be resumed. A server may send eight tickets of 64 KiB.
+/// How many servers' TLS sessions are kept for resumption. A server may send eight tickets of 64 KiB.
 const SERVERS: usize = 8;
 
-/// With `few`, the TLS session of one server alone is kept: there may be many such configurations.
+/// With `few`, only one server's TLS session is kept, because there may be many such configurations.
 pub(super) fn client_config(trust: Trust, few: bool) -> Result<ClientConfig, rustls::Error> {
     let mut config = Arc::new(trust).client_config()?;
-    // The argument counts tickets.
+    // The argument is a number of tickets.
     config.resumption = Resumption::in_memory_sessions(8 * if few { 1 } else { SERVERS });
     with_http(&mut config);
     Ok(config)
@@ -114,38 +115,40 @@ fn with_http(config: &mut ClientConfig) {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
 }
 
-/// How long one more connection may take: the caller's deadline must not end the explanation.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The deadline for each additional connection, so that the diagnosis ends before the caller's deadline.
+const WITNESS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Finds out why a server refuses our handshake, with at most two more connections. See [`Witness`].
+/// Finds out why a server refuses the handshake, with at most two additional connections. See [`Witness`].
 pub(super) async fn explain(fault: TlsFault, url: &Url, network: &Network) -> Error {
     if fault != TlsFault::NothingInCommon {
         return Error::TlsFailed(fault);
     }
     for curves in [false, true] {
-        let seen = tokio::time::timeout(PATIENCE, look(url, network, curves)).await;
-        match seen.ok().flatten() {
-            Some(Seen::Certificate) if curves => {
+        let result = tokio::time::timeout(WITNESS_TIMEOUT, run_witness(url, network, curves)).await;
+        match result.ok().flatten() {
+            Some(WitnessResult::Certificate) if curves => {
                 return Error::TlsFailed(TlsFault::Curve("a curve other than X25519, P-256 and P-384"));
             }
-            Some(Seen::Certificate) => return Error::TlsFailed(TlsFault::Refused),
-            Some(Seen::Other(error @ (Error::CertificateUntrusted(_) | Error::TlsFailed(TlsFault::Curve(_))))) => {
+            Some(WitnessResult::Certificate) => return Error::TlsFailed(TlsFault::Refused),
+            Some(WitnessResult::Other(
+                error @ (Error::CertificateUntrusted(_) | Error::TlsFailed(TlsFault::Curve(_))),
+            )) => {
                 return error;
             }
-            Some(Seen::Other(_)) | None => {}
+            Some(WitnessResult::Other(_)) | None => {}
         }
     }
     Error::TlsFailed(fault)
 }
 
 /// The result of a [`Witness`].
-enum Seen {
-    /// The server shows a certificate whose key we support.
+enum WitnessResult {
+    /// The server sent a certificate with a supported key.
     Certificate,
     Other(Error),
 }
 
-async fn look(url: &Url, network: &Network, curves: bool) -> Option<Seen> {
+async fn run_witness(url: &Url, network: &Network, curves: bool) -> Option<WitnessResult> {
     let mut config = Witness::client_config(curves).ok()?;
     with_http(&mut config);
     let client = network.apply(clients::builder()).tls_backend_preconfigured(config).build().ok()?;
@@ -153,11 +156,11 @@ async fn look(url: &Url, network: &Network, curves: bool) -> Option<Seen> {
     (_, _) = (root.set_username(""), root.set_password(None));
     root.set_path("/");
     root.set_query(None);
-    // It always fails: the witness trusts no server.
+    // The request always fails: the witness trusts no server.
     let error = client.get(root).send().await.err()?;
     let refused = rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
     if super::error::tls_error(&error) == Some(&refused) {
-        return Some(Seen::Certificate);
+        return Some(WitnessResult::Certificate);
     }
-    Some(Seen::Other(Error::of_transport(&error)))
+    Some(WitnessResult::Other(Error::of_transport(&error)))
 }

@@ -1,4 +1,4 @@
-//! Keystone's token: what is sent for it, and what comes back.
+//! Keystone's token: the request for it, and the parsed answer.
 
 use std::time::{Duration, Instant};
 
@@ -15,70 +15,70 @@ use super::time::openstack_time;
 use super::words::shown;
 use super::{Answer, CloudConfig, Error, NoProject, Secret, Service};
 
-/// Longer names and ids are none: Keystone's have at most 255 characters.
+/// In bytes. Longer names and IDs are ignored. Keystone limits them to 255 characters.
 const LONGEST: usize = 255;
-/// In bytes. It is sent as a header, of which servers accept 8 KiB or 16 KiB.
+/// In bytes. The client sends the token as a header. Servers accept headers of 8 KiB or 16 KiB.
 const LONGEST_TOKEN: usize = 16 << 10;
 
-/// The project that a token is for.
+/// The project of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenProject {
     /// The project's id.
     pub id: String,
-    /// The project's name; empty where Keystone gives none.
+    /// The project's name; empty if Keystone sends none.
     pub name: String,
 }
 
-/// What a token is for.
+/// The scope of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum TokenScope {
-    /// Nothing: the user has no default project.
+    /// No scope: the user has no default project.
     #[default]
     Nothing,
     /// A project.
     Project,
     /// A project, with the roles that a trust delegates.
     Trust,
-    /// The domain of this name.
+    /// The domain with this name.
     Domain(String),
-    /// The whole cloud.
+    /// The whole system.
     System,
 }
 
-/// What Keystone tells of a credential when it issues a token.
+/// What Keystone says about a credential when it issues a token.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Holder {
     /// The user's name.
     pub user: String,
     /// The user's id.
     pub user_id: String,
-    /// The names of the roles that the token carries, sorted.
+    /// The names of the token's roles, sorted.
     pub roles: Vec<String>,
-    /// When the token ends.
+    /// When the token expires.
     pub token_ends: Option<Timestamp>,
-    /// When the user's password ends, where it does.
+    /// When the user's password expires, if it does.
     pub password_ends: Option<Timestamp>,
-    /// The application credential's id, where one was used.
+    /// The ID of the application credential, if the login used one.
     pub application_credential: Option<String>,
-    /// Whether the application credential has access rules: it may make the calls that they list, and no others.
+    /// Whether the application credential has access rules, which list all calls that it may make.
     pub has_access_rules: bool,
-    /// What the token is for.
+    /// The token's scope.
     pub scope: TokenScope,
 }
 
-/// A token and what came with it.
+/// A token and the data from the answer to the login.
 #[derive(Debug)]
 pub(super) struct Token {
     pub(super) value: Secret,
     pub(super) project: Option<TokenProject>,
-    /// Where the services are.
+    /// The services' addresses.
     pub(super) places: Places,
-    /// When it was asked for, by our monotonic clock.
-    asked: Instant,
+    /// When the client sent the login, by the monotonic clock.
+    sent: Instant,
     lifetime: Duration,
-    /// What else Keystone has told of the credential.
+    /// Other information about the credential.
     pub(super) holder: Holder,
-    /// How far Keystone's clock was ahead of ours when it issued the token.
+    /// How far Keystone's clock was ahead of the operator's when it issued the token.
     pub(super) ahead: SignedDuration,
 }
 
@@ -87,7 +87,7 @@ struct Envelope {
     token: Body,
 }
 
-/// A token without an end is none; all else may be odd or missing.
+/// `expires_at` is required; all other fields may be missing or invalid.
 #[derive(Deserialize)]
 struct Body {
     expires_at: String,
@@ -146,7 +146,7 @@ struct Role {
     name: String,
 }
 
-/// They are only shown, to a person.
+/// Role names, which are only displayed.
 #[derive(Default)]
 struct Roles(Vec<String>);
 
@@ -178,7 +178,7 @@ fn text(Odd(text): Odd<String>) -> Option<String> {
 }
 
 impl Token {
-    /// How many bytes it keeps, about.
+    /// The memory that it takes, in bytes (estimated).
     pub(super) fn kept_bytes(&self) -> usize {
         let Holder { user, user_id, roles, application_credential, .. } = &self.holder;
         let project = self.project.as_ref().map_or(0, |project| project.id.len() + project.name.len());
@@ -188,15 +188,15 @@ impl Token {
         size_of::<Token>() + self.value.expose().len() + project + scope + roles + texts + self.places.kept_bytes()
     }
 
-    /// Reads the answer to a login of this entry that was sent at `asked`.
+    /// Parses the answer to a login of this entry that was requested at `sent`.
     ///
-    /// The lifetime is counted from Keystone's own `issued_at`, so its clock and ours may differ.
-    pub(super) fn read(answer: &Answer, asked: Instant, config: &CloudConfig) -> Result<Token, Error> {
+    /// The lifetime starts at Keystone's own `issued_at`, so that a clock difference does not change it.
+    pub(super) fn read(answer: &Answer, sent: Instant, config: &CloudConfig) -> Result<Token, Error> {
         let value = answer.header("x-subject-token").ok_or(Error::Unexpected("the login's answer has no token"))?;
         if value.len() > LONGEST_TOKEN {
             return Err(Error::Unexpected("the login's answer has a token of more than 16 KiB"));
         }
-        // A name in another encoding is no reason to have no token.
+        // A name in another encoding must not make the token unusable.
         let body = String::from_utf8_lossy(&answer.body);
         let body = serde_json::from_str::<Envelope>(&body)
             .map_err(|_| Error::Unexpected("the login's answer is not Keystone's JSON"))?
@@ -240,13 +240,13 @@ impl Token {
             value: value.to_owned().into(),
             project,
             places: Places::of(&body.catalog.0.unwrap_or_default(), config),
-            asked,
+            sent,
             lifetime,
             ahead: start.duration_since(now),
         })
     }
 
-    /// What is wrong where a project is needed, if the token is for none.
+    /// The error for a call that needs a project, if the token has none.
     pub(super) fn no_project(&self) -> Option<Error> {
         match self.holder.scope {
             TokenScope::Project | TokenScope::Trust => None,
@@ -256,9 +256,9 @@ impl Token {
         }
     }
 
-    /// Why the catalogue has no address of a service, if that is because the token is for no project.
+    /// The error if the catalogue lacks a service because the token has no project.
     pub(super) fn without_project(&self, service: Service) -> Option<Error> {
-        // For the whole system, Keystone lists a service whose addresses name a project without any address.
+        // For a system scope, Keystone lists a service whose addresses contain a project without any address.
         let may_lack_it = self.holder.scope == TokenScope::System && !self.places.lists(service);
         self.no_project().filter(|_| !may_lack_it)
     }
@@ -267,13 +267,13 @@ impl Token {
         self.remaining(now).is_zero()
     }
 
-    /// The last five minutes, or the last tenth of a short life.
+    /// Whether less than five minutes remain, or less than a tenth of the lifetime if that is shorter.
     pub(super) fn ends_soon(&self, now: Instant) -> bool {
         self.remaining(now) < (self.lifetime / 10).min(Duration::from_secs(300))
     }
 
     fn remaining(&self, now: Instant) -> Duration {
-        let age = now.saturating_duration_since(self.asked);
+        let age = now.saturating_duration_since(self.sent);
         self.lifetime.saturating_sub(age)
     }
 }
@@ -288,7 +288,7 @@ struct Ends {
     expires_at: Option<String>,
 }
 
-/// Reads `GET /v3/users/{user}/application_credentials/{id}`; `None` if it is no such answer.
+/// Parses `GET /v3/users/{user}/application_credentials/{id}`; `None` if the body is not such an answer.
 pub(super) fn application_credential_ends(body: &[u8]) -> Option<Option<Timestamp>> {
     let body: ApplicationCredential = serde_json::from_slice(body).ok()?;
     Some(body.application_credential.expires_at.as_deref().and_then(openstack_time))
@@ -304,14 +304,14 @@ struct KeystoneErrorDetail {
     code: u16,
 }
 
-/// Whether this is Keystone's own JSON for a 404.
+/// Whether the body is Keystone's JSON for a 404.
 pub(super) fn says_not_found(body: &[u8]) -> bool {
     const LONGEST: usize = 64 << 10;
     body.len() <= LONGEST
         && serde_json::from_slice::<KeystoneError>(body).is_ok_and(|refusal| refusal.error.code == 404)
 }
 
-/// What a login sends in confidence.
+/// The confidential part of a login request.
 pub(super) const fn secret(auth: &Auth) -> &Secret {
     match auth {
         Auth::Password { password, .. } => password,
@@ -335,7 +335,7 @@ pub(super) fn login(auth: &Auth) -> Value {
                 CredentialRef::Name { name, user } => json!({"name": name, "user": named(user)}),
             };
             credential["secret"] = secret.expose().into();
-            // It brings its own scope: Keystone refuses it together with another.
+            // The credential has its own scope: Keystone refuses a second one.
             let method = "application_credential";
             (json!({"methods": [method], method: credential}), None)
         }
@@ -383,7 +383,7 @@ mod tests {
         CloudConfig::parse(yaml, "c", None, None).unwrap()
     }
 
-    /// A login answered at 05:00 by the cloud's clock.
+    /// The answer to a login at 05:00 by the cloud's clock.
     fn answer(token: Option<&str>, body: &str) -> Answer {
         let mut headers = HeaderMap::new();
         headers.insert("date", "Sun, 22 Nov 2026 05:00:00 GMT".parse().unwrap());
@@ -400,7 +400,7 @@ mod tests {
             ("2026-11-22T05:00:00.000000Z", issued, Some(3600)),
             ("2026-11-22T04:52:21", issued, Some(3141)),
             ("2026-11-22T04:52:21", r#", "issued_at": "2026-11-22T04:52:11""#, Some(10)),
-            // Without issued_at, the answer's Date stands in.
+            // If `issued_at` is missing, the answer's `Date` replaces it.
             ("2026-11-22T05:10:00Z", "", Some(600)),
             ("2026-11-22T04:00:00Z", issued, None),
             ("2026-11-22T03:00:00Z", issued, None),
@@ -422,7 +422,7 @@ mod tests {
                 value: Secret::from(String::new()),
                 project: None,
                 places: Places::of(&Catalogue::default(), &config()),
-                asked: start,
+                sent: start,
                 lifetime: Duration::from_secs(lifetime),
                 holder: Holder::default(),
                 ahead: SignedDuration::ZERO,
@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_are_none() {
+    fn invalid_answers() {
         let good = r#"{"token": {"expires_at": "2026-11-22T06:00:00Z"}}"#;
         let long = "t".repeat(LONGEST_TOKEN + 1);
         assert!(Token::read(&answer(Some(&long[1..]), good), Instant::now(), &config()).is_ok());
@@ -453,9 +453,9 @@ mod tests {
         assert!(!format!("{token:?}").contains("gAAAA"));
     }
 
-    /// What is odd about a token's project, user, roles or catalogue is as if it were not there.
+    /// The operator ignores an invalid project, user, role or catalogue.
     #[test]
-    fn odd_members() {
+    fn invalid_members_are_ignored() {
         let rows = [
             (r#""roles": null"#, ""),
             (r#""roles": {}"#, ""),
@@ -483,8 +483,8 @@ mod tests {
             let rules = holder.has_access_rules.then(|| "rules".to_owned());
             let credential = holder.application_credential;
             let user = Some(holder.user).filter(|user| !user.is_empty());
-            let seen = project.into_iter().chain(rules).chain(credential).chain(user).chain(holder.roles);
-            assert_eq!(seen.collect::<Vec<_>>().join(" "), expected, "{members}");
+            let parsed = project.into_iter().chain(rules).chain(credential).chain(user).chain(holder.roles);
+            assert_eq!(parsed.collect::<Vec<_>>().join(" "), expected, "{members}");
         }
         let long = format!(r#""project": {{"id": "{}"}}, "roles": [{{"name": "{0}"}}]"#, "x".repeat(LONGEST + 1));
         let body = format!(r#"{{"token": {{"expires_at": "2026-11-22T06:00:00Z", {long}}}}}"#);
@@ -511,7 +511,7 @@ mod tests {
         }
     }
 
-    /// Any JSON, made of words that the answer has in other places.
+    /// Arbitrary JSON with the words of real answers in other positions.
     fn json() -> impl Strategy<Value = Value> {
         const WORDS: [&str; 17] = [
             "type",
@@ -551,9 +551,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whatever the rows and members are, there is a token, and the good rows can be used.
+        /// Invalid rows and members never break the login, and the valid rows remain usable.
         #[test]
-        fn odd_rows_fail_no_login(
+        fn invalid_rows_do_not_fail_a_login(
             before in vec(json(), 0..4),
             after in vec(json(), 0..4),
             members in vec((select(&["project", "user", "domain", "system", "roles", "application_credential",
@@ -572,9 +572,9 @@ mod tests {
             }
         }
 
-        /// Nor does a catalogue or a member that is no list and no object.
+        /// A catalogue or a member of another JSON type does not break the login either.
         #[test]
-        fn odd_members_fail_no_login(catalog in json(), roles in json(), project in json()) {
+        fn invalid_members_do_not_fail_a_login(catalog in json(), roles in json(), project in json()) {
             let token = json!({"expires_at": "2126-11-22T06:00:00Z", "catalog": catalog, "roles": roles,
                                "project": project});
             let body = json!({"token": token}).to_string();
@@ -582,7 +582,7 @@ mod tests {
         }
     }
 
-    /// The bodies that Keystone 22.0.2 has answered with 201 in the recordings, and those of a token.
+    /// The login requests that Keystone 22.0.2 accepted in the recordings, and those with a token.
     #[test]
     fn bodies() {
         let rows = [

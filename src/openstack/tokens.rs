@@ -1,4 +1,4 @@
-//! The session's one token: who logs in, when, and who waits.
+//! Manages a session's token: when to log in, and which callers wait for it.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -19,15 +19,16 @@ use super::token::{self, Token};
 use super::words::ErrorCode;
 use super::{Answer, Clock, CloudConfig, Counters, Error, Failure, Service, log};
 
-/// The pause between two renewals ahead of time. A token that cannot get younger would be renewed at each call.
+/// The minimum interval between early renewals. Without it, a token with a very short life would be renewed at each
+/// call.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
-/// The pause between two logins of a session, whatever Keystone says of a token's end or of its own `Retry-After`, and
+/// The minimum interval between a session's logins. It applies whatever expiry or `Retry-After` Keystone sends, and
 /// however often a service rejects the token.
 const LOGIN_PAUSE: Duration = Duration::from_secs(5);
-/// After a login that failed, where Keystone asks for no other pause: all who use the session would try. Who comes
-/// later waits until [`LOGIN_PAUSE`] is over.
+/// The pause after a failed login if Keystone requests no other pause. Without it every caller would retry. Later
+/// callers wait until [`LOGIN_PAUSE`] is over.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
-/// How long a login may take, however soon those who wait for it give up.
+/// The deadline of a login. It is independent of the deadlines of the callers.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
 
 pub(super) struct Tokens {
@@ -37,34 +38,34 @@ pub(super) struct Tokens {
     counters: Arc<dyn Counters>,
     clock: Clock,
     state: Mutex<State>,
-    /// Nobody uses the session any more.
+    /// Cancelled when the session has no more users.
     abandoned: CancellationToken,
 }
 
-/// A login that is under way, for all who wait for it.
+/// A login under way, shared by all callers that wait for it.
 type Login = Shared<BoxFuture<'static, Result<Arc<Token>, Failure>>>;
 
 #[derive(Default)]
 struct State {
     token: Option<Arc<Token>>,
     login: Option<Login>,
-    /// How the last login failed, and when.
+    /// The time and the failure of the last login, if it failed.
     failed: Option<(Instant, Failure)>,
-    /// The code that came with the latest refusal.
+    /// The error code of the latest refusal.
     refusal_code: Option<ErrorCode>,
-    /// When the last login ended, either way.
+    /// When the last login ended, with or without success.
     last_login: Option<Instant>,
     doubted: Option<Instant>,
-    /// The token is to be renewed before the next call.
+    /// Whether the token must be renewed before the next call.
     in_doubt: bool,
-    /// What counts the memory, once nobody uses the session any more.
+    /// The memory reservation that an abandoned session still holds.
     account: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// A token for a call.
 pub(super) struct Current {
     pub(super) token: Arc<Token>,
-    /// Whether the call waited for it, so that a 401 speaks of the service and not of the token's age.
+    /// Whether the call waited for a new token. A 401 then does not come from an old token.
     pub(super) fresh: bool,
 }
 
@@ -80,21 +81,21 @@ impl Tokens {
         Arc::new(Tokens { config, http, credential, counters, clock, state, abandoned })
     }
 
-    /// Nobody uses the session any more. A login that waits for its turn is given up: with a Keystone that does not
-    /// answer, the turn may come hours later. One that was sent goes on, since its refusal counts for the credential;
-    /// until its end it keeps the memory, and with it `account`.
+    /// Ends the session. A login that waits for its turn is cancelled: if Keystone does not answer, its turn may come
+    /// hours later. A login that was sent continues, because a refusal counts for the credential. Until its end it
+    /// holds the memory, and therefore `account`.
     pub(super) fn abandon(&self, account: Arc<dyn Any + Send + Sync>) {
         self.abandoned.cancel();
         let mut state = self.state();
         state.account = state.under_way().map(|_| account);
     }
 
-    /// The token in hand, whatever its age.
+    /// The current token, whatever its age.
     pub(super) fn held(&self) -> Option<Arc<Token>> {
         self.state().token.clone()
     }
 
-    /// A token that has not ended, from Keystone if need be.
+    /// A token that has not expired. Logs in if necessary.
     pub(super) async fn current(self: &Arc<Self>, deadline: Deadline) -> Result<Current, Failure> {
         let now = (self.clock)();
         let (held, in_doubt) = {
@@ -107,21 +108,21 @@ impl Tokens {
             return Ok(Current { token, fresh: true });
         };
         if in_doubt {
-            // Without a pause, since a token is doubted at most once in five minutes.
-            // At most half of the time: should Keystone be down, the old token may still do.
+            // No pause is needed, because a token is doubted at most once in five minutes. The renewal gets at most
+            // half of the time: if Keystone is down, the old token may still work.
             let left = deadline.saturating_duration_since(Deadline::now());
             let half = Deadline::now() + left / 2;
             if let Ok(token) = self.renewed(Some(&token), Duration::ZERO, half).await {
                 return Ok(Current { token, fresh: true });
             }
         } else if token.ends_soon(now) {
-            self.renew_aside(now);
+            self.renew_in_background(now);
         }
         Ok(Current { token, fresh: false })
     }
 
-    /// [`Self::renewed`] for a token that a service has rejected.
-    pub(super) async fn instead_of(
+    /// Calls [`Self::renewed`] for a token that a service has rejected.
+    pub(super) async fn replacement_for(
         self: &Arc<Self>,
         rejected: &Arc<Token>,
         deadline: Deadline,
@@ -129,8 +130,8 @@ impl Tokens {
         self.renewed(Some(rejected), LOGIN_PAUSE, deadline).await
     }
 
-    /// A token other than `old`: another caller's, if one was faster, else a new one, no sooner than `pause` after the
-    /// last login. A login goes on when its caller has given up, so that the next one finds what came of it.
+    /// Returns a token other than `old`: one that another caller obtained, or a new one. A new login starts at least
+    /// `pause` after the last one. It continues if its caller gives up, so that the next caller gets its result.
     async fn renewed(
         self: &Arc<Self>,
         old: Option<&Arc<Token>>,
@@ -146,7 +147,7 @@ impl Tokens {
             }
             match state.under_way() {
                 Some(login) => login,
-                None => match self.hindrance(&state, now) {
+                None => match self.why_no_login(&state, now) {
                     Some(failure) => return Err(failure),
                     None => self.start(&mut state, pause, now),
                 },
@@ -155,7 +156,7 @@ impl Tokens {
         tokio::time::timeout_at(deadline, login).await.unwrap_or_else(|_| Err(Error::Timeout.at(Service::Identity)))
     }
 
-    /// The token may be out of date in what it carries: roles and catalogue.
+    /// Marks the token's roles and catalogue as possibly out of date.
     pub(super) fn doubt(&self) {
         let now = (self.clock)();
         let mut state = self.state();
@@ -166,17 +167,17 @@ impl Tokens {
         }
     }
 
-    /// Renews in the background, unless that is under way or was tried just now.
-    fn renew_aside(self: &Arc<Self>, now: Instant) {
+    /// Renews in the background, unless a login is under way or was tried recently.
+    fn renew_in_background(self: &Arc<Self>, now: Instant) {
         let mut state = self.state();
         let paused = state.last_login.is_some_and(|at| now.saturating_duration_since(at) < RENEWAL_PAUSE);
-        if !paused && state.under_way().is_none() && self.hindrance(&state, now).is_none() {
+        if !paused && state.under_way().is_none() && self.why_no_login(&state, now).is_none() {
             drop(self.start(&mut state, LOGIN_PAUSE, now));
         }
     }
 
-    /// Why there is no use in a login now: it was refused, or has failed just now.
-    fn hindrance(&self, state: &State, now: Instant) -> Option<Failure> {
+    /// Why a login is useless now: Keystone refused the credential, or the last login failed recently.
+    fn why_no_login(&self, state: &State, now: Instant) -> Option<Failure> {
         if self.credential.refuses(now) {
             return Some(state.refusal());
         }
@@ -185,7 +186,7 @@ impl Tokens {
         Some(Failure { error, ..failure })
     }
 
-    /// Starts a login, no sooner than `pause` after the last one.
+    /// Starts a login, at least `pause` after the last one.
     fn start(self: &Arc<Self>, state: &mut State, pause: Duration, now: Instant) -> Login {
         let tokens = self.clone();
         let wait =
@@ -195,27 +196,27 @@ impl Tokens {
             let login = AssertUnwindSafe(tokens.log_in()).catch_unwind().await;
             login.unwrap_or_else(|_| {
                 tokens.counters.login_panicked();
-                Err(broke_off())
+                Err(login_aborted())
             })
         };
-        // Of a login that panics, too.
+        // Set before the login, so that it also holds if the login panics.
         state.last_login = Some(now + wait);
         let login = tokio::spawn(login.in_current_span());
-        let login = login.map(move |ended| ended.unwrap_or_else(|_| Err(broke_off())));
+        let login = login.map(move |ended| ended.unwrap_or_else(|_| Err(login_aborted())));
         let login = login.boxed().shared();
         state.login.insert(login).clone()
     }
 
-    /// One login, its outcome kept.
+    /// Performs one login and stores its result.
     async fn log_in(&self) -> Result<Arc<Token>, Failure> {
         let turn = self.abandoned.run_until_cancelled(self.credential.turn()).await;
-        let Some(_turn) = turn else { return Err(broke_off()) };
-        let (asked, began) = ((self.clock)(), Instant::now());
-        // Another session of the same user may have been refused meanwhile.
-        let refused = self.credential.refuses(asked);
-        let outcome = if refused { Err(self.state().refusal()) } else { self.try_once(asked).await };
+        let Some(_turn) = turn else { return Err(login_aborted()) };
+        let (sent, began) = ((self.clock)(), Instant::now());
+        // Keystone may have refused another session of the same user in the meantime.
+        let refused = self.credential.refuses(sent);
+        let outcome = if refused { Err(self.state().refusal()) } else { self.try_once(sent).await };
         let mut state = self.state();
-        let ended = asked + began.elapsed();
+        let ended = sent + began.elapsed();
         (state.login, state.last_login, state.failed) = (None, Some(ended), None);
         match &outcome {
             Ok(token) => {
@@ -226,21 +227,21 @@ impl Tokens {
             Err(failure) => state.failed = Some((ended, failure.clone())),
         }
         if let Err(Failure { error, .. }) = &outcome
-            && state.token.as_ref().is_some_and(|token| !token.has_ended(asked))
+            && state.token.as_ref().is_some_and(|token| !token.has_ended(sent))
         {
             tracing::warn!(host = self.config.host(), %error, "no new token: the old one stays in use until its end");
         }
         outcome
     }
 
-    async fn try_once(&self, asked: Instant) -> Result<Arc<Token>, Failure> {
+    async fn try_once(&self, sent: Instant) -> Result<Arc<Token>, Failure> {
         let started = Instant::now();
         let end = Deadline::now() + LOGIN_DEADLINE;
-        let answer = tokio::time::timeout_at(end, self.ask()).await.unwrap_or(Err(Error::Timeout));
+        let answer = tokio::time::timeout_at(end, self.send_login()).await.unwrap_or(Err(Error::Timeout));
         let (outcome, answer) = match answer {
             Ok(mut answer) => {
                 answer.deadline = end;
-                digest(answer, asked, self.config.clone()).await
+                digest(answer, sent, self.config.clone()).await
             }
             Err(error) => (Err(error.at(Service::Identity)), None),
         };
@@ -248,8 +249,8 @@ impl Tokens {
         self.counters.cloud_login(label);
         self.counters.cloud_request(Service::Identity, label, started.elapsed());
         match &outcome {
-            Ok(_) => self.credential.note(true, asked),
-            Err(Failure { error: Error::LoginRefused, .. }) => self.credential.note(false, asked),
+            Ok(_) => self.credential.note(true, sent),
+            Err(Failure { error: Error::LoginRefused, .. }) => self.credential.note(false, sent),
             Err(_) => {}
         }
         outcome.map(Arc::new).inspect_err(|failure| {
@@ -259,7 +260,7 @@ impl Tokens {
         })
     }
 
-    async fn ask(&self) -> Result<Answer, Error> {
+    async fn send_login(&self) -> Result<Answer, Error> {
         let mut url = self.config.auth_url.clone();
         url.set_path(&format!("{}/auth/tokens", url.path()));
         let mut request = Request::new(Method::POST, url);
@@ -273,25 +274,25 @@ impl Tokens {
     }
 }
 
-fn broke_off() -> Failure {
+fn login_aborted() -> Failure {
     Error::Unexpected("the operator failed while it logged in").at(Service::Identity)
 }
 
-/// What [`read`] makes of an answer; and the answer, unless the time was over.
-async fn digest(answer: Answer, asked: Instant, config: Arc<CloudConfig>) -> (Result<Token, Failure>, Option<Answer>) {
-    let read = answer.digest(Service::Identity, move |answer| (read(&answer, asked, &config), Some(answer)));
+/// The result of [`read`], and the answer unless the deadline passed.
+async fn digest(answer: Answer, sent: Instant, config: Arc<CloudConfig>) -> (Result<Token, Failure>, Option<Answer>) {
+    let read = answer.digest(Service::Identity, move |answer| (read(&answer, sent, &config), Some(answer)));
     read.await.unwrap_or_else(|failure| (Err(failure), None))
 }
 
-/// The token of a login's answer, or why there is none.
-fn read(answer: &Answer, asked: Instant, config: &CloudConfig) -> Result<Token, Failure> {
+/// The token in the answer to a login, or the failure.
+fn read(answer: &Answer, sent: Instant, config: &CloudConfig) -> Result<Token, Failure> {
     match answer.failure(Service::Identity) {
-        // 404 is Keystone's word for an unknown application credential; a wrong auth_url looks the same.
+        // 404 means an unknown application credential. A wrong auth_url gives the same status.
         Some(failure) if [401, 403, 404].contains(&answer.status) => {
             Err(Failure { error: Error::LoginRefused, ..failure })
         }
         Some(failure) => Err(failure),
-        None => Token::read(answer, asked, config).map_err(|error| error.at(Service::Identity)),
+        None => Token::read(answer, sent, config).map_err(|error| error.at(Service::Identity)),
     }
 }
 
@@ -300,7 +301,7 @@ impl State {
         Failure { code: self.refusal_code.clone(), ..Error::LoginRefused.at(Service::Identity) }
     }
 
-    /// One that has not ended: it takes itself out of here, unless it broke off.
+    /// A login that has not ended. One that ended removed itself from the state, unless it panicked.
     fn under_way(&self) -> Option<Login> {
         self.login.clone().filter(|login| login.peek().is_none())
     }

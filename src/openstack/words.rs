@@ -1,19 +1,20 @@
-//! Words of others: what a service says of a failure, and how foreign text is made safe to print.
+//! Texts from outside: a service's error text, and how such text is made safe to print.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// Most characters of a service's text that are logged.
+/// The maximum number of characters of a service's text in the log.
 const MOST_TEXT: usize = 500;
-/// So many bytes of a failed answer are read for its words. Errors of services are far shorter.
+/// In bytes. A longer error body is not parsed as JSON; the services' errors are far shorter.
 const MOST_READ: usize = 64 << 10;
-/// Most characters of an error code, and of a request ID.
+/// The maximum number of characters of an error code.
 const MOST_CODE: usize = 32;
+/// The maximum number of characters of a request ID.
 const MOST_ID: usize = 128;
 
-/// Unicode's format characters (category Cf, version 16), and its separators of lines and paragraphs: they are
-/// invisible, and some turn the direction of what follows.
+/// Unicode's format characters (category Cf, version 16), and its line and paragraph separators. They are invisible,
+/// and some change the direction of the following text.
 const INVISIBLE: [(char, char); 22] = [
     ('\u{ad}', '\u{ad}'),
     ('\u{600}', '\u{605}'),
@@ -39,13 +40,13 @@ const INVISIBLE: [(char, char); 22] = [
     ('\u{e0020}', '\u{e007f}'),
 ];
 
-/// Whether a character controls a terminal or the text around it.
+/// Whether a character controls a terminal or the surrounding text.
 pub(crate) fn is_unsafe(c: char) -> bool {
     c.is_control() || INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 
-/// Text of others, safe to print: at most `most` characters, a line break or tab is a space, and other control
-/// characters, format characters and directional marks are left out.
+/// Makes text from outside safe to print, at most `most` characters. Line breaks and tabs become spaces. Control
+/// characters, format characters and directional marks are removed.
 pub(crate) fn clean(text: &str, most: usize) -> String {
     let kept =
         text.chars().filter_map(|c| if c.is_ascii_whitespace() { Some(' ') } else { (!is_unsafe(c)).then_some(c) });
@@ -53,18 +54,18 @@ pub(crate) fn clean(text: &str, most: usize) -> String {
     text.trim().to_owned()
 }
 
-/// A name of others as it is shown: [`clean`] where it has to be, and else as it came.
+/// A name from outside, cleaned with [`clean`] only if it contains unsafe characters.
 pub(crate) fn shown(name: String, most: usize) -> String {
     if name.contains(is_unsafe) { clean(&name, most) } else { name }
 }
 
-/// An error code that a service or the gateway before it documents, such as `DCS.4001` or `APIGW.0308`: at most 32
+/// An error code that a service or its gateway documents, such as `DCS.4001` or `APIGW.0308`. It has at most 32
 /// letters, digits, dots, hyphens and underscores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorCode(String);
 
 impl ErrorCode {
-    /// The code, where it is one.
+    /// The code, if the text has the form of one.
     #[must_use]
     pub fn new(text: &str) -> Option<ErrorCode> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -79,41 +80,41 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// What the body of a failed answer says.
+/// The content of an error body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Words {
-    /// The service's own text, as it came.
+pub(super) struct ErrorBody {
+    /// The service's text, not cleaned.
     pub(super) text: String,
     /// The documented code.
     pub(super) code: Option<ErrorCode>,
-    /// The request's ID, where the body has it.
+    /// The request ID, if the body contains it.
     pub(super) request_id: Option<String>,
-    /// Nova's envelope of a rate limit.
+    /// Whether the body is Nova's envelope of a rate limit.
     pub(super) over_limit: bool,
 }
 
-impl Words {
-    /// Reads the envelopes of Keystone, Heat, Nova, DCS and their gateways; of any other body, its beginning.
-    pub(super) fn of(body: &[u8]) -> Words {
+impl ErrorBody {
+    /// Parses the envelopes of Keystone, Heat, Nova, DCS and their gateways. Of any other body, it takes the beginning.
+    pub(super) fn of(body: &[u8]) -> ErrorBody {
         let json = if body.len() <= MOST_READ { serde_json::from_slice(body).ok() } else { None };
         match json {
-            Some(Value::Object(fields)) => Words {
+            Some(Value::Object(fields)) => ErrorBody {
                 text: text_of(&fields).map_or_else(|| beginning(body), str::to_owned),
                 code: code_of(&fields),
                 request_id: ["request_id", "requestId"].iter().find_map(|key| text(&fields, key)).map(str::to_owned),
                 over_limit: fields.keys().any(|key| key.starts_with("overLimit")),
             },
-            _ => Words { text: beginning(body), ..Words::default() },
+            _ => ErrorBody { text: beginning(body), ..ErrorBody::default() },
         }
     }
 
-    /// The text as it is logged: cleaned, at most 500 characters, and without the secret that was sent.
+    /// The text for the log: cleaned, at most 500 characters, and without the secret that was sent.
     pub(super) fn log_text(&self, secret: &str) -> String {
-        // A shorter one would be found in any text.
+        // A shorter secret would match in any text.
         const SHORTEST: usize = 4;
         let mut text = self.text.clone();
         if secret.len() >= SHORTEST {
-            // A service may repeat the request as JSON, where quotes and backslashes are escaped.
+            // A service may repeat the request as JSON, which escapes quotes and backslashes.
             let escaped = Value::from(secret).to_string();
             for form in [secret, escaped.trim_matches('"')] {
                 text = text.replace(form, "[redacted]");
@@ -123,7 +124,7 @@ impl Words {
         clean(&words.join(" "), MOST_TEXT)
     }
 
-    /// The IDs of the request that the headers and the body name, for the log.
+    /// The request IDs in the headers and the body, for the log.
     pub(super) fn request_ids<'a>(&'a self, headers: &'a http::HeaderMap) -> String {
         const MOST: usize = 4;
         let named = headers.iter().filter(|(name, _)| {
@@ -151,7 +152,7 @@ fn text<'a>(fields: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
 }
 
 /// `{"error": {"message"}}` of Keystone and Heat, `{"error_msg"}` of DCS and its gateway, `{"<key>": {"message"}}` of
-/// Nova, and what others write.
+/// Nova, and similar forms.
 fn text_of(fields: &Map<String, Value>) -> Option<&str> {
     let message = |fields| ["message", "error_msg"].into_iter().find_map(|key| text(fields, key));
     let error = fields.get("error").and_then(Value::as_object);
@@ -160,7 +161,7 @@ fn text_of(fields: &Map<String, Value>) -> Option<&str> {
     error.and_then(message).or_else(|| message(fields)).or_else(enveloped).or_else(other)
 }
 
-/// `error_code`, at the top or within `error`; and `error.code` where it is no HTTP status.
+/// `error_code`, at the top or within `error`; or `error.code` unless it is an HTTP status.
 fn code_of(fields: &Map<String, Value>) -> Option<ErrorCode> {
     let error = fields.get("error").and_then(Value::as_object);
     let code = |fields: &Map<String, Value>| match fields.get("error_code")? {
@@ -254,9 +255,9 @@ mod tests {
             ("no text", "[1, 2]", "[1, 2]", None),
             ("nothing", "", "", None),
         ] {
-            let words = Words::of(body.as_bytes());
-            assert_eq!(words.log_text(""), text, "{name}");
-            assert_eq!(words.code.map(|code| code.to_string()).as_deref(), code, "{name}");
+            let error_body = ErrorBody::of(body.as_bytes());
+            assert_eq!(error_body.log_text(""), text, "{name}");
+            assert_eq!(error_body.code.map(|code| code.to_string()).as_deref(), code, "{name}");
         }
     }
 
@@ -281,29 +282,29 @@ mod tests {
             for (name, value) in headers {
                 map.insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
             }
-            assert_eq!(Words::of(body.as_bytes()).request_ids(&map), ids, "{name}");
+            assert_eq!(ErrorBody::of(body.as_bytes()).request_ids(&map), ids, "{name}");
         }
     }
 
     #[test]
-    fn what_was_sent_in_confidence_is_not_logged() {
+    fn the_secret_that_was_sent_is_not_logged() {
         for (name, secret, text) in [
             ("repeated twice", "gAAAAABkey", "the token [redacted] of a user, [redacted], is unknown"),
             ("not repeated", "s3cret!", "the token gAAAAABkey of a user, gAAAAABkey, is unknown"),
             ("too short to be distinctive", "a", "the token gAAAAABkey of a user, gAAAAABkey, is unknown"),
         ] {
             let body = br#"{"error": {"message": "the token gAAAAABkey of a user, gAAAAABkey, is unknown"}}"#;
-            assert_eq!(Words::of(body).log_text(secret), text, "{name}");
+            assert_eq!(ErrorBody::of(body).log_text(secret), text, "{name}");
         }
-        // A page that repeats the request's JSON, where the password is escaped.
-        let echoed = Words::of(br#"<p>Bad request: {"password": "a\"b\\c"}</p>"#);
+        // A page that repeats the request's JSON, with the password escaped.
+        let echoed = ErrorBody::of(br#"<p>Bad request: {"password": "a\"b\\c"}</p>"#);
         assert_eq!(echoed.log_text(r#"a"b\c"#), r#"<p>Bad request: {"password": "[redacted]"}</p>"#);
     }
 
     proptest! {
         #[test]
         fn any_body_gives_a_short_line(body in proptest::collection::vec(any::<u8>(), 0..2000)) {
-            let text = Words::of(&body).log_text("");
+            let text = ErrorBody::of(&body).log_text("");
             prop_assert!(text.chars().count() <= MOST_TEXT);
             prop_assert!(!text.contains(is_unsafe), "{text:?}");
         }

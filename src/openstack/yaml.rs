@@ -1,4 +1,4 @@
-//! The values of one entry of a `clouds.yaml`, with those of its region.
+//! The values of one entry of a `clouds.yaml`, merged with those of its region.
 
 mod reader;
 
@@ -9,7 +9,8 @@ use reader::{File, Level, Region};
 /// In bytes.
 const LONGEST_FILE: usize = 512 << 10;
 
-/// The most characters of a key's value: Keystone's names have 255, and its passwords 4096 unless it is configured.
+/// The maximum number of characters of a value. Keystone's limits are 255 for names and, by default, 4096 for
+/// passwords.
 fn longest(key: &str) -> usize {
     match key {
         "password" | "application_credential_secret" | "token" | "auth_token" => 16_384,
@@ -18,18 +19,19 @@ fn longest(key: &str) -> usize {
     }
 }
 
-/// One entry's values as they are written: `0123` stays `0123`, whatever YAML takes it for.
-/// Hyphens in keys are underscores, as for openstacksdk. Empty values are absent.
+/// One entry's values as written: `0123` stays `0123`, whatever its YAML type. Hyphens in keys become underscores, as
+/// in openstacksdk. Empty values are absent.
 pub(super) struct Entry {
     values: Level,
     /// The region whose endpoints are used, if the entry or the spec names one.
     pub(super) region: Option<String>,
-    /// The key of whose list the region is the first, because nothing names one of them.
+    /// The key of a list whose first region is used because no region is set.
     pub(super) first_of: Option<&'static str>,
 }
 
 impl Entry {
-    /// Reads the entry `cloud` for a region, or for the one that it names itself. Other entries need only be YAML.
+    /// Reads the entry `cloud` for `region`, or else for the region in the entry. Other entries need only be valid
+    /// YAML.
     pub(super) fn read(yaml: &str, cloud: &str, region: Option<&str>) -> Result<Entry, ConfigError> {
         if yaml.len() > LONGEST_FILE {
             return Err(ConfigError::Invalid {
@@ -38,15 +40,15 @@ impl Entry {
             });
         }
         let options = serde_saphyr::options! {
-            // As PyYAML, and so openstacksdk.
+            // As in PyYAML, and therefore in openstacksdk.
             duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
-            // Names of regions stay as they are written.
+            // Region names stay as written.
             strict_booleans: true,
             leading_zero_numbers_as_strings: true,
             underscored_numbers_as_strings: true,
             // Snippets would quote the Secret.
             with_snippet: false,
-            // In proportion to the file: 8 KB of aliases and merge keys took 600 MB.
+            // The limit is proportional to the file: without it, 8 KB of aliases and merge keys took 600 MB.
             alias_limits: serde_saphyr::alias_limits! {
                 max_total_replayed_events: (1000 + yaml.len() / 2).min(50_000),
             },
@@ -56,7 +58,7 @@ impl Entry {
         };
         let read = |de: serde_saphyr::Deserializer<'_, '_>| File(cloud).read(de);
         let file = serde_saphyr::with_deserializer_from_str_with_options(yaml, options, read);
-        // The parser's own message may quote the text: only the place is told.
+        // The parser's own message may quote the text, so the error names only the position.
         let found = file.map_err(|error| ConfigError::Invalid {
             field: "clouds.yaml".into(),
             problem: match error.location() {
@@ -79,7 +81,7 @@ impl Entry {
         entry.too_long().map_or(Ok(entry), Err)
     }
 
-    /// The first value that is longer than a cloud accepts. It would be kept, and shown in statuses and metrics.
+    /// The first value that is longer than a cloud accepts. Without this check, statuses and metrics would contain it.
     fn too_long(&self) -> Option<ConfigError> {
         let levels = [("", &self.values.top), ("auth.", &self.values.auth)];
         let values =
@@ -94,11 +96,11 @@ impl Entry {
         Some(ConfigError::Invalid { field, problem })
     }
 
-    /// Chooses the region, and puts the region's values in place of the entry's.
+    /// Chooses the region. The region's values replace the entry's.
     fn of(mut values: Level, wanted: Option<&str>) -> Result<Entry, ConfigError> {
         let regions = std::mem::take(&mut values.regions);
         let names = values.top.get("region_name").cloned().flatten().unwrap_or_default();
-        // An older form of the list: one text with commas.
+        // An older form of the list: one text, separated by commas.
         let mut names = names.iter().flat_map(|name| name.split(',')).map(str::trim).filter(|name| !name.is_empty());
         let named = names.next();
         let wanted = wanted.filter(|region| !region.is_empty());
@@ -133,7 +135,7 @@ impl Entry {
 
     /// The first of the keys that has a value.
     ///
-    /// What stands below `auth` wins over what stands beside it, except for the keys that openstacksdk moves there.
+    /// A value below `auth` takes precedence over one beside it, except for the keys that openstacksdk moves there.
     pub(super) fn get(&self, keys: &[&str]) -> Option<&str> {
         self.list(keys).first().map(String::as_str)
     }
@@ -152,13 +154,13 @@ impl Entry {
         found.map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The first of the entry's keys that are refused, and why.
+    /// The first refused key, with the reason.
     pub(super) fn refused(&self) -> Option<ConfigError> {
         let (field, problem) = self.values.refused.first_key_value()?;
         Some(ConfigError::Invalid { field: field.clone(), problem: (*problem).to_owned() })
     }
 
-    /// The keys that are not read, sorted.
+    /// The ignored keys, sorted.
     pub(super) fn ignored(self) -> Vec<String> {
         self.values.ignored.into_iter().collect()
     }

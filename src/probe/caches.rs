@@ -11,14 +11,13 @@ use crate::{
     target::Target,
 };
 
-/// Counts beyond these are left out, as are kinds beyond [`bound::CACHE_KINDS`]: a status is no place for a list
-/// without end.
+/// The maximum number of undocumented counts in the status. [`bound::CACHE_KINDS`] is the bound for kinds.
 const MOST_OTHER: usize = 20;
 
-/// In bytes. A kind or a count with a longer name, or with one that cannot be printed, is not shown.
+/// In bytes. The status leaves out a kind or a count whose name is longer or not printable.
 const LONGEST_NAME: usize = 63;
 
-/// The counts that DCS's document names: as DCS writes them, and as [`CacheCounts`] names them.
+/// The counts in DCS's documentation: DCS's name, and the name in [`CacheCounts`].
 const COUNTS: [(&str, &str); 17] = [
     ("creating_count", "creating"),
     ("createfailed_count", "create_failed"),
@@ -39,10 +38,10 @@ const COUNTS: [(&str, &str); 17] = [
     ("frozen_count", "frozen"),
 ];
 
-/// Asks DCS for the project's instances.
+/// Queries DCS for the project's instances.
 ///
 /// # Errors
-/// No login, no answer, or none that is DCS's; or Keystone does not know the project.
+/// A failed login, no answer, or an answer that is not DCS's; or Keystone does not know the project.
 pub async fn ask(session: &Session, target: &Target) -> Result<Caches, Failure> {
     let service = Service::Cache;
     let failure = |error: Error| error.at(service);
@@ -50,13 +49,13 @@ pub async fn ask(session: &Session, target: &Target) -> Result<Caches, Failure> 
     project::ensure_known(session, target).await?;
     let mut url = address(&endpoint.url, endpoint.token_project.as_deref(), &target.project_id).map_err(failure)?;
     let include = target.caches.include_failure.to_string();
-    // Regions' documents spell the parameter one way or the other, and ignore what they do not know.
+    // The spelling of the parameter differs between regions. They ignore unknown parameters, so the query has both.
     url.query_pairs_mut().append_pair("include_failure", &include).append_pair("includeFailure", &include);
     let answer = session.get(service, url, &[], target.timeout).await?;
     answer.of(service)?.read(service, parse).await
 }
 
-/// The catalogue's address carries the *token's* project; it is always `project` that is asked for.
+/// The catalogue's address contains the token's project. The query must name `project` instead.
 fn address(endpoint: &Url, token_project: Option<&str>, project: &str) -> Result<Url, Error> {
     let mut base = endpoint.clone();
     let mut segments: Vec<String> =
@@ -75,11 +74,11 @@ fn address(endpoint: &Url, token_project: Option<&str>, project: &str) -> Result
     join(&base, &path)
 }
 
-/// Reads the counts. Bytes after the JSON are accepted: the API's own example has a stray brace. Where a region sends
-/// kinds alone, their sum is the count over all.
+/// Parses the counts. Bytes after the JSON are accepted, because the API's own example has a stray brace. If a region
+/// sends only counts per kind, their sum is the total.
 ///
 /// # Errors
-/// An answer without a single count says nothing about any instance.
+/// An answer without any count says nothing about the instances.
 pub fn parse(body: &[u8]) -> Result<Caches, Error> {
     let unreadable = || Error::Unexpected("DCS's counts cannot be read");
     let first = serde_json::Deserializer::from_slice(body).into_iter::<Value>().next();
@@ -95,7 +94,7 @@ pub fn parse(body: &[u8]) -> Result<Caches, Error> {
             caches.kinds.insert(kind.clone(), counts);
         }
     }
-    // The region's own totals stand where it sends any.
+    // The region's own totals take precedence if it sends any.
     if caches.all.counts().is_empty() {
         for own in std::mem::take(&mut caches.all.other) {
             sum.other.retain(|summed| summed.name != own.name);
@@ -186,9 +185,9 @@ mod tests {
         assert_eq!(counts.counts(), CacheCounts::NAMES.map(|name| (name, 1)));
     }
 
-    /// A line is: the answer | running, error, frozen over all, as far as they are there | others over all.
+    /// A line is: the answer | running, error, frozen in total, as far as present | other counts in total.
     #[test]
-    fn where_a_region_sends_kinds_alone_all_is_their_sum() {
+    fn without_totals_the_total_is_the_sum_over_kinds() {
         let most = i64::MAX;
         for (name, body, all, other) in [
             (

@@ -1,4 +1,4 @@
-//! Heat: `GET {endpoint}/services`, the list of orchestration engines. It is the same for every tenant.
+//! Heat: `GET {endpoint}/services`, the list of orchestration engines, which is the same for every tenant.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -18,17 +18,17 @@ use crate::{
     },
 };
 
-/// A longer list is not read: every tenant of the credential counts it. EngineRows in pods leave a row behind with each
-/// restart, until someone runs `heat-manage service clean`.
+/// A longer list is refused, because every tenant of the credential evaluates it. Engines in pods leave a record behind
+/// at each restart, until someone runs `heat-manage service clean`.
 const MOST_ROWS: usize = 10_000;
 
-/// As long as Heat's database lets a host's name be.
+/// In bytes. Heat's database limits a host's name to 255 characters.
 const LONGEST_NAME: usize = 255;
 
-/// Asks Heat. `now` is our clock, for answers without a `Date`.
+/// Queries Heat. `now` is the operator's clock, for answers without a `Date`.
 ///
 /// # Errors
-/// Whatever is not Heat's own word on its engines.
+/// Any answer that is not Heat's own statement about its engines.
 pub async fn ask(session: &Session, deadline: Duration, now: Timestamp) -> Result<EngineAnswer, Failure> {
     let service = Service::Orchestration;
     let address = version::address(session, service, deadline).await?;
@@ -52,12 +52,12 @@ struct Services {
     services: List<EngineRows>,
 }
 
-/// What is kept of a list, while it is read.
+/// The parts of a list that are kept during parsing.
 #[derive(Default)]
 struct EngineRows {
-    /// One more than are counted, so that they are seen to be too many.
+    /// At most one more than the limit, so that a list that is too long can be detected.
     rows: Vec<EngineRow>,
-    /// Each text once: of a thousand engines all have the same program, and many the same host.
+    /// Stores each text once: a thousand engines have the same binary, and many have the same host.
     names: HashSet<Arc<str>>,
     has_long_name: bool,
 }
@@ -66,7 +66,7 @@ impl Rows for EngineRows {
     type Row = EngineRecord;
 
     fn add(&mut self, one: EngineRecord) {
-        // A record that Heat has deleted is no engine.
+        // Heat keeps deleted records. They are not engines.
         let deleted = one.deleted_at.as_ref().is_some_and(|at| !at.is_empty());
         if !deleted && self.rows.len() <= MOST_ROWS {
             let row = self.row(one);
@@ -84,7 +84,7 @@ impl EngineRows {
         self.has_long_name |= row.id.len() > LONGEST_NAME;
         EngineRow {
             says_down,
-            // `updated_at` is null until the first report.
+            // `updated_at` is null until the engine's first report.
             heartbeat: if row.updated_at.is_some() { time(&row.updated_at) } else { created },
             created,
             report_interval: row.report_interval.map_or(DEFAULT_REPORT_INTERVAL, Duration::from_secs),
@@ -96,7 +96,7 @@ impl EngineRows {
         }
     }
 
-    /// The name as it may be shown; of one that is too long, nothing is kept.
+    /// The name as it may be displayed. A name that is too long is not kept.
     fn name(&mut self, text: String) -> String {
         let name = shown(text, LONGEST_NAME);
         let is_long = name.len() > LONGEST_NAME;
@@ -147,8 +147,8 @@ struct HeatErrorDetail {
     message: String,
 }
 
-/// Reads an answer of Heat that came at `cloud_now` to a request that was `sent` before, by the cloud's clock; `None`
-/// where it is not Heat's own word on its engines.
+/// Parses Heat's answer. By the cloud's clock, it came at `cloud_now` and its request was `sent` before. `None` if the
+/// answer is not Heat's own statement about its engines.
 #[must_use]
 pub fn parse(status: u16, body: &[u8], cloud_now: Timestamp, sent: Timestamp) -> Option<Result<EngineAnswer, Error>> {
     match status {
@@ -172,7 +172,8 @@ fn listed(list: Services, cloud_now: Timestamp) -> Result<EngineAnswer, Error> {
     Ok(EngineAnswer::Listed(Arc::new(EngineList { rows, cloud_now })))
 }
 
-/// Heat's own JSON, or the plain sentence of its document. A proxy's 503, or Keystone's behind Heat, is neither.
+/// Heat's own JSON, or the plain sentence in its documentation. A 503 of a proxy, or of Keystone behind Heat, has
+/// neither.
 fn says_engines_are_down(body: &[u8]) -> bool {
     let says = |text: &str| text.to_ascii_lowercase().contains("engines are down");
     match serde_json::from_slice::<HeatError>(body) {

@@ -1,4 +1,4 @@
-//! Pure: the one mapping from what went wrong to what the user is told and when it is tried again.
+//! Maps each error to a reason, a message and a retry rule. This is the only such mapping, and it is pure.
 
 mod tls;
 
@@ -19,12 +19,12 @@ pub enum SecretError {
         /// The Secret.
         secret: String,
     },
-    /// The Secret lacks the key, or what is there is not text.
+    /// The Secret lacks the key, or the value is not text.
     KeyMissing {
         /// The Secret.
         secret: String,
     },
-    /// The operator's ServiceAccount may not read it.
+    /// The operator's ServiceAccount has no right to read the Secret.
     Denied {
         /// The Secret.
         secret: String,
@@ -33,7 +33,7 @@ pub enum SecretError {
     Unavailable,
 }
 
-/// The failure when the Secret cannot be read.
+/// The failure for a Secret that cannot be read.
 #[must_use]
 pub fn of_secret(error: &SecretError) -> ProbeFailure {
     match error {
@@ -49,14 +49,14 @@ pub fn of_secret(error: &SecretError) -> ProbeFailure {
             Reason::Forbidden,
             format!("The operator may not read Secret {secret}: grant its ServiceAccount get on Secrets here."),
         ),
-        SecretError::Unavailable => passing(
+        SecretError::Unavailable => transient(
             Reason::ConnectionFailed,
             "The Kubernetes API did not return the Secret: the operator retries.".to_owned(),
         ),
     }
 }
 
-/// The failure when clouds.yaml cannot be used.
+/// The failure for a clouds.yaml that cannot be used.
 #[must_use]
 pub fn of_config(error: &ConfigError) -> ProbeFailure {
     let reason = match error {
@@ -66,7 +66,7 @@ pub fn of_config(error: &ConfigError) -> ProbeFailure {
     fatal(reason, error.to_string())
 }
 
-/// What a tenant is told when the operator does not keep what it needs.
+/// The failure if the operator has no memory left for the tenant's data.
 #[must_use]
 pub fn of_budget(over: &OverBudget) -> ProbeFailure {
     match over {
@@ -76,32 +76,32 @@ pub fn of_budget(over: &OverBudget) -> ProbeFailure {
              --kept-per-namespace."
                 .to_owned(),
         ),
-        OverBudget::All => passing(
+        OverBudget::All => transient(
             Reason::ServiceUnavailable,
             "The operator keeps no more for all namespaces together: raise --kept-in-all.".to_owned(),
         ),
     }
 }
 
-/// The failure of a call to the cloud; `None` if the catalogue only lacks the service.
+/// The failure of a call to the cloud; `None` if only the catalogue lacks the service.
 #[must_use]
 pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
     let service = failure.service;
     let advice = &service.row().advice;
-    let told = match &failure.error {
+    let found = match &failure.error {
         Error::ServiceNotInCatalogue | Error::ServiceElsewhere { .. } => return None,
         Error::Timeout => match &advice.waits {
-            Some(waits) => said_at_once(Reason::Timeout, waits.timeout.to_owned()),
-            None => passing(
+            Some(waits) => immediate(Reason::Timeout, waits.timeout.to_owned()),
+            None => transient(
                 Reason::Timeout,
                 format!("{service} did not answer in time: look at the service, or raise timeout."),
             ),
         },
-        Error::ConnectionFailed => passing(
+        Error::ConnectionFailed => transient(
             Reason::ConnectionFailed,
             format!("No connection to {service}: look at the service and the network."),
         ),
-        Error::Dns => passing(
+        Error::Dns => transient(
             Reason::DNSFailed,
             format!("The host name of {service} does not resolve: look at DNS and {}.", service.address_source()),
         ),
@@ -126,7 +126,7 @@ pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
         Error::TokenRejected => fatal(Reason::TokenRejected, token_rejected(service)),
         Error::OutsideAccessRules => fatal(Reason::TokenRejected, outside_access_rules(service)),
         Error::Forbidden => fatal(Reason::Forbidden, advice.forbidden.to_owned()),
-        Error::ForeignProject => said_at_once(
+        Error::ForeignProject => immediate(
             Reason::UnexpectedAnswer,
             format!(
                 "The project in {service}'s address is not the token's project: correct {}.",
@@ -142,43 +142,44 @@ pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
             Reason::RegionNotFound,
             format!("The catalogue has no region {region} for {service}: use one of {}.", listed(known)),
         ),
-        Error::RateLimited { .. } => {
-            passing(Reason::RateLimited, format!("{service} limits the rate of requests: the operator retries later."))
-        }
-        Error::ServiceUnavailable { .. } => passing(
+        Error::RateLimited { .. } => transient(
+            Reason::RateLimited,
+            format!("{service} limits the rate of requests: the operator retries later."),
+        ),
+        Error::ServiceUnavailable { .. } => transient(
             Reason::ServiceUnavailable,
             format!("{service} is not available: check the service and the proxies in front of it."),
         ),
-        Error::GatewayTimeout => passing(
+        Error::GatewayTimeout => transient(
             Reason::ServiceUnavailable,
             match &advice.waits {
                 Some(waits) => waits.gateway_timeout.to_owned(),
                 None => format!("A proxy in front of {service} timed out: check the service."),
             },
         ),
-        Error::ServerError => passing(Reason::ServerError, format!("{service} failed: look at its log.")),
-        Error::UnexpectedStatus(status) => said_at_once(
+        Error::ServerError => transient(Reason::ServerError, format!("{service} failed: look at its log.")),
+        Error::UnexpectedStatus(status) => immediate(
             Reason::UnexpectedAnswer,
             format!(
                 "{service} answered with the unexpected status {status}: look at its log and at {}.",
                 service.address_source()
             ),
         ),
-        Error::Unexpected(what) => said_at_once(
+        Error::Unexpected(what) => immediate(
             Reason::UnexpectedAnswer,
             format!("The call to {service} failed, since {what}: check {}.", service.address_source()),
         ),
-        Error::BodyTooLarge => said_at_once(
+        Error::BodyTooLarge => immediate(
             Reason::UnexpectedAnswer,
             format!("{service} gave an answer that exceeds the size limit: check the service."),
         ),
     };
     let message = match &failure.code {
-        // Support asks for it, and it is documented: unlike the service's own text it may stand in a condition.
-        Some(code) => format!("{} (error code {code}).", told.message.trim_end_matches('.')),
-        None => told.message,
+        // Support needs the error code. It is documented, so unlike the service's text it may appear in a condition.
+        Some(code) => format!("{} (error code {code}).", found.message.trim_end_matches('.')),
+        None => found.message,
     };
-    Some(ProbeFailure { message, retry_after: failure.retry_after(), ..told })
+    Some(ProbeFailure { message, retry_after: failure.retry_after(), ..found })
 }
 
 fn token_rejected(service: Service) -> String {
@@ -204,25 +205,25 @@ fn not_found(service: Service) -> String {
     let source = service.address_source();
     match service.row().advice.policy {
         None => format!("{service} has no such page at its address: correct {source}."),
-        // A tenant cannot mend a vendor's catalogue or gateway.
+        // A tenant cannot correct a vendor's catalogue or gateway.
         Some(policy) => format!(
             "{service} is not at the address that the catalogue gives: set {policy} to Disabled, or correct {source}."
         ),
     }
 }
 
-/// A person must act, so it is said at once.
+/// A failure that a person must fix. The operator reports it immediately.
 const fn fatal(reason: Reason, message: String) -> ProbeFailure {
-    said_at_once(reason, message)
+    immediate(reason, message)
 }
 
-/// It is said at the first time.
-const fn said_at_once(reason: Reason, message: String) -> ProbeFailure {
+/// A failure that the operator reports at its first occurrence.
+const fn immediate(reason: Reason, message: String) -> ProbeFailure {
     ProbeFailure { reason, message, retry_after: None, transient: false }
 }
 
-/// A single one may pass by itself.
-const fn passing(reason: Reason, message: String) -> ProbeFailure {
+/// A failure whose first occurrence may be transient.
+const fn transient(reason: Reason, message: String) -> ProbeFailure {
     ProbeFailure { reason, message, retry_after: None, transient: true }
 }
 

@@ -1,16 +1,16 @@
-//! Keystone: `GET /v3/projects/{project}`, whether the project that is observed exists at all.
+//! Keystone: `GET /v3/projects/{project}`, whether the observed project exists.
 //!
-//! DCS and Nova answer for a project that does not exist as for one that is empty.
+//! DCS and Nova return the same answer for a missing project as for an empty one.
 
 use crate::{
     openstack::{Error, Failure, Service, Session},
     target::Target,
 };
 
-/// Makes sure that Keystone knows the project. Where it may not be asked, the project is taken to exist.
+/// Checks that Keystone knows the project. Without the right to query Keystone, the project is assumed to exist.
 ///
 /// # Errors
-/// It does not, or could not be asked.
+/// The project does not exist, or the query failed.
 pub(super) async fn ensure_known(session: &Session, target: &Target) -> Result<(), Failure> {
     match session.knows_project(&target.project_id, target.timeout).await? {
         Some(false) => Err(Error::ProjectUnknown.at(Service::Identity)),

@@ -1,4 +1,4 @@
-//! The entry of clouds.yaml for the engines alone, completed from the tenant's main entry.
+//! The entry of clouds.yaml that only the engine probe uses, completed from the tenant's main entry.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,11 +8,11 @@ use crate::{
     openstack::{CloudConfig, Service, Session},
 };
 
-/// How long the main entry's login may take where its catalogue is needed. A pass waits for it.
+/// The deadline of the main entry's login if its catalogue is needed. The pass waits for it.
 const CATALOGUE_DEADLINE: Duration = Duration::from_secs(2);
 
-/// The entry with what it takes from the `main` entry of the same cloud: the region where it names none, and Heat's
-/// address for a system scope, whose catalogue has none. `session` is the main entry's.
+/// Completes the entry from the `main` entry of the same cloud. It takes the region if the entry names none. For a
+/// system scope, whose catalogue lacks Heat, it takes Heat's address. `session` is the main entry's.
 pub async fn complete(mut entry: Arc<CloudConfig>, main: &CloudConfig, session: &Session) -> Outcome<Arc<CloudConfig>> {
     if !entry.is_of_same_cloud(main) {
         return Outcome::Seen(entry);

@@ -1,6 +1,7 @@
-//! Nova: `GET {endpoint}/os-simple-tenant-usage/{project}`, what the project's servers have used.
+//! Nova: `GET {endpoint}/os-simple-tenant-usage/{project}`, the usage of the project's servers.
 //!
-//! Below microversion 2.40 Nova cuts its answer silently; from then on it pages, and the totals are per page.
+//! Before microversion 2.40 Nova truncates its answer without notice. Since 2.40 it paginates, and the totals are per
+//! page.
 
 mod flavors;
 mod row;
@@ -28,23 +29,23 @@ use flavors::Flavors;
 use row::Row;
 pub use window::{Window, Windows, windows};
 
-/// The headers that ask for pages.
+/// The headers that request pagination.
 const PAGED: &[(&str, &str)] = Service::Compute.row().microversion;
 
-/// Nova's default `max_limit`: so many rows without pages mean that there may be more.
+/// Nova's default `max_limit`. An unpaginated answer with this number of rows may be truncated.
 const MAX_LIMIT: u64 = 1000;
 
-/// A tenant with more pages is beyond what one pass can read.
+/// The maximum number of pages in one pass.
 const MOST_PAGES: usize = 1000;
 
 /// In bytes. A marker is a server's ID, which has 36.
 const LONGEST_MARKER: usize = 255;
 
-/// Asks Nova for the current period, and for the closed one before unless it is the one that is `frozen`.
+/// Queries Nova for the current period, and for the closed one before it unless that is `frozen`.
 ///
 /// # Errors
-/// No login, no answer, or none that is Nova's; or Keystone does not know the project. [`Error::Timeout`] also where all
-/// pages together take longer than [`Target::usage_deadline`].
+/// A failed login, no answer, or an answer that is not Nova's; or Keystone does not know the project.
+/// [`Error::Timeout`] if all pages together take longer than [`Target::usage_deadline`].
 pub async fn ask(
     session: &Session,
     target: &Target,
@@ -70,24 +71,24 @@ async fn read_periods(
     let previous = if frozen == Some(previous) {
         Previous::Kept
     } else {
-        let (usage, as_asked) = read_window(session, target, &url, previous).await?;
-        if as_asked { Previous::Read(usage) } else { Previous::OtherWindow }
+        let (usage, matches_request) = read_window(session, target, &url, previous).await?;
+        if matches_request { Previous::Read(usage) } else { Previous::OtherWindow }
     };
     let (current, _) = read_window(session, target, &url, current).await?;
     Ok(Periods { current, previous })
 }
 
-/// Reads a window page by page, with one page in memory at a time; and whether Nova echoed that window.
+/// Reads a window page by page, with one page in memory at a time. Also returns whether Nova echoed that window.
 async fn read_window(session: &Session, target: &Target, url: &Url, window: Window) -> Result<(Usage, bool), Failure> {
     let service = Service::Compute;
     let mut sum = Sum::new(window);
     let mut headers = PAGED;
     let mut marker: Option<String> = None;
-    // Hashes, so that the size of a thousand markers is known.
+    // Hashes bound the memory that a thousand markers take.
     let (hasher, mut followed) = (RandomState::new(), HashSet::new());
     for _ in 0..MOST_PAGES {
         let address = page_address(url, window, marker.as_deref());
-        // So a Nova says that it has no pages yet.
+        // A Nova without pagination returns 406.
         let older: &[u16] = if headers.is_empty() { &[] } else { &[406] };
         let answer = session.get_expecting(older, service, address, headers, target.timeout).await?;
         if older.contains(&answer.status) {
@@ -108,21 +109,21 @@ async fn read_window(session: &Session, target: &Target, url: &Url, window: Wind
         };
         (sum, followed, marker) = answer.read(service, read).await?;
         if marker.is_none() {
-            let as_asked = sum.is_as_asked();
-            return Ok((sum.finish(paged), as_asked));
+            let matches_request = sum.is_as_asked();
+            return Ok((sum.finish(paged), matches_request));
         }
     }
     Err(Error::Unexpected("Nova has more pages than can be read").at(service))
 }
 
-/// `/v2` ignores microversions and says nothing; `/v2.1` echoes the one that it answers in.
+/// `/v2` ignores microversions and echoes nothing. `/v2.1` echoes the one that it uses.
 fn is_paged(answer: &Answer) -> bool {
     PAGED.iter().any(|(name, value)| answer.header(name).is_some_and(|echo| echo.eq_ignore_ascii_case(value)))
 }
 
 fn page_address(url: &Url, window: Window, marker: Option<&str>) -> Url {
     let mut url = url.clone();
-    // Nova takes neither a zone nor a date alone.
+    // Nova accepts neither a time zone nor a date alone.
     let time = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%S").to_string();
     url.query_pairs_mut().append_pair("start", &time(window.start)).append_pair("end", &time(window.end));
     if let Some(marker) = marker {
@@ -131,7 +132,7 @@ fn page_address(url: &Url, window: Window, marker: Option<&str>) -> Url {
     url
 }
 
-/// One answer.
+/// One parsed answer.
 #[derive(Debug, Deserialize)]
 pub struct Page {
     tenant_usage: TenantUsage,
@@ -182,19 +183,19 @@ impl Rows for Servers {
     }
 }
 
-/// Reads one answer.
+/// Parses one answer.
 ///
 /// # Errors
-/// It is not a usage as Nova's document has it.
+/// The body does not match Nova's API.
 pub fn parse(body: &[u8]) -> Result<Page, Error> {
     read(body, "Nova's usage cannot be read")
 }
 
 impl Page {
-    /// Where the next page begins. The link's host is the API's own idea of itself, so only its marker is taken.
+    /// The marker of the next page. The link's host may be an internal name, so the operator uses only the marker.
     ///
     /// # Errors
-    /// The link has no marker, or a long one.
+    /// The link has no marker, or one that is too long.
     pub fn next_marker(&self) -> Result<Option<String>, Error> {
         let List(Next(Some(link))) = &self.tenant_usage_links else { return Ok(None) };
         let query = link.href.split_once('?').map_or("", |(_, query)| query);
@@ -210,15 +211,15 @@ impl Page {
 /// The sum over pages.
 #[derive(Debug)]
 pub struct Sum {
-    asked: Window,
-    /// Every page so far had the window that was asked for.
-    as_asked: bool,
+    requested: Window,
+    /// Whether every page so far had the requested window.
+    matches_request: bool,
     usage: Usage,
     flavors: Flavors,
 }
 
 impl Sum {
-    /// Nothing used in this window.
+    /// A sum without any usage.
     #[must_use]
     pub fn new(window: Window) -> Self {
         let usage = Usage {
@@ -234,20 +235,20 @@ impl Sum {
             by_flavor: Vec::new(),
             flavors_omitted: 0,
         };
-        Self { asked: window, as_asked: true, usage, flavors: Flavors::default() }
+        Self { requested: window, matches_request: true, usage, flavors: Flavors::default() }
     }
 
-    /// Whether every page had the window that was asked for, to the second.
+    /// Whether every page had the requested window, to the second.
     #[must_use]
     pub const fn is_as_asked(&self) -> bool {
-        self.as_asked
+        self.matches_request
     }
 
     /// Adds a page; `{}` adds nothing.
     ///
     /// # Errors
-    /// Totals without rows or rows without totals, negative totals, or a window that ends before it starts: a
-    /// start in the future gives such answers.
+    /// Totals without rows, rows without totals, negative totals, or a window that ends before it starts. A start in
+    /// the future causes such answers.
     pub fn add(&mut self, page: Page) -> Result<(), Error> {
         let usage = page.tenant_usage;
         let totals =
@@ -270,7 +271,7 @@ impl Sum {
             return Err(Error::Unexpected("Nova's window ends before it starts"));
         }
         let seconds = |start: Timestamp, end: Timestamp| (start.as_second(), end.as_second());
-        self.as_asked &= seconds(start, stop) == seconds(self.asked.start, self.asked.end);
+        self.matches_request &= seconds(start, stop) == seconds(self.requested.start, self.requested.end);
         self.flavors.merge(servers.flavors);
         let sum = &mut self.usage;
         (sum.start, sum.end) = (start, stop);
@@ -284,7 +285,8 @@ impl Sum {
         if sums.iter().all(|sum| sum.is_finite()) { Ok(()) } else { Err(Error::Unexpected("Nova's usage has no end")) }
     }
 
-    /// The usage. Without pages, so many rows as Nova gives at most are surely cut; fewer, and nobody can know.
+    /// Returns the usage. Without pagination, the maximum number of rows means a truncated answer. With fewer rows,
+    /// completeness is unknown.
     #[must_use]
     pub fn finish(self, paged: bool) -> Usage {
         let complete = if paged { Some(true) } else { (self.usage.servers >= MAX_LIMIT).then_some(false) };

@@ -1,4 +1,4 @@
-//! Which version of a service's API is asked, where the catalogue's address does not say.
+//! Chooses the version of a service's API if the catalogue's address contains none.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ struct Version {
     links: Vec<Link>,
 }
 
-/// The service's address with a version: the catalogue's, else one that the service names at its root.
+/// The service's address with a version: the one in the catalogue, or else one that the service lists at its root.
 ///
 /// # Errors
-/// As [`Session::get`], or the service speaks no version that is known here.
+/// The errors of [`Session::get`], or the service has no supported version.
 pub(super) async fn address(session: &Session, service: Service, deadline: Duration) -> Result<Url, Failure> {
     let endpoint = session.endpoint(service, deadline).await?;
     if endpoint.url.path_segments().into_iter().flatten().any(is_version) {
@@ -31,7 +31,7 @@ pub(super) async fn address(session: &Session, service: Service, deadline: Durat
     let failure = |error: Error| error.at(service);
     let mut root = endpoint.url.clone();
     root.path_segments_mut().map_err(|()| failure(Error::Unexpected(NO_VERSION)))?.pop_if_empty().push("");
-    // Heat answers 300, Nova 200.
+    // Heat returns 300, Nova returns 200.
     let answer = session.get_short(&[300], service, root, deadline).await?;
     let answer = if answer.status == 300 { answer } else { answer.of(service)? };
     let version = answer.read(service, move |body| newest(body, service)).await?;
@@ -42,7 +42,7 @@ pub(super) async fn address(session: &Session, service: Service, deadline: Durat
 
 const NO_VERSION: &str = "it names no version of its API that is known here";
 
-/// The link's host is the service's own idea of itself, so only its last segment is taken.
+/// The link's host may be an internal name, so the operator uses only the link's last segment.
 pub(super) fn newest(body: &[u8], service: Service) -> Result<String, Error> {
     let versions: Versions = read(body, NO_VERSION)?;
     let links = versions.versions.iter().flat_map(|version| &version.links).filter(|link| link.rel == "self");

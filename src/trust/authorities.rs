@@ -8,9 +8,9 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::facts::Facts;
 
-/// Certificates that are trusted: of authorities, and of servers themselves.
+/// Trusted certificates, of authorities and of servers.
 pub struct Authorities {
-    /// As they were given: a server that presents one of them is trusted.
+    /// All certificates of the list. A server that presents one of them is trusted.
     certificates: Vec<CertificateDer<'static>>,
     roots: RootCertStore,
 }
@@ -18,10 +18,10 @@ pub struct Authorities {
 /// Why a list cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// No certificate is in it.
+    /// The list contains no certificate.
     #[error("holds no certificate: give one or more in PEM")]
     Empty,
-    /// One of them is not whole.
+    /// A certificate is damaged.
     #[error("holds a certificate that cannot be read: give each one whole, in PEM")]
     Damaged,
 }
@@ -33,10 +33,10 @@ impl Default for Authorities {
 }
 
 impl Authorities {
-    /// The certificates of a PEM text. What is between them is ignored.
+    /// Parses the certificates of a PEM text. Text between them is ignored.
     ///
     /// # Errors
-    /// There is none, or one of them cannot be read.
+    /// The text contains no certificate, or one that cannot be parsed.
     pub fn from_pem(text: &str) -> Result<Self, Unreadable> {
         let certificates = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
         let certificates = certificates.map_err(|_| Unreadable::Damaged)?;
@@ -54,7 +54,7 @@ impl Authorities {
         Ok(authorities)
     }
 
-    /// What webpki can use of these certificates as authorities, and all of them as servers' own.
+    /// Builds a list. webpki uses those that can be authorities; all of them can match a server's own certificate.
     #[must_use]
     pub fn from_der(certificates: Vec<CertificateDer<'static>>) -> Self {
         let mut roots = RootCertStore::empty();
@@ -62,7 +62,8 @@ impl Authorities {
         Self { certificates, roots }
     }
 
-    /// The system's, read once: a copy for each client would cost 0.16 MiB. Empty where there is no file of them.
+    /// The system's list. The process reads it once, because a copy per client would take 0.16 MiB. It is empty if the
+    /// system has no such file.
     pub fn system() -> &'static Arc<Self> {
         static SYSTEM: OnceLock<Arc<Authorities>> = OnceLock::new();
         SYSTEM.get_or_init(|| {
@@ -74,19 +75,20 @@ impl Authorities {
         })
     }
 
-    /// How many certificates there are.
+    /// The number of certificates.
     #[must_use]
     pub fn len(&self) -> usize {
         self.certificates.len()
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.certificates.is_empty()
     }
 
-    /// Whether a server could present one of them as its own: it names hosts. An authority's seldom does.
+    /// Whether a server could present one of them, because it contains a host name. An authority's certificate seldom
+    /// does.
     #[must_use]
     pub fn name_servers(&self) -> bool {
         self.certificates.iter().any(|certificate| Facts::read(certificate).is_some_and(|facts| facts.names_hosts))

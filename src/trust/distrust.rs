@@ -5,75 +5,75 @@ use std::sync::Arc;
 
 use rustls::{CertificateError, Error, OtherError};
 
-/// Why a server's certificate is not trusted. The texts in it are ours, none is the certificate's.
+/// Why a server's certificate is not trusted. None of its texts comes from the certificate.
 ///
 /// `Display` completes a sentence after "since".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Distrust {
-    /// The server presents none.
+    /// The server sends no certificate.
     #[error("the server presents none")]
     Absent,
-    /// It is no X.509 certificate that can be read.
+    /// It is not a readable X.509 certificate.
     #[error("it cannot be read")]
     Unreadable,
-    /// Its key is of a kind that our TLS does not support.
+    /// The client's TLS does not support its kind of key.
     #[error("its key ({0}) is of a kind that the operator's TLS does not support")]
     Key(&'static str),
-    /// It is past its `notAfter`.
+    /// The current time is after its `notAfter`.
     #[error("it has expired")]
     Expired,
-    /// It is before its `notBefore`.
+    /// The current time is before its `notBefore`.
     #[error("it is not valid yet")]
     NotYetValid,
-    /// It has no host name or address in a subjectAltName. OpenSSL and Go ignore CN, too.
+    /// It has no host name or address in a subjectAltName. Like OpenSSL and Go, the client ignores CN.
     #[error("it has no subjectAltName, and a name in CN alone does not count")]
     NoNames,
-    /// Its names are others than that which was called.
+    /// The requested host name is not among its names.
     #[error("it is for another name")]
     OtherName,
-    /// Its extended key usage lacks serverAuth.
+    /// Its extended key usage does not include serverAuth.
     #[error("it is not for servers")]
     Purpose,
-    /// It is signed by itself, and it is not in a list.
+    /// It is self-signed, and no list contains it.
     #[error("it is self-signed, and nobody has listed it")]
     SelfSigned,
-    /// It is an authority's (`CA:TRUE`), not self-signed, and not in a list.
+    /// It is an authority's (`CA:TRUE`), it is not self-signed, and no list contains it.
     #[error("it is an authority's own, and nobody has listed it")]
     Authority,
-    /// Its authority is in no list.
+    /// No list contains its authority.
     #[error("its authority is unknown")]
     UnknownAuthority,
-    /// As before, and the server sends its own certificate alone.
+    /// No list contains its authority, and the server sends no intermediate certificates.
     #[error("its authority is unknown, and the server sends no intermediate certificate")]
     NoIntermediates,
-    /// The system's authorities would do, but the Secret's `cacert` replaces them.
+    /// The system's authorities include its authority, but the Secret's `cacert` replaces them.
     #[error("cacert replaces the system's authorities")]
     SystemReplaced,
-    /// A certificate between it and its authority has expired, or is not valid yet.
+    /// A certificate between it and its authority has expired or is not yet valid.
     #[error("a certificate of its chain is outside of its dates")]
     ChainDates,
-    /// An authority's key is of a kind that our TLS does not support.
+    /// The client's TLS does not support an authority's kind of key.
     #[error("the key of one of its authorities ({0}) is of a kind that the operator's TLS does not support")]
     ChainKey(&'static str),
-    /// It, or a certificate of its chain, is signed in a way that our TLS does not support.
+    /// The client's TLS does not support the signature algorithm of a certificate in the chain.
     #[error("its chain has a signature ({0}) of a kind that the operator's TLS does not support")]
     Signature(&'static str),
-    /// A signature of the chain is not that of the key that its authority's certificate has.
+    /// A signature in the chain does not match the key in the authority's certificate.
     #[error("a signature in its chain is not that of the listed authority's key")]
     WrongSignature,
-    /// It has been revoked. Nothing checks that today.
+    /// It has been revoked. The operator does not check this today.
     #[error("it has been revoked")]
     Revoked,
-    /// The server did not prove that it has the certificate's key.
+    /// The server did not prove that it has the certificate's private key.
     #[error("the server does not prove that it has the certificate's key")]
     NoProof,
-    /// Another rule of X.509, such as constraints of names.
+    /// The chain violates another rule of X.509, such as name constraints.
     #[error("its chain breaks a rule of X.509")]
     Chain,
 }
 
 impl Distrust {
-    /// The verdict of [`super::Trust`], or of rustls itself, in an error of rustls that is about a certificate.
+    /// The verdict of [`super::Trust`] or of rustls, if the rustls error is about a certificate.
     #[must_use]
     pub fn of(error: &Error) -> Option<Self> {
         match error {
@@ -98,7 +98,7 @@ impl Distrust {
             | CertificateError::NotValidYetContext { .. } => Self::ChainDates,
             CertificateError::Revoked => Self::Revoked,
             CertificateError::UnknownIssuer => Self::UnknownAuthority,
-            // By a key of the same kind as the authority's, or of another kind.
+            // Both cases mean a wrong key, of the same kind as the authority's or of another kind.
             CertificateError::BadSignature
             | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Self::WrongSignature,
             CertificateError::UnsupportedSignatureAlgorithmContext { signature_algorithm_id, .. } => {
@@ -113,7 +113,7 @@ impl Distrust {
             | CertificateError::InvalidOcspResponse
             | CertificateError::ApplicationVerificationFailure
             | CertificateError::Other(_) => Self::Chain,
-            // The enum may grow, and has a deprecated variant that nothing makes any more.
+            // The enum is non-exhaustive, and it has a deprecated variant that is no longer used.
             _ => Self::Chain,
         }
     }

@@ -14,11 +14,11 @@ use x509_cert::spki::SubjectPublicKeyInfoOwned;
 /// The sizes of RSA keys that ring can verify, in bits.
 const RSA: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// The fields of one certificate. Nothing is verified.
+/// The fields of one certificate. They are parsed and not verified.
 pub(super) struct Facts {
-    /// Since 1970.
+    /// The time since 1970.
     pub(super) not_before: Duration,
-    /// Since 1970.
+    /// The time since 1970.
     pub(super) not_after: Duration,
     pub(super) subject: Name,
     pub(super) issuer: Name,
@@ -26,14 +26,14 @@ pub(super) struct Facts {
     pub(super) names_hosts: bool,
     /// Whether it is an authority's: `CA:TRUE`.
     pub(super) is_authority: bool,
-    /// Whether its extended key usage, if it has one, lets a server use it.
+    /// Whether its extended key usage, if present, allows server authentication.
     pub(super) is_for_servers: bool,
-    /// The kind of its key where our TLS does not support it.
+    /// Its kind of key if the client's TLS does not support it.
     pub(super) unsupported_key: Option<&'static str>,
 }
 
 impl Facts {
-    /// `None` if it cannot be read.
+    /// `None` if the certificate cannot be parsed.
     pub(super) fn read(certificate: &CertificateDer<'_>) -> Option<Self> {
         let TbsCertificateInner { validity, subject, issuer, subject_public_key_info: key, extensions, .. } =
             CertificateInner::<Raw>::from_der(certificate).ok()?.tbs_certificate;
@@ -61,13 +61,13 @@ impl Facts {
     }
 }
 
-/// Whether there is a dNSName or an iPAddress among the names (RFC 5280, 4.2.1.6).
+/// Whether the names include a dNSName or an iPAddress (RFC 5280, 4.2.1.6).
 fn names_hosts(names: &[u8]) -> bool {
     let host = |name: &Any| matches!(name.tag(), Tag::ContextSpecific { number: TagNumber::N2 | TagNumber::N7, .. });
     Vec::<Any>::from_der(names).is_ok_and(|names| names.iter().any(host))
 }
 
-/// The name of a key's kind, if our TLS does not support it.
+/// The name of the kind of key if the client's TLS does not support it.
 fn unsupported(key: &SubjectPublicKeyInfoOwned) -> Option<&'static str> {
     const X9_62_PRIME_192: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.1");
     const SECP_256_K_1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.10");

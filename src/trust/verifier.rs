@@ -1,4 +1,4 @@
-//! Our own verdict on a server's certificate, before webpki's.
+//! The operator's own verdict on a server's certificate, before webpki's.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,9 +14,9 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, Signa
 use super::facts::Facts;
 use super::{Authorities, Distrust};
 
-/// As many certificates of a chain are read for the reason of a refusal; webpki's own limit for a path is six.
+/// The maximum number of certificates that are parsed to explain a refusal. webpki's limit for a path is six.
 const CHAIN: usize = 8;
-/// As many hosts are remembered; they come from clouds' catalogues.
+/// The maximum number of hosts that are remembered. The hosts come from clouds' catalogues.
 const HOSTS: usize = 1000;
 
 /// How the system's authorities are used.
@@ -24,18 +24,18 @@ const HOSTS: usize = 1000;
 pub enum System {
     /// They are trusted.
     Trusted,
-    /// A list replaces them. They are only used to explain a refusal.
+    /// A list replaces them. They only serve to explain a refusal.
     Replaced,
-    /// They are trusted beside a list that will replace them. Hosts that rely on them are noted.
+    /// They are trusted beside a list that will replace them. Hosts that depend on them are recorded.
     Kept(Reliance),
 }
 
-/// The hosts whose certificates are trusted by the system's authorities alone.
+/// The hosts whose certificates are trusted only by the system's authorities.
 #[derive(Debug, Clone, Default)]
 pub struct Reliance(Arc<Mutex<BTreeSet<String>>>);
 
 impl Reliance {
-    /// Whether the host's certificate was trusted by the system's authorities alone. An IPv6 address has no brackets.
+    /// Whether the host's certificate was trusted only by the system's authorities. An IPv6 address has no brackets.
     #[must_use]
     pub fn includes(&self, host: &str) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(host)
@@ -53,7 +53,7 @@ impl Reliance {
     }
 }
 
-/// Which servers are trusted.
+/// Decides which servers are trusted.
 #[derive(Debug)]
 pub struct Trust {
     given: Vec<Arc<Authorities>>,
@@ -62,7 +62,8 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Trusts the certificates in these lists, and the system's authorities as `system` says; `None`: not used.
+    /// Trusts the certificates in these lists, and the system's authorities as `system` says. With `None` these are not
+    /// used.
     #[must_use]
     pub fn new(given: Vec<Arc<Authorities>>, system: Option<System>) -> Self {
         Self { given, system, algorithms: provider().signature_verification_algorithms }
@@ -106,22 +107,23 @@ impl Trust {
             Some(System::Replaced) => refused,
             Some(System::Trusted) => match by_system() {
                 Ok(()) => return Ok(()),
-                Err(also) => more_telling(refused, also),
+                Err(also) => more_specific(refused, also),
             },
             Some(System::Kept(reliance)) => match by_system() {
                 Ok(()) => {
                     reliance.note(&name.to_str());
                     return Ok(());
                 }
-                Err(also) => more_telling(refused, also),
+                Err(also) => more_specific(refused, also),
             },
         };
         Err(facts.map_or(refused, |facts| self.explain(refused, &facts, chain)))
     }
 
-    /// Whether one of the lists has the certificate itself, or its authority.
+    /// Whether one of the lists contains the certificate itself or its authority.
     ///
-    /// `itself` is none where only webpki can read the certificate: without dates it is not trusted for itself.
+    /// `itself` is `None` if only webpki can parse the certificate. Its dates are then unknown, so it is not trusted by
+    /// itself.
     fn among(
         &self,
         lists: &[Arc<Authorities>],
@@ -138,7 +140,7 @@ impl Trust {
             let roots = list.roots();
             match verify_server_cert_signed_by_trust_anchor(parsed, roots, chain, now, self.algorithms.all) {
                 Ok(()) => return Ok(()),
-                Err(error) => refused = more_telling(refused, of_webpki(&error)),
+                Err(error) => refused = more_specific(refused, of_webpki(&error)),
             }
         }
         Err(refused)
@@ -160,7 +162,7 @@ impl Trust {
         }
     }
 
-    /// The kind of an unsupported key of an authority in this chain, or of a listed one that issued a part of it.
+    /// The unsupported kind of key of an authority in this chain, or of a listed authority that issued a part of it.
     fn weak_authority(&self, facts: &Facts, chain: &[CertificateDer<'_>]) -> Option<&'static str> {
         let chain: Vec<Facts> = chain.iter().take(CHAIN).filter_map(Facts::read).collect();
         if let Some(kind) = chain.iter().find_map(|facts| facts.unsupported_key) {
@@ -208,7 +210,7 @@ impl ServerCertVerifier for Trust {
     }
 }
 
-/// The process' provider; ring's, if none was installed.
+/// The process' crypto provider; ring's if none was installed.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     match CryptoProvider::get_default() {
         Some(provider) => provider.clone(),
@@ -221,7 +223,7 @@ pub(super) fn config(verifier: Arc<dyn ServerCertVerifier>, provider: CryptoProv
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// Checks what does not depend on who issued the certificate.
+/// Checks the properties that do not depend on the issuer.
 fn of_facts(facts: &Facts, now: Duration) -> Result<(), Distrust> {
     match facts.unsupported_key {
         Some(kind) => Err(Distrust::Key(kind)),
@@ -232,8 +234,8 @@ fn of_facts(facts: &Facts, now: Duration) -> Result<(), Distrust> {
     }
 }
 
-/// The verdict of two lists: any other cause says more than an unknown authority.
-fn more_telling(first: Distrust, second: Distrust) -> Distrust {
+/// Chooses between the verdicts of two lists: any cause is more specific than an unknown authority.
+fn more_specific(first: Distrust, second: Distrust) -> Distrust {
     if first == Distrust::UnknownAuthority { second } else { first }
 }
 
@@ -244,7 +246,7 @@ fn of_webpki(error: &Error) -> Distrust {
     }
 }
 
-/// The key's kind was checked before, so a signature that does not fit is the server's fault.
+/// The kind of key was checked before, so a wrong signature is a fault of the server.
 fn of_handshake(error: Error) -> Error {
     match error {
         Error::InvalidCertificate(CertificateError::Other(_)) => error,

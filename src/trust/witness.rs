@@ -1,5 +1,5 @@
-//! Finds out why a server refused our handshake. A client offers the keys and curves that it supports, and a server
-//! that has none of them answers "handshake failure" without showing its certificate.
+//! Finds out why a server refuses the handshake. A client offers the keys and curves that it supports. A server that
+//! has none of them answers "handshake failure" without its certificate.
 
 use std::sync::Arc;
 
@@ -13,17 +13,18 @@ use super::Distrust;
 use super::facts::Facts;
 use super::verifier::{config, provider};
 
-/// Offers more than we support, so that a server shows its certificate. It trusts no server, so no request is sent.
+/// Offers more than the client supports, so that a server sends its certificate. It trusts no server, so no request is
+/// sent.
 #[derive(Debug)]
 pub struct Witness(Vec<SignatureScheme>);
 
-/// The server exchanges keys on a curve only that our TLS does not support.
+/// The server requires a curve for the key exchange that the client's TLS does not support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the server insists on the curve {0}")]
 pub struct UnsupportedCurve(pub &'static str);
 
 impl Witness {
-    /// The TLS configuration of a witness. With `curves` the server may also choose a curve that we do not support.
+    /// The TLS configuration of a witness. With `curves`, the server may also choose an unsupported curve.
     ///
     /// # Errors
     /// The crypto provider of the process supports no version of TLS.
@@ -56,7 +57,7 @@ impl Witness {
     }
 }
 
-/// The answer for a certificate with a supported key.
+/// The verdict for a certificate with a supported key.
 fn refuse() -> Error {
     Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)
 }
@@ -97,7 +98,7 @@ impl ServerCertVerifier for Witness {
     }
 }
 
-/// A curve that is offered, so that the server can choose it, and never used.
+/// A curve that is offered so that the server can choose it. It is never used.
 #[derive(Debug)]
 struct Unsupported(NamedGroup, &'static str);
 

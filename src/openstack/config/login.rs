@@ -1,9 +1,9 @@
-//! Who logs in, and what for.
+//! The credential and the scope of a login.
 
 use super::{Auth, ConfigError, CredentialRef, Domain, Named, Scope, invalid, need, truth};
 use crate::openstack::yaml::Entry;
 
-/// How the entry logs in.
+/// The authentication method of the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
     Password,
@@ -14,7 +14,7 @@ pub(super) enum Method {
 const PROJECT_ID: [&str; 2] = ["project_id", "tenant_id"];
 const PROJECT_NAME: [&str; 2] = ["project_name", "tenant_name"];
 
-/// The method that `auth_type` names, or else the one that the entry has a secret for.
+/// The method in `auth_type`, or else the method for which the entry has a secret.
 pub(super) fn method(entry: &Entry) -> Result<Method, ConfigError> {
     match entry.get(&["auth_type", "auth_plugin"]) {
         Some("password" | "v3password") => return Ok(Method::Password),
@@ -82,10 +82,10 @@ fn user(entry: &Entry) -> Result<Named, ConfigError> {
     })
 }
 
-/// The keys that ask for a scope, as far as the entry has them.
+/// The keys of the entry that set a scope.
 ///
-/// With a project, `domain_id` and `domain_name` are the domain of user and project, as openstacksdk has it.
-fn asked(entry: &Entry) -> Vec<&'static str> {
+/// With a project, `domain_id` and `domain_name` are the domain of user and project, as in openstacksdk.
+fn scope_keys(entry: &Entry) -> Vec<&'static str> {
     let has = |key: &&'static str| entry.get(&[*key]).is_some();
     let project = PROJECT_ID.into_iter().chain(PROJECT_NAME).find(has);
     let domain = ["domain_id", "domain_name"].into_iter().find(has).filter(|_| project.is_none());
@@ -93,9 +93,9 @@ fn asked(entry: &Entry) -> Vec<&'static str> {
     project.into_iter().chain(domain).chain(others).collect()
 }
 
-/// Keystone refuses an application credential that comes with a scope.
+/// Keystone refuses an application credential together with a scope.
 fn has_no_scope(entry: &Entry) -> Result<(), ConfigError> {
-    match asked(entry)[..] {
+    match scope_keys(entry)[..] {
         [] => Ok(()),
         [key, ..] => invalid(
             &format!("auth.{key}"),
@@ -105,7 +105,7 @@ fn has_no_scope(entry: &Entry) -> Result<(), ConfigError> {
 }
 
 fn scope(entry: &Entry) -> Result<Option<Scope>, ConfigError> {
-    if let [one, other, ..] = asked(entry)[..] {
+    if let [one, other, ..] = scope_keys(entry)[..] {
         return invalid(
             &format!("auth.{other}"),
             format!("cannot stand beside {one}, since a token has one scope: keep the one that is meant"),
@@ -130,15 +130,15 @@ fn scope(entry: &Entry) -> Result<Option<Scope>, ConfigError> {
     }
     let id = entry.get(&["domain_id"]).map(|id| Domain::Id(id.into()));
     let name = || entry.get(&["domain_name"]).map(|name| Domain::Name(name.into()));
-    // None of them: Keystone takes the user's default project, if there is one.
+    // Without a scope, Keystone uses the user's default project if there is one.
     Ok(id.or_else(name).map(Scope::Domain))
 }
 
 /// The domain of a user or project.
 ///
-/// openstacksdk puts `domain_*` in the place of a missing own one where the entry names a project, the short types of
-/// login do so with `default_domain_*`, and an id wins over a name. Where none of this finds a domain, what else the
-/// entry has is better than a login that Keystone refuses.
+/// As in openstacksdk, `domain_*` replaces a missing domain if the entry names a project. The short login types use
+/// `default_domain_*` in the same case. An ID takes precedence over a name. If these rules find no domain, any other
+/// domain of the entry is used, because Keystone refuses a login without one.
 fn domain(entry: &Entry, field: &str, own: &str) -> Result<Domain, ConfigError> {
     let id = |key: &str| entry.get(&[key]).map(|id| Domain::Id(id.to_owned()));
     let name = |key: &str| entry.get(&[key]).map(|name| Domain::Name(name.to_owned()));

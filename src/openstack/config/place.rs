@@ -1,4 +1,4 @@
-//! Where the cloud is: Keystone's address, the region, the interfaces, and the services' own addresses.
+//! Keystone's address, the region, the interfaces, and the endpoint overrides.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::openstack::yaml::Entry;
 
 const NOT_PLAIN: &str = "is not a plain URL: give one with http or https, without user, password or query";
 
-/// An absolute http or https URL without user and password, its trailing slashes removed.
+/// An absolute http or https URL without user and password. Trailing slashes are removed.
 pub(crate) fn web_url(text: &str) -> Option<Url> {
     let url = Url::parse(text.trim_end_matches('/')).ok()?;
     let plain = matches!(url.scheme(), "http" | "https")
@@ -39,7 +39,7 @@ pub(super) fn auth_url(entry: &Entry) -> Result<Url, ConfigError> {
     Ok(with_version(url))
 }
 
-/// Keystone's address with its version, whether it was given with or without.
+/// Keystone's address with its version, which the input may lack.
 pub(crate) fn with_version(mut url: Url) -> Url {
     let path = url.path().trim_end_matches('/').to_owned();
     if !path.ends_with("/v3") {
@@ -50,8 +50,8 @@ pub(crate) fn with_version(mut url: Url) -> Url {
 
 /// Replaces `{region_name}`, as openstacksdk does.
 ///
-/// The region may come from the CloudTenant, whose author need not be the Secret's: it must not lead the credential to
-/// another host.
+/// The region may come from the CloudTenant, whose author may lack access to the Secret. It must not redirect the
+/// credential to another host.
 fn with_region(field: &str, text: &str, region: Option<&str>) -> Result<String, ConfigError> {
     const HOLDER: &str = "{region_name}";
     if !text.contains(['{', '}']) {
@@ -77,10 +77,10 @@ fn with_region(field: &str, text: &str, region: Option<&str>) -> Result<String, 
     Ok(text)
 }
 
-/// The interfaces that a key names, or its older name; `None` where the entry has neither.
+/// The interfaces in a key or in its older name; `None` if the entry has neither.
 pub(super) fn interfaces(entry: &Entry, key: &str, older: &str) -> Result<Option<Vec<Interface>>, ConfigError> {
     let mut interfaces = Vec::new();
-    // openstacksdk renames the older key in the end, and so lets it win.
+    // In openstacksdk the older key takes precedence.
     let names = entry.list(&[older, key]);
     for name in names {
         let interface = match name.as_str() {
@@ -125,18 +125,18 @@ pub(super) fn overrides(entry: &Entry) -> Result<BTreeMap<Service, String>, Conf
     Ok(overrides)
 }
 
-/// Whether an override holds the token's project.
+/// Whether an override contains the token's project.
 pub(crate) fn needs_project(text: &str) -> bool {
     with_token(text, "", "%(user_id)s") != text
 }
 
-/// An override with the token's project and user in keystoneauth's place holders.
+/// Fills keystoneauth's placeholders in an override with the token's project and user.
 pub(crate) fn with_token(text: &str, project: &str, user: &str) -> String {
     let holders = [("%(project_id)s", project), ("%(tenant_id)s", project), ("%(user_id)s", user)];
     holders.iter().fold(text.to_owned(), |text, (holder, value)| text.replace(holder, value))
 }
 
-/// A service in another region, or of another type, would be another place than the status says.
+/// With another region or type for one service, the address would not match the region in the status.
 pub(super) fn has_one_region_and_known_types(entry: &Entry) -> Result<(), ConfigError> {
     for service in Service::PROBED {
         let key = service.key("region_name");

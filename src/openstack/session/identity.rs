@@ -1,4 +1,4 @@
-//! What Keystone is asked beside logins: whether a project exists, and when a credential ends.
+//! Queries to Keystone other than logins: whether a project exists, and when a credential expires.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -12,33 +12,34 @@ use crate::openstack::config::Auth;
 use crate::openstack::token::{self, Holder, TokenScope};
 use crate::openstack::{Answer, Error, Failure, Service};
 
-/// How long it is believed when an application credential ends, and that a project exists.
+/// How long two answers stay valid: the expiry of an application credential, and that a project exists.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The pause before Keystone is asked again when a credential ends, after it could not tell.
+/// The pause before the next query for a credential's expiry, after a query without a result.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// So many projects are remembered for each session.
+/// The maximum number of projects that a session remembers.
 const MOST_PROJECTS: usize = 10_000;
 
-/// When Keystone was asked for a project, and whether it knows it; `None` where it did not say.
+/// When Keystone was queried for a project, and whether the project exists; `None` if the answer did not say.
 pub(super) type Known = (Instant, Option<bool>);
 
-/// When an application credential ends, as Keystone told it last.
+/// The expiry of an application credential in Keystone's latest answer.
 #[derive(Default)]
 pub(super) struct End {
-    /// `None` as long as Keystone has not told it.
+    /// `None` until Keystone has answered.
     end: Option<Option<Timestamp>>,
-    /// When Keystone is asked again.
-    again_at: Option<Instant>,
+    /// When to query Keystone again.
+    next_query: Option<Instant>,
 }
 
 impl Session {
-    /// Whether Keystone knows the project; `None` where the credential may not ask, and for the token's own project
-    /// without asking. Asked at most once an hour, unless it does not know it: it may be created yet.
+    /// Whether Keystone knows the project; `None` if the credential has no right to query it. The token's own project
+    /// needs no query. A positive answer stays valid for one hour. A negative answer is not kept, because the project
+    /// may be created at any time.
     ///
     /// # Errors
-    /// As [`Session::get`].
+    /// The errors of [`Session::get`].
     pub async fn knows_project(&self, id: &str, deadline: Duration) -> Result<Option<bool>, Failure> {
         self.log_in(deadline).await?;
         let own = self.known_project().is_some_and(|own| own.id == id);
@@ -54,12 +55,12 @@ impl Session {
         {
             return Ok(known);
         }
-        let answer = self.ask_project(id, deadline).await?;
+        let answer = self.query_project(id, deadline).await?;
         *known = (answer != Some(false)).then_some((now, answer));
         Ok(answer)
     }
 
-    /// Forgets those that nobody is asking for and that would be asked for anew.
+    /// Also removes entries that no caller uses and whose answer is no longer valid.
     fn project_memory(&self, id: &str) -> Arc<tokio::sync::Mutex<Option<Known>>> {
         let now = (self.clock)();
         let recent = |(at, _): Known| now.saturating_duration_since(at) < HOUR;
@@ -73,29 +74,30 @@ impl Session {
         projects.entry(id.to_owned()).or_default().clone()
     }
 
-    async fn ask_project(&self, id: &str, deadline: Duration) -> Result<Option<bool>, Failure> {
+    async fn query_project(&self, id: &str, deadline: Duration) -> Result<Option<bool>, Failure> {
         let mut url = self.endpoint(Service::Identity, deadline).await?.url;
         let path = format!("{}/projects/{id}", url.path().trim_end_matches('/'));
         url.set_path(&path);
-        // 401: access rules may leave the question out.
+        // Access rules that do not include this call cause a 401.
         let answer = self.get_expecting(&[401, 403], Service::Identity, url, &[], deadline).await?;
         match answer.status {
             401 | 403 => Ok(None),
-            // Any other 404 is of something that stands before Keystone, or of an address that is not Keystone's.
+            // Any other 404 comes from a proxy in front of Keystone, or from a server that is not Keystone.
             404 => Ok(token::says_not_found(&answer.body).then_some(false)),
             _ => answer.of(Service::Identity).map(|_| Some(true)),
         }
     }
 
-    /// When the credential itself ends: a user's password, an application credential, or a token that was given. The
-    /// inner `None` is a credential that has no end, or whose end Keystone does not tell it; the outer one is an end
-    /// that Keystone could not tell in time.
+    /// When the credential itself expires: a user's password, an application credential, or a token from clouds.yaml.
+    /// The inner `None` means that it never expires, or that Keystone does not disclose the expiry. The outer `None`
+    /// means that Keystone gave no answer in time.
     ///
-    /// Keystone is asked once an hour, and a minute after it could not tell. What was known stays until then.
+    /// The client queries Keystone once an hour, and one minute after a query without a result. Until then the last
+    /// result stays valid.
     pub async fn credential_ends(&self, holder: &Holder, deadline: Duration) -> Option<Option<Timestamp>> {
         let id = match (&self.config.auth, &holder.application_credential) {
             (Auth::Token { .. }, _) => return Some(holder.token_ends),
-            // The user of a trust's token may be the one who created the trust, with another password.
+            // The user of a trust's token may be the trustor, whose password is another one.
             (Auth::Password { .. }, _) if holder.scope == TokenScope::Trust => return Some(None),
             (Auth::Password { .. }, _) => return Some(holder.password_ends),
             (Auth::ApplicationCredential { .. }, None) => return Some(None),
@@ -103,21 +105,21 @@ impl Session {
         };
         let now = (self.clock)();
         let mut known = self.ends.lock().await;
-        if known.again_at.is_none_or(|at| now >= at) {
+        if known.next_query.is_none_or(|at| now >= at) {
             let path = ["users", &holder.user_id, "application_credentials", id];
-            let told = self.application_credential_ends(&path, deadline).await;
-            known.again_at = Some(now + if told.is_some() { HOUR } else { MINUTE });
-            known.end = told.or(known.end);
+            let answer = self.application_credential_ends(&path, deadline).await;
+            known.next_query = Some(now + if answer.is_some() { HOUR } else { MINUTE });
+            known.end = answer.or(known.end);
         }
         known.end
     }
 
-    /// `None` where Keystone could not tell: there was no answer in time, or one that says nothing of the credential.
+    /// `None` if Keystone gave no answer in time, or an answer without the credential.
     async fn application_credential_ends(&self, path: &[&str], deadline: Duration) -> Option<Option<Timestamp>> {
         let mut url = self.endpoint(Service::Identity, deadline).await.ok()?.url;
         url.path_segments_mut().ok()?.pop_if_empty().extend(path);
         let answer = self.get_expecting(&[401, 403], Service::Identity, url, &[], deadline).await.ok()?;
-        // It may not ask, now or in an hour.
+        // The credential has no right to query this, so a retry after one minute would not help.
         if [401, 403, 404].contains(&answer.status) {
             return Some(None);
         }
@@ -127,7 +129,7 @@ impl Session {
     }
 }
 
-/// Forgets a project that nobody is asking for. It is asked for again.
+/// Removes a project that no caller uses. The next caller queries it again.
 fn forget_one(projects: &mut HashMap<String, Arc<tokio::sync::Mutex<Option<Known>>>>) {
     let idle = projects.iter().find(|(_, known)| Arc::strong_count(known) == 1).map(|(id, _)| id.clone());
     idle.and_then(|id| projects.remove(&id));
@@ -145,8 +147,8 @@ mod tests {
         let yaml = "clouds: {c: {auth: {auth_url: 'http://k', token: t}}}";
         let config = Arc::new(CloudConfig::parse(yaml, "c", None, None).unwrap());
         let session = Session::new(config, &Network::default(), Arc::new(NoCounters)).unwrap();
-        let asked = session.project_memory("asked");
-        let _asking = asked.try_lock().unwrap();
+        let queried = session.project_memory("asked");
+        let _query = queried.try_lock().unwrap();
         let known = || Arc::new(tokio::sync::Mutex::new(Some((Instant::now(), Some(true)))));
         let full = (1..MOST_PROJECTS).map(|number| (number.to_string(), known()));
         session.projects.lock().unwrap().extend(full);
@@ -154,6 +156,6 @@ mod tests {
             session.project_memory(id).try_lock().unwrap().replace((Instant::now(), Some(true)));
             assert_eq!(session.projects.lock().unwrap().len(), MOST_PROJECTS, "{id}");
         }
-        assert!(Arc::ptr_eq(&asked, &session.project_memory("asked")), "it is being asked for");
+        assert!(Arc::ptr_eq(&queried, &session.project_memory("asked")), "it is being asked for");
     }
 }

@@ -1,25 +1,26 @@
-//! What a session keeps, and its end.
+//! The memory that a session takes, and the end of a session.
 
 use std::{any::Any, sync::Arc};
 
 use super::{PoisonError, Session};
 
-/// One project that Keystone was asked for.
+/// In bytes: the estimated size of the answer about one project.
 const PROJECT: usize = 256;
 
 impl Session {
-    /// What a session is counted as from the start: its semaphores, clocks and locks, and its part of the map of clouds.
-    /// An ordinary token with its catalogue fits in, so an ordinary session never grows.
+    /// In bytes: the size that counts for a session from its start. It covers semaphores, clocks, locks, the session's
+    /// part of the map of clouds, and an ordinary token with its catalogue. An ordinary session therefore never grows.
     pub const ORDINARY_BYTES: usize = 6 << 10;
 
-    /// How many bytes the session keeps, about: its token with the catalogue, and what Keystone said of projects.
+    /// The memory that the session takes, in bytes (estimated): its token with the catalogue, and the answers about
+    /// projects.
     pub fn kept_bytes(&self) -> usize {
         let token = self.tokens.held().map_or(0, |token| token.kept_bytes());
         let projects = self.projects.lock().unwrap_or_else(PoisonError::into_inner).len();
         (Self::ORDINARY_BYTES / 2 + token).max(Self::ORDINARY_BYTES) + projects.saturating_sub(1) * PROJECT
     }
 
-    /// Nobody uses the session any more. A login that was sent already keeps `account` until it has ended.
+    /// Ends the session. A login that was already sent holds `account` until it has ended.
     pub fn abandon(&self, account: Arc<dyn Any + Send + Sync>) {
         self.tokens.abandon(account);
     }

@@ -1,29 +1,29 @@
-//! Reads an entry of a `clouds.yaml` key by key, so that nothing else of the Secret is kept.
+//! Reads an entry of a `clouds.yaml` key by key, so that no other part of the Secret is kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::openstack::keys::{self, Fate};
+use crate::openstack::keys::{self, Treatment};
 
 /// A key's values; `None` is YAML's `null`.
 type Values = BTreeMap<String, Option<Vec<String>>>;
 
-/// The values that stand on one level: an entry, or a region's own.
+/// The values of one level: those of an entry, or those of a region.
 #[derive(Default)]
 pub(super) struct Level {
     pub(super) top: Values,
     pub(super) auth: Values,
     pub(super) regions: Option<Vec<Region>>,
-    /// The keys that are not read.
+    /// The ignored keys.
     pub(super) ignored: BTreeSet<String>,
-    /// The keys that are refused, with the reason.
+    /// The refused keys, with the reason.
     pub(super) refused: BTreeMap<String, &'static str>,
 }
 
 impl Level {
-    /// Puts a region's values in place of the entry's; `null` leaves the entry's, as openstacksdk does.
+    /// Replaces the entry's values with a region's; `null` keeps the entry's, as in openstacksdk.
     pub(super) fn overlay(&mut self, own: Level) {
         let given = |values: Values| values.into_iter().filter(|(_, values)| values.is_some());
         self.top.extend(given(own.top));
@@ -35,18 +35,18 @@ impl Level {
 
 /// An item of `regions`.
 pub(super) struct Region {
-    /// `None` where the item is neither a name nor a mapping of `name` and `values`.
+    /// `None` if the item is neither a name nor a mapping of `name` and `values`.
     pub(super) name: Option<String>,
     pub(super) values: Option<Level>,
 }
 
 type Found = (Option<Level>, Vec<String>);
 
-/// The whole file: the wanted entry and the names of all.
+/// The whole file: the requested entry, and the names of all entries.
 pub(super) struct File<'a>(pub(super) &'a str);
 
 impl File<'_> {
-    /// `None` where the file has no key `clouds`.
+    /// `None` if the file has no key `clouds`.
     pub(super) fn read<'de, D: Deserializer<'de>>(self, de: D) -> Result<Option<Found>, D::Error> {
         de.deserialize_map(self)
     }
@@ -104,13 +104,13 @@ impl<'de> Visitor<'de> for Clouds<'_> {
     }
 }
 
-/// Which mapping is read.
+/// The mapping that is being read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mapping {
     Entry,
     /// The `values` of an item of `regions`.
     Region,
-    /// The `auth` of either.
+    /// The `auth` of an entry or of a region.
     Auth,
 }
 
@@ -151,20 +151,20 @@ impl<'de> Visitor<'de> for Mapping {
                 level.ignored.insert(field);
                 continue;
             }
-            match keys::find(below_auth, &key).map(|key| key.fate) {
-                Some(Fate::Honoured(_)) if takes_list(&key) => {
+            match keys::find(below_auth, &key).map(|key| key.treatment) {
+                Some(Treatment::Honoured(_)) if takes_list(&key) => {
                     level.top.insert(key, map.next_value_seed(Texts)?);
                 }
-                Some(Fate::Honoured(_)) => {
+                Some(Treatment::Honoured(_)) => {
                     let text = map.next_value::<Option<String>>()?;
                     level.top.insert(key, text.map(|text| if text.is_empty() { Vec::new() } else { vec![text] }));
                 }
-                Some(Fate::Refused(problem)) => {
+                Some(Treatment::Refused(problem)) => {
                     if map.next_value_seed(Given)? {
                         level.refused.insert(field, problem);
                     }
                 }
-                Some(Fate::Harmless(_)) | None => {
+                Some(Treatment::Harmless(_)) | None => {
                     map.next_value::<IgnoredAny>()?;
                     level.ignored.insert(field);
                 }
@@ -174,7 +174,7 @@ impl<'de> Visitor<'de> for Mapping {
     }
 }
 
-/// Whether openstacksdk takes a list for this key besides a plain value.
+/// Whether openstacksdk accepts a list for this key.
 fn takes_list(key: &str) -> bool {
     key == "region_name" || key.ends_with("interface") || key.ends_with("endpoint_type")
 }

@@ -1,13 +1,13 @@
-//! The sentences about certificates and TLS: one for each verdict, since each has a different remedy.
+//! The messages about certificates and TLS, one per verdict, because each needs another remedy.
 
-use super::{fatal, passing};
+use super::{fatal, transient};
 use crate::{
     api::Reason,
     observation::ProbeFailure,
     openstack::{Distrust, Service, TlsFault},
 };
 
-/// The keys that our TLS supports.
+/// The kinds of keys that the operator's TLS supports.
 const KEYS: &str = "RSA of 2048 to 8192 bits, ECDSA on P-256 or P-384, or Ed25519";
 
 /// The failure for a certificate that is not trusted.
@@ -72,7 +72,7 @@ pub(super) fn of_certificate(service: Service, why: Distrust) -> ProbeFailure {
     fatal(Reason::CertificateUntrusted, format!("The certificate of {service} is not trusted, since {rest}."))
 }
 
-/// The failure for TLS that fails for another reason than the certificate.
+/// The failure if TLS fails for another reason than the certificate.
 pub(super) fn of_tls(service: Service, fault: TlsFault) -> ProbeFailure {
     let message = match fault {
         TlsFault::NothingInCommon => format!(
@@ -100,5 +100,5 @@ pub(super) fn of_tls(service: Service, fault: TlsFault) -> ProbeFailure {
             format!("TLS with {service} fails: check its server's log and the proxies in front of it.")
         }
     };
-    passing(Reason::ConnectionFailed, message)
+    transient(Reason::ConnectionFailed, message)
 }

@@ -1,4 +1,4 @@
-//! The usage by flavor, summed over pages in memory of a known size.
+//! Sums the usage by flavor over all pages, in bounded memory.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -7,26 +7,26 @@ use std::{
 
 use crate::observation::FlavorUsage;
 
-/// Flavors that the status shows.
+/// The maximum number of flavors in the status.
 const MOST_SHOWN: usize = 20;
 
-/// Flavors that are summed: those whose servers Nova lists first. A cloud has some dozens.
+/// The maximum number of flavors that are summed, in the order of Nova's list. A cloud has some dozens.
 const MOST_SUMMED: usize = 1000;
 
-/// Flavors beyond those that are counted as left out.
+/// The maximum number of further flavors that are counted as left out.
 const MOST_COUNTED: usize = 10_000;
 
 /// In characters.
 pub(super) const LONGEST_FLAVOR: usize = 255;
 
-/// Stands for the flavor of a row that has none.
+/// Replaces the flavor of a row without one.
 pub(super) const NO_FLAVOR: &str = "(none)";
 
 /// Sums by flavor.
 #[derive(Debug, Default)]
 pub(super) struct Flavors {
     summed: BTreeMap<String, FlavorUsage>,
-    /// Hashes of the names of those that are not summed.
+    /// Hashes of the names of flavors that are not summed.
     beyond: HashSet<u64>,
 }
 
@@ -46,7 +46,7 @@ impl Flavors {
         } else if self.summed.len() < MOST_SUMMED {
             self.summed.insert(used.flavor.clone(), used);
         } else {
-            // The same in every process.
+            // The hash is the same in every process.
             let mut hasher = DefaultHasher::new();
             used.flavor.hash(&mut hasher);
             self.count(hasher.finish());
@@ -59,17 +59,17 @@ impl Flavors {
         }
     }
 
-    /// Adds what a further page has.
+    /// Adds the flavors of a further page.
     pub(super) fn merge(&mut self, page: Self) {
         page.summed.into_values().for_each(|used| self.add(used));
         page.beyond.into_iter().for_each(|hash| self.count(hash));
     }
 
-    /// Those that used most vCPU-hours, then by name; and how many others there are.
+    /// The flavors with the most vCPU-hours, then by name; and the number of flavors that are left out.
     pub(super) fn finish(self) -> (Vec<FlavorUsage>, u32) {
         let mut flavors: Vec<_> = self.summed.into_values().collect();
         let all = flavors.len().saturating_add(self.beyond.len());
-        // By name already, and the order of equal ones stays.
+        // The list is already sorted by name, and the sort is stable.
         flavors.sort_by(|a, b| b.vcpu_hours.total_cmp(&a.vcpu_hours));
         flavors.truncate(MOST_SHOWN);
         let omitted = all.saturating_sub(flavors.len());
@@ -105,7 +105,7 @@ mod tests {
         for (flavors, shown, omitted) in
             [(0, 0, 0), (20, 20, 0), (21, 20, 1), (1000, 20, 980), (1001, 20, 981), (50_000, 20, 10_980)]
         {
-            // Twice each, so that none is counted twice.
+            // Each flavor appears twice, to check that it is counted once.
             let rows = (0..flavors).chain(0..flavors).map(|number| used(&format!("f{number}"), f64::from(number)));
             let (names, left) = finished(rows);
             assert_eq!((names.len(), left), (shown, omitted), "{flavors}");
@@ -126,7 +126,7 @@ mod tests {
         sum.merge(page(&[("b", 3.0), ("c", f64::MAX)]));
         sum.merge(page(&[("c", f64::MAX)]));
         let (flavors, _) = sum.finish();
-        let told: Vec<_> = flavors.iter().map(|used| (used.flavor.as_str(), used.servers, used.vcpu_hours)).collect();
-        assert_eq!(told, [("c", 2, f64::MAX), ("b", 2, 5.0), ("a", 1, 1.0)]);
+        let summed: Vec<_> = flavors.iter().map(|used| (used.flavor.as_str(), used.servers, used.vcpu_hours)).collect();
+        assert_eq!(summed, [("c", 2, f64::MAX), ("b", 2, 5.0), ("a", 1, 1.0)]);
     }
 }

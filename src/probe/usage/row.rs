@@ -1,4 +1,4 @@
-//! One server in Nova's usage. An odd value is that value's fault alone: the totals do not depend on it.
+//! One server in Nova's usage. An invalid value affects only its own row: the totals do not depend on it.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{
 use super::flavors::{LONGEST_FLAVOR, NO_FLAVOR};
 use crate::{observation::FlavorUsage, openstack::words::clean};
 
-/// A row of `server_usages`. Nova leaves out the amounts of a server that is deleted while it counts.
+/// A row of `server_usages`. Nova omits the amounts of a server that is deleted during the query.
 #[derive(Debug, Deserialize)]
 pub(super) struct Row {
     #[serde(default)]
@@ -36,7 +36,7 @@ impl Row {
 impl From<Row> for FlavorUsage {
     fn from(row: Row) -> Self {
         let hours = row.hours.amount();
-        // The product of two large numbers may be none.
+        // The product of two large numbers may be infinite.
         let times = |amount: Loose| Some(amount.amount() * hours).filter(|product| product.is_finite()).unwrap_or(0.0);
         let flavor = match row.flavor {
             Loose::Text(name) if !name.is_empty() => name,
@@ -53,7 +53,7 @@ impl From<Row> for FlavorUsage {
     }
 }
 
-/// Any JSON value, of which only what is shown is kept.
+/// Any JSON value. Only the displayed parts are kept.
 #[derive(Debug, Default)]
 enum Loose {
     #[default]
@@ -63,7 +63,7 @@ enum Loose {
 }
 
 impl Loose {
-    /// A number that can be an amount; 0 for anything else.
+    /// The number if it is a valid amount; 0 for any other value.
     fn amount(&self) -> f64 {
         match self {
             Self::Number(number) if number.is_finite() && *number > 0.0 => *number,
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_value_is_its_own_fault() {
+    fn an_invalid_value_does_not_affect_others() {
         for (name, row, flavor, figures) in [
             (
                 "as Nova writes it",

@@ -1,4 +1,4 @@
-//! Which window of time the usage is read for, by the cloud's clock.
+//! The time windows of a usage query, by the cloud's clock.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use jiff::{Timestamp, civil, tz::TimeZone};
 
 use crate::api::Period;
 
-/// So long after the turn of a period the closed one is still read: Nova's rows may lag behind.
+/// The operator still reads the closed period for this time after its end, because Nova's rows may lag behind.
 const GRACE: Duration = Duration::from_secs(600);
 
-/// Nova's clock may be a little behind ours, and must not see an end in its future.
+/// The margin for a Nova whose clock is behind. A window must not end in its future.
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// A window of time.
@@ -17,20 +17,20 @@ const MARGIN: Duration = Duration::from_secs(5);
 pub struct Window {
     /// The period's start.
     pub start: Timestamp,
-    /// The period's end, or a little before the cloud's clock.
+    /// The period's end, or a time shortly before the cloud's current time.
     pub end: Timestamp,
 }
 
-/// The two windows that a look at the usage is about.
+/// The two windows of a usage probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Windows {
-    /// From the current period's start.
+    /// The window that begins with the current period.
     pub current: Window,
-    /// The whole of the closed period before.
+    /// The complete period before the current one.
     pub previous: Window,
 }
 
-/// The calendar periods, in UTC, that are read at this time of the cloud's clock.
+/// The calendar periods (UTC) to read at this time of the cloud's clock.
 #[must_use]
 pub fn windows(period: Period, cloud_now: Timestamp) -> Windows {
     let back = |span: Duration| cloud_now.saturating_sub(span).unwrap_or(cloud_now);
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn periods_and_their_turns() {
+    fn periods_and_their_boundaries() {
         use Period::{Day, Month};
         for (period, now, previous, start, end) in [
             (Month, "2026-11-22T05:00:00Z", "2026-10-01T00:00:00Z", "2026-11-01T00:00:00Z", "2026-11-22T04:59:55Z"),
