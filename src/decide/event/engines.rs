@@ -1,4 +1,4 @@
-//! Pure: what there is to tell of Heat's engines.
+//! Events of Heat's engines.
 
 use super::{EventReason, Notice, notice};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     observation::ProbeKind,
 };
 
-/// More hosts than this at once are told in one event.
+/// Number of hosts that change together and still have one event each. More hosts share one event.
 const TOLD_ONE_BY_ONE: usize = 5;
 
 pub(super) fn transitions(stored: &CloudTenantStatus, old: &CloudTenantStatus, new: &CloudTenantStatus) -> Vec<Notice> {
@@ -62,7 +62,7 @@ pub(super) fn transitions(stored: &CloudTenantStatus, old: &CloudTenantStatus, n
     notices
 }
 
-/// The IDs of the host's engines that are down, ` (engine ID a, b)`, as far as Heat has listed them.
+/// Formats the IDs that Heat lists for the host's down engines, as ` (engine ID a, b)`.
 fn ids(block: &EnginesStatus, host: &str) -> String {
     const NAMED: usize = 3;
     let down = block.down_engines.iter().filter(|engine| engine.host == host);
@@ -82,7 +82,7 @@ struct Changes {
     forgotten: Vec<String>,
 }
 
-/// A host that is not listed while hosts are omitted counts as up.
+/// While hosts are omitted, a host that is not listed counts as up.
 fn changes(old: &EnginesStatus, new: &EnginesStatus) -> Changes {
     let find = |block: &EnginesStatus, name: &str| block.hosts.iter().find(|host| host.host == name).cloned();
     let mut changes = Changes::default();
