@@ -1,7 +1,7 @@
-//! Pure: which rows of Heat's list count, and on which hosts.
+//! Selects the records of Heat's list that count, and groups them by host.
 //!
-//! A killed and restarted engine leaves a row behind that stays down for hours. So "a row is down" does not
-//! mean that an engine is down.
+//! A killed and restarted engine leaves a record that stays down for hours. Therefore a record that is down does not
+//! prove that an engine is down.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,35 +14,34 @@ use crate::{
     target::EnginesTarget,
 };
 
-/// Engines that are down, in the status.
+/// Number of down engines that the status lists.
 const MOST_DOWN: usize = 20;
 
-/// What is known from before the list.
+/// The state from before this list.
 #[derive(Debug, Default)]
 pub struct Known<'a> {
-    /// The newest report of each host that has been recorded, by the cloud's clock.
+    /// The newest report of each recorded host, by the cloud's clock.
     pub recorded: HashMap<&'a str, Timestamp>,
-    /// The newest report of all, by the cloud's clock, and its host.
+    /// The newest report of all hosts, by the cloud's clock, and its host.
     pub newest_report: Option<(Timestamp, &'a str)>,
-    /// Rows whose reports went back in time.
+    /// Records whose reports went back in time.
     pub setbacks: Cow<'a, Setbacks>,
-    /// Hosts that were counted when no engine answered, and have not had the time since to report. They are not
-    /// forgotten.
+    /// Hosts that counted when no engine answered and have not had the time to report since. They are not forgotten.
     pub kept: HashSet<&'a str>,
-    /// The operator's clock when the list came.
+    /// The operator's clock when the list arrived.
     pub now: Timestamp,
 }
 
 impl<'a> Known<'a> {
-    /// Whether this engine, which is down, no longer counts. Its silence is measured against the newest report of all
-    /// engines: where all reports are old, as in an example of a document, no engine has been silent for long.
+    /// Whether this down engine no longer counts. Its silence is measured against the newest report of all engines, so
+    /// that no engine is forgotten because all reports are old.
     fn forgets(&self, row: &EngineRow, newest: Option<(Timestamp, &str)>, rules: &EnginesTarget) -> bool {
         let silent = |(newest, _)| row.heartbeat.is_some_and(|beat| age(beat, newest) > rules.forget_after);
         newest.is_some_and(silent) && !self.kept.contains(&*row.host)
     }
 
-    /// The newest report of all engines where an engine is forgotten only by an earlier list. The block has to keep it,
-    /// or that engine would count again after a restart of the operator.
+    /// Returns the newest report of all engines if only an earlier list shows that an engine is forgotten. The block
+    /// must keep it, or that engine would count again after a restart of the operator.
     fn to_keep(
         &self,
         list: &EngineList,
@@ -55,7 +54,7 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Counts engines by host.
+/// Counts the engines by host.
 #[must_use]
 pub fn count(list: &EngineList, known: &Known<'_>, rules: &EnginesTarget) -> EnginesStatus {
     let is_down = |row: &EngineRow| known.setbacks.is_down(row, list.cloud_now, known.now);
@@ -65,9 +64,9 @@ pub fn count(list: &EngineList, known: &Known<'_>, rules: &EnginesTarget) -> Eng
     let newest = known.newest_report.max(list.newest_report());
     let (mut down_rows, mut forgotten) = (Vec::new(), Vec::new());
     for row in list.rows.iter().filter(|row| !rules.ignore_hosts.iter().any(|ignored| **ignored == *row.host)) {
-        // One in the cloud's future is no memory: its clock was put back.
+        // A record in the cloud's future is invalid: the cloud's clock stepped back.
         let recorded = known.recorded.get(&*row.host).copied().filter(|beat| *beat <= list.cloud_now);
-        // Where a report went back in time, the record says nothing about what the engine left behind.
+        // If a report went back in time, the record cannot show what an engine left behind.
         let memory = recorded.filter(|_| !known.setbacks.has(row));
         let says_down = is_down(row);
         let ghost = says_down && kinds.get(&key(row)).is_some_and(|kind| kind.makes_ghost(row, memory));
@@ -117,13 +116,13 @@ fn down_engine(row: &EngineRow) -> DownEngine {
     }
 }
 
-/// All rows of one kind of engine on one host.
+/// All records of one kind of engine on one host.
 struct Kind {
-    /// When the youngest row came to be.
+    /// Creation time of the youngest record.
     newest_birth: Option<Timestamp>,
     /// All of them are down.
     down: bool,
-    /// The last report of all of them; `None` if one of them cannot be read.
+    /// The latest report of all. `None` if one of them is unreadable.
     last_beat: Option<Timestamp>,
 }
 
@@ -151,19 +150,19 @@ fn kinds(list: &EngineList, is_down: impl Fn(&EngineRow) -> bool) -> HashMap<Key
 }
 
 impl Kind {
-    /// Whether a row of this kind that is down is only what an engine left behind.
+    /// Whether a down record of this kind is only the remains of an earlier process.
     fn makes_ghost(&self, row: &EngineRow, recorded: Option<Timestamp>) -> bool {
         self.supersedes(row) || recorded.is_some_and(|recorded| self.has_come_back(recorded))
     }
 
-    /// A younger row of the same engine came to be after this one's last report: the engine was restarted. The workers
-    /// of one process, all created together, are not superseded by each other, nor is a row by itself.
+    /// Whether a younger record of the same engine was created after this one's last report, which shows a restart.
+    /// Workers of one process have the same creation time and do not supersede each other.
     fn supersedes(&self, row: &EngineRow) -> bool {
         row.heartbeat.zip(self.newest_birth).is_some_and(|(beat, birth)| birth > beat && Some(birth) > row.created)
     }
 
-    /// The row that superseded the others left gracefully, and what is left of the host is older than what we had
-    /// recorded for it.
+    /// Whether the superseding record is gone because that process stopped gracefully. The remaining reports are then
+    /// older than the recorded one.
     fn has_come_back(&self, recorded: Timestamp) -> bool {
         self.down && self.last_beat.is_some_and(|beat| beat < recorded)
     }
