@@ -40,9 +40,9 @@ pub struct Shared {
     pub subscription: u64,
     /// The answers so far.
     pub answers: Arc<EngineAnswers>,
-    /// The query of the latest answer began after the subscription's start or the tenant's latest change.
+    /// The latest answer counts for this tenant's verdict. It does not while the tenant waits for a later one.
     pub is_current: bool,
-    /// That query also began after the tenant's latest request.
+    /// The latest answer also serves the tenant's latest request.
     pub serves_request: bool,
 }
 

@@ -18,10 +18,10 @@ use crate::{
     target::Target,
 };
 
-/// How long Keystone's port may take to accept a connection.
+/// Longest wait for a connection to Keystone's port.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// What has come of the probes.
+/// The observations of the probes.
 #[derive(Debug)]
 pub(super) struct Looks {
     pub(super) engines: Observation<Judged<EnginesStatus>>,
@@ -32,7 +32,7 @@ pub(super) struct Looks {
 
 impl Looks {
     fn failed(failure: &ProbeFailure) -> Self {
-        // As often as it takes to be believed: nobody asks twice here.
+        // The count is the maximum because a check asks only once.
         Self {
             engines: Observation::Failed(failure.clone(), u32::MAX),
             caches: Observation::Failed(failure.clone(), u32::MAX),
@@ -44,7 +44,7 @@ impl Looks {
 
 type Tell<'a> = dyn FnMut(Step) + Send + 'a;
 
-/// Takes every step up to the first that makes the rest pointless.
+/// Runs every step until one fails in a way that makes the others pointless.
 pub(super) async fn look(subject: &Subject, tell: &mut Tell<'_>) -> Looks {
     match way(subject, tell).await {
         Ok((config, session, source)) => {
@@ -58,7 +58,7 @@ pub(super) async fn look(subject: &Subject, tell: &mut Tell<'_>) -> Looks {
     }
 }
 
-/// From the Secret to a token.
+/// Runs the steps from the Secret to a token.
 async fn way(
     subject: &Subject,
     tell: &mut Tell<'_>,
@@ -158,7 +158,7 @@ async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, Strin
     }
 }
 
-/// What the token is for, and what it may.
+/// Describes the token's scope and roles.
 fn scope(session: &Session, holder: &Holder) -> (Mark, String) {
     let project = session.known_project().map(|project| format!("project {} ({})", project.name, project.id));
     let project = project.unwrap_or_else(|| "no project".to_owned());
@@ -231,7 +231,7 @@ async fn probes(
     Looks { engines, caches, usage, source }
 }
 
-/// How many instances run, and of which kinds where there are several.
+/// Describes how many instances run, and of which kinds if there are several.
 fn running(block: &CachesStatus) -> String {
     let Some(all) = block.all.running else { return "the region does not count running instances".to_owned() };
     let kinds = block.by_kind.iter().filter_map(|kind| Some(format!("{} {}", kind.counts.running?, kind.kind)));
@@ -239,7 +239,7 @@ fn running(block: &CachesStatus) -> String {
     if kinds.len() < 2 { format!("{all} running") } else { format!("{all} running ({})", kinds.join(", ")) }
 }
 
-/// Asks Heat by the tenant's own credential, or the one that is for the engines alone.
+/// Queries Heat with the tenant's own credential or the engines' own.
 async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session) -> Outcome<EngineAnswers> {
     let deadline = subject.target.engines_deadline();
     let own = match (&subject.target.engines.cloud_name, &subject.secret) {
@@ -317,7 +317,7 @@ async fn probe<T, B>(
     look
 }
 
-/// What a person is told of a failed call on the way; a missing service cannot come up there.
+/// Returns the failure to report for a call before the probes. A missing service cannot occur there.
 fn told(failure: &crate::openstack::Failure) -> ProbeFailure {
     failure::of_call(failure).unwrap_or_else(|| failure::of_secret(&failure::SecretError::Unavailable))
 }
