@@ -171,26 +171,26 @@ fn judge(
         return Judgement { engines, caches, usage, streaks: [0; 2], engines_number: None, serves_request: false };
     }
     let (engines, serves_request) = memory.engines.observe(observed.engines, stored, now);
-    let heard = match &engines {
+    let latest = match &engines {
         Observation::Seen(seen) => Some((seen.answers.number, seen.answers.number > seen.seen, seen.waits)),
         _ => None,
     };
     let engines = engines.map(|seen| engines::judge(old.engines.as_ref(), &seen.answers, seen.seen, &target.engines));
-    let (number, is_news, waits) = heard.unwrap_or_default();
-    let bad = bad(&engines).filter(|_| is_news);
-    let engines_streak = memory.engines.count(number, bad);
+    let (number, is_news, waits) = latest.unwrap_or_default();
+    let unhealthy = unhealthy(&engines).filter(|_| is_news);
+    let engines_streak = memory.engines.count(number, unhealthy);
     // A second answer must confirm this one.
     let engines = if waits { Observation::UnderWay } else { engines };
     let caches = memory.caches.observe(observed.caches, &after(target, ProbeKind::Caches, memory.share, now));
     let caches = caches.map(|seen| caches::judge(&seen, &target.caches, now));
     let usage = memory.usage.observe(observed.usage, &after(target, ProbeKind::Usage, memory.share, now));
     let usage = usage.map(|seen| usage::judge(&seen, old.usage.as_ref(), now));
-    let streaks = [engines_streak, memory.caches.count(self::bad(&caches))];
-    let engines_number = heard.map(|(number, ..)| number);
+    let streaks = [engines_streak, memory.caches.count(self::unhealthy(&caches))];
+    let engines_number = latest.map(|(number, ..)| number);
     Judgement { engines, caches, usage, streaks, engines_number, serves_request }
 }
 
-fn bad<B>(observation: &Observation<Judged<B>>) -> Option<bool> {
+fn unhealthy<B>(observation: &Observation<Judged<B>>) -> Option<bool> {
     match observation {
         Observation::Seen(judged) => Some(is_bad(judged.reason)),
         _ => None,

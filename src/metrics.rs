@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_is_known_to_who_leads() {
+    fn only_a_leader_has_clocks() {
         let metrics = Metrics::new();
         let series = "cloudtenant_cloud_clock_ahead_seconds{cloud=\"k:5000\",service=\"compute\"} 2.5\n";
         let known = || metrics.encode().contains(series);
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_of_which_heat_or_a_deadline_makes_an_end_is_in_a_bucket() {
+    fn calls_that_end_by_a_timeout_have_buckets() {
         for (seconds, bucket) in [(60.2, "65.0"), (75.0, "95.0"), (90.0, "95.0"), (120.0, "300.0"), (600.0, "+Inf")] {
             let metrics = Metrics::new();
             metrics.cloud_request(Service::Orchestration, "timeout", Duration::from_secs_f64(seconds));

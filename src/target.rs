@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_of_the_usage_ends_before_the_next_one_is_due() {
+    fn a_query_of_the_usage_ends_before_the_next_one_is_due() {
         for (timeout, interval, deadline) in
             [("90s", "1h", 900), ("1s", "1h", 10), ("10m", "24h", 6000), ("90s", "5m", 300), ("10m", "1m", 600)]
         {
@@ -254,7 +254,7 @@ mod tests {
 
     /// Each line: probe | policy | whether it counts | interval | validity of its verdict.
     #[test]
-    fn what_the_spec_says_of_each_probe() {
+    fn the_settings_of_each_probe() {
         let target = target(&json!({
             "interval": "2m", "timeout": "10s", "readyOn": ["Caches"],
             "probes": { "engines": { "policy": "Required" }, "caches": { "policy": "Disabled" } },
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_schema_would_refuse_is_named() {
+    fn fields_that_the_schema_refuses_are_named() {
         for (extra, message) in [
             (json!({ "projectID": "../x" }), "spec.projectID is not a project ID: correct the field."),
             (json!({ "interval": "soon" }), "spec.interval is not a duration such as 90s or 5m: correct the field."),

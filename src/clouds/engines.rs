@@ -34,7 +34,7 @@ use crate::{
 
 /// Wait after a 503 of Heat's own, which another engine may contradict. It is also the shortest wait after any answer,
 /// whatever report interval Heat sends and however often tenants request an answer.
-const ASK_AGAIN: Duration = LEAST_PAUSE;
+const SHORTEST_WAIT: Duration = LEAST_PAUSE;
 
 /// A tenant's requirements for the task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,9 +67,9 @@ struct State {
     /// Tenants that wait for an answer.
     requests: Requests,
     /// A call is under way.
-    is_asking: bool,
+    is_calling: bool,
     turn: Option<Turn>,
-    asked_at: Timestamp,
+    called_at: Timestamp,
     /// Shortest time between Heat's last answer and the next call.
     rest: Duration,
     /// The last call was given up, so Heat may still be busy with it. Such calls accumulate in heat-api, so the next
@@ -84,15 +84,15 @@ impl State {
 
     /// Whether no call may be made, even if a tenant requests it.
     fn is_resting(&self, now: Timestamp) -> bool {
-        let is_busy = self.gave_up && self.interval().is_some_and(|interval| after(self.asked_at, interval) > now);
+        let is_busy = self.gave_up && self.interval().is_some_and(|interval| after(self.called_at, interval) > now);
         is_busy || self.turn.as_ref().and_then(|turn| turn.not_before).is_some_and(|until| until > now)
     }
 
     /// If the clock steps back, the deadlines move with it.
     fn keep_time(&mut self, now: Timestamp) {
-        if now < self.asked_at {
-            let by = now.duration_since(self.asked_at);
-            self.asked_at = now;
+        if now < self.called_at {
+            let by = now.duration_since(self.called_at);
+            self.called_at = now;
             self.turn.iter_mut().for_each(|turn| turn.shift(by));
         }
     }
@@ -195,7 +195,7 @@ impl Subscription {
 
     /// Requests an answer to a call that begins after this.
     pub fn request(&self, now: Timestamp) {
-        self.hurry(now, |state, uid, latest| state.requests.add(uid, latest + u64::from(state.is_asking)));
+        self.hurry(now, |state, uid, latest| state.requests.add(uid, latest + u64::from(state.is_calling)));
     }
 
     /// Waits for another answer because the last one is too old. A call under way suffices, and an open request stays
@@ -209,7 +209,7 @@ impl Subscription {
     fn hurry(&self, now: Timestamp, note: impl FnOnce(&mut State, &str, u64)) {
         let mut state = self.inner.lock();
         state.keep_time(now);
-        if !state.is_asking && state.is_resting(now) {
+        if !state.is_calling && state.is_resting(now) {
             return;
         }
         note(&mut state, &self.uid, self.answers().number);
@@ -274,7 +274,7 @@ impl Inner {
             // This is one critical section, so that no request can arrive in between.
             let mut state = self.lock();
             self.answers.send_replace(Arc::new(answers));
-            state.is_asking = false;
+            state.is_calling = false;
             take_turn(&mut state, outcome, soon, now);
             let is_last = state.is_resting(now);
             let waited = state.requests.answered(number, is_last);
@@ -297,31 +297,31 @@ impl Inner {
         let mut state = self.lock();
         state.keep_time(now);
         let Some(turn) = &state.turn else { return Duration::ZERO };
-        let next = turn.next.min(after(state.asked_at, interval)).max(turn.not_before.unwrap_or(now));
-        let next = next.max(after(state.asked_at, state.rest));
+        let next = turn.next.min(after(state.called_at, interval)).max(turn.not_before.unwrap_or(now));
+        let next = next.max(after(state.called_at, state.rest));
         Duration::try_from(next.duration_since(now)).unwrap_or_default()
     }
 }
 
 /// Queries Heat until no tenant is subscribed. After a panic it continues, as after any other failure.
 async fn run(session: Arc<Session>, inner: Arc<Inner>) {
-    let asked = |deadline| {
+    let query = |deadline| {
         let session = session.clone();
         // The future is boxed, so that an idle task needs no memory for a call.
         async move { Box::pin(ask(&session, deadline)).await }
     };
-    serve(&inner, asked).await;
+    serve(&inner, query).await;
 }
 
 async fn serve<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: impl Fn(Duration) -> F) {
-    while caught(Part::Engines, ask_in_turn(inner, &ask)).await.is_err() {
+    while caught(Part::Engines, query_repeatedly(inner, &ask)).await.is_err() {
         if caught(Part::Engines, inner.break_off()).await.is_err() {
             tokio::time::sleep(FIRST_RETRY).await;
         }
     }
 }
 
-async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: &impl Fn(Duration) -> F) {
+async fn query_repeatedly<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: &impl Fn(Duration) -> F) {
     while let Some((interval, deadline)) = inner.demand() {
         let wait = inner.wait(interval, Timestamp::now());
         if wait > Duration::ZERO {
@@ -331,7 +331,7 @@ async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, a
             }
             continue;
         }
-        inner.lock().is_asking = true;
+        inner.lock().is_calling = true;
         let mut outcome = ask(deadline).await;
         let now = Timestamp::now();
         let before = inner.answers.borrow().clone();
@@ -343,9 +343,9 @@ async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, a
         let undecided = answers.is_undecided(inner.lock().demands.values().any(|(demand, _)| demand.doubts));
         let soon = match undecided {
             // The answers of engines that started after the failed request decide alone, so no wait is needed.
-            true if answers.has_new_engines() => ASK_AGAIN,
+            true if answers.has_new_engines() => SHORTEST_WAIT,
             // By then the engines have had time to report.
-            true => answers.report_interval().max(ASK_AGAIN),
+            true => answers.report_interval().max(SHORTEST_WAIT),
             false => interval,
         };
         let is_news = answers.is_news_after(&before);
@@ -362,7 +362,7 @@ fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Durat
     let mut gave_up = false;
     match outcome {
         Outcome::Seen(EngineAnswer::Listed(_)) | Outcome::NotOffered(_) => turn.seen(interval, 0.0, now),
-        Outcome::Seen(EngineAnswer::Unanswered { .. }) => turn.seen(ASK_AGAIN, 0.0, now),
+        Outcome::Seen(EngineAnswer::Unanswered { .. }) => turn.seen(SHORTEST_WAIT, 0.0, now),
         Outcome::Failed(failure) => {
             turn.failed(failure, interval, 0.0, now);
             gave_up = failure.reason == Reason::Timeout && !failure.transient;
@@ -371,8 +371,8 @@ fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Durat
             }
         }
     }
-    (state.asked_at, state.gave_up) = (now, gave_up);
-    state.rest = if matches!(outcome, Outcome::Seen(_)) { ASK_AGAIN } else { Duration::ZERO };
+    (state.called_at, state.gave_up) = (now, gave_up);
+    state.rest = if matches!(outcome, Outcome::Seen(_)) { SHORTEST_WAIT } else { Duration::ZERO };
     state.turn = Some(turn);
 }
 
@@ -414,7 +414,7 @@ mod tests {
 
     /// A panic is a failure. Heat gets the next call at once, because a tenant requests it.
     #[tokio::test]
-    async fn a_panic_over_an_answer_silences_no_cloud() {
+    async fn queries_continue_after_a_panic() {
         let (wake, mut woken) = tokio::sync::mpsc::channel(10);
         let inner = EnginesTask::new(wake).0.clone();
         let account = account(&Budget::default(), "n");
@@ -430,9 +430,9 @@ mod tests {
             for number in 1..=3 {
                 assert_eq!(woken.recv().await.map(|tenant| tenant.name), Some("t".to_owned()));
                 let answers = subscription.answers();
-                let told = answers.failed.as_ref().map(|(failure, times)| (failure.reason, *times));
+                let failed = answers.failed.as_ref().map(|(failure, times)| (failure.reason, *times));
                 let broke_off = (number < 3).then_some((Reason::UnexpectedAnswer, number));
-                assert_eq!((answers.number, told, answers.not_offered), (number.into(), broke_off, number == 3));
+                assert_eq!((answers.number, failed, answers.not_offered), (number.into(), broke_off, number == 3));
                 let turn = inner.lock().turn.clone().unwrap();
                 assert!(age(Timestamp::now(), turn.next) > Duration::from_secs(5), "no herd of calls: {turn:?}");
                 subscription.request(Timestamp::now());
@@ -504,7 +504,7 @@ mod tests {
 
     /// Each line: the answer, the report interval, whether a tenant requests an answer; the shortest wait.
     #[test]
-    fn heat_is_never_asked_sooner_than_five_seconds_after_an_answer() {
+    fn no_query_follows_an_answer_within_five_seconds() {
         let now = Timestamp::from_second(1_000_000).unwrap();
         let unanswered = || Outcome::Seen(EngineAnswer::Unanswered { sent: now });
         let list = EngineList { rows: Vec::new(), cloud_now: now };
@@ -543,7 +543,7 @@ mod tests {
     }
 
     /// Runs one query for these tenants, given by UID and account.
-    async fn asked_once(outcome: &Outcome<EngineAnswer>, accounts: &[(&str, &Arc<Account>)]) -> Vec<Subscription> {
+    async fn query_once(outcome: &Outcome<EngineAnswer>, accounts: &[(&str, &Arc<Account>)]) -> Vec<Subscription> {
         let (wake, mut woken) = tokio::sync::mpsc::channel(10);
         let inner = EnginesTask::new(wake).0.clone();
         let subscribe = |(uid, account): &(&str, &Arc<Account>)| {
@@ -568,7 +568,7 @@ mod tests {
         let mut refused = 0;
         let accounts: Vec<_> = (0..30).map(|_| account(&budget, "greedy")).collect();
         for account in &accounts {
-            let subscriptions = asked_once(&outcome, &[("uid", account)]).await;
+            let subscriptions = query_once(&outcome, &[("uid", account)]).await;
             let answers = subscriptions[0].answers();
             assert_eq!(answers.number, 1);
             if let Some((failure, _)) = &answers.failed {
@@ -582,9 +582,9 @@ mod tests {
             tasks.push(subscriptions);
         }
         assert!((26..30).contains(&refused), "{refused}");
-        let mut asked = asked_once(&long_list(100), &[("uid", &account(&budget, "other"))]).await;
-        assert_eq!(asked.remove(0).answers().failed, None, "nobody else notices");
-        drop((tasks, asked, accounts));
+        let mut others = query_once(&long_list(100), &[("uid", &account(&budget, "other"))]).await;
+        assert_eq!(others.remove(0).answers().failed, None, "nobody else notices");
+        drop((tasks, others, accounts));
         assert_eq!(budget.used().all, 0);
     }
 
@@ -594,7 +594,7 @@ mod tests {
         let (poor, rich) = (account(&budget, "poor"), account(&budget, "rich"));
         let used = budget.reserve("poor", 3 << 20).unwrap();
         let list = long_list(2000);
-        let subscriptions = asked_once(&list, &[("1", &poor), ("2", &rich)]).await;
+        let subscriptions = query_once(&list, &[("1", &poor), ("2", &rich)]).await;
         let [poor_sees, rich_sees] = [0, 1].map(|at| subscriptions[at].answers());
         assert!(poor_sees.list.is_none() && poor_sees.answered_at.is_none());
         let failure = failure::of_budget(&OverBudget::Namespace);
@@ -607,7 +607,7 @@ mod tests {
 
     /// There is one task per credential.
     #[test]
-    fn a_task_that_waits_keeps_no_room_for_a_call() {
+    fn an_idle_task_needs_no_memory_for_a_call() {
         fn size<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
             size_of::<F>()
         }

@@ -45,7 +45,7 @@ type Routes = HashMap<Option<String>, mpsc::Sender<TenantName>>;
 const WAKES: usize = 1024;
 
 /// Interval at which the operator checks the state of the watches.
-const LOOK: Duration = Duration::from_secs(5);
+const CHECK: Duration = Duration::from_secs(5);
 
 /// Interval at which the operator drops the state of deleted tenants.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -119,7 +119,7 @@ impl Operator {
                 following
             })
             .collect();
-        let mut look = tokio::time::interval(LOOK);
+        let mut check = tokio::time::interval(CHECK);
         let mut sweep = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
         loop {
             let lacks = lacks(followings, Instant::now().into_std());
@@ -132,7 +132,7 @@ impl Operator {
                 Some(following) = listed.next() => {
                     self.roster.add(following.namespace.clone(), following.store.clone());
                 }
-                _ = look.tick() => {
+                _ = check.tick() => {
                     for following in followings {
                         let watched = following.is_listed() && !following.is_lost(Instant::now().into_std());
                         self.roster.follow(following.namespace.as_deref(), watched);

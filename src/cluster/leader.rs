@@ -79,7 +79,7 @@ pub struct Elector {
     identity: String,
     lists: Lists,
     /// The last resource version of the Lease, and when the candidate first observed it.
-    seen: Option<(String, Instant)>,
+    observed: Option<(String, Instant)>,
 }
 
 /// The result of one attempt.
@@ -105,7 +105,7 @@ impl Elector {
             name: name.to_owned(),
             identity: identity.to_owned(),
             lists: Lists::default(),
-            seen: None,
+            observed: None,
         })
     }
 
@@ -220,11 +220,11 @@ impl Elector {
     /// Returns how long another process still holds the Lease.
     fn left(&mut self, lease: &Held, now: Instant) -> Option<Duration> {
         let version = lease.meta().resource_version.clone().unwrap_or_default();
-        let since = match &self.seen {
-            Some((seen, since)) if *seen == version => *since,
+        let since = match &self.observed {
+            Some((observed, since)) if *observed == version => *since,
             _ => now,
         };
-        self.seen = Some((version, since));
+        self.observed = Some((version, since));
         let spec = &lease.spec;
         spec.holder_identity.as_ref().filter(|holder| !holder.is_empty() && **holder != self.identity)?;
         let length = u64::try_from(spec.lease_duration_seconds.unwrap_or_default()).unwrap_or_default();
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn somebody_elses_lease_ends_a_lease_after_its_last_change_was_seen() {
+    async fn another_holders_lease_expires_without_a_change() {
         let start = Instant::now();
         let mut elector = elector();
         for (name, holder, version, second, left) in [
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mandate_ends_by_itself() {
+    fn a_mandate_expires_by_itself() {
         let mandate = |ago| Mandate::since(Instant::now().checked_sub(ago).unwrap());
         assert!(Mandate::unlimited().is_valid());
         assert!(mandate(Duration::ZERO).is_valid());
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_answer_is_seen_when_it_comes() {
+    async fn a_slow_answer_counts_from_its_arrival() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let answer = serde_json::to_string(&lease("other", "1")).unwrap();

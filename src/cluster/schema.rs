@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_fields_are_named() {
         assert!(missing(&full()).is_empty());
         let mut newer = full();
         newer["properties"]["spec"]["properties"]["later"] = serde_json::json!({ "type": "string" });

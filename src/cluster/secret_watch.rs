@@ -25,7 +25,7 @@ pub async fn follow(api: Api<Outline<Secret>>, lists: Lists, context: Arc<Contex
     let mut events = std::pin::pin!(api_server::follow(api, lists, AfterError::Resumes).default_backoff());
     let mut listens = false;
     while let Some(event) = events.next().await {
-        let (telling, secret) = match event {
+        let (works, secret) = match event {
             // This also holds after an error: a watch that resumes lists nothing and has missed nothing.
             Ok(watcher::Event::Apply(secret) | watcher::Event::Delete(secret)) => (true, Some((secret, true))),
             Ok(watcher::Event::InitApply(secret)) => (listens, Some((secret, false))),
@@ -39,24 +39,24 @@ pub async fn follow(api: Api<Outline<Secret>>, lists: Lists, context: Arc<Contex
                 (false, None)
             }
         };
-        if telling != listens {
-            context.secrets.listens(telling);
-            listens = telling;
+        if works != listens {
+            context.secrets.listens(works);
+            listens = works;
         }
-        if let Some((secret, anew)) = secret {
-            changed(&secret, anew, &context, &roster).await;
+        if let Some((secret, is_change)) = secret {
+            changed(&secret, is_change, &context, &roster).await;
         }
     }
 }
 
-/// `anew` means that the Secret has just changed. Otherwise it is in a list, and matters only if its version differs
-/// from the known one.
-async fn changed(secret: &Outline<Secret>, anew: bool, context: &Context, roster: &Roster) {
+/// `is_change` means that the Secret has just changed. Otherwise it is in a list, and matters only if its version
+/// differs from the known one.
+async fn changed(secret: &Outline<Secret>, is_change: bool, context: &Context, roster: &Roster) {
     let meta = secret.meta();
     let (Some(namespace), Some(name)) = (&meta.namespace, &meta.name) else { return };
     let known = context.secrets.known(namespace, name);
     let same = known.is_some() && known == Some(meta.resource_version.clone());
-    if same || (known.is_none() && !anew) {
+    if same || (known.is_none() && !is_change) {
         return;
     }
     context.secrets.expire(namespace, name);

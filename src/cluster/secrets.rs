@@ -172,8 +172,8 @@ impl Secrets {
     }
 
     fn fresh(&self) -> Duration {
-        let told = self.silent_watches.as_ref().is_some_and(|silent| silent.load(Ordering::SeqCst) == 0);
-        if told { FRESH_IF_WATCHED } else { FRESH }
+        let all_work = self.silent_watches.as_ref().is_some_and(|silent| silent.load(Ordering::SeqCst) == 0);
+        if all_work { FRESH_IF_WATCHED } else { FRESH }
     }
 
     /// Returns an entry of the tenant's clouds.yaml, with the tenant's region.
@@ -380,12 +380,12 @@ mod tests {
     /// An API server that answers each request for a Secret once the test permits it.
     #[derive(Clone)]
     struct Server {
-        asked: Arc<Semaphore>,
+        requested: Arc<Semaphore>,
         let_through: Arc<Semaphore>,
     }
 
     async fn answer(State(server): State<Server>) -> String {
-        server.asked.add_permits(1);
+        server.requested.add_permits(1);
         server.let_through.acquire().await.unwrap().forget();
         let mut secret = Secret::default();
         secret.metadata.resource_version = Some("same".to_owned());
@@ -416,8 +416,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_that_is_told_during_a_reading_is_not_lost() {
-        let server = Server { asked: Arc::new(Semaphore::new(0)), let_through: Arc::new(Semaphore::new(0)) };
+    async fn a_change_during_a_read_is_not_lost() {
+        let server = Server { requested: Arc::new(Semaphore::new(0)), let_through: Arc::new(Semaphore::new(0)) };
         let app = Router::new().route("/api/v1/namespaces/n/secrets/s", get(answer)).with_state(server.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -431,7 +431,7 @@ mod tests {
         secrets.listens(true);
         for name in ["the first reading", "one of what was known"] {
             let change = async {
-                server.asked.acquire().await.unwrap().forget();
+                server.requested.acquire().await.unwrap().forget();
                 secrets.expire("n", "s");
                 server.let_through.add_permits(1);
             };
@@ -439,7 +439,7 @@ mod tests {
             assert!(read.is_ok(), "{name}: {read:?}");
         }
         let answer = async {
-            server.asked.acquire().await.unwrap().forget();
+            server.requested.acquire().await.unwrap().forget();
             server.let_through.add_permits(1);
         };
         let (read, ()) = tokio::join!(secrets.config(&id, &target, "openstack"), answer);
@@ -520,7 +520,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_namespace_that_keeps_too_much_is_refused_the_next_secret_alone() {
+    async fn a_namespace_over_its_budget_is_refused_only_the_next_secret() {
         let budget = Budget::new(Limits { namespace: 1 << 20, all: 2 << 20 });
         let secrets = Secrets::new(server_of_all(Some(certificates(100 << 10))).await, 0, budget.clone());
         let read = async |namespace: &str, number: usize| {
@@ -545,7 +545,7 @@ mod tests {
 
     /// The other part of a credential's size is its session: tests/kept.
     #[tokio::test]
-    async fn an_ordinary_secret_counts_little() {
+    async fn an_ordinary_secret_needs_little_of_the_budget() {
         let budget = Budget::default();
         let secrets = Secrets::new(server_of_all(None).await, 0, budget.clone());
         for number in 0..50 {

@@ -69,7 +69,7 @@ mod tests {
 
     /// The API server's answers for namespaces a, b and c, and whether the standby could take over.
     #[tokio::test(start_paused = true)]
-    async fn a_namespace_that_is_refused_hinders_nobody_while_another_can_be_listed() {
+    async fn a_refused_namespace_prevents_nothing_while_another_can_be_listed() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         for (codes, allowed) in [
             ([200, 200, 200], true),
@@ -82,8 +82,8 @@ mod tests {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("http://{}", listener.local_addr().unwrap());
             let server = axum::Router::new().fallback(async move |uri: axum::http::Uri| {
-                let asked = ["/a/", "/b/", "/c/"].iter().position(|name| uri.path().contains(name)).unwrap();
-                let code: u16 = codes[asked];
+                let index = ["/a/", "/b/", "/c/"].iter().position(|name| uri.path().contains(name)).unwrap();
+                let code: u16 = codes[index];
                 let status =
                     format!(r#"{{"kind":"Status","status":"Failure","code":{code},"message":"","reason":""}}"#);
                 (axum::http::StatusCode::from_u16(code).unwrap(), status)
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_listed_is_not_read() {
+    async fn the_list_is_not_parsed() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let deep =

@@ -23,13 +23,13 @@ const PAUSE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// The Kubernetes API does not answer.
-pub async fn verify(client: Client, url: &str, duties: &Duties, tell: impl Fn(&str)) -> anyhow::Result<bool> {
-    let mut fine = true;
+pub async fn verify(client: Client, url: &str, duties: &Duties, report: impl Fn(&str)) -> anyhow::Result<bool> {
+    let mut correct = true;
     match ready(url, PATIENCE).await {
-        Ok(()) => tell(&format!("ready: {url}")),
+        Ok(()) => report(&format!("ready: {url}")),
         Err(error) => {
-            fine = false;
-            tell(&format!("NOT READY: {error:#}"));
+            correct = false;
+            report(&format!("NOT READY: {error:#}"));
         }
     }
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client);
@@ -39,15 +39,15 @@ pub async fn verify(client: Client, url: &str, duties: &Duties, tell: impl Fn(&s
         let review = SelfSubjectAccessReview { spec, ..Default::default() };
         let reviewed = reviews.create(&PostParams::default(), &review).await.context("the account's rights")?;
         let allowed = reviewed.status.is_some_and(|status| status.allowed);
-        fine &= allowed == needed;
-        tell(&match (allowed, needed) {
+        correct &= allowed == needed;
+        report(&match (allowed, needed) {
             (true, true) => format!("may {named}"),
             (false, false) => format!("may not {named}, as it should be"),
             (false, true) => format!("MAY NOT {named}, and has to: look at the account's roles"),
             (true, false) => format!("MAY {named}, and should not: look at the account's roles"),
         });
     }
-    Ok(fine)
+    Ok(correct)
 }
 
 async fn ready(url: &str, patience: Duration) -> anyhow::Result<()> {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pod_that_goes_meanwhile_is_waited_for() {
+    async fn a_pod_that_terminates_meanwhile_is_waited_for() {
         let (url, _) = service(|connection| (connection == 1).then_some("stopping"));
         ready(&url, PATIENCE).await.unwrap();
     }

@@ -141,11 +141,11 @@ impl StatusWriter {
         version: Option<String>,
         status: &CloudTenantStatus,
     ) -> Result<Option<String>, WriteError> {
-        let mut untold = Vec::new();
+        let mut failed = Vec::new();
         let written = async {
             for notice in notices {
-                if let Err(error) = self.tell(id, tenant, notice).await {
-                    untold.push(notice.reason);
+                if let Err(error) = self.emit(id, tenant, notice).await {
+                    failed.push(notice.reason);
                     if waits && !error.is_status(&REFUSED) {
                         return Err(error);
                     }
@@ -154,21 +154,21 @@ impl StatusWriter {
             self.write(&id.name, version, status).await
         }
         .await;
-        let told = match &written {
+        let outcome = match &written {
             Ok(_) => Told::Error,
             // The next leader emits these events.
             Err(WriteError::NotLeading) => return written,
             Err(_) => Told::Retried,
         };
-        for reason in untold {
-            self.metrics.event(reason, told);
+        for reason in failed {
+            self.metrics.event(reason, outcome);
         }
         written
     }
 
     /// Creates the notice's event. The same transition always has the same name, so "already exists" is success and was
     /// counted before. An event in a namespace that is being deleted is dropped and not counted.
-    async fn tell(&self, id: &TenantId, tenant: &CloudTenant, notice: &Notice) -> Result<(), WriteError> {
+    async fn emit(&self, id: &TenantId, tenant: &CloudTenant, notice: &Notice) -> Result<(), WriteError> {
         let name = notice.name(&id.name.name, &id.uid);
         let reason = notice.reason.to_string();
         let event = Event {
@@ -276,7 +276,12 @@ mod tests {
     }
 
     /// Writes one notice and one status, with these answers of the API server.
-    async fn turn(writer: &StatusWriter, event: u16, status: u16, waits: bool) -> Result<Option<String>, WriteError> {
+    async fn write_once(
+        writer: &StatusWriter,
+        event: u16,
+        status: u16,
+        waits: bool,
+    ) -> Result<Option<String>, WriteError> {
         let tenant = json!({
             "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": "shop" },
             "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
@@ -325,7 +330,7 @@ mod tests {
             (201, 503, true, false, vec!["ok"]),
         ] {
             let writer = writer(Mandate::unlimited()).await;
-            let done = turn(&writer, event, status, waits).await;
+            let done = write_once(&writer, event, status, waits).await;
             let row = format!("{event} {status} {waits}");
             assert_eq!(done.is_ok(), written, "{row}");
             assert!(!done.is_ok_and(|version| version.as_deref() != Some("2")), "{row}");
@@ -334,11 +339,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_leads_no_more_counts_nothing() {
+    async fn a_former_leader_counts_nothing() {
         let long_ago = std::time::Instant::now().checked_sub(RENEW_DEADLINE).unwrap();
         let writer = writer(Mandate::since(long_ago)).await;
         for waits in [true, false] {
-            let done = turn(&writer, 201, 200, waits).await;
+            let done = write_once(&writer, 201, 200, waits).await;
             assert!(matches!(done, Err(WriteError::NotLeading)), "{done:?}");
             assert_eq!(counted(&writer), Vec::<&str>::new());
         }

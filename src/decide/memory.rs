@@ -307,12 +307,12 @@ mod tests {
 
     /// If the clock steps back, deadlines move with it. Disabled probes never become stale.
     #[test]
-    fn time_goes_on() {
+    fn deadlines_move_with_a_clock_that_steps_back() {
         let mut target = target();
-        let met = at(7200);
-        let mut memory = Memory::new("uid", &target, &CloudTenantStatus::default(), met);
-        let _ = memory.begin(&target, &object(), missing(), met);
-        memory.caches.turn.seen(target.interval, 0.0, met);
+        let start = at(7200);
+        let mut memory = Memory::new("uid", &target, &CloudTenantStatus::default(), start);
+        let _ = memory.begin(&target, &object(), missing(), start);
+        memory.caches.turn.seen(target.interval, 0.0, start);
         memory.keep_time(&target, at(3600));
         assert_eq!(memory.caches.turn.next, at(3900), "an hour back");
         assert_eq!(memory.missing, Some(Absence { since: at(3600), times: 1 }));
@@ -326,7 +326,7 @@ mod tests {
 
     /// Verdicts on another cloud do not count for the streak.
     #[test]
-    fn a_streak_is_of_one_cloud() {
+    fn a_streak_belongs_to_one_cloud() {
         let target = target();
         let mut memory = Memory::new("uid", &target, &CloudTenantStatus::default(), at(0));
         let mut number = 0;

@@ -27,7 +27,7 @@ const STALLED_RETRY: Duration = Duration::from_secs(30);
 const REFUSED_RETRY: Duration = Duration::from_secs(5);
 
 /// Shortest wait between two passes.
-const LEAST: Duration = Duration::from_millis(100);
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Whether a missing Secret, or the engines' missing entry, has exceeded its grace period, so that a user has to act.
 pub(super) fn has_waited(memory: &Memory, now: Timestamp) -> bool {
@@ -46,7 +46,7 @@ pub(super) fn is_refused_now(old: &CloudTenantStatus, new: &CloudTenantStatus) -
 }
 
 /// Whether a user has to act, for the CloudTenant or for a probe that does not count for Ready.
-fn takes_a_person(status: &CloudTenantStatus) -> bool {
+fn needs_user(status: &CloudTenantStatus) -> bool {
     let mut probes = ProbeKind::ALL.into_iter().map(status::condition_of);
     let is_stalled = |reason: Reason| reason.class() == Class::Stalled;
     condition::find(&status.conditions, ty::STALLED).is_some()
@@ -79,8 +79,8 @@ pub(super) fn pass(
         wait = REFUSED_RETRY;
     } else if memory.engines.missing.is_some_and(|missing| age(missing.since, now) < SECRET_GRACE) {
         wait = wait.min(SECRET_RETRY);
-    } else if takes_a_person(new) {
+    } else if needs_user(new) {
         wait = wait.min(STALLED_RETRY);
     }
-    Some(wait.max(LEAST))
+    Some(wait.max(SHORTEST_WAIT))
 }

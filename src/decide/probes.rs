@@ -18,8 +18,8 @@ pub struct Streak(u32);
 
 impl Streak {
     /// Counts an observation and returns the length of the streak. `None` means that there is no observation.
-    pub(super) const fn count(&mut self, is_new: bool, bad: Option<bool>) -> u32 {
-        match bad {
+    pub(super) const fn count(&mut self, is_new: bool, unhealthy: Option<bool>) -> u32 {
+        match unhealthy {
             Some(true) if is_new => self.0 = self.0.saturating_add(1),
             Some(false) => self.0 = 0,
             Some(true) | None => {}
@@ -79,9 +79,9 @@ impl<T: Clone> OwnProbe<T> {
     }
 
     /// Counts the latest observation once.
-    pub(super) const fn count(&mut self, bad: Option<bool>) -> u32 {
+    pub(super) const fn count(&mut self, unhealthy: Option<bool>) -> u32 {
         let is_new = !std::mem::replace(&mut self.is_counted, true);
-        self.streak.count(is_new, bad)
+        self.streak.count(is_new, unhealthy)
     }
 
     /// Call this once the status contains the observation.
@@ -168,10 +168,10 @@ impl EnginesProbe {
     }
 
     /// Counts the answer with this number once.
-    pub(super) fn count(&mut self, number: u64, bad: Option<bool>) -> u32 {
+    pub(super) fn count(&mut self, number: u64, unhealthy: Option<bool>) -> u32 {
         let is_new = number > self.counted;
         self.counted = self.counted.max(number);
-        self.streak.count(is_new, bad)
+        self.streak.count(is_new, unhealthy)
     }
 
     /// Call this once the status contains the answer with this number.
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn an_answer_of_heat_counts_once() {
         let mut engines = EnginesProbe::new(at(0));
-        for (name, number, bad, counted) in [
+        for (name, number, unhealthy, counted) in [
             ("the first", 1, Some(true), 1),
             ("the same once more", 1, Some(true), 1),
             ("another", 2, Some(true), 2),
@@ -214,14 +214,14 @@ mod tests {
             ("a good one", 4, Some(false), 0),
             ("a bad one", 5, Some(true), 1),
         ] {
-            assert_eq!(engines.count(number, bad), counted, "{name}");
+            assert_eq!(engines.count(number, unhealthy), counted, "{name}");
         }
     }
 
     #[test]
     fn an_answer_of_dcs_counts_once() {
         let mut caches = OwnProbe::<Caches>::new(Turn::first(None, std::time::Duration::ZERO, 0.0, at(0)));
-        for (name, comes, bad, counted) in [
+        for (name, comes, unhealthy, counted) in [
             ("the first", true, Some(true), 1),
             ("the same once more", false, Some(true), 1),
             ("another", true, Some(true), 2),
@@ -231,7 +231,7 @@ mod tests {
             let answer = if comes { Answer::Came(Outcome::Seen(Caches::default())) } else { Answer::Nothing };
             let observation = caches.observe(answer, &|_, _| {});
             assert!(matches!(observation, Observation::Seen(_)), "{name}");
-            assert_eq!(caches.count(bad), counted, "{name}");
+            assert_eq!(caches.count(unhealthy), counted, "{name}");
         }
     }
 

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clouds_own_word_stands_above_interval_and_hurry() {
+    fn retry_after_takes_precedence_over_interval_and_request() {
         let mut turn = Turn::first(None, Duration::from_secs(10), 0.0, at(0));
         turn.failed(&failure(Some(120)), Duration::from_secs(10), 0.0, at(0));
         assert_eq!(turn.next, at(120));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_put_back_moves_all_times() {
+    fn a_clock_that_steps_back_moves_all_times() {
         let mut turn = Turn::first(None, Duration::from_secs(300), 0.0, at(7200));
         turn.failed(&failure(Some(60)), Duration::from_secs(300), 0.0, at(7210));
         turn.shift(SignedDuration::from_hours(-1));

@@ -204,15 +204,15 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
         ..CloudTenantStatus::default()
     };
     let target = pass.target;
-    let believed = engines::is_bad(old.engines.as_ref()) || pass.streaks[0] >= target.engines.failure_threshold;
-    let (engines, block) = settle(pass, old, ProbeKind::Engines, &pass.engines, old.engines.as_ref(), believed);
-    let could_see = engines.reason.class() != Class::Passing && engines.reason.class() != Class::Stalled;
+    let confirmed = engines::is_bad(old.engines.as_ref()) || pass.streaks[0] >= target.engines.failure_threshold;
+    let (engines, block) = settle(pass, old, ProbeKind::Engines, &pass.engines, old.engines.as_ref(), confirmed);
+    let succeeded = engines.reason.class() != Class::Passing && engines.reason.class() != Class::Stalled;
     new.engines = block.map(|mut block| {
-        block.summary = engines::summary(&block, could_see && engines.reason != Reason::EngineUnresponsive);
+        block.summary = engines::summary(&block, succeeded && engines.reason != Reason::EngineUnresponsive);
         block
     });
-    let believed = were_caches_bad(target, old) || pass.streaks[1] >= target.caches.failure_threshold;
-    let (caches, block) = settle(pass, old, ProbeKind::Caches, &pass.caches, old.caches.as_ref(), believed);
+    let confirmed = were_caches_unhealthy(target, old) || pass.streaks[1] >= target.caches.failure_threshold;
+    let (caches, block) = settle(pass, old, ProbeKind::Caches, &pass.caches, old.caches.as_ref(), confirmed);
     new.caches = block;
     let (usage, block) = settle(pass, old, ProbeKind::Usage, &pass.usage, old.usage.as_ref(), true);
     new.usage = block;
@@ -224,7 +224,7 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
 
 /// Whether the status reports unhealthy caches. The condition decides, because the spec may have changed since. If it
 /// is Unknown, the stored counts decide.
-fn were_caches_bad(target: &Target, old: &CloudTenantStatus) -> bool {
+fn were_caches_unhealthy(target: &Target, old: &CloudTenantStatus) -> bool {
     let said = condition::reason(&old.conditions, ty::CACHES_HEALTHY);
     let said = said.filter(|reason| matches!(reason.class(), Class::Well | Class::Bad));
     let counted = || old.caches.as_ref().map(|block| caches::reason(block, &target.caches));
@@ -263,9 +263,9 @@ fn settle<B: Block>(
     pass: &Pass<'_>,
     old: &CloudTenantStatus,
     kind: ProbeKind,
-    look: &Observation<Judged<B>>,
+    observation: &Observation<Judged<B>>,
     block: Option<&B>,
-    believed: bool,
+    confirmed: bool,
 ) -> (Verdict, Option<B>) {
     let verdict = |reason, message: String| Verdict { kind, reason, message };
     let policy = policy_of(pass.target, kind);
@@ -274,11 +274,11 @@ fn settle<B: Block>(
         return (verdict(Reason::ProbeDisabled, message), None);
     }
     let stale = age(pass.verdict_at[kind as usize], pass.now) > staleness(pass.target, kind);
-    match look {
+    match observation {
         // An old answer of Heat stays available while the next one is missing.
         Observation::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block.cloned()),
         Observation::Seen(judged) => {
-            if is_bad(judged.reason) && !believed {
+            if is_bad(judged.reason) && !confirmed {
                 // The data stay, but the time of the observation moves.
                 let block = block.cloned().map(|block| block.observed(judged.block.observed_at()));
                 let kept = kept(old, kind, stale);
@@ -296,9 +296,7 @@ fn settle<B: Block>(
         Observation::NotOffered(elsewhere) => {
             (verdict(Reason::ServiceNotOffered, not_offered(elsewhere.as_ref())), None)
         }
-        Observation::Failed(failure, times)
-            if !failure.transient || *times > 1 || stale || took_a_person(old, kind) =>
-        {
+        Observation::Failed(failure, times) if !failure.transient || *times > 1 || stale || needed_user(old, kind) => {
             (verdict(failure.reason, failure.message.clone()), block.cloned())
         }
         Observation::NotDue | Observation::UnderWay | Observation::Failed(..) => {
@@ -334,7 +332,7 @@ pub fn absent(kind: ProbeKind, elsewhere: Option<&Elsewhere>) -> String {
 }
 
 /// Whether a user had to act and apparently has: the query now fails with a transient error.
-fn took_a_person(old: &CloudTenantStatus, kind: ProbeKind) -> bool {
+fn needed_user(old: &CloudTenantStatus, kind: ProbeKind) -> bool {
     let before = condition::reason(&old.conditions, condition_of(kind));
     before.is_some_and(|reason| reason.class() == Class::Stalled && reason != Reason::InvalidSpec)
 }

@@ -58,7 +58,7 @@ mod tests {
     /// Each line: milliseconds | generation | requestedAt | whether the first pass has not ended | wait in
     /// milliseconds. The test writes if no wait is needed.
     #[test]
-    fn one_write_in_five_seconds_after_those_that_a_person_waits_for() {
+    fn one_write_in_five_seconds_after_those_that_a_user_waits_for() {
         let stories: [(&str, &[Line]); 5] = [
             (
                 "one pass, and then answers that differ all the time",

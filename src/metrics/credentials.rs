@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_session_knows_stands_above_the_status() {
+    fn a_sessions_expiry_takes_precedence_over_the_status() {
         let (store, mut writer) = reflector::store();
         for (name, in_status) in [("known", false), ("later", true), ("stored", true), ("unknown", false)] {
             apply(&mut writer, name, name, in_status);

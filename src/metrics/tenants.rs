@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_being_deleted_has_no_series() {
+    fn a_tenant_that_is_being_deleted_has_no_series() {
         let (store, mut writer) = reflector::store();
         for (name, deleted, spec) in [
             ("here", None, "p"),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_with_engines_down_have_series_as_many_as_a_status_has() {
+    fn hosts_with_down_engines_have_at_most_50_series() {
         let host = |name: &str, up: u32, down: u32| json!({ "host": name, "up": up, "down": down });
         let mut hosts = vec![host("h1", 0, 4), host("h2", 1, 3), host("a\"b\\c\nd", 0, 1), host("well", 4, 0)];
         let text = |hosts: &[serde_json::Value]| {
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn all_series_of_a_tenant_have_its_project_where_that_is_asked_for() {
+    fn all_series_have_the_project_label_if_enabled() {
         let condition = json!({ "type": "Ready", "status": "True", "reason": "Healthy", "message": "Well.",
             "lastTransitionTime": "2026-11-22T05:09:46Z" });
         let status = json!({

@@ -85,24 +85,24 @@ impl Outlook {
     }
 }
 
-/// Runs the check once. It calls `tell` at the end of each step.
-pub async fn check(subject: &Subject, tell: &mut (dyn FnMut(&Step) + Send)) -> Outlook {
+/// Runs the check once. It calls `on_step` at the end of each step.
+pub async fn check(subject: &Subject, on_step: &mut (dyn FnMut(&Step) + Send)) -> Outlook {
     let mut first_failure = None;
-    let mut tell = |step: Step| {
-        tell(&step);
+    let mut on_step = |step: Step| {
+        on_step(&step);
         if step.mark == Mark::Failed && first_failure.is_none() {
             first_failure = Some(step);
         }
     };
-    let looks = steps::look(subject, &mut tell).await;
+    let observations = steps::run(subject, &mut on_step).await;
     let now = Timestamp::now();
     let pass = Pass {
         target: &subject.target,
         generation: 1,
-        engines: looks.engines,
-        caches: looks.caches,
-        usage: looks.usage,
-        source: looks.source,
+        engines: observations.engines,
+        caches: observations.caches,
+        usage: observations.usage,
+        source: observations.source,
         verdict_at: [now; 3],
         streaks: [u32::MAX; 2],
         waited: true,

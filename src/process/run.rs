@@ -108,14 +108,14 @@ impl Process {
 
     /// Waits for a sufficient CRD.
     async fn until_schema(&self) {
-        let mut told = String::new();
+        let mut logged = String::new();
         while let Err(error) = schema::check(&self.client).await {
             let lacks = error.to_string();
-            if lacks != told {
+            if lacks != logged {
                 tracing::error!("{lacks}");
             }
             self.readiness.lacks(Requirement::Definition, &lacks);
-            told = lacks;
+            logged = lacks;
             tokio::time::sleep(SCHEMA_RETRY).await;
         }
     }

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn one_address_for_all_becomes_ipv4_where_there_is_no_ipv6() {
+    fn the_unspecified_address_becomes_ipv4_without_ipv6() {
         const IN_USE: io::ErrorKind = io::ErrorKind::AddrInUse;
         const NONE: io::ErrorKind = io::ErrorKind::AddrNotAvailable;
         for (address, ipv6, ipv4, expected) in [
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_address_for_all_takes_ipv4_and_ipv6() {
+    async fn the_unspecified_address_accepts_ipv4_and_ipv6() {
         let listener = listen(at("[::]:0")).unwrap();
         let found = listener.local_addr().unwrap();
         let port = found.port();

@@ -25,7 +25,7 @@ async fn refusal(cluster: &str, user: &str, context: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_cannot_be_honoured_is_refused_by_name() {
+async fn unsupported_fields_are_refused_by_name() {
     const USER: &str = "user: u";
     for (cluster, user, context, parts) in [
         ("proxy-url: 'ftp://hidden@p:1'", "", USER, ["cluster.proxy-url", "use http, https or socks5"]),
@@ -108,7 +108,7 @@ async fn request(cluster: &str, user: &str, context: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_a_kubeconfig_says_of_the_user_is_sent() {
+async fn the_kubeconfigs_user_is_sent() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"from-file").unwrap();
@@ -155,7 +155,7 @@ async fn what_a_kubeconfig_says_of_the_user_is_sent() {
 }
 
 #[tokio::test]
-async fn what_a_kubeconfig_says_of_the_cluster_is_in_the_configuration() {
+async fn the_kubeconfigs_cluster_is_in_the_configuration() {
     let config = from_kubeconfig(kubeconfig(
         "api.example:1",
         "insecure-skip-tls-verify: true, tls-server-name: name.example",
@@ -175,7 +175,7 @@ async fn proxy(listener: TcpListener) -> (String, String) {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut first = [0];
     stream.peek(&mut first).await.unwrap();
-    let asked = if first == [5] {
+    let requested = if first == [5] {
         let login = socks_login(&mut stream).await;
         let mut start = [0; 5];
         stream.read_exact(&mut start).await.unwrap();
@@ -190,7 +190,7 @@ async fn proxy(listener: TcpListener) -> (String, String) {
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         head
     };
-    (asked, answer(&mut stream).await)
+    (requested, answer(&mut stream).await)
 }
 
 /// Performs the SOCKS5 login, if the client offers one, and returns it.
@@ -218,7 +218,7 @@ async fn socks_login(stream: &mut TcpStream) -> String {
 #[tokio::test]
 async fn the_api_server_is_reached_through_the_proxy() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    for (scheme, login, asked) in [
+    for (scheme, login, requested) in [
         ("http", "", &["CONNECT api.example:8001 HTTP/1.1\r\n"][..]),
         (
             "http",
@@ -238,7 +238,7 @@ async fn the_api_server_is_reached_through_the_proxy() {
             from_kubeconfig(kubeconfig("api.example:8001", &cluster, "token: hunter2", "user: u")).await.unwrap();
         client(settled(config)).unwrap().apiserver_version().await.unwrap();
         let (found, head) = serving.await.unwrap();
-        for part in asked {
+        for part in requested {
             assert!(found.contains(part), "{scheme}: {part:?} is not in {found:?}");
         }
         assert!(!found.contains("hunter2") && head.contains("authorization: Bearer hunter2\r\n"), "{head}");

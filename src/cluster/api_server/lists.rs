@@ -183,7 +183,7 @@ mod tests {
         SaysNothing,
     }
 
-    async fn answer(server: Server, uri: Uri, asked: Arc<Mutex<Vec<&'static str>>>) -> Response {
+    async fn answer(server: Server, uri: Uri, requests: Arc<Mutex<Vec<&'static str>>>) -> Response {
         let query = uri.query().unwrap_or_default();
         let added = format!("{{\"type\":\"ADDED\",\"object\":{OBJECT}}}\n");
         let end = r#"{"type":"BOOKMARK","object":{"kind":"ConfigMap","apiVersion":"v1","metadata":{"resourceVersion":"6","annotations":{"k8s.io/initial-events-end":"true"}}}}"#;
@@ -200,7 +200,7 @@ mod tests {
         let streamed = query.contains("sendInitialEvents=true");
         let paged = !query.contains("watch=true");
         if streamed || paged {
-            asked.lock().unwrap().push(if streamed { "streamed" } else { "paged" });
+            requests.lock().unwrap().push(if streamed { "streamed" } else { "paged" });
         }
         match server {
             _ if paged => format!(
@@ -219,7 +219,7 @@ mod tests {
 
     /// For each server: the lists until one is complete, and the first list of the next watch in this process.
     #[tokio::test(start_paused = true)]
-    async fn a_list_that_does_not_come_as_a_stream_is_read_in_pages() {
+    async fn a_list_that_fails_as_a_stream_is_read_in_pages() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         for (server, expected) in [
             (Server::Streams, &["streamed", "streamed"][..]),
@@ -230,11 +230,11 @@ mod tests {
             (Server::SaysNothing, &["streamed", "paged", "paged"]),
             (Server::Starts, &["streamed", "streamed", "streamed", "streamed"]),
         ] {
-            let asked = Arc::<Mutex<Vec<&'static str>>>::default();
+            let requests = Arc::<Mutex<Vec<&'static str>>>::default();
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("http://{}", listener.local_addr().unwrap());
-            let heard = asked.clone();
-            let app = Router::new().fallback(async move |uri: Uri| answer(server, uri, heard).await);
+            let recorded = requests.clone();
+            let app = Router::new().fallback(async move |uri: Uri| answer(server, uri, recorded).await);
             tokio::spawn(axum::serve(listener, app).into_future());
             let mut config = kube::Config::new(url.parse().unwrap());
             config.default_retry = false;
@@ -247,17 +247,17 @@ mod tests {
                     if matches!(events.next().await.unwrap(), Ok(Event::InitDone)) {
                         break;
                     }
-                    if server == Server::Starts && asked.lock().unwrap().len().is_multiple_of(2) {
+                    if server == Server::Starts && requests.lock().unwrap().len().is_multiple_of(2) {
                         break;
                     }
                 }
             }
-            assert_eq!(*asked.lock().unwrap(), expected, "{server:?}");
+            assert_eq!(*requests.lock().unwrap(), expected, "{server:?}");
         }
     }
 
     #[test]
-    fn only_what_the_kind_of_list_can_mend_changes_it() {
+    fn only_errors_of_the_kind_of_list_change_it() {
         let api = |code: u16| {
             let status = format!(r#"{{"status":"Failure","code":{code},"message":"m","reason":"r"}}"#);
             Error::WatchStartFailed(Call::Api(serde_json::from_str(&status).unwrap()))

@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_store_has_each_tenant_as_it_is_told() {
+    async fn the_store_has_the_current_version_of_each_tenant() {
         let events = [
             Ok(Event::Init),
             Ok(Event::InitApply(tenant("a", 1))),
@@ -63,16 +63,16 @@ mod tests {
         ];
         let writer = Writer::default();
         let store = writer.as_reader();
-        let told = changes(stream::iter(events).reflect(writer), store.clone());
-        let told = told.map(|tenant| {
+        let found = changes(stream::iter(events).reflect(writer), store.clone());
+        let found = found.map(|tenant| {
             let tenant = tenant.unwrap();
             let stored = store.get(&ObjectRef::from_obj(&tenant));
             let stored = stored.and_then(|stored| stored.meta().generation).unwrap_or_default();
             format!("{} {:?} {stored}", tenant.name_any(), tenant.meta().generation.unwrap_or_default())
         });
-        let mut told: Vec<_> = told.collect().await;
+        let mut found: Vec<_> = found.collect().await;
         // A list has no order.
-        told[2..4].sort();
-        assert_eq!(told, ["a 1 1", "b 1 1", "a 2 2", "c 1 1", "c 2 2"]);
+        found[2..4].sort();
+        assert_eq!(found, ["a 1 1", "b 1 1", "a 2 2", "c 1 1", "c 2 2"]);
     }
 }

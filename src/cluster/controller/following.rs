@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_list_of_which_nothing_comes_is_given_up_and_begun_anew() {
+    async fn a_list_without_data_times_out_and_starts_again() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", silent.local_addr().unwrap());

@@ -26,7 +26,7 @@ pub struct Limit {
     /// The latest decisions: the hash of an event and whether it was admitted.
     decided: VecDeque<(u64, bool)>,
     /// Number of suppressed events that no recorded summary has counted.
-    left_out: u32,
+    suppressed: u32,
     /// The window of the latest recorded summary.
     summed_in: String,
     /// Window and count of this pass's summary, until it is recorded.
@@ -47,13 +47,13 @@ impl Limit {
         }
         let about = window(now, REFILL);
         self.summing = None;
-        if self.left_out > 0 && about != self.summed_in {
-            self.summing = Some((about.clone(), self.left_out));
-            let events = if self.left_out == 1 { "event was" } else { "events were" };
+        if self.suppressed > 0 && about != self.summed_in {
+            self.summing = Some((about.clone(), self.suppressed));
+            let events = if self.suppressed == 1 { "event was" } else { "events were" };
             let note = format!(
                 "{} {events} not created, since this CloudTenant has had more than {BURST} within a short time: its \
                  conditions show the current state.",
-                self.left_out
+                self.suppressed
             );
             admitted.push(Notice { reason: EventReason::EventsSuppressed, about, note, left: String::new() });
         }
@@ -63,7 +63,7 @@ impl Limit {
     /// Call this once the events and the status are written.
     pub fn wrote(&mut self) {
         if let Some((window, count)) = self.summing.take() {
-            self.left_out = self.left_out.saturating_sub(count);
+            self.suppressed = self.suppressed.saturating_sub(count);
             self.summed_in = window;
         }
     }
@@ -77,7 +77,7 @@ impl Limit {
         if admitted {
             self.spent += 1;
         } else {
-            self.left_out = self.left_out.saturating_add(1);
+            self.suppressed = self.suppressed.saturating_add(1);
         }
         if self.decided.len() == REMEMBERED {
             self.decided.pop_front();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_that_is_repeated_spends_nothing() {
+    fn a_repeated_pass_uses_no_token() {
         story(
             "its events are let through again",
             &[
@@ -188,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_put_back() {
+    fn a_clock_that_steps_back() {
         story("refills nothing", &[(7200, "25", 25, ""), (0, "1", 0, "1"), (299, "1", 0, ""), (300, "1", 1, "1")]);
     }
 
     #[test]
-    fn what_is_remembered_has_a_bound() {
+    fn remembered_decisions_are_bounded() {
         let mut limit = Limit::default();
         for number in 0..1000 {
             let now = Timestamp::from_second(i64::from(number) * 60).unwrap();

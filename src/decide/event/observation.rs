@@ -43,15 +43,16 @@ pub(super) fn transitions(
         }
         explained.extend(own);
     }
-    let fails_anew = |kind: &ProbeKind| failing(target, new, *kind).is_some() && failing(target, old, *kind).is_none();
-    let failed = ProbeKind::ALL.into_iter().filter(|kind| fails_anew(kind) && !explained.contains(kind));
+    let starts_to_fail =
+        |kind: &ProbeKind| failing(target, new, *kind).is_some() && failing(target, old, *kind).is_none();
+    let failed = ProbeKind::ALL.into_iter().filter(|kind| starts_to_fail(kind) && !explained.contains(kind));
     let failed: Vec<_> = failed.collect();
     if let Some(first) = failed.first() {
         let reason = failing(target, new, *first).map_or("", Reason::as_str);
         let note = format!("Could not observe {}: {reason}.", names(&failed));
         notices.push(notice(EventReason::ObservationFailed, &names(&failed), note, stored, &failed));
     }
-    let sees_again = |kind: &ProbeKind| {
+    let recovers = |kind: &ProbeKind| {
         let seen = condition::reason(&new.conditions, condition_of(*kind));
         let verdict = |reason: Reason| match reason {
             Reason::NoEnginesListed => true,
@@ -61,7 +62,7 @@ pub(super) fn transitions(
         };
         failing(target, old, *kind).is_some() && seen.is_some_and(verdict)
     };
-    let recovered: Vec<_> = ProbeKind::ALL.into_iter().filter(sees_again).collect();
+    let recovered: Vec<_> = ProbeKind::ALL.into_iter().filter(recovers).collect();
     if !recovered.is_empty() {
         let note = format!("Can observe {} again.", names(&recovered));
         notices.push(notice(EventReason::ObservationRecovered, &names(&recovered), note, stored, &recovered));

@@ -52,7 +52,7 @@ mod tests {
 
     /// Each line: the usage before and after, as `start end complete server-hours vCPU-hours` | whether it decreased.
     #[test]
-    fn what_is_a_fall() {
+    fn a_decrease_of_comparable_figures_has_an_event() {
         let status = |[start, end, complete, servers, vcpus]: [&str; 5]| {
             let at = |hour: &str| Some(time(format!("2026-11-01T{hour}:00:00Z").parse().unwrap()));
             let figures = UsageFigures {

@@ -36,7 +36,7 @@ impl<'a> Known<'a> {
     /// Whether this down engine no longer counts. Its silence is measured against the newest report of all engines, so
     /// that no engine is forgotten because all reports are old.
     fn forgets(&self, row: &EngineRow, newest: Option<(Timestamp, &str)>, rules: &EnginesTarget) -> bool {
-        let silent = |(newest, _)| row.heartbeat.is_some_and(|beat| age(beat, newest) > rules.forget_after);
+        let silent = |(newest, _)| row.heartbeat.is_some_and(|report| age(report, newest) > rules.forget_after);
         newest.is_some_and(silent) && !self.kept.contains(&*row.host)
     }
 
@@ -65,12 +65,12 @@ pub fn count(list: &EngineList, known: &Known<'_>, rules: &EnginesTarget) -> Eng
     let (mut down_rows, mut forgotten) = (Vec::new(), Vec::new());
     for row in list.rows.iter().filter(|row| !rules.ignore_hosts.iter().any(|ignored| **ignored == *row.host)) {
         // A record in the cloud's future is invalid: the cloud's clock stepped back.
-        let recorded = known.recorded.get(&*row.host).copied().filter(|beat| *beat <= list.cloud_now);
+        let recorded = known.recorded.get(&*row.host).copied().filter(|report| *report <= list.cloud_now);
         // If a report went back in time, the record cannot show what an engine left behind.
         let memory = recorded.filter(|_| !known.setbacks.has(row));
         let says_down = is_down(row);
-        let ghost = says_down && kinds.get(&key(row)).is_some_and(|kind| kind.makes_ghost(row, memory));
-        let down = says_down && !ghost;
+        let leftover = says_down && kinds.get(&key(row)).is_some_and(|kind| kind.is_leftover(row, memory));
+        let down = says_down && !leftover;
         if down && known.forgets(row, newest, rules) {
             forgotten.push(row);
             continue;
@@ -85,7 +85,7 @@ pub fn count(list: &EngineList, known: &Known<'_>, rules: &EnginesTarget) -> Eng
         });
         host.last_heartbeat = host.last_heartbeat.take().max(row.heartbeat.map(time));
         host.down += u32::from(down);
-        host.up += u32::from(!down && !ghost);
+        host.up += u32::from(!down && !leftover);
     }
     if let Some((report, name)) = known.to_keep(list, &forgotten, rules) {
         let host = hosts.entry(name).or_insert_with(|| EngineHost { host: name.to_owned(), ..EngineHost::default() });
@@ -119,11 +119,11 @@ fn down_engine(row: &EngineRow) -> DownEngine {
 /// All records of one kind of engine on one host.
 struct Kind {
     /// Creation time of the youngest record.
-    newest_birth: Option<Timestamp>,
+    newest_creation: Option<Timestamp>,
     /// All of them are down.
     down: bool,
     /// The latest report of all. `None` if one of them is unreadable.
-    last_beat: Option<Timestamp>,
+    last_report: Option<Timestamp>,
 }
 
 /// Host, binary, topic.
@@ -136,13 +136,13 @@ fn key(row: &EngineRow) -> Key<'_> {
 fn kinds(list: &EngineList, is_down: impl Fn(&EngineRow) -> bool) -> HashMap<Key<'_>, Kind> {
     let mut kinds: HashMap<_, Kind> = HashMap::with_capacity(list.rows.len());
     for row in &list.rows {
-        let of_row = Kind { newest_birth: row.created, down: is_down(row), last_beat: row.heartbeat };
+        let of_row = Kind { newest_creation: row.created, down: is_down(row), last_report: row.heartbeat };
         kinds
             .entry(key(row))
             .and_modify(|kind| {
-                kind.newest_birth = kind.newest_birth.max(of_row.newest_birth);
+                kind.newest_creation = kind.newest_creation.max(of_row.newest_creation);
                 kind.down &= of_row.down;
-                kind.last_beat = kind.last_beat.zip(of_row.last_beat).map(|(one, other)| one.max(other));
+                kind.last_report = kind.last_report.zip(of_row.last_report).map(|(one, other)| one.max(other));
             })
             .or_insert(of_row);
     }
@@ -151,19 +151,21 @@ fn kinds(list: &EngineList, is_down: impl Fn(&EngineRow) -> bool) -> HashMap<Key
 
 impl Kind {
     /// Whether a down record of this kind is only the remains of an earlier process.
-    fn makes_ghost(&self, row: &EngineRow, recorded: Option<Timestamp>) -> bool {
+    fn is_leftover(&self, row: &EngineRow, recorded: Option<Timestamp>) -> bool {
         self.supersedes(row) || recorded.is_some_and(|recorded| self.has_come_back(recorded))
     }
 
     /// Whether a younger record of the same engine was created after this one's last report, which shows a restart.
     /// Workers of one process have the same creation time and do not supersede each other.
     fn supersedes(&self, row: &EngineRow) -> bool {
-        row.heartbeat.zip(self.newest_birth).is_some_and(|(beat, birth)| birth > beat && Some(birth) > row.created)
+        row.heartbeat
+            .zip(self.newest_creation)
+            .is_some_and(|(report, creation)| creation > report && Some(creation) > row.created)
     }
 
     /// Whether the superseding record is gone because that process stopped gracefully. The remaining reports are then
     /// older than the recorded one.
     fn has_come_back(&self, recorded: Timestamp) -> bool {
-        self.down && self.last_beat.is_some_and(|beat| beat < recorded)
+        self.down && self.last_report.is_some_and(|report| report < recorded)
     }
 }

@@ -78,11 +78,11 @@ pub fn judge(
 
 fn judge_silence(old: Option<&EnginesStatus>, answers: &EngineAnswers, silence: Silence) -> Judged<EnginesStatus> {
     let span = Duration::try_from(silence.last.duration_since(silence.since)).unwrap_or_default();
-    let nobody_left = silence.count >= ALL_DOWN_AFTER && span > answers.report_interval().saturating_mul(3);
+    let none_left = silence.count >= ALL_DOWN_AFTER && span > answers.report_interval().saturating_mul(3);
     let mut block = old.cloned().unwrap_or_default();
     let reason = match said(old) {
         Said::AllDown => Reason::AllEnginesDown,
-        _ if nobody_left => {
+        _ if none_left => {
             for host in &mut block.hosts {
                 host.down += std::mem::take(&mut host.up);
             }

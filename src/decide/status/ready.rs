@@ -12,7 +12,7 @@ use crate::{
 
 const SUSPENDED: &str = "Suspended: ";
 const NOT_YET: &str = "Not observed yet.";
-const ALL_WELL: &str = "All enabled probes are healthy.";
+const ALL_HEALTHY: &str = "All enabled probes are healthy.";
 const ALL_OBSERVED: &str = "All enabled probes returned a result.";
 
 /// Builds all conditions of a pass.
@@ -114,7 +114,8 @@ impl<'a> Gate<'a> {
             None if self.is_too_early => (Reason::Progressing, NOT_YET.to_owned()),
             None => (Reason::NothingObserved, self.nothing().to_owned()),
             Some(verdict) if verdict.reason.class() == Class::Well => {
-                let healthy = if self.is_narrowed { "All probes that count for Ready are healthy." } else { ALL_WELL };
+                let healthy =
+                    if self.is_narrowed { "All probes that count for Ready are healthy." } else { ALL_HEALTHY };
                 (Reason::Healthy, healthy.to_owned())
             }
             Some(verdict) => verdict.reason_and_message(),
@@ -134,9 +135,8 @@ impl<'a> Gate<'a> {
         if self.counted.is_empty() {
             return Some((Reason::NothingObserved, self.nothing().to_owned()));
         }
-        let takes_a_person =
-            |reason: Reason| reason.class() == Class::Stalled && (waited || !reason.may_still_arrive());
-        self.counted.iter().find(|verdict| takes_a_person(verdict.reason)).map(|verdict| verdict.reason_and_message())
+        let needs_user = |reason: Reason| reason.class() == Class::Stalled && (waited || !reason.may_still_arrive());
+        self.counted.iter().find(|verdict| needs_user(verdict.reason)).map(|verdict| verdict.reason_and_message())
     }
 }
 

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_in_use_is_read_of_the_metadata() {
+    fn only_used_metadata_are_read() {
         let odd = json!({
             "name": "shop", "namespace": "n", "uid": "u", "resourceVersion": "7", "generation": 3,
             "creationTimestamp": 5, "deletionTimestamp": "+20000-01-01T00:00:00Z", "labels": [], "finalizers": {},
@@ -171,7 +171,7 @@ mod tests {
 
     /// A value of 250 KB was kept several times and written into the status in the past. Each line: value | bytes kept.
     #[test]
-    fn a_long_requested_at_is_cut_where_it_comes_in() {
+    fn a_long_requested_at_is_truncated_on_read() {
         for (value, kept) in [
             ("2026-11-22T05:09:46Z".to_owned(), 20),
             ("a".repeat(256), 256),
@@ -190,7 +190,7 @@ mod tests {
 
     /// Each line: object | message.
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn an_unreadable_field_is_named() {
         let with = |field: &str, value: Value| {
             let mut spec = good();
             spec[field] = value;

@@ -157,7 +157,7 @@ mod tests {
 
     /// Each line: counts | message.
     #[test]
-    fn how_many_of_which_kind() {
+    fn the_message_for_each_kind() {
         let look = "look at them in the DCS console.";
         let delete = "delete them, or set probes.caches.includeFailure to false.";
         for (counts, message_) in [
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_healthy_caches() {
+    fn the_message_for_healthy_caches() {
         let frozen = &[CacheState::Freezing, CacheState::Frozen][..];
         for (counts, states, told) in [
             ("error=0 running=1", &[][..], "No cache instance is in error."),
