@@ -229,7 +229,7 @@ fn lacks(followings: &[Following], now: std::time::Instant) -> Option<String> {
     part("have not been listed yet", &|following| !following.is_listed() && !following.is_lost(now))
 }
 
-/// Clears the roster and the readiness when the run ends, also after a panic.
+/// Clears the roster and the requirement of listed tenants when the run ends, also after a panic.
 struct Ended<'a> {
     operator: &'a Operator,
     readiness: &'a Readiness,

@@ -40,7 +40,7 @@ pub struct Memory {
     generation: Option<i64>,
     /// The value of requestedAt that no pass has handled yet.
     pub(super) requested: Option<String>,
-    /// The time since which the tenant has had no usable Secret.
+    /// Since when, and in how many passes, the tenant has had no usable cloud.
     pub(super) missing: Option<Absence>,
     pub(super) events: Limit,
     pub(super) writes: Writes,

@@ -9,7 +9,7 @@ use crate::observation::ProbeFailure;
 /// Wait after the first failure, unless the cloud's Retry-After is longer.
 pub const FIRST_RETRY: Duration = Duration::from_secs(15);
 
-/// Shortest wait between two queries of a probe, whatever Retry-After the cloud sends.
+/// Shortest scheduled wait after an answer or a failure, whatever Retry-After the cloud sends.
 pub const LEAST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Time over which a started operator spreads the first queries of its tenants.

@@ -14,7 +14,6 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::watched::object::{Text, members, metadata, value};
 
-/// A Lease.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Held {
     pub(super) spec: LeaseSpec,

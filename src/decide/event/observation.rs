@@ -56,7 +56,7 @@ pub(super) fn transitions(
         let seen = condition::reason(&new.conditions, condition_of(*kind));
         let verdict = |reason: Reason| match reason {
             Reason::NoEnginesListed => true,
-            // After a failure, this reason means that the probe succeeded but has not reached failureThreshold.
+            // After a failure, this reason means that the probe works again and its verdict is below failureThreshold.
             Reason::Progressing => true,
             other => matches!(other.class(), Class::Well | Class::Bad),
         };
