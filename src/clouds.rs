@@ -1,9 +1,9 @@
-//! The clouds in use: one session for each identity, and its engines' task.
+//! The clouds in use: one session and one engines' task per identity.
 //!
-//! Tenants whose clouds.yaml says the same share one session, whichever namespace it stands in: one token, one
-//! pool of connections, one call to Heat an interval. Each namespace has a [`Cloud`] of its own before it, which counts
-//! what the namespace keeps. A cloud ends with the last tenant that holds it; only a namespace's latest ones stay until
-//! the next sweep, so that a tenant that comes back at once finds its token and Heat's turn.
+//! Tenants with equal clouds.yaml entries share one session, also across namespaces. They share one token, one
+//! connection pool and one call to Heat per interval. Each namespace has a [`Cloud`] of its own, which charges the
+//! namespace's budget. A cloud ends with the last tenant that holds it. A namespace's latest clouds stay until the next
+//! sweep, so that a tenant that returns soon finds its token and Heat's schedule.
 
 pub mod handles;
 
@@ -29,13 +29,13 @@ use crate::{
 
 use account::Account;
 
-/// Where those are named who have to look again.
+/// The channel that starts a pass of a tenant.
 pub type Wake = mpsc::Sender<TenantName>;
 
-/// So many clouds of a namespace stay until the next sweep, in use or not.
+/// Number of clouds per namespace that stay until the next sweep, whether in use or not.
 const RECENT: usize = 4;
 
-/// One cloud as one credential sees it, and as one namespace uses it.
+/// A cloud with one credential, as one namespace uses it.
 #[derive(Debug)]
 pub struct Cloud {
     shared: Arc<Shared>,
@@ -44,14 +44,14 @@ pub struct Cloud {
     table: Arc<Table>,
 }
 
-/// What all namespaces with the same clouds.yaml share.
+/// The part that all namespaces with the same clouds.yaml share.
 #[derive(Debug)]
 pub struct Shared {
-    /// What makes it what it is.
+    /// The entry of clouds.yaml, which identifies the cloud.
     pub config: Arc<CloudConfig>,
-    /// The way to it.
+    /// The session with the cloud.
     pub session: Arc<Session>,
-    /// What Heat says there.
+    /// The task that queries Heat.
     pub engines: engines::EnginesTask,
 }
 
@@ -91,10 +91,10 @@ impl Deref for Cloud {
 }
 
 impl Cloud {
-    /// Counts what the session keeps by now: it grows with a login.
+    /// Charges the session's current size, which grows with a login.
     ///
     /// # Errors
-    /// What the tenant is told where its namespace may not keep so much.
+    /// The failure for the tenant if its namespace may not keep so much.
     pub fn settle(&self) -> Result<(), ProbeFailure> {
         let settled = self.account.charge_session(&self.config, self.session.kept_bytes());
         settled.map_err(|over| failure::of_budget(&over))
@@ -102,20 +102,20 @@ impl Cloud {
 }
 
 impl Clouds {
-    /// None yet. `wake` is told whom the engines' answers concern.
+    /// Creates an empty table. The engines' task sends through `wake` the tenants that its answers concern.
     #[must_use]
     pub fn new(network: Network, metrics: Arc<Metrics>, wake: Wake, budget: Budget) -> Self {
         Self { table: Arc::default(), network, metrics, wake, budget }
     }
 
-    /// The cloud that this entry describes, the same session for equal entries.
+    /// Returns the cloud of this entry. Equal entries share a session.
     ///
     /// # Errors
-    /// The entry's certificate authority cannot be used, or the namespace may keep no more.
+    /// The entry's certificate authority is unusable, or the namespace may keep no more.
     pub fn open(&self, namespace: &str, config: &Arc<CloudConfig>) -> Result<Arc<Cloud>, ProbeFailure> {
         let opened = self.try_open(namespace, config)?;
         let opened = match opened {
-            // What nobody uses any more makes room.
+            // Unused clouds make room.
             Err(_) if self.forget_recent(namespace) => self.try_open(namespace, config)?,
             opened => opened,
         };
@@ -151,7 +151,7 @@ impl Clouds {
             }
         };
         let superseded = open.note(&cloud);
-        // Its end needs the lock.
+        // Dropping the cloud takes the lock.
         drop(open);
         drop(superseded);
         Ok(Ok(cloud))
@@ -164,19 +164,19 @@ impl Clouds {
         Ok(Arc::new(Shared { config: config.clone(), session, engines }))
     }
 
-    /// Whether the namespace had clouds that only waited for a sweep.
+    /// Drops the namespace's latest clouds. Returns whether one of them was unused.
     fn forget_recent(&self, namespace: &str) -> bool {
         let recent = self.table.lock().recent.remove(namespace).unwrap_or_default();
         recent.iter().any(|cloud| Arc::strong_count(cloud) == 1)
     }
 
-    /// Forgets the clouds that no tenant holds.
+    /// Drops the clouds that no tenant holds.
     pub fn sweep(&self) {
         let mut open = self.table.lock();
         let recent = std::mem::take(&mut open.recent);
         let hosts: HashSet<String> = open.clouds.keys().map(|config| config.host()).collect();
         drop(open);
-        // Their ends need the lock.
+        // Dropping the clouds takes the lock.
         drop(recent);
         self.metrics.retain_clouds(|host| hosts.contains(host));
         self.network.sweep();
@@ -184,13 +184,13 @@ impl Clouds {
 }
 
 impl Open {
-    /// Has this cloud stay until the next sweep. The one that does not any more is returned.
+    /// Keeps this cloud until the next sweep. Returns the cloud that it replaces.
     fn note(&mut self, cloud: &Arc<Cloud>) -> Option<Arc<Cloud>> {
         let recent = self.recent.entry(cloud.namespace.clone()).or_default();
         let known = recent.iter().position(|known| Arc::ptr_eq(known, cloud));
         let known = known.and_then(|at| recent.remove(at));
         recent.push_back(cloud.clone());
-        // The known one is `cloud` too, so nothing ends with it here.
+        // This is another reference to `cloud`, so no cloud ends here.
         drop(known);
         if recent.len() > RECENT { recent.pop_front() } else { None }
     }
@@ -206,7 +206,7 @@ impl Drop for Cloud {
     fn drop(&mut self) {
         let mut open = self.table.lock();
         let Some(entry) = open.clouds.get_mut(&self.shared.config) else { return };
-        // It may have been opened again since.
+        // Another tenant may have opened the cloud again since.
         if entry.clouds.get(&self.namespace).is_some_and(|cloud| cloud.strong_count() == 0) {
             entry.clouds.remove(&self.namespace);
         }

@@ -1,4 +1,4 @@
-//! What speaks to Kubernetes: watches, Secrets, status and events, leadership, rights, the definition.
+//! Everything that uses the Kubernetes API: watches, Secrets, status, events, leader election, rights and the CRD.
 
 pub mod api_server;
 pub mod context;

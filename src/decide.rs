@@ -1,6 +1,6 @@
-//! Pure: what one pass concludes. Every rule about a pass is here or in `status` and `event`, which this calls.
+//! Computes what one pass concludes, as pure functions. The rules are here and in `status` and `event`.
 //!
-//! `reconcile` and the tests' tables drive the same three calls: [`Memory::begin`], [`decide`], [`Memory::commit`].
+//! `reconcile` and the table tests make the same three calls: [`Memory::begin`], [`decide`], [`Memory::commit`].
 
 pub mod condition;
 pub mod event;
@@ -32,49 +32,49 @@ use crate::{
     target::Target,
 };
 
-/// So many times a status waits for its events.
+/// Number of failed passes that hold back a status because its events could not be recorded.
 const EVENT_RETRIES: u32 = 3;
 
-/// Whether the status has to be written.
+/// Whether, and when, the operator writes the status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
-    /// Nothing has changed that is worth a write.
+    /// No change is worth a write.
     Nothing,
-    /// Now.
+    /// The operator writes now.
     Now,
-    /// Not before so long.
+    /// The operator writes no earlier than after this duration.
     After(Duration),
 }
 
-/// What a pass concludes. It is carried out, and then given to [`Memory::commit`].
+/// The conclusion of one pass. The caller carries it out and hands it to [`Memory::commit`].
 #[derive(Debug)]
 #[must_use]
 pub struct Decision {
     /// The new status.
     pub status: CloudTenantStatus,
-    /// The resource version that the write replaces.
+    /// Resource version that the write replaces.
     pub version: Option<String>,
-    /// Whether the status is written.
+    /// Whether, and when, the operator writes the status.
     pub write: Write,
-    /// The events that are recorded before it.
+    /// Events that the operator records before it writes the status.
     pub notices: Vec<Notice>,
-    /// A status whose events cannot be recorded is not written. A late event is better than none, but a status that
-    /// nobody may see is worse than a lost event.
+    /// If this is set and the events cannot be recorded, the operator does not write the status. The number of attempts
+    /// is bounded: a status that nobody can read is worse than a lost event.
     pub waits_for_events: bool,
-    /// The tokens are renewed before the next call.
+    /// The operator renews its tokens before the next call.
     pub doubts_tokens: bool,
-    /// The Secret is read again in the next pass.
+    /// The operator reads the Secret again in the next pass.
     pub expires_secret: bool,
-    /// After how long the next pass is; `None`: after the next change.
+    /// Time until the next pass. `None` means that only a change starts one.
     pub next: Option<Duration>,
     memory: Memory,
-    /// The number of Heat's answer that the status has.
+    /// Number of Heat's answer that the status contains.
     engines_number: Option<u64>,
     decided_at: Timestamp,
     interval: Duration,
 }
 
-/// The three observations, each judged.
+/// The verdicts on the three observations.
 struct Judgement {
     engines: Observation<Judged<EnginesStatus>>,
     caches: Observation<Judged<CachesStatus>>,
@@ -84,7 +84,7 @@ struct Judgement {
     serves_request: bool,
 }
 
-/// What one pass concludes from what it has observed.
+/// Computes the conclusion of one pass from its observations.
 pub fn decide(memory: &Memory, target: &Target, start: Start, observed: Observed, now: Timestamp) -> Decision {
     let mut memory = memory.clone();
     let Start { stored, version, generation, in_progress, access, .. } = start;
@@ -143,8 +143,8 @@ pub fn decide(memory: &Memory, target: &Target, start: Start, observed: Observed
     }
 }
 
-/// Takes what came into the memory, judges each answer once, and counts it. `old` is the part of the stored status that
-/// is about this cloud.
+/// Stores the observations in the memory, judges each answer once and counts it. `old` is the part of the stored status
+/// that concerns this cloud.
 fn judge(
     memory: &mut Memory,
     target: &Target,
@@ -162,7 +162,7 @@ fn judge(
             usage: Observation::Failed(failure(), times),
             streaks: [0; 2],
             engines_number: None,
-            // What may pass by itself leaves the request open; without a Secret there is nothing to ask.
+            // A transient failure leaves the request open. Without a Secret, no probe can serve it.
             serves_request: !failure().transient,
         };
     }
@@ -171,33 +171,33 @@ fn judge(
         return Judgement { engines, caches, usage, streaks: [0; 2], engines_number: None, serves_request: false };
     }
     let (engines, serves_request) = memory.engines.observe(observed.engines, stored, now);
-    let heard = match &engines {
+    let latest = match &engines {
         Observation::Seen(seen) => Some((seen.answers.number, seen.answers.number > seen.seen, seen.waits)),
         _ => None,
     };
     let engines = engines.map(|seen| engines::judge(old.engines.as_ref(), &seen.answers, seen.seen, &target.engines));
-    let (number, is_news, waits) = heard.unwrap_or_default();
-    let bad = bad(&engines).filter(|_| is_news);
-    let engines_streak = memory.engines.count(number, bad);
-    // A second answer has to confirm it.
+    let (number, is_news, waits) = latest.unwrap_or_default();
+    let unhealthy = unhealthy(&engines).filter(|_| is_news);
+    let engines_streak = memory.engines.count(number, unhealthy);
+    // A second answer must confirm this one.
     let engines = if waits { Observation::UnderWay } else { engines };
     let caches = memory.caches.observe(observed.caches, &after(target, ProbeKind::Caches, memory.share, now));
     let caches = caches.map(|seen| caches::judge(&seen, &target.caches, now));
     let usage = memory.usage.observe(observed.usage, &after(target, ProbeKind::Usage, memory.share, now));
     let usage = usage.map(|seen| usage::judge(&seen, old.usage.as_ref(), now));
-    let streaks = [engines_streak, memory.caches.count(self::bad(&caches))];
-    let engines_number = heard.map(|(number, ..)| number);
+    let streaks = [engines_streak, memory.caches.count(self::unhealthy(&caches))];
+    let engines_number = latest.map(|(number, ..)| number);
     Judgement { engines, caches, usage, streaks, engines_number, serves_request }
 }
 
-fn bad<B>(observation: &Observation<Judged<B>>) -> Option<bool> {
+fn unhealthy<B>(observation: &Observation<Judged<B>>) -> Option<bool> {
     match observation {
         Observation::Seen(judged) => Some(is_bad(judged.reason)),
         _ => None,
     }
 }
 
-/// When a probe's next query is due after an answer.
+/// Sets the next query's due time after an answer.
 fn after<T>(target: &Target, kind: ProbeKind, share: f64, now: Timestamp) -> impl Fn(&mut Turn, &Outcome<T>) {
     let interval = interval_of(target, kind);
     move |turn, outcome| match outcome {

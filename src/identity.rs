@@ -1,21 +1,21 @@
-//! Which tenant is meant.
+//! Identifies a tenant.
 
-/// A tenant by namespace and name.
+/// The namespace and name of a CloudTenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TenantName {
-    /// Its namespace.
+    /// The CloudTenant's namespace.
     pub namespace: String,
-    /// Its name.
+    /// The CloudTenant's name.
     pub name: String,
 }
 
-/// One tenant, and one state of its spec.
+/// A CloudTenant with a generation of its spec.
 #[derive(Debug, Clone)]
 pub struct TenantId {
     /// The UID.
     pub uid: String,
     /// The spec's generation.
     pub generation: i64,
-    /// Where it is found.
+    /// The namespace and name.
     pub name: TenantName,
 }

@@ -1,5 +1,5 @@
-//! What Prometheus reads. Labels come from closed sets. Only the series by tenant have the tenant's namespace and
-//! name, the hosts of engines that are down, and, where that is asked for, the project's id; those of clocks have the
+//! The metrics for Prometheus. Labels have closed sets of values, with these exceptions. Series per tenant have the
+//! tenant's namespace and name, the hosts of down engines and, optionally, the project's ID. Series of clocks have the
 //! cloud's host.
 
 mod clocks;
@@ -33,8 +33,8 @@ use crate::openstack::{Counters, Service};
 use crate::panics::Part;
 use crate::watched::roster::Roster;
 
-/// In seconds. Heat says "all engines are down" after 60, and `spec.timeout` is 90 by default and at most 600: hence a
-/// bound just above each of the first two, and one between.
+/// Bounds in seconds. Heat answers "all engines are down" after 60 s, and `spec.timeout` is 90 s by default and at most
+/// 600 s. Therefore one bound is just above each of the first two, and one lies between 95 and 600.
 const BUCKETS: [f64; 13] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 65.0, 95.0, 300.0];
 
 /// The process' metrics.
@@ -87,14 +87,14 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
-/// What became of an event.
+/// The result of creating an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
-    /// It was created.
+    /// The event was created.
     Ok,
-    /// Not yet: the next pass tries it again.
+    /// The event was not created. The next pass tries again.
     Retried,
-    /// It was given up.
+    /// The event was given up.
     Error,
 }
 
@@ -105,12 +105,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Metrics that have counted nothing.
+    /// Creates metrics without tenants.
     pub fn new() -> Metrics {
         Metrics::with_tenants(Roster::default(), ProjectLabel::Off)
     }
 
-    /// The same, with the series of these tenants.
+    /// Creates metrics with series of these tenants.
     pub fn with_tenants(tenants: Roster, project: ProjectLabel) -> Metrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(process::Process));
@@ -138,7 +138,7 @@ impl Metrics {
         let writes = Family::default();
         own.register("status_writes", "Writes of a status to the API server, by outcome", writes.clone());
         let events = Family::<EventLabels, Counter>::default();
-        // From 0, so that the first one is an increase.
+        // These series start from 0, so that the first event is an increase.
         for reason in EventReason::ALL {
             drop(events.get_or_create(&EventLabels { reason: reason.to_string(), outcome: "error" }));
         }
@@ -181,30 +181,30 @@ impl Metrics {
         }
     }
 
-    /// Forgets the clocks of all clouds but these, by Keystone's host.
+    /// Drops the clocks of all clouds except these, by Keystone's host.
     pub fn retain_clouds(&self, in_use: impl Fn(&str) -> bool) {
         self.clocks.retain(in_use);
     }
 
-    /// Notes when a credential of the tenant with this UID ends; `None` where it does not, or Keystone does not say.
-    /// Only the leader has it: an answer may still come when the lead has ended.
+    /// Records the expiry of a credential of the tenant with this UID. `None` means that it has none or that Keystone
+    /// does not report it. Only a leader records it, because an answer may arrive after the term.
     pub fn credential_ends(&self, uid: &str, credential: CredentialKind, end: Option<Timestamp>) {
         if self.leader.get() == 1 {
             self.ends.note(uid, credential, end);
         }
     }
 
-    /// Forgets what was noted of all tenants but these, by UID.
+    /// Drops the recorded expiries of all tenants except these, by UID.
     pub fn retain(&self, alive: impl Fn(&str) -> bool) {
         self.ends.retain(alive);
     }
 
-    /// Shows the use of this budget.
+    /// Exports the use of this budget.
     pub fn show_budget(&self, budget: Budget) {
         self.kept.set(budget);
     }
 
-    /// Counts a pass over a tenant.
+    /// Counts a pass.
     pub fn reconciled(&self, ok: bool) {
         self.passes.get_or_create(&OutcomeLabels { outcome: outcome(ok) }).inc();
     }
@@ -214,7 +214,7 @@ impl Metrics {
         self.writes.get_or_create(&OutcomeLabels { outcome: outcome(ok) }).inc();
     }
 
-    /// Counts an event, or a try to create it.
+    /// Counts an event, or an attempt to create it.
     pub fn event(&self, reason: EventReason, told: Told) {
         let outcome = match told {
             Told::Ok => "ok",
@@ -224,33 +224,33 @@ impl Metrics {
         self.events.get_or_create(&EventLabels { reason: reason.to_string(), outcome }).inc();
     }
 
-    /// Notes whether this process leads.
+    /// Records whether this process is the leader.
     pub fn leads(&self, leads: bool) {
         self.leader.set(leads.into());
         if !leads {
-            // Nobody asks any more, so what was last seen would stand for ever.
+            // There are no further updates, so the last values would stay forever.
             self.clocks.retain(|_| false);
             self.watched.clear();
             self.ends.retain(|_| false);
         }
     }
 
-    /// Notes whether this process leads and knows its tenants.
+    /// Records whether this process is the leader and knows its tenants.
     pub fn synced(&self, synced: bool) {
         self.synced.set(synced.into());
     }
 
-    /// Notes whether the tenants of a namespace are known. The namespaces are those of the operator's configuration.
+    /// Records whether the tenants of a namespace are known. The namespaces come from the operator's configuration.
     pub fn watched(&self, namespace: &str, watched: bool) {
         self.watched.get_or_create(&WatchedLabels { watched_namespace: namespace.to_owned() }).set(watched.into());
     }
 
-    /// All metrics as Prometheus' own text, version 0.0.4.
+    /// Encodes all metrics in Prometheus' text format 0.0.4.
     pub fn encode_plain(&self) -> String {
         text::plain(&self.encode())
     }
 
-    /// All metrics as OpenMetrics text, version 1.0.0.
+    /// Encodes all metrics as OpenMetrics text 1.0.0.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
@@ -275,7 +275,7 @@ impl Counters for Metrics {
     }
 
     fn clock_ahead(&self, cloud: &str, service: Service, seconds: f64) {
-        // Only the leader has it: an answer may still come when the lead has ended.
+        // Only a leader records it, because an answer may arrive after the term.
         if self.leader.get() == 1 {
             self.clocks.note(cloud, service.as_str(), seconds);
         }
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_is_known_to_who_leads() {
+    fn only_a_leader_has_clocks() {
         let metrics = Metrics::new();
         let series = "cloudtenant_cloud_clock_ahead_seconds{cloud=\"k:5000\",service=\"compute\"} 2.5\n";
         let known = || metrics.encode().contains(series);
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_of_which_heat_or_a_deadline_makes_an_end_is_in_a_bucket() {
+    fn calls_that_end_by_a_timeout_have_buckets() {
         for (seconds, bucket) in [(60.2, "65.0"), (75.0, "95.0"), (90.0, "95.0"), (120.0, "300.0"), (600.0, "+Inf")] {
             let metrics = Metrics::new();
             metrics.cloud_request(Service::Orchestration, "timeout", Duration::from_secs_f64(seconds));

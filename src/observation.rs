@@ -1,4 +1,4 @@
-//! Plain data: what a probe saw, or why it could not see.
+//! Plain data: the result of a probe, or the reason why it failed.
 
 pub mod engine_list;
 pub mod engines;
@@ -17,7 +17,7 @@ pub use engines::{EngineAnswers, EngineList, EngineRow};
 
 use crate::api::{CacheCounts, ProbeName, Reason};
 
-/// The three probes, in the order in which `Ready` names them.
+/// The three probes. `Ready` considers them in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProbeKind {
     /// Heat's orchestration engines.
@@ -32,7 +32,7 @@ impl ProbeKind {
     /// All probes.
     pub const ALL: [Self; 3] = [Self::Engines, Self::Caches, Self::Usage];
 
-    /// As the spec and metrics name it.
+    /// The name in the spec and in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -59,17 +59,17 @@ impl fmt::Display for ProbeKind {
     }
 }
 
-/// One value for each probe, indexed by its kind.
+/// One value per probe, indexed by its kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ByProbe<T>([T; ProbeKind::ALL.len()]);
 
 impl<T> ByProbe<T> {
-    /// The value that `of` gives for each kind.
+    /// Creates the values with a call of `of` for each kind.
     pub fn new(of: impl FnMut(ProbeKind) -> T) -> Self {
         Self(ProbeKind::ALL.map(of))
     }
 
-    /// Each kind with its value, in the order of [`ProbeKind::ALL`].
+    /// Iterates over kinds and values in the order of [`ProbeKind::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (ProbeKind, &T)> {
         ProbeKind::ALL.into_iter().zip(&self.0)
     }
@@ -89,21 +89,21 @@ impl<T> IndexMut<ProbeKind> for ByProbe<T> {
     }
 }
 
-/// Why a probe could not see.
+/// Why a probe failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeFailure {
-    /// The reason that its condition gets.
+    /// The reason for the probe's condition.
     pub reason: Reason,
-    /// One sentence of what to do; nothing in it changes from one pass to the next.
+    /// One sentence that says what to do. It must stay the same from pass to pass.
     pub message: String,
-    /// How long the cloud asked to be left alone.
+    /// The cloud's Retry-After.
     pub retry_after: Option<Duration>,
-    /// A single one is no verdict: it may well pass by itself.
+    /// A single failure is not yet a verdict, because it may be temporary.
     pub transient: bool,
 }
 
 impl ProbeFailure {
-    /// The operator panicked while it read the answer.
+    /// The failure after a panic of the operator while it processed the answer.
     #[must_use]
     pub fn broke_off() -> Self {
         Self {
@@ -115,30 +115,30 @@ impl ProbeFailure {
     }
 }
 
-/// The regions of a service that the cloud's own region does not offer.
+/// A service that the cloud offers only in other regions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Elsewhere {
-    /// The service, by the name that people know.
+    /// The service's common name.
     pub service: &'static str,
     /// The region whose endpoints are used.
     pub region: String,
-    /// The regions that offer the service, as a sentence lists them.
+    /// The regions that offer the service, formatted for a sentence.
     pub offered_in: String,
 }
 
-/// How one look at a service ended.
+/// The result of one query.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome<T> {
     /// The service answered.
     Seen(T),
-    /// The cloud's catalogue has no such service, or only in other regions.
+    /// The catalogue does not offer the service, or only in other regions.
     NotOffered(Option<Elsewhere>),
-    /// Could not see.
+    /// The query failed.
     Failed(ProbeFailure),
 }
 
 impl<T> Outcome<T> {
-    /// The same end of a look at something else.
+    /// Applies `change` to the data of a successful query.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Outcome<U> {
         match self {
             Self::Seen(seen) => Outcome::Seen(change(seen)),
@@ -148,7 +148,7 @@ impl<T> Outcome<T> {
     }
 }
 
-/// The project's cache instances as DCS counts them.
+/// The counts of the project's cache instances from DCS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caches {
     /// Over all kinds.
@@ -157,38 +157,38 @@ pub struct Caches {
     pub kinds: BTreeMap<String, CacheCounts>,
 }
 
-/// The current period, and the closed one before where it was asked for.
+/// The usage of the current period, and of the closed one if it was requested.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Periods {
-    /// Up to now.
+    /// The period until now.
     pub current: Usage,
-    /// The whole of the period before.
+    /// The previous period as a whole.
     pub previous: Previous,
 }
 
-/// What came of the closed period.
+/// The result for the closed period.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Previous {
-    /// Not asked for: the status has it.
+    /// It was not requested, because the status has it.
     Kept,
-    /// Nova answered for another window than the one that it was asked for, so nothing is known.
+    /// Nova answered for another window than the requested one, so nothing is known.
     OtherWindow,
-    /// As Nova counts it.
+    /// The usage from Nova.
     Read(Usage),
 }
 
-/// What the project's servers have used in a window of time, summed over all pages.
+/// The usage of the project's servers in a time window, summed over all pages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Usage {
     /// The window as Nova echoed it.
     pub start: Timestamp,
     /// The window as Nova echoed it.
     pub end: Timestamp,
-    /// `None`: Nova cannot page, and nobody can know.
+    /// Whether the sums are complete. `None` if Nova cannot page, because then this is unknown.
     pub complete: Option<bool>,
-    /// Servers that existed in the window.
+    /// Number of servers that existed in the window.
     pub servers: u64,
-    /// Those that still exist.
+    /// Number of servers that still exist.
     pub active_servers: u64,
     /// Hours.
     pub server_hours: f64,
@@ -198,18 +198,18 @@ pub struct Usage {
     pub memory_mb_hours: f64,
     /// GB × hours.
     pub disk_gb_hours: f64,
-    /// The flavors that used most, sorted as the status has them.
+    /// The flavors with the highest usage, in the status' order.
     pub by_flavor: Vec<FlavorUsage>,
-    /// Flavors beyond those.
+    /// Number of flavors beyond those.
     pub flavors_omitted: u32,
 }
 
-/// What the servers of one flavor have used. A figure counts the servers whose rows have what it takes.
+/// The usage of one flavor's servers. Each figure covers the servers whose records have the necessary data.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FlavorUsage {
     /// The flavor's name, or `(none)`.
     pub flavor: String,
-    /// Servers that existed in the window.
+    /// Number of servers that existed in the window.
     pub servers: u64,
     /// Hours.
     pub server_hours: f64,

@@ -1,4 +1,4 @@
-//! The process: its run, the command `check`, and its HTTP server.
+//! The process: its main loop, the command `check`, and its HTTP server.
 
 pub mod check;
 pub mod run;

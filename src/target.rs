@@ -1,4 +1,4 @@
-//! Pure: a `CloudTenant` becomes the validated wish that every probe is given.
+//! Validates a `CloudTenantSpec` and converts it into the input of the probes, as pure functions.
 
 use std::time::Duration;
 
@@ -7,33 +7,32 @@ use crate::{
     observation::ProbeKind,
 };
 
-/// The engines' call gets at least this long: Heat says that no engine answers only after its RPC time-out of
-/// 60 s.
+/// Shortest deadline of the engines' call. Heat reports that no engine answers only after its RPC timeout of 60 s.
 pub const ENGINES_DEADLINE: Duration = Duration::from_secs(75);
 
-/// So many calls' deadlines bound one reading of the usage, however many pages it has.
+/// Number of calls whose deadlines bound one query of the usage, however many pages it has.
 const USAGE_CALLS: u32 = 10;
 
-/// What is to be observed, and how.
+/// The validated spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The project that is observed.
+    /// The project to observe.
     pub project_id: String,
-    /// The clouds.yaml Secret, in the tenant's namespace.
+    /// The clouds.yaml Secret in the tenant's namespace.
     pub secret_name: String,
     /// The entry in clouds.yaml.
     pub cloud_name: String,
     /// Overrides the entry's region.
     pub region: Option<String>,
-    /// How often engines and caches are looked at.
+    /// The interval of engines and caches.
     pub interval: Duration,
     /// The deadline of one call.
     pub timeout: Duration,
-    /// Nothing is asked.
+    /// The operator sends no query.
     pub suspend: bool,
-    /// Ready never speaks of sickness, only of sight.
+    /// Ready is True whenever the probes succeed, even if they report unhealthy services.
     pub ready_when_observed: bool,
-    /// The probes that count for Ready; all of them where it is empty.
+    /// The probes that count for Ready. Empty means all.
     pub ready_on: Vec<ProbeName>,
     /// Heat's engines.
     pub engines: EnginesTarget,
@@ -43,14 +42,14 @@ pub struct Target {
     pub usage: UsageTarget,
 }
 
-/// How engines are judged.
+/// The rules for engines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnginesTarget {
-    /// Whether Heat is asked.
+    /// The policy for queries of Heat.
     pub policy: Policy,
-    /// So many bad verdicts in a row are believed.
+    /// Number of consecutive unhealthy observations before the condition becomes False.
     pub failure_threshold: u32,
-    /// An engine silent for longer does not count.
+    /// Silence after which an engine no longer counts.
     pub forget_after: Duration,
     /// Hosts whose engines do not count.
     pub ignore_hosts: Vec<String>,
@@ -58,37 +57,37 @@ pub struct EnginesTarget {
     pub cloud_name: Option<String>,
 }
 
-/// How caches are judged.
+/// The rules for caches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachesTarget {
-    /// Whether DCS is asked.
+    /// The policy for queries of DCS.
     pub policy: Policy,
-    /// So many bad verdicts in a row are believed.
+    /// Number of consecutive unhealthy observations before the condition becomes False.
     pub failure_threshold: u32,
-    /// Whether instances that failed to be created count.
+    /// Whether instances whose creation failed count.
     pub include_failure: bool,
-    /// States that are unhealthy besides `error`, sorted, each once.
+    /// Unhealthy states besides `error`, sorted and without duplicates.
     pub unhealthy_states: Vec<CacheState>,
 }
 
-/// How usage is read.
+/// The rules for the usage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageTarget {
-    /// Whether Nova is asked.
+    /// The policy for queries of Nova.
     pub policy: Policy,
-    /// How often.
+    /// The interval of queries.
     pub interval: Duration,
-    /// What is summed over.
+    /// The period that the usage covers.
     pub period: Period,
 }
 
-/// A field that the schema lets through on an object older than the schema, and that cannot be used.
+/// An unusable field of an object that is older than the schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} is {problem}: correct the field.")]
 pub struct InvalidSpec {
     /// The field's path.
     pub field: &'static str,
-    /// What is wrong with it.
+    /// What is wrong with the field.
     pub problem: &'static str,
 }
 
@@ -96,8 +95,8 @@ impl Target {
     /// Validates a spec.
     ///
     /// # Errors
-    /// The first field that cannot be used. The schema refuses such objects, so this meets only those that were
-    /// stored before it.
+    /// The first unusable field. The schema refuses such objects, so this affects only objects that were stored before
+    /// it.
     pub fn new(spec: &CloudTenantSpec) -> Result<Self, InvalidSpec> {
         let project_id = spec.project_id.clone();
         let ok = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -144,7 +143,7 @@ impl Target {
         })
     }
 
-    /// Whether and how this probe is asked.
+    /// The probe's policy.
     #[must_use]
     pub const fn policy(&self, kind: ProbeKind) -> Policy {
         match kind {
@@ -160,13 +159,13 @@ impl Target {
         self.policy(kind) != Policy::Disabled
     }
 
-    /// Whether this probe counts for `Ready`, as far as the spec says.
+    /// Whether this probe counts for `Ready` according to the spec.
     #[must_use]
     pub fn counts_for_ready(&self, kind: ProbeKind) -> bool {
         self.ready_on.is_empty() || self.ready_on.iter().any(|name| ProbeKind::from(*name) == kind)
     }
 
-    /// How often this probe is asked.
+    /// The probe's interval.
     #[must_use]
     pub const fn interval_of(&self, kind: ProbeKind) -> Duration {
         match kind {
@@ -175,7 +174,7 @@ impl Target {
         }
     }
 
-    /// How long a verdict of this probe is valid: twice the interval and the deadline of a call.
+    /// The time for which a verdict of this probe is valid: twice the sum of interval and call deadline.
     #[must_use]
     pub fn valid_for(&self, kind: ProbeKind) -> Duration {
         let deadline = if kind == ProbeKind::Engines { self.engines_deadline() } else { self.timeout };
@@ -188,8 +187,8 @@ impl Target {
         self.timeout.max(ENGINES_DEADLINE)
     }
 
-    /// The deadline of one reading of the usage, all pages of both periods together: as long as ten calls may take,
-    /// but no longer than until the next reading is due.
+    /// The deadline of one query of the usage with all pages of both periods. It equals ten call deadlines, but ends
+    /// before the next query is due.
     #[must_use]
     pub fn usage_deadline(&self) -> Duration {
         (self.timeout * USAGE_CALLS).min(self.usage.interval).max(self.timeout)
@@ -244,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_of_the_usage_ends_before_the_next_one_is_due() {
+    fn a_query_of_the_usage_ends_before_the_next_one_is_due() {
         for (timeout, interval, deadline) in
             [("90s", "1h", 900), ("1s", "1h", 10), ("10m", "24h", 6000), ("90s", "5m", 300), ("10m", "1m", 600)]
         {
@@ -253,9 +252,9 @@ mod tests {
         }
     }
 
-    /// A line is: the probe | its policy | does it count | its interval | for how long its verdict is valid.
+    /// Each line: probe | policy | whether it counts | interval | validity of its verdict.
     #[test]
-    fn what_the_spec_says_of_each_probe() {
+    fn the_settings_of_each_probe() {
         let target = target(&json!({
             "interval": "2m", "timeout": "10s", "readyOn": ["Caches"],
             "probes": { "engines": { "policy": "Required" }, "caches": { "policy": "Disabled" } },
@@ -285,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_schema_would_refuse_is_named() {
+    fn fields_that_the_schema_refuses_are_named() {
         for (extra, message) in [
             (json!({ "projectID": "../x" }), "spec.projectID is not a project ID: correct the field."),
             (json!({ "interval": "soon" }), "spec.interval is not a duration such as 90s or 5m: correct the field."),

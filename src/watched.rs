@@ -1,4 +1,4 @@
-//! The objects of the API server as the operator reads them, and those that it watches.
+//! The objects of the API server that the operator reads or watches.
 
 pub mod object;
 pub mod roster;

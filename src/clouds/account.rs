@@ -1,4 +1,4 @@
-//! What one namespace is charged for one cloud.
+//! The charges of one namespace for one cloud.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,8 +7,8 @@ use crate::{
     openstack::CloudConfig,
 };
 
-/// A namespace's charge for a cloud: its session, and the engines' answers if its tenants read them. Each namespace
-/// that uses a session pays for it in full, so that none depends on whether another one still does.
+/// A namespace's charges for a cloud: the session, and the engines' answers if its tenants read them. Each namespace
+/// pays in full for a shared session, so that its charge does not depend on the others.
 #[derive(Debug)]
 pub(super) struct Account(Mutex<Charges>);
 
@@ -16,18 +16,18 @@ pub(super) struct Account(Mutex<Charges>);
 struct Charges {
     session: Reservation,
     engines: Reservation,
-    /// Why the engines' last answers are not for this namespace.
+    /// Why the namespace may not keep the engines' latest answers.
     refused: Option<OverBudget>,
 }
 
-/// What an entry of clouds.yaml costs while it is in use, besides its session. The certificates are kept once more, in
-/// the form that TLS reads.
+/// Returns the size of an entry of clouds.yaml in use, without its session. TLS keeps a second copy of the certificates
+/// in its own form.
 fn entry_bytes(config: &CloudConfig) -> usize {
     config.kept_bytes() + config.cacert_bytes()
 }
 
 impl Account {
-    /// An account for an entry, and a session of this size.
+    /// Opens an account for an entry and a session of this size.
     pub(super) fn open(
         budget: &Budget,
         namespace: &str,
@@ -39,12 +39,12 @@ impl Account {
         Ok(Arc::new(Self(Mutex::new(Charges { session, engines, refused: None }))))
     }
 
-    /// The session has this size now.
+    /// Charges the session's current size.
     pub(super) fn charge_session(&self, config: &CloudConfig, bytes: usize) -> Result<(), OverBudget> {
         self.lock().session.resize(entry_bytes(config) + bytes)
     }
 
-    /// The engines' answers have this size now. Where the namespace cannot keep them, it pays for none.
+    /// Charges the current size of the engines' answers. If the budget refuses it, the charge is zero.
     pub(super) fn charge_engines(&self, bytes: usize) -> Result<(), OverBudget> {
         let mut charges = self.lock();
         let charged = charges.engines.resize(bytes);
@@ -55,7 +55,7 @@ impl Account {
         charged
     }
 
-    /// Why the engines' last answers are not for this namespace.
+    /// Returns why the namespace may not keep the engines' latest answers.
     pub(super) fn refused(&self) -> Option<OverBudget> {
         self.lock().refused
     }

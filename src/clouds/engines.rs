@@ -1,4 +1,4 @@
-//! One task for each cloud asks Heat for its engines, with one call in flight, and its tenants read the answers.
+//! One task per cloud queries Heat's engines, with one call under way. The tenants read its answers.
 
 mod requests;
 
@@ -32,20 +32,20 @@ use crate::{
     probe::{self, failure},
 };
 
-/// After a 503 of Heat's own, which another engine may contradict. Heat is never asked sooner after an answer, whatever
-/// it says of its report interval and however often a tenant wants an answer now.
-const ASK_AGAIN: Duration = LEAST_PAUSE;
+/// Wait after a 503 of Heat's own, which another engine may contradict. It is also the shortest wait after any answer,
+/// whatever report interval Heat sends and however often tenants request an answer.
+const SHORTEST_WAIT: Duration = LEAST_PAUSE;
 
-/// What one tenant asks of the task.
+/// A tenant's requirements for the task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Demand {
-    /// The tenant that is woken.
+    /// The tenant that the task wakes.
     pub tenant: TenantName,
-    /// How often it wants to know.
+    /// The tenant's interval.
     pub interval: Duration,
-    /// How long it is willing to wait.
+    /// The tenant's deadline for one call.
     pub deadline: Duration,
-    /// Its status says that an engine does not answer.
+    /// The tenant's status reports that an engine does not answer.
     pub doubts: bool,
 }
 
@@ -53,7 +53,7 @@ pub struct Demand {
 struct Inner {
     answers: watch::Sender<Arc<EngineAnswers>>,
     state: Mutex<State>,
-    /// Demands or requests have changed.
+    /// Signals that demands or requests have changed.
     changed: Notify,
     wake: Wake,
 }
@@ -64,16 +64,16 @@ struct State {
     demands: HashMap<String, (Demand, Arc<Account>)>,
     running: bool,
     task: Option<AbortHandle>,
-    /// Tenants that wait for an answer, whatever it says.
+    /// Tenants that wait for an answer.
     requests: Requests,
     /// A call is under way.
-    is_asking: bool,
+    is_calling: bool,
     turn: Option<Turn>,
-    asked_at: Timestamp,
-    /// Heat's last answer has to be so old before it is asked again.
+    called_at: Timestamp,
+    /// Shortest time between Heat's last answer and the next call.
     rest: Duration,
-    /// The last request was given up, so Heat may still be busy with it: such requests pile up in heat-api, and the
-    /// next one comes no sooner than the interval.
+    /// The last call was given up, so Heat may still be busy with it. Such calls accumulate in heat-api, so the next
+    /// one waits for at least the interval.
     gave_up: bool,
 }
 
@@ -82,27 +82,27 @@ impl State {
         self.demands.values().map(|(demand, _)| demand.interval).min()
     }
 
-    /// Whether Heat must be left alone, whatever a tenant requests.
+    /// Whether no call may be made, even if a tenant requests it.
     fn is_resting(&self, now: Timestamp) -> bool {
-        let is_busy = self.gave_up && self.interval().is_some_and(|interval| after(self.asked_at, interval) > now);
+        let is_busy = self.gave_up && self.interval().is_some_and(|interval| after(self.called_at, interval) > now);
         is_busy || self.turn.as_ref().and_then(|turn| turn.not_before).is_some_and(|until| until > now)
     }
 
-    /// A clock that was put back must not put off the next question.
+    /// If the clock steps back, the deadlines move with it.
     fn keep_time(&mut self, now: Timestamp) {
-        if now < self.asked_at {
-            let by = now.duration_since(self.asked_at);
-            self.asked_at = now;
+        if now < self.called_at {
+            let by = now.duration_since(self.called_at);
+            self.called_at = now;
             self.turn.iter_mut().for_each(|turn| turn.shift(by));
         }
     }
 }
 
-/// Heat's answers for one cloud, and the task that asks while somebody wants to know.
+/// Heat's answers for one cloud, and the task that queries while there are subscriptions.
 #[derive(Debug)]
 pub struct EnginesTask(Arc<Inner>);
 
-/// A tenant's demand; it ends when this is dropped, and the task with the last of them.
+/// A tenant's demand. It ends when this is dropped. The task ends with the last one.
 #[derive(Debug)]
 pub struct Subscription {
     inner: Arc<Inner>,
@@ -118,7 +118,7 @@ impl EnginesTask {
 }
 
 impl Drop for EnginesTask {
-    /// Nobody uses the cloud any more. A call that Heat does not answer would keep the session for minutes.
+    /// The cloud is unused. A call without an answer would keep the session for minutes.
     fn drop(&mut self) {
         if let Some(task) = self.0.lock().task.take() {
             task.abort();
@@ -127,7 +127,7 @@ impl Drop for EnginesTask {
 }
 
 impl Cloud {
-    /// Subscribes to Heat's answers. Starts the task where it is not running.
+    /// Subscribes to Heat's answers and starts the task if necessary.
     #[must_use]
     pub fn subscribe(self: &Arc<Self>, uid: &str, demand: Demand, now: Timestamp) -> Subscription {
         let inner = &self.engines.0;
@@ -145,7 +145,7 @@ impl Cloud {
             state.task = Some(tokio::spawn(task).abort_handle());
         }
         drop(state);
-        // Where it is refused, the subscription says so.
+        // If the budget refuses it, the subscription reports that.
         let _ = self.account.charge_engines(inner.answers.borrow().kept_bytes());
         inner.changed.notify_one();
         Subscription { inner: inner.clone(), uid: uid.to_owned(), account: self.account.clone() }
@@ -162,7 +162,7 @@ impl Subscription {
         }
     }
 
-    /// Heat's answers up to now. A namespace that may not keep them gets that failure alone.
+    /// Returns Heat's answers so far. If the namespace may not keep them, the result contains only that failure.
     #[must_use]
     pub fn answers(&self) -> Arc<EngineAnswers> {
         let answers = self.inner.answers.borrow().clone();
@@ -172,7 +172,8 @@ impl Subscription {
         }
     }
 
-    /// The answers, whether the latest one is current for this tenant, and whether it serves its latest request.
+    /// Returns the answers, whether the latest one counts for this tenant's verdict, and whether it serves the latest
+    /// request.
     #[must_use]
     pub fn read(&self) -> (Arc<EngineAnswers>, bool, bool) {
         let state = self.inner.lock();
@@ -180,7 +181,7 @@ impl Subscription {
         (self.answers(), is_current, serves_request)
     }
 
-    /// Waits for an answer that is current for this tenant.
+    /// Waits for an answer that counts for this tenant's verdict.
     pub async fn current(&self) {
         let mut changes = self.inner.answers.subscribe();
         loop {
@@ -192,23 +193,23 @@ impl Subscription {
         }
     }
 
-    /// Requests an answer to a call that begins from now on.
+    /// Requests an answer to a call that begins after this.
     pub fn request(&self, now: Timestamp) {
-        self.hurry(now, |state, uid, latest| state.requests.add(uid, latest + u64::from(state.is_asking)));
+        self.hurry(now, |state, uid, latest| state.requests.add(uid, latest + u64::from(state.is_calling)));
     }
 
-    /// The last answer is too old for this tenant: it waits for another one, be it of a call under way, unless it waits
-    /// already.
+    /// Waits for another answer because the last one is too old. A call under way suffices, and an open request stays
+    /// as it is.
     pub fn refresh(&self, now: Timestamp) {
         self.hurry(now, |state, uid, latest| state.requests.refresh(uid, latest));
     }
 
-    /// Nothing happens where no call may be made: Heat may have asked for a pause, or may still be busy with a call that
-    /// was given up.
+    /// Does nothing while no call may be made: Heat may have requested a pause, or may still be busy with an abandoned
+    /// call.
     fn hurry(&self, now: Timestamp, note: impl FnOnce(&mut State, &str, u64)) {
         let mut state = self.inner.lock();
         state.keep_time(now);
-        if !state.is_asking && state.is_resting(now) {
+        if !state.is_calling && state.is_resting(now) {
             return;
         }
         note(&mut state, &self.uid, self.answers().number);
@@ -233,8 +234,8 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The shortest interval and the shortest deadline, so that no tenant's verdict waits for another tenant's longer
-    /// deadline; `None` ends the task.
+    /// Returns the shortest interval and the shortest deadline. No tenant's verdict therefore waits for another
+    /// tenant's deadline. `None` ends the task.
     fn demand(&self) -> Option<(Duration, Duration)> {
         let mut state = self.lock();
         let interval = state.interval();
@@ -243,8 +244,7 @@ impl Inner {
         interval.zip(deadline)
     }
 
-    /// The work on the last answer panicked. It may have left the answers half changed, so they begin again with this
-    /// failure.
+    /// Handles a panic during an answer. The answers may be inconsistent, so they start again with this failure.
     async fn break_off(&self) {
         let (now, outcome) = (Timestamp::now(), Outcome::Failed(ProbeFailure::broke_off()));
         let interval = self.lock().interval().unwrap_or(FIRST_RETRY);
@@ -252,8 +252,8 @@ impl Inner {
         self.publish(answers, &outcome, (interval, now), true).await;
     }
 
-    /// Charges each namespace whose tenants want to know for answers of this size. It is refused where no namespace may
-    /// keep them; those that do may be fewer than all.
+    /// Charges each subscribed namespace for answers of this size. Returns an error only if all namespaces' budgets
+    /// refuse it.
     fn charge(&self, bytes: usize) -> Result<(), OverBudget> {
         let accounts: HashMap<_, _> =
             self.lock().demands.values().map(|(_, account)| (Arc::as_ptr(account).addr(), account.clone())).collect();
@@ -261,7 +261,7 @@ impl Inner {
         if charged.iter().any(Result::is_ok) { Ok(()) } else { charged.into_iter().collect() }
     }
 
-    /// Gives out the answers with their latest one, and wakes the tenants that waited for it, or all if it is news.
+    /// Publishes the answers. Wakes the tenants that waited, or all tenants if the answer is news.
     async fn publish(
         &self,
         answers: EngineAnswers,
@@ -271,10 +271,10 @@ impl Inner {
     ) {
         let number = answers.number;
         let tenants: Vec<_> = {
-            // In one step, so that no request can come between.
+            // This is one critical section, so that no request can arrive in between.
             let mut state = self.lock();
             self.answers.send_replace(Arc::new(answers));
-            state.is_asking = false;
+            state.is_calling = false;
             take_turn(&mut state, outcome, soon, now);
             let is_last = state.is_resting(now);
             let waited = state.requests.answered(number, is_last);
@@ -287,41 +287,41 @@ impl Inner {
             state.demands.iter().filter_map(woken).collect()
         };
         for tenant in tenants {
-            // Nobody listens any more only while the work ends.
+            // The channel is closed only during a shutdown.
             let _ = self.wake.send(tenant).await;
         }
     }
 
-    /// How long to wait until Heat is asked again, under a demand that may have become more urgent.
+    /// Returns the wait until the next call. The demand may have changed since the last one.
     fn wait(&self, interval: Duration, now: Timestamp) -> Duration {
         let mut state = self.lock();
         state.keep_time(now);
         let Some(turn) = &state.turn else { return Duration::ZERO };
-        let next = turn.next.min(after(state.asked_at, interval)).max(turn.not_before.unwrap_or(now));
-        let next = next.max(after(state.asked_at, state.rest));
+        let next = turn.next.min(after(state.called_at, interval)).max(turn.not_before.unwrap_or(now));
+        let next = next.max(after(state.called_at, state.rest));
         Duration::try_from(next.duration_since(now)).unwrap_or_default()
     }
 }
 
-/// Asks until nobody wants to know. After a panic it asks again, like after any other failure.
+/// Queries Heat until no tenant is subscribed. After a panic it continues, as after any other failure.
 async fn run(session: Arc<Session>, inner: Arc<Inner>) {
-    let asked = |deadline| {
+    let query = |deadline| {
         let session = session.clone();
-        // Boxed, so that a task that waits for its turn, which it mostly does, does not keep room for a call.
+        // The future is boxed, so that an idle task needs no memory for a call.
         async move { Box::pin(ask(&session, deadline)).await }
     };
-    serve(&inner, asked).await;
+    serve(&inner, query).await;
 }
 
 async fn serve<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: impl Fn(Duration) -> F) {
-    while caught(Part::Engines, ask_in_turn(inner, &ask)).await.is_err() {
+    while caught(Part::Engines, query_repeatedly(inner, &ask)).await.is_err() {
         if caught(Part::Engines, inner.break_off()).await.is_err() {
             tokio::time::sleep(FIRST_RETRY).await;
         }
     }
 }
 
-async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: &impl Fn(Duration) -> F) {
+async fn query_repeatedly<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: &impl Fn(Duration) -> F) {
     while let Some((interval, deadline)) = inner.demand() {
         let wait = inner.wait(interval, Timestamp::now());
         if wait > Duration::ZERO {
@@ -331,7 +331,7 @@ async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, a
             }
             continue;
         }
-        inner.lock().is_asking = true;
+        inner.lock().is_calling = true;
         let mut outcome = ask(deadline).await;
         let now = Timestamp::now();
         let before = inner.answers.borrow().clone();
@@ -342,10 +342,10 @@ async fn ask_in_turn<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, a
         }
         let undecided = answers.is_undecided(inner.lock().demands.values().any(|(demand, _)| demand.doubts));
         let soon = match undecided {
-            // Engines that were started after the failed request need no time: their answers alone decide.
-            true if answers.has_new_engines() => ASK_AGAIN,
-            // The engines have had time to report then.
-            true => answers.report_interval().max(ASK_AGAIN),
+            // The answers of engines that started after the failed request decide alone, so no wait is needed.
+            true if answers.has_new_engines() => SHORTEST_WAIT,
+            // By then the engines have had time to report.
+            true => answers.report_interval().max(SHORTEST_WAIT),
             false => interval,
         };
         let is_news = answers.is_news_after(&before);
@@ -362,7 +362,7 @@ fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Durat
     let mut gave_up = false;
     match outcome {
         Outcome::Seen(EngineAnswer::Listed(_)) | Outcome::NotOffered(_) => turn.seen(interval, 0.0, now),
-        Outcome::Seen(EngineAnswer::Unanswered { .. }) => turn.seen(ASK_AGAIN, 0.0, now),
+        Outcome::Seen(EngineAnswer::Unanswered { .. }) => turn.seen(SHORTEST_WAIT, 0.0, now),
         Outcome::Failed(failure) => {
             turn.failed(failure, interval, 0.0, now);
             gave_up = failure.reason == Reason::Timeout && !failure.transient;
@@ -371,8 +371,8 @@ fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Durat
             }
         }
     }
-    (state.asked_at, state.gave_up) = (now, gave_up);
-    state.rest = if matches!(outcome, Outcome::Seen(_)) { ASK_AGAIN } else { Duration::ZERO };
+    (state.called_at, state.gave_up) = (now, gave_up);
+    state.rest = if matches!(outcome, Outcome::Seen(_)) { SHORTEST_WAIT } else { Duration::ZERO };
     state.turn = Some(turn);
 }
 
@@ -412,9 +412,9 @@ mod tests {
         assert_eq!(inner.demand(), Some((Duration::from_secs(10), Duration::from_secs(75))));
     }
 
-    /// A panic is a failure, and Heat is asked again: here at once, since a tenant wants to know.
+    /// A panic is a failure. Heat gets the next call at once, because a tenant requests it.
     #[tokio::test]
-    async fn a_panic_over_an_answer_silences_no_cloud() {
+    async fn queries_continue_after_a_panic() {
         let (wake, mut woken) = tokio::sync::mpsc::channel(10);
         let inner = EnginesTask::new(wake).0.clone();
         let account = account(&Budget::default(), "n");
@@ -430,9 +430,9 @@ mod tests {
             for number in 1..=3 {
                 assert_eq!(woken.recv().await.map(|tenant| tenant.name), Some("t".to_owned()));
                 let answers = subscription.answers();
-                let told = answers.failed.as_ref().map(|(failure, times)| (failure.reason, *times));
+                let failed = answers.failed.as_ref().map(|(failure, times)| (failure.reason, *times));
                 let broke_off = (number < 3).then_some((Reason::UnexpectedAnswer, number));
-                assert_eq!((answers.number, told, answers.not_offered), (number.into(), broke_off, number == 3));
+                assert_eq!((answers.number, failed, answers.not_offered), (number.into(), broke_off, number == 3));
                 let turn = inner.lock().turn.clone().unwrap();
                 assert!(age(Timestamp::now(), turn.next) > Duration::from_secs(5), "no herd of calls: {turn:?}");
                 subscription.request(Timestamp::now());
@@ -450,8 +450,8 @@ mod tests {
         (is_current, serves_request)
     }
 
-    /// A call that began before a request may be older than what the request is about. One call serves all who asked
-    /// before it, and wakes them alone if it brings no news.
+    /// A call that began before a request may be older than the request's subject. One call serves all earlier
+    /// requests. It wakes only their tenants if it brings no news.
     #[tokio::test]
     async fn a_request_is_served_by_a_call_that_begins_after_it() {
         let (wake, mut woken) = tokio::sync::mpsc::channel(100);
@@ -471,8 +471,8 @@ mod tests {
         let story = async move {
             let request = |subscription: &Subscription| subscription.request(Timestamp::now());
             let refresh = |subscription: &Subscription| subscription.refresh(Timestamp::now());
-            // The tenants that request, and whose last answer is too old, while a call is under way | the tenants that
-            // its answer wakes | whose request is served then.
+            // The tenants that request an answer, and those that refresh, during a call | the tenants that the answer
+            // wakes | whose request it serves.
             for (name, requests, refreshes, wakes, served) in [
                 ("the first answer is news", vec![&a, &a], vec![&c], "abc", [false, true, true]),
                 ("the next call comes for the request", vec![&b], vec![&c], "ac", [true, false, true]),
@@ -502,9 +502,9 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(20), future).await.ok().flatten()
     }
 
-    /// What was answered, what the cloud or a tenant wants then, and how long Heat is left alone at least.
+    /// Each line: the answer, the report interval, whether a tenant requests an answer; the shortest wait.
     #[test]
-    fn heat_is_never_asked_sooner_than_five_seconds_after_an_answer() {
+    fn no_query_follows_an_answer_within_five_seconds() {
         let now = Timestamp::from_second(1_000_000).unwrap();
         let unanswered = || Outcome::Seen(EngineAnswer::Unanswered { sent: now });
         let list = EngineList { rows: Vec::new(), cloud_now: now };
@@ -529,7 +529,7 @@ mod tests {
         }
     }
 
-    /// A list of so many engines with long names, each another one.
+    /// Returns a list of this many engines with long, different names.
     fn long_list(rows: usize) -> Outcome<EngineAnswer> {
         let name = |kind, row| format!("{kind}{row:0>254}");
         let row = |row| {
@@ -542,8 +542,8 @@ mod tests {
         Outcome::Seen(answer.unwrap().unwrap())
     }
 
-    /// Has a task ask once for these tenants, each by its UID and with its account.
-    async fn asked_once(outcome: &Outcome<EngineAnswer>, accounts: &[(&str, &Arc<Account>)]) -> Vec<Subscription> {
+    /// Runs one query for these tenants, given by UID and account.
+    async fn query_once(outcome: &Outcome<EngineAnswer>, accounts: &[(&str, &Arc<Account>)]) -> Vec<Subscription> {
         let (wake, mut woken) = tokio::sync::mpsc::channel(10);
         let inner = EnginesTask::new(wake).0.clone();
         let subscribe = |(uid, account): &(&str, &Arc<Account>)| {
@@ -559,7 +559,7 @@ mod tests {
         subscriptions
     }
 
-    /// 30 lists of 7,000 long rows took 358 MiB.
+    /// In the past, 30 lists of 7,000 long records took 358 MiB.
     #[tokio::test]
     async fn lists_of_engines_count_against_their_namespace() {
         let budget = Budget::new(Limits { namespace: 20 << 20, all: 50 << 20 });
@@ -568,7 +568,7 @@ mod tests {
         let mut refused = 0;
         let accounts: Vec<_> = (0..30).map(|_| account(&budget, "greedy")).collect();
         for account in &accounts {
-            let subscriptions = asked_once(&outcome, &[("uid", account)]).await;
+            let subscriptions = query_once(&outcome, &[("uid", account)]).await;
             let answers = subscriptions[0].answers();
             assert_eq!(answers.number, 1);
             if let Some((failure, _)) = &answers.failed {
@@ -582,9 +582,9 @@ mod tests {
             tasks.push(subscriptions);
         }
         assert!((26..30).contains(&refused), "{refused}");
-        let mut asked = asked_once(&long_list(100), &[("uid", &account(&budget, "other"))]).await;
-        assert_eq!(asked.remove(0).answers().failed, None, "nobody else notices");
-        drop((tasks, asked, accounts));
+        let mut others = query_once(&long_list(100), &[("uid", &account(&budget, "other"))]).await;
+        assert_eq!(others.remove(0).answers().failed, None, "nobody else notices");
+        drop((tasks, others, accounts));
         assert_eq!(budget.used().all, 0);
     }
 
@@ -594,7 +594,7 @@ mod tests {
         let (poor, rich) = (account(&budget, "poor"), account(&budget, "rich"));
         let used = budget.reserve("poor", 3 << 20).unwrap();
         let list = long_list(2000);
-        let subscriptions = asked_once(&list, &[("1", &poor), ("2", &rich)]).await;
+        let subscriptions = query_once(&list, &[("1", &poor), ("2", &rich)]).await;
         let [poor_sees, rich_sees] = [0, 1].map(|at| subscriptions[at].answers());
         assert!(poor_sees.list.is_none() && poor_sees.answered_at.is_none());
         let failure = failure::of_budget(&OverBudget::Namespace);
@@ -605,9 +605,9 @@ mod tests {
         assert!(subscriptions[0].answers().list.is_some(), "there is room again");
     }
 
-    /// There is one for each credential.
+    /// There is one task per credential.
     #[test]
-    fn a_task_that_waits_keeps_no_room_for_a_call() {
+    fn an_idle_task_needs_no_memory_for_a_call() {
         fn size<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
             size_of::<F>()
         }

@@ -1,5 +1,5 @@
-//! What one tenant holds of the outside between two passes: its cloud, its subscription to Heat's answers, and the queries
-//! under way. It decides nothing; what is remembered for decisions is [`decide::Memory`](crate::decide::Memory).
+//! The resources of one tenant between two passes: its cloud, its subscription to Heat's answers and its queries. They
+//! make no decision; the state for decisions is [`decide::Memory`](crate::decide::Memory).
 
 mod query;
 
@@ -19,12 +19,12 @@ use crate::{
     observation::{Caches, Periods, ProbeFailure, engines::age},
 };
 
-/// What one tenant holds.
+/// The resources of one tenant.
 #[derive(Debug, Default)]
 pub struct Handles {
     cloud: Option<Arc<Cloud>>,
     engines: Option<Engines>,
-    /// How many subscriptions there have been.
+    /// Number of subscriptions so far.
     subscriptions: u64,
     /// The query of DCS.
     pub caches: Query<Caches>,
@@ -32,24 +32,24 @@ pub struct Handles {
     pub usage: Query<Periods>,
 }
 
-/// The subscription to a cloud's engines: the tenant's own cloud, or the one that another credential sees.
+/// The subscription to a cloud's engines, with the tenant's own credential or the engines' own.
 #[derive(Debug)]
 struct Engines {
     cloud: Arc<Cloud>,
     subscription: Subscription,
     number: u64,
-    /// A pass has waited for its answer.
+    /// A pass has waited for the subscription's answer.
     is_awaited: bool,
 }
 
 impl Engines {
-    /// Requests an answer to a call that begins from now on.
+    /// Requests an answer to a call that begins after this.
     fn request(&mut self, now: Timestamp) {
         self.is_awaited = false;
         self.subscription.request(now);
     }
 
-    /// Waits for another answer where the last one is older than this.
+    /// Waits for another answer if the last one is older than `oldest`.
     fn refresh(&mut self, oldest: Duration, now: Timestamp) {
         let (answers, is_current, _) = self.subscription.read();
         if is_current && age(answers.at, now) > oldest {
@@ -60,7 +60,7 @@ impl Engines {
 }
 
 impl Handles {
-    /// Holds this cloud. What belongs to another one ends.
+    /// Uses this cloud. Subscription and queries of another cloud end.
     pub fn turn_to(&mut self, cloud: &Arc<Cloud>) -> Access {
         match self.cloud.replace(cloud.clone()) {
             None => Access::First,
@@ -73,7 +73,7 @@ impl Handles {
         }
     }
 
-    /// Ends what the plan ends, and requests what it requests.
+    /// Carries out the plan: stops queries and requests answers.
     pub fn follow(&mut self, plan: Plan, now: Timestamp) {
         if plan.stop {
             self.leave_engines();
@@ -92,11 +92,11 @@ impl Handles {
         self.usage.stop();
     }
 
-    /// Subscribes to the cloud's engines. Answers that came to others longer ago than this tenant's interval are not
-    /// news, and those to calls that began before a request do not serve it.
+    /// Subscribes to the cloud's engines. An answer older than this tenant's interval does not count. An answer to a
+    /// call that began before a request does not serve it.
     pub fn subscribe_engines(&mut self, uid: &str, cloud: &Arc<Cloud>, demand: Demand, plan: Plan, now: Timestamp) {
         if let Some(engines) = self.engines.as_mut().filter(|engines| Arc::ptr_eq(&engines.cloud, cloud)) {
-            // Later than any answer may be: this machine's clock was put forward, and Heat's turn has come.
+            // No regular answer is this late. The local clock stepped forward, and a query of Heat is due.
             let late = demand.interval.saturating_add(demand.deadline);
             engines.subscription.change(demand);
             engines.refresh(late, now);
@@ -121,14 +121,14 @@ impl Handles {
         self.engines = None;
     }
 
-    /// The entry for the engines alone cannot be used. Where that may pass by itself, the subscription goes on.
+    /// Handles an unusable entry for the engines alone. After a transient failure the subscription continues.
     pub fn miss_engines(&mut self, failure: &ProbeFailure) {
         if !failure.transient {
             self.leave_engines();
         }
     }
 
-    /// Heat's answers, while there is a subscription.
+    /// Returns Heat's answers. `None` without a subscription.
     #[must_use]
     pub fn engines(&self) -> Option<Shared> {
         let engines = self.engines.as_ref()?;
@@ -136,18 +136,18 @@ impl Handles {
         Some(Shared { subscription: engines.number, answers, is_current, serves_request })
     }
 
-    /// The cloud that the engines are asked of.
+    /// Returns the cloud of the engines' subscription.
     #[must_use]
     pub fn engines_cloud(&self) -> Option<&Arc<Cloud>> {
         self.engines.as_ref().map(|engines| &engines.cloud)
     }
 
-    /// Has the tokens renewed before the next call.
+    /// Makes the next calls renew their tokens.
     pub fn doubt_tokens(&self) {
         self.cloud.iter().chain(self.engines_cloud()).for_each(|cloud| cloud.session.doubt_token());
     }
 
-    /// Waits for what is under way, once; at once where nothing is.
+    /// Waits for queries and a subscription under way, at most once for each.
     pub async fn finish(&mut self) {
         let engines = async {
             if let Some(engines) = self.engines.as_mut().filter(|engines| !engines.is_awaited) {
@@ -158,13 +158,13 @@ impl Handles {
         tokio::join!(engines, self.caches.finish(), self.usage.finish());
     }
 
-    /// Has the tenant woken by the queries that have not ended.
+    /// Makes the queries that have not ended wake the tenant.
     pub fn wake_later(&mut self, wake: &Wake, tenant: &TenantName) {
         self.caches.wake_later(wake, tenant);
         self.usage.wake_later(wake, tenant);
     }
 
-    /// What came of the queries.
+    /// Returns the results of the queries.
     pub fn take(&mut self) -> (Answer<Caches>, Answer<Periods>) {
         (self.caches.take(), self.usage.take())
     }

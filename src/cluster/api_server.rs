@@ -1,4 +1,4 @@
-//! The way to the Kubernetes API, and how soon one that is dead is noticed.
+//! The connection to the Kubernetes API, with the timeouts that detect a dead one.
 
 mod kubeconfig;
 mod lists;
@@ -29,23 +29,23 @@ pub use lists::{AfterError, LISTING, Lists, follow};
 use crate::trust::{Authorities, Trust};
 use proxy::Proxy;
 
-/// How long a connection may be silent that something is awaited on; client-go takes as long to notice a dead one.
+/// Longest silence on a connection while a response is due. client-go also detects a dead connection after 45 seconds.
 const SILENCE: Duration = Duration::from_secs(45);
 const _: () = assert!((lists::WATCH as u64) < SILENCE.as_secs());
 
-/// What the environment says: a kubeconfig, or the Pod that we run in. The environment's proxies are for clouds; only a
-/// kubeconfig's own `proxy-url` leads to the API server.
+/// Returns the configuration of the environment: a kubeconfig, or the Pod's service account. The environment's proxies
+/// are for clouds. The API server is reached through a proxy only if the kubeconfig has a `proxy-url`.
 ///
 /// # Errors
-/// It says nothing that can be used, or a kubeconfig says something that cannot be honoured.
+/// The environment has no usable configuration, or the kubeconfig has a field that the operator does not support.
 pub async fn config() -> Result<Config, ConfigError> {
     kubeconfig::infer().await.map(settled)
 }
 
-/// The configuration with our own time-outs, and without retries.
+/// Sets the operator's timeouts and disables kube's retries.
 #[must_use]
 pub fn settled(mut config: Config) -> Config {
-    // A call that hangs or that the API server refuses for now is ours to try again, and not for minutes.
+    // The operator itself repeats a call that hangs or is refused, within seconds instead of minutes.
     config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(10));
     config.read_timeout = Some(SILENCE);
@@ -53,10 +53,10 @@ pub fn settled(mut config: Config) -> Config {
     config
 }
 
-/// A client of the API server.
+/// Creates a client of the API server.
 ///
-/// It is kube's own, unless the kubeconfig names a proxy, or its authority is the server's own certificate: webpki,
-/// which kube asks, would refuse that, and OpenSSL and client-go take it.
+/// This is kube's own client in most cases. The operator builds its own if the kubeconfig has a proxy, or if the
+/// authority is the server's own certificate: webpki rejects that, while OpenSSL and client-go accept it.
 ///
 /// # Errors
 /// The configuration cannot be used.
@@ -69,7 +69,7 @@ pub fn client(config: Config) -> Result<Client, kube::Error> {
         Some(url) => match Proxy::new(url).map_err(|error| kube::Error::Service(error.into()))? {
             Proxy::Http(tunnel) => built(config, tunnel.over(tcp)),
             Proxy::Https(tunnel) => {
-                // As client-go does: the cluster's authority is the proxy's, too.
+                // As in client-go, the cluster's authority applies to the proxy too.
                 let https = HttpsConnectorBuilder::new().with_tls_config(client_tls(&config)?).https_only();
                 built(config, tunnel.over(https.enable_http1().wrap_connector(tcp)))
             }
@@ -78,8 +78,8 @@ pub fn client(config: Config) -> Result<Client, kube::Error> {
     }
 }
 
-/// The certificates that a kubeconfig names as authority, if one of them may be a server's own. In a Pod the
-/// authority is in a file that changes, and kube's client reads it again.
+/// Returns the authorities of a kubeconfig if one of them may be a server's own certificate. In a Pod the authority is
+/// in a file that changes, and kube's client reads that again itself.
 fn own_authorities(config: &Config) -> Option<Authorities> {
     if config.accept_invalid_certs || config.root_cert_file.is_some() {
         return None;
@@ -88,7 +88,7 @@ fn own_authorities(config: &Config) -> Option<Authorities> {
     Some(Authorities::from_der(certificates.collect())).filter(Authorities::name_servers)
 }
 
-/// What TLS is spoken by, with our verifier where the authority may be the server's own certificate.
+/// Returns the TLS configuration, with the operator's verifier if the authority may be the server's own certificate.
 fn client_tls(config: &Config) -> Result<rustls::ClientConfig, kube::Error> {
     let mut tls = config.rustls_client_config()?;
     if let Some(authorities) = own_authorities(config) {
@@ -97,8 +97,8 @@ fn client_tls(config: &Config) -> Result<rustls::ClientConfig, kube::Error> {
     Ok(tls)
 }
 
-/// Builds a client as kube does (`ClientBuilder::try_from`, kube 5.0), over our own connections. Retries are left out:
-/// [`settled`] switches them off.
+/// Builds a client over these connections as kube does (`ClientBuilder::try_from`, kube 5.0). It leaves out the
+/// retries, which [`settled`] disables.
 fn built<C>(config: Config, tcp: C) -> Result<Client, kube::Error>
 where
     C: Service<Uri, Error: Into<BoxError>, Future: Send + 'static> + Clone + Send + Sync + 'static,
@@ -107,7 +107,7 @@ where
     let tls = client_tls(&config)?;
     let mut https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
     if let Some(name) = &config.tls_server_name {
-        // kube says what is wrong with it.
+        // kube reports what is wrong with the name.
         let Ok(name) = ServerName::try_from(name.clone()) else { return Client::try_from(config) };
         https = https.with_server_name_resolver(FixedServerNameResolver::new(name));
     }
@@ -126,8 +126,8 @@ where
     Ok(ClientBuilder::new(service, config.default_namespace).build())
 }
 
-/// What a watch brings. An event that is no JSON or not of the form of one ends neither the watch nor its first list.
-/// The log does not have its text: the object may be a Secret.
+/// Returns the events of a watch. An event that is invalid JSON or malformed ends neither the watch nor its first list.
+/// The operator does not log its text, because the object may be a Secret.
 fn events<K>(api: Api<K>, how: watcher::Config) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>>
 where
     K: Resource<DynamicType: Default> + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -135,7 +135,7 @@ where
     watcher(api, how).filter(|event| {
         let odd = match event {
             Err(watcher::Error::WatchFailed(kube::Error::SerdeError(_))) => true,
-            // What kube makes of an event that it cannot read and that is JSON: a Status in which nothing is set.
+            // kube turns an unreadable event that is JSON into a Status in which nothing is set.
             Err(watcher::Error::WatchFailed(kube::Error::Api(status))) => status.code == 0,
             _ => false,
         };

@@ -1,4 +1,4 @@
-//! What every pass needs, and what is remembered of each tenant.
+//! The shared data of all passes, and the state of each tenant.
 
 use std::{
     collections::HashMap,
@@ -20,60 +20,60 @@ use crate::{
     watched::roster::Watched,
 };
 
-/// Passes at the same time, over all watches together.
+/// Number of concurrent passes over all watches.
 pub const PASSES: u16 = 64;
 
-/// What an operator is told by whoever installs it.
+/// The installation's settings.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// The namespaces whose CloudTenants are looked at; all if empty.
+    /// The namespaces whose CloudTenants the operator watches. An empty list means all namespaces.
     pub namespaces: Vec<String>,
-    /// Secrets may be watched, and are not only read where a CloudTenant names them.
+    /// Whether the operator watches Secrets. Otherwise it only reads those that a CloudTenant names.
     pub watch_secrets: bool,
-    /// This process, in events.
+    /// The name of this process in events.
     pub instance: String,
-    /// How clouds are reached.
+    /// How the operator reaches clouds.
     pub network: Network,
-    /// How much is kept of what tenants and clouds send.
+    /// How much data from tenants and clouds the operator keeps.
     pub budget: Budget,
 }
 
 impl Settings {
-    /// How many watches on Secrets there are: as many as on CloudTenants, or none.
+    /// Returns the number of watches on Secrets: as many as on CloudTenants, or none.
     fn secret_watches(&self) -> usize {
         if self.watch_secrets { self.namespaces.len().max(1) } else { 0 }
     }
 }
 
-/// One tenant between two passes.
+/// The state of one tenant between two passes.
 pub struct Tenant {
-    /// What decisions need of the passes before.
+    /// The state that decisions need.
     pub memory: Memory,
-    /// What it holds of the outside.
+    /// The tenant's cloud, subscription and queries.
     pub handles: Handles,
 }
 
-/// What every pass needs.
+/// The shared data of all passes.
 pub struct Context {
     /// The clouds in use.
     pub clouds: Clouds,
     /// The Secrets.
     pub secrets: Secrets,
-    /// Status and events.
+    /// The writer of statuses and events.
     pub writer: StatusWriter,
-    /// Counters.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Who is looked at again.
+    /// The channel that starts a pass of a tenant.
     pub wake: Wake,
-    /// Turns for [`PASSES`].
+    /// The permits for [`PASSES`].
     pub passes: Arc<Semaphore>,
-    /// The work ends: with the process, or because another one leads.
+    /// Cancelled when the process ends or another one becomes the leader.
     pub shutdown: CancellationToken,
     tenants: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Tenant>>>>>,
 }
 
 impl Context {
-    /// A context that has met no tenant yet.
+    /// Creates a context without tenants.
     #[must_use]
     pub fn new(
         client: &Client,
@@ -95,7 +95,7 @@ impl Context {
         }
     }
 
-    /// Forgets all tenants but these, by UID, and what only they needed.
+    /// Drops the state of all tenants except these (by UID), and everything that only they needed.
     pub fn retain(&self, alive: impl Fn(&str) -> bool) {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive(uid));
         self.secrets.retain(&alive);
@@ -116,7 +116,7 @@ impl Context {
         }
     }
 
-    /// What is remembered of the tenant with this UID: nothing at first.
+    /// Returns the state of the tenant with this UID. It is empty at first.
     pub fn tenant(&self, uid: &str) -> Arc<tokio::sync::Mutex<Option<Tenant>>> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         tenants.entry(uid.to_owned()).or_default().clone()

@@ -1,4 +1,4 @@
-//! The watch on CloudTenants, and what runs over it.
+//! The watch on CloudTenants and its controller.
 
 mod changes;
 mod following;
@@ -41,16 +41,16 @@ use crate::{
 
 type Routes = HashMap<Option<String>, mpsc::Sender<TenantName>>;
 
-/// Who is to look again and has not been told yet.
+/// Number of wake-ups that wait in a channel.
 const WAKES: usize = 1024;
 
-/// How often it is looked whether the watches go on.
-const LOOK: Duration = Duration::from_secs(5);
+/// Interval at which the operator checks the state of the watches.
+const CHECK: Duration = Duration::from_secs(5);
 
-/// How often what belongs to deleted tenants is forgotten.
+/// Interval at which the operator drops the state of deleted tenants.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// The controller, which may run several times in a process' life: each time that it leads.
+/// The controller. It runs each time that this process becomes the leader.
 pub struct Operator {
     client: Client,
     settings: Settings,
@@ -59,7 +59,7 @@ pub struct Operator {
     lists: Lists,
 }
 
-/// One watch on CloudTenants, before it runs.
+/// A watch on CloudTenants that does not run yet.
 struct Watch {
     api: Api<Watched>,
     writer: Writer<Watched>,
@@ -69,13 +69,13 @@ struct Watch {
 }
 
 impl Operator {
-    /// An operator. While it runs, the roster has the tenants that it watches.
+    /// Creates an operator. While it runs, the roster contains the tenants that it watches.
     #[must_use]
     pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>, roster: Roster) -> Self {
         Self { client, settings, metrics, roster, lists: Lists::default() }
     }
 
-    /// Runs until the shutdown. Nothing is written outside of the mandate. It is ready once all tenants are known.
+    /// Runs until the shutdown, and is ready once all tenants are listed. It writes nothing after the mandate's end.
     pub async fn run(&self, mandate: Mandate, readiness: Readiness, shutdown: CancellationToken) {
         let (wake, woken) = mpsc::channel(WAKES);
         let context = Context::new(&self.client, &self.settings, mandate, self.metrics.clone(), wake, shutdown.clone());
@@ -91,7 +91,7 @@ impl Operator {
         self.watch(watches, beside, context, readiness, shutdown).await;
     }
 
-    /// Runs the watches until the shutdown, or until a task beside them ends: without it tenants would not be woken.
+    /// Runs the watches until the shutdown, or until a task beside them ends. Without these tasks no tenant would wake.
     async fn watch(
         &self,
         watches: Vec<Watch>,
@@ -110,7 +110,7 @@ impl Operator {
         }
     }
 
-    /// Takes in whose tenants are known, tells whose are not, and forgets what belonged to deleted ones. Never ends.
+    /// Keeps the roster and the readiness current, and drops the state of deleted tenants. It never ends.
     async fn keep_roster(&self, followings: &[Following], readiness: &Readiness, context: &Context) {
         let mut listed: FuturesUnordered<_> = followings
             .iter()
@@ -119,7 +119,7 @@ impl Operator {
                 following
             })
             .collect();
-        let mut look = tokio::time::interval(LOOK);
+        let mut check = tokio::time::interval(CHECK);
         let mut sweep = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
         loop {
             let lacks = lacks(followings, Instant::now().into_std());
@@ -132,7 +132,7 @@ impl Operator {
                 Some(following) = listed.next() => {
                     self.roster.add(following.namespace.clone(), following.store.clone());
                 }
-                _ = look.tick() => {
+                _ = check.tick() => {
                     for following in followings {
                         let watched = following.is_listed() && !following.is_lost(Instant::now().into_std());
                         self.roster.follow(following.namespace.as_deref(), watched);
@@ -151,7 +151,7 @@ impl Operator {
         }
     }
 
-    /// A watch for each namespace, and who is woken there; the one of all namespaces goes by no name.
+    /// Returns a watch per namespace and the channel to each. The watch on all namespaces has no name.
     fn watches(&self) -> (Routes, Vec<Watch>) {
         let namespaces = &self.settings.namespaces;
         let names: Vec<_> =
@@ -183,12 +183,12 @@ impl Watch {
             .for_each(|result| async {
                 match result {
                     Ok(_) => {}
-                    // It was deleted while it was queued.
+                    // The tenant was deleted while it was queued.
                     Err(error @ controller::Error::ObjectNotFound(_)) => tracing::debug!(%error, "gone"),
                     Err(error) => tracing::warn!(%error, "the controller"),
                 }
             });
-        // A controller that has no list yet would not end, though it has nothing to finish.
+        // A controller without a complete list would not end on shutdown, although it has no work to finish.
         let ended_before = async {
             tokio::select! {
                 _ = listed.wait() => std::future::pending().await,
@@ -202,23 +202,22 @@ impl Watch {
     }
 }
 
-/// What hinders the work: a namespace whose first list is still to come, or that all namespaces are lost. One that is
-/// lost beside others hinders nothing but itself: a metric and the log name it.
-/// Waits until one of the tasks ends. None of them should end before all are dropped.
+/// Waits until one of the tasks ends, which none of them should do before all are dropped.
 async fn broke_off(tasks: &mut JoinSet<()>) {
     let Some(ended) = tasks.join_next().await else { return std::future::pending().await };
-    // The error's own text may quote data. The panic hook has logged the place.
+    // The error's own text may quote data. The panic hook has logged the location.
     let panicked = ended.is_err_and(|error| error.is_panic());
     tracing::error!(panicked, "a task of the controller ended, so the process ends and is to be restarted");
 }
 
-/// Whose tenants are not known as they are.
+/// Returns what prevents readiness: a namespace without its first list, or the loss of all namespaces. A single lost
+/// namespace affects only itself; a metric and the log name it.
 fn lacks(followings: &[Following], now: std::time::Instant) -> Option<String> {
     let part = |what: &str, which: &dyn Fn(&&Following) -> bool| {
         let followings: Vec<_> = followings.iter().filter(which).collect();
         let names: BTreeSet<_> = followings.iter().map(|following| following.name()).collect();
         let names = names.into_iter().collect::<Vec<_>>().join(", ");
-        // Watches that fail together mostly fail for one cause.
+        // Watches that fail together mostly have the same cause.
         let why = followings.iter().find_map(|following| following.why());
         let why = why.unwrap_or_else(|| "look at the log".to_owned());
         (!names.is_empty()).then(|| format!("the CloudTenants of {names} {what}: {why}"))
@@ -232,7 +231,7 @@ fn lacks(followings: &[Following], now: std::time::Instant) -> Option<String> {
     part("have not been listed yet", &|following| !following.is_listed() && !following.is_lost(now))
 }
 
-/// Nothing is watched any more when the run ends, however it ends.
+/// Clears the roster and the requirement of listed tenants when the run ends, also after a panic.
 struct Ended<'a> {
     operator: &'a Operator,
     readiness: &'a Readiness,
@@ -256,12 +255,12 @@ where
     namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
 }
 
-/// Tells each watch which of its tenants have to look again.
+/// Passes each tenant's wake-up to its watch.
 async fn route(mut woken: mpsc::Receiver<TenantName>, routes: Routes) {
     while let Some(tenant) = woken.recv().await {
         let route = routes.get(&Some(tenant.namespace.clone())).or_else(|| routes.get(&None));
         if let Some(route) = route {
-            // Its watch has ended where this fails, and so will this.
+            // This fails only if the watch has ended. Then this task ends soon too.
             let _ = route.send(tenant).await;
         }
     }
@@ -273,7 +272,7 @@ async fn traced(tenant: Arc<Watched>, context: Arc<Context>) -> Result<Action, s
         namespace = tenant.meta().namespace.as_deref().unwrap_or_default(),
         name = tenant.meta().name.as_deref().unwrap_or_default(),
     );
-    // Several watches share the passes.
+    // Several watches share the permits.
     let _turn = context.passes.clone().acquire_owned().await;
     let began = Timestamp::now();
     let done = reconcile(tenant, context).instrument(span.clone()).await;
@@ -294,7 +293,7 @@ mod tests {
     #[tokio::test]
     async fn the_controller_ends_with_a_task_beside_its_watches() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // Nobody listens there, so the watches try again and again.
+        // Nothing listens on this port, so the watches retry forever.
         let client = Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
         type Task = fn(&mut JoinSet<()>);
         let tasks: [(&str, Task, bool); 4] = [

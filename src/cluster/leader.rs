@@ -1,7 +1,7 @@
-//! Leader election by a Lease, after client-go: compare-and-swap by resourceVersion, the other holder's end measured
-//! on our own monotonic clock, and a deadline for renewals that is shorter than the lease.
+//! Leader election by a Lease, after client-go. It compares and swaps by resourceVersion. It measures the other
+//! holder's expiry on the local monotonic clock, and its deadline for renewals is shorter than the lease.
 //!
-//! Who waits for the Lease watches it, so that a released one is taken at once.
+//! A standby watches the Lease, so that it can take a released one at once.
 
 mod lease;
 
@@ -19,36 +19,36 @@ use tokio::time::{sleep, timeout};
 
 use crate::cluster::api_server::{self, AfterError, Lists};
 
-/// How long a Lease counts after its last renewal. These three are client-go's own defaults.
+/// Time for which a Lease is valid after its last renewal. LEASE, RENEW_DEADLINE and RETRY are client-go's defaults.
 pub const LEASE: Duration = Duration::from_secs(15);
-/// Who could not renew for so long leads no more.
+/// Time without a renewal after which a leader gives up leadership.
 pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
-/// How often it is renewed.
+/// Interval between renewals.
 const RETRY: Duration = Duration::from_secs(2);
-/// How long one try may take: a connection that is dead must not use up the deadline.
+/// Longest time for one attempt. A dead connection must not use up the deadline.
 const TRY: Duration = Duration::from_secs(RENEW_DEADLINE.as_secs() / 2);
-/// How long a release may take: the Lease ends by itself otherwise.
+/// Longest time for a release. Without a release the Lease expires by itself.
 const RELEASE: Duration = Duration::from_secs(2);
 
-/// The right to act, which ends by itself: whoever was frozen or cut off for longer than the deadline finds it ended
-/// before anything else is done.
+/// The right to act as leader, which expires by itself. A process that was frozen or cut off past the deadline finds it
+/// expired before it does anything else.
 #[derive(Debug, Clone, Default)]
 pub struct Mandate(Option<Arc<Mutex<Option<Instant>>>>);
 
 impl Mandate {
-    /// For a process that runs alone and asks nobody.
+    /// Creates a mandate without end, for a process without leader election.
     #[must_use]
     pub const fn unlimited() -> Self {
         Self(None)
     }
 
-    /// Whether one may act now.
+    /// Whether the process may act now.
     #[must_use]
     pub fn is_valid(&self) -> bool {
         !self.left().is_zero()
     }
 
-    /// Ends it now, for all who hold a copy.
+    /// Ends the mandate now, for all its copies.
     pub fn revoke(&self) {
         self.set(None);
     }
@@ -78,25 +78,25 @@ pub struct Elector {
     name: String,
     identity: String,
     lists: Lists,
-    /// The Lease's resource version that was seen last, and when it was first seen.
-    seen: Option<(String, Instant)>,
+    /// The last resource version of the Lease, and when the candidate first observed it.
+    observed: Option<(String, Instant)>,
 }
 
-/// How one try ended.
+/// The result of one attempt.
 #[derive(Debug, PartialEq, Eq)]
 enum Try {
     Held,
-    /// Somebody else's, for so long at least unless they renew or release it.
+    /// Another process holds it for this time, unless it renews or releases it.
     Taken(Duration),
-    /// Somebody was faster: look again.
+    /// Another process was faster. The candidate has to read the Lease again.
     Lost,
 }
 
 impl Elector {
-    /// A candidate with a name that no other process has.
+    /// Creates a candidate. Its identity must be unique.
     ///
     /// # Errors
-    /// There is no way to the API server by this configuration.
+    /// The configuration gives no connection to the API server.
     pub fn new(config: Config, namespace: &str, name: &str, identity: &str) -> Result<Self, kube::Error> {
         Ok(Self {
             api: Api::namespaced(api_server::client(config.clone())?, namespace),
@@ -105,11 +105,11 @@ impl Elector {
             name: name.to_owned(),
             identity: identity.to_owned(),
             lists: Lists::default(),
-            seen: None,
+            observed: None,
         })
     }
 
-    /// Leaves all connections that are open: they may all be dead, and the next try would meet one after the other.
+    /// Drops all open connections. They may all be dead, and the next attempts would meet one after the other.
     fn reconnect(&mut self) {
         match api_server::client(self.config.clone()) {
             Ok(client) => self.api = Api::namespaced(client, &self.namespace),
@@ -117,14 +117,14 @@ impl Elector {
         }
     }
 
-    /// Waits until we hold the Lease. `waits` is told each time that somebody else is found to hold it, or why that
-    /// cannot be seen. May be dropped at any time; a Lease that was taken in that very moment is given back by
-    /// [`Self::release`].
+    /// Waits until this process holds the Lease. It calls `waits` when another process holds it, or with the reason why
+    /// the holder is unknown. The future may be dropped at any time; [`Self::release`] then returns a Lease that was
+    /// just taken.
     pub async fn acquire(&mut self, waits: impl Fn(Result<(), String>)) -> Mandate {
         let only = self.lists.of(format!("metadata.name={}", self.name));
         let changes = api_server::follow(self.api.clone(), only, AfterError::Resumes);
         let mut changes = std::pin::pin!(changes.default_backoff().applied_objects());
-        // What the watch does not tell is asked for.
+        // Without a working watch, the candidate polls.
         let mut watching = false;
         loop {
             let began = Instant::now();
@@ -168,7 +168,7 @@ impl Elector {
         }
     }
 
-    /// Renews the Lease, and returns once it is lost.
+    /// Renews the Lease and returns once it is lost.
     pub async fn hold(&mut self, mandate: &Mandate) {
         let mut pause = RETRY;
         loop {
@@ -176,7 +176,7 @@ impl Elector {
             pause = RETRY;
             let began = Instant::now();
             match timeout(TRY.min(mandate.left()), self.try_once()).await {
-                // An answer that came too late renews nothing: somebody may have seen it end.
+                // A late answer is no renewal: another process may have observed the expiry.
                 Ok(Ok(Try::Held)) if mandate.is_valid() => mandate.set(Some(began)),
                 Ok(Ok(Try::Taken(_))) => {
                     mandate.revoke();
@@ -196,7 +196,7 @@ impl Elector {
         }
     }
 
-    /// Lets somebody else take the Lease now, if we hold it.
+    /// Releases the Lease if this process holds it, so that another one can take it now.
     pub async fn release(&self) {
         let release = async {
             let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(false) };
@@ -217,14 +217,14 @@ impl Elector {
         }
     }
 
-    /// For how long somebody else still holds it.
+    /// Returns how long another process still holds the Lease.
     fn left(&mut self, lease: &Held, now: Instant) -> Option<Duration> {
         let version = lease.meta().resource_version.clone().unwrap_or_default();
-        let since = match &self.seen {
-            Some((seen, since)) if *seen == version => *since,
+        let since = match &self.observed {
+            Some((observed, since)) if *observed == version => *since,
             _ => now,
         };
-        self.seen = Some((version, since));
+        self.observed = Some((version, since));
         let spec = &lease.spec;
         spec.holder_identity.as_ref().filter(|holder| !holder.is_empty() && **holder != self.identity)?;
         let length = u64::try_from(spec.lease_duration_seconds.unwrap_or_default()).unwrap_or_default();
@@ -237,7 +237,7 @@ impl Elector {
             let lease = Held::new(&self.name, self.claim(&LeaseSpec::default()));
             return swapped(self.api.create(&PostParams::default(), &lease).await);
         };
-        // Seen when it has come, and not when it was asked for: its holder may have renewed it between the two.
+        // Use the time of arrival: the holder may have renewed between the request and its answer.
         if let Some(left) = self.left(&found, Instant::now()) {
             return Ok(Try::Taken(left));
         }
@@ -261,7 +261,7 @@ impl Elector {
     }
 }
 
-/// The resource version inside makes it a compare-and-swap.
+/// The resource version in the object makes the write a compare-and-swap.
 fn swapped(answer: Result<Held, kube::Error>) -> Result<Try, kube::Error> {
     match answer {
         Ok(_) => Ok(Try::Held),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn somebody_elses_lease_ends_a_lease_after_its_last_change_was_seen() {
+    async fn another_holders_lease_expires_without_a_change() {
         let start = Instant::now();
         let mut elector = elector();
         for (name, holder, version, second, left) in [
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mandate_ends_by_itself() {
+    fn a_mandate_expires_by_itself() {
         let mandate = |ago| Mandate::since(Instant::now().checked_sub(ago).unwrap());
         assert!(Mandate::unlimited().is_valid());
         assert!(mandate(Duration::ZERO).is_valid());
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_answer_is_seen_when_it_comes() {
+    async fn a_slow_answer_counts_from_its_arrival() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let answer = serde_json::to_string(&lease("other", "1")).unwrap();

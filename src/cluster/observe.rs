@@ -1,4 +1,4 @@
-//! From a target to its observations: which cloud, which queries are due, and what has come of them.
+//! Collects the observations for a target: opens the cloud, starts due queries and takes their results.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,19 +24,19 @@ use crate::{
     target::Target,
 };
 
-/// What has not ended after this long is written later.
+/// Longest wait of a pass for its queries. Later results go into a later write.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long a pass waits for Keystone to say when the credential ends.
+/// Longest wait of a pass for the credential's expiry from Keystone.
 const CREDENTIAL_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Credentials that end sooner are shown.
+/// The status shows credentials that expire within this time.
 const EXPIRES_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The cloud that the tenant names; nothing while it is suspended.
+/// Returns the tenant's cloud. `None` while the tenant is suspended.
 ///
 /// # Errors
-/// What the status says where there is no cloud.
+/// The failure that the status reports if there is no cloud.
 pub async fn resolve(context: &Context, id: &TenantId, target: &Target) -> Result<Option<Arc<Cloud>>, ProbeFailure> {
     if target.suspend {
         return Ok(None);
@@ -47,7 +47,7 @@ pub async fn resolve(context: &Context, id: &TenantId, target: &Target) -> Resul
     Ok(Some(cloud))
 }
 
-/// Begins a pass: starts what is due, and takes what has come. `None`: the work ends.
+/// Begins a pass: starts due queries and takes results. Returns `None` on shutdown.
 pub async fn observe(
     context: &Context,
     (id, object): (&TenantId, &CloudTenant),
@@ -86,15 +86,15 @@ pub async fn observe(
     Some((start, Observed { engines, caches, usage, source }))
 }
 
-/// The closed period that is in the status already, if it is this cloud's.
+/// Returns the closed period that the status already contains for this cloud.
 pub fn frozen(old: &CloudTenantStatus, config: &CloudConfig, region: Option<&str>) -> Option<Window> {
     old.source.as_ref().filter(|source| is_same_place(source, &config.host(), region))?;
     let previous = &old.usage.as_ref()?.previous.as_ref()?.figures;
     Some(Window { start: previous.start.as_ref()?.0, end: previous.end.as_ref()?.0 })
 }
 
-/// Subscribes to the engines, by the tenant's own credential or the one that is for them alone. What comes back is why
-/// there is no subscription, or why it could not be renewed.
+/// Subscribes to the engines with the tenant's own credential or the engines' own. Returns why there is no
+/// subscription, or why it could not be renewed.
 async fn subscribe_engines(
     context: &Context,
     id: &TenantId,
@@ -125,10 +125,10 @@ async fn subscribe_engines(
     engines.err()
 }
 
-/// Why there is no cloud to ask for the engines.
+/// The reasons why there is no cloud for the engines' probe.
 enum Missing {
     Failed(ProbeFailure),
-    /// The tenant's own catalogue has no address of Heat that it could lend.
+    /// The tenant's own catalogue has no address of Heat to use.
     NotOffered(Option<Elsewhere>),
 }
 
@@ -138,7 +138,7 @@ impl From<ProbeFailure> for Missing {
     }
 }
 
-/// The cloud of the entry for the engines alone.
+/// Opens the cloud of the entry for the engines alone.
 async fn open_for_engines(
     context: &Context,
     id: &TenantId,
@@ -157,7 +157,7 @@ async fn open_for_engines(
     Ok(engines)
 }
 
-/// Starts what is due of the tenant's own, and is not under way.
+/// Starts the tenant's own queries that are due and not under way.
 fn start_queries(target: &Target, handles: &mut Handles, cloud: &Arc<Cloud>, start: &Start) {
     if start.plan.caches && !handles.caches.is_running() {
         let (cloud, target) = (cloud.clone(), target.clone());
@@ -175,13 +175,13 @@ fn start_queries(target: &Target, handles: &mut Handles, cloud: &Arc<Cloud>, sta
     }
 }
 
-/// The outcome, unless the login for it brought more than the namespace may keep.
+/// Returns the outcome, unless the login brought more data than the namespace may keep.
 fn within_budget<T>(cloud: &Cloud, outcome: Outcome<T>) -> Outcome<T> {
     cloud.settle().map_or_else(Outcome::Failed, |()| outcome)
 }
 
-/// The cloud as it was used; nothing before the first login. `old` is the stored status' source: the end of a credential
-/// stays as it is there while Keystone cannot tell it.
+/// Returns the cloud in use. `None` before the first login. `old` is the stored source: its credential expiry stays
+/// while Keystone cannot report it.
 pub async fn source(
     target: &Target,
     config: &CloudConfig,
@@ -208,14 +208,15 @@ pub async fn source(
     })
 }
 
-/// When the session's credential ends, where it does; `None` before the first login, and while Keystone cannot tell.
+/// Returns the expiry of the session's credential, if it has one. `None` before the first login, or while Keystone
+/// cannot report it.
 pub async fn credential_end(session: &Session) -> Option<Option<Timestamp>> {
     let holder = session.known_holder()?;
     session.credential_ends(&holder, CREDENTIAL_DEADLINE).await
 }
 
-/// Has the metrics know when the credentials end that are in use. Of one that has not logged in yet, what was known of
-/// the one before stays: it is the one that was used last.
+/// Records in the metrics when the credentials in use expire. Until a new credential has logged in, the value of the
+/// previous one stays.
 async fn note_credentials(metrics: &Metrics, uid: &str, target: &Target, handles: &Handles, cloud: &Cloud) {
     let own = target.engines.cloud_name.is_some() && is_enabled(target, ProbeKind::Engines);
     let engines = async {

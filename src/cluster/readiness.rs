@@ -5,20 +5,20 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// What a process needs before it is ready.
+/// A precondition of readiness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Requirement {
-    /// A CustomResourceDefinition that has all fields which the operator needs.
+    /// The served CustomResourceDefinition has all fields that the operator needs.
     Definition,
-    /// The Lease, or the knowledge of its holder.
+    /// The process holds the Lease or knows its holder.
     Lease,
-    /// The rights to work as the leader.
+    /// The account has the rights to work as the leader.
     Rights,
-    /// A complete list of CloudTenants, for the leader.
+    /// The leader has a complete list of CloudTenants.
     Tenants,
 }
 
-/// Whether the process is ready, for `/readyz`, and what is missing otherwise.
+/// The readiness of the process for `/readyz`, with the unmet requirements.
 #[derive(Debug, Clone)]
 pub struct Readiness(Arc<Mutex<BTreeMap<Requirement, String>>>);
 
@@ -29,17 +29,17 @@ impl Default for Readiness {
 }
 
 impl Readiness {
-    /// The requirement is met.
+    /// Marks the requirement as met.
     pub fn has(&self, requirement: Requirement) {
         self.lock().remove(&requirement);
     }
 
-    /// The requirement is not met, for this reason.
+    /// Marks the requirement as unmet, for this reason.
     pub fn lacks(&self, requirement: Requirement, why: &str) {
         self.lock().insert(requirement, why.to_owned());
     }
 
-    /// The reasons of all requirements that are not met, if there are any.
+    /// Returns the reasons of all unmet requirements. `None` if all are met.
     #[must_use]
     pub fn lacking(&self) -> Option<String> {
         let lacks = self.lock().values().cloned().collect::<Vec<_>>().join("; ");

@@ -20,19 +20,19 @@ use crate::{
     watched::roster::Watched,
 };
 
-/// How soon the status of a spec that cannot be read is written again after a failed write.
+/// Wait until the operator retries a failed write of the status for an invalid spec.
 const REJECT_RETRY: Duration = Duration::from_secs(30);
 
-/// How soon a pass that panicked is tried again, with nothing remembered.
+/// Wait until the operator repeats a pass that panicked, with fresh state.
 const PANIC_RETRY: Duration = Duration::from_secs(60);
 
-/// A pass' end: when the next one is, or that the status was not written and when that is tried again.
+/// The result of a pass: when the next one starts, or why the status was not written and when the operator retries.
 type Done = Result<Action, (WriteError, Duration)>;
 
-/// One pass over one tenant.
+/// Reconciles one tenant.
 ///
 /// # Errors
-/// None: what goes wrong is logged, counted and tried again.
+/// Never. The operator logs, counts and retries failures.
 pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<Action, Infallible> {
     let metadata = kube::Resource::meta(watched.as_ref());
     if metadata.deletion_timestamp.is_some() {
@@ -51,7 +51,7 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
     let done = match caught(Part::Pass, resume(&context, &id, &watched, &mut tenant)).await {
         Ok(done) => done,
         Err(_) => {
-            // It may be half changed.
+            // After a panic the state may be inconsistent.
             *tenant = None;
             let written = caught(Part::Pass, write_broke_off(&context, &id)).await;
             written.unwrap_or(Ok(Action::requeue(PANIC_RETRY)))
@@ -64,7 +64,7 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
     }))
 }
 
-/// Makes a pass, with what is remembered of the tenant, over a spec that can be read.
+/// Runs a pass with the tenant's state if the spec is valid.
 async fn resume(context: &Context, id: &TenantId, watched: &Watched, tenant: &mut Option<Tenant>) -> Done {
     match watched.0.as_ref().map(|object| (object, Target::new(&object.spec))) {
         Ok((object, Ok(target))) => {
@@ -83,7 +83,7 @@ async fn resume(context: &Context, id: &TenantId, watched: &Watched, tenant: &mu
     }
 }
 
-/// Writes that the spec cannot be read. The next pass is after its next change.
+/// Writes that the spec is invalid. The next change of the spec starts the next pass.
 async fn reject(context: &Context, id: &TenantId, message: &str) -> Done {
     let now = Timestamp::now();
     let written = rewrite(context, id, |old| status::invalid(message, id.generation, old, now)).await;
@@ -97,7 +97,7 @@ async fn write_broke_off(context: &Context, id: &TenantId) -> Done {
     written.map(|()| Action::requeue(PANIC_RETRY)).map_err(|error| (error, PANIC_RETRY))
 }
 
-/// Writes what becomes of the stored status, if that is another one.
+/// Writes the changed status if it differs from the stored one.
 async fn rewrite(
     context: &Context,
     id: &TenantId,
@@ -111,7 +111,7 @@ async fn rewrite(
     Ok(())
 }
 
-/// The four stages of a pass. Rules are in [`decide`](crate::decide) alone.
+/// The four stages of a pass. All rules are in [`decide`](crate::decide).
 async fn pass(context: &Context, id: &TenantId, object: &CloudTenant, target: &Target, tenant: &mut Tenant) -> Done {
     let Tenant { memory, handles } = tenant;
     let resolved = observe::resolve(context, id, target).await;
@@ -131,7 +131,7 @@ async fn pass(context: &Context, id: &TenantId, object: &CloudTenant, target: &T
     }
 }
 
-/// Carries out a decision: what it asks of others first, then the events, then the status.
+/// Carries out a decision: first tokens and Secrets, then the events, then the status.
 async fn write(
     context: &Context,
     (id, object): (&TenantId, &CloudTenant),

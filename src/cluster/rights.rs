@@ -1,19 +1,19 @@
-//! What the operator's account has to be allowed, and must not be.
+//! The rights that the operator's account must and must not have.
 
 use k8s_openapi::api::authorization::v1::ResourceAttributes;
 
-/// What a process does, as far as its rights depend on it.
+/// The settings that determine the rights of a process.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Duties {
-    /// Where it works; everywhere if empty.
+    /// The namespaces in which it works. An empty list means all namespaces.
     pub namespaces: Vec<String>,
-    /// It watches Secrets, and does not only read those that are named.
+    /// It watches Secrets instead of only reading those that are named.
     pub watches_secrets: bool,
-    /// The Lease by which it leads: its namespace and name.
+    /// Namespace and name of the Lease for leader election.
     pub lease: Option<(String, String)>,
 }
 
-/// Every single right, and whether the account has to have it.
+/// Returns every right and whether the account must have it.
 #[must_use]
 pub fn rights(duties: &Duties) -> Vec<(ResourceAttributes, bool)> {
     let everywhere = [String::new()];
@@ -61,7 +61,7 @@ fn attributes(
     }
 }
 
-/// A right as a person writes it: `get secrets in team-a`.
+/// Formats a right, such as `get secrets in team-a`.
 #[must_use]
 pub fn told(right: &ResourceAttributes) -> String {
     let part = |part: &Option<String>| part.clone().unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Whether the CRD that the API server serves has every field that this version reads and writes.
+//! Checks that the CRD on the API server has every field that this version reads and writes.
 //!
-//! A field that is missing there is dropped from every status without a word, and with it what the operator has to
-//! remember. The schema is read from `/openapi/v3`, which everybody may who is authenticated.
+//! The API server silently drops a field that the CRD lacks, and with it state that the operator needs. Every
+//! authenticated account may read the schema from `/openapi/v3`.
 
 use std::time::Duration;
 
@@ -11,36 +11,36 @@ use serde_json::Value;
 
 use crate::api::{self, CloudTenant};
 
-/// How long the API server may take.
+/// Longest wait for the API server.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How many missing fields are named.
+/// Number of missing fields that the message names.
 const NAMED: usize = 5;
 
-/// Why the served resource does not do.
+/// The reasons why the served resource is insufficient.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// It is not served at all.
+    /// The API server does not serve the resource.
     #[error(
         "the API server does not serve CloudTenants: install the CRD (kubectl apply --server-side -f \
          crds/cloudtenants.cloudtenant.dev.yaml, or crds.enabled=true in the chart)"
     )]
     NotServed,
-    /// An older one is.
+    /// The served CRD is older than this version.
     #[error(
         "the CRD on the API server is older than this version and lacks {0}: upgrade it (kubectl apply --server-side \
          --force-conflicts -f crds/cloudtenants.cloudtenant.dev.yaml, or crds.enabled=true in the chart)"
     )]
     Lacks(String),
-    /// The API server did not tell.
+    /// The API server did not return the schema.
     #[error("the API server did not show its schema of CloudTenants: {0}")]
     Unknown(String),
 }
 
-/// Whether the API server's CRD will do.
+/// Checks the CRD of the API server.
 ///
 /// # Errors
-/// It lacks something, or could not be read.
+/// The CRD lacks a field, or could not be read.
 pub async fn check(client: &Client) -> Result<(), SchemaError> {
     let unknown = |error: &dyn std::fmt::Display| SchemaError::Unknown(error.to_string());
     let path = format!("/openapi/v3/apis/{}", CloudTenant::api_version(&()));
@@ -70,7 +70,7 @@ fn served(document: &Value) -> Option<&Value> {
     document["components"]["schemas"].as_object()?.values().find(is_ours)
 }
 
-/// The fields of spec and status that this schema lacks, as `spec.probes.usage`.
+/// Returns the fields of spec and status that this schema lacks, such as `spec.probes.usage`.
 #[must_use]
 pub fn missing(served: &Value) -> Vec<String> {
     let mut missing = Vec::new();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_fields_are_named() {
         assert!(missing(&full()).is_empty());
         let mut newer = full();
         newer["properties"]["spec"]["properties"]["later"] = serde_json::json!({ "type": "string" });

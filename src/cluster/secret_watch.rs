@@ -1,5 +1,5 @@
-//! With the right to watch Secrets, a changed one is acted upon at once instead of at its next reading. Only metadata
-//! is watched: contents are read as ever, for the Secrets that CloudTenants name.
+//! With the right to watch Secrets, the operator acts on a changed Secret at once instead of at its next read. It
+//! watches only metadata. It reads contents only of Secrets that CloudTenants name.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ use crate::{
     watched::{object::Outline, roster::Roster},
 };
 
-/// Follows the Secrets for ever. While the watch is broken they are read again as without one, and after a new list all
-/// are read once more: what was deleted meanwhile is not in it.
+/// Follows the Secrets without end. While the watch is broken, the operator reads Secrets as often as without one.
+/// After a new list it reads all again, because deleted Secrets are not in the list.
 pub async fn follow(api: Api<Outline<Secret>>, lists: Lists, context: Arc<Context>, roster: Roster) {
     let mut events = std::pin::pin!(api_server::follow(api, lists, AfterError::Resumes).default_backoff());
     let mut listens = false;
     while let Some(event) = events.next().await {
-        let (telling, secret) = match event {
-            // After an error too: a watch that goes on where it was lists nothing anew, and has missed nothing.
+        let (works, secret) = match event {
+            // This also holds after an error: a watch that resumes lists nothing and has missed nothing.
             Ok(watcher::Event::Apply(secret) | watcher::Event::Delete(secret)) => (true, Some((secret, true))),
             Ok(watcher::Event::InitApply(secret)) => (listens, Some((secret, false))),
             Ok(watcher::Event::Init) => (false, None),
@@ -39,23 +39,24 @@ pub async fn follow(api: Api<Outline<Secret>>, lists: Lists, context: Arc<Contex
                 (false, None)
             }
         };
-        if telling != listens {
-            context.secrets.listens(telling);
-            listens = telling;
+        if works != listens {
+            context.secrets.listens(works);
+            listens = works;
         }
-        if let Some((secret, anew)) = secret {
-            changed(&secret, anew, &context, &roster).await;
+        if let Some((secret, is_change)) = secret {
+            changed(&secret, is_change, &context, &roster).await;
         }
     }
 }
 
-/// `anew`: it has just changed. Else it is in a list, and matters only if we know another version of it.
-async fn changed(secret: &Outline<Secret>, anew: bool, context: &Context, roster: &Roster) {
+/// `is_change` means that the Secret has just changed. Otherwise it is in a list, and matters only if its version
+/// differs from the known one.
+async fn changed(secret: &Outline<Secret>, is_change: bool, context: &Context, roster: &Roster) {
     let meta = secret.meta();
     let (Some(namespace), Some(name)) = (&meta.namespace, &meta.name) else { return };
     let known = context.secrets.known(namespace, name);
     let same = known.is_some() && known == Some(meta.resource_version.clone());
-    if same || (known.is_none() && !anew) {
+    if same || (known.is_none() && !is_change) {
         return;
     }
     context.secrets.expire(namespace, name);

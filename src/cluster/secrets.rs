@@ -1,4 +1,4 @@
-//! The clouds.yaml Secrets, read by `get` alone: the operator needs no right to list Secrets.
+//! The clouds.yaml Secrets. The operator reads them only with `get`, so it needs no right to list Secrets.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,29 +25,29 @@ use crate::{
     watched::object::{Members, members, metadata, value},
 };
 
-/// How old a Secret's content may be when it is used.
+/// Longest age of a Secret's content at its use.
 const FRESH: Duration = Duration::from_secs(30);
 
-/// The same where each change is told by a watch.
+/// The same while a watch reports each change.
 const FRESH_IF_WATCHED: Duration = Duration::from_secs(600);
 
-/// How long the API server may take.
+/// Longest wait for the API server.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// The reason that kube gives an error whose body is no Status.
+/// The reason that kube sets for an error whose body is no Status.
 const NO_STATUS: &str = "Failed to parse error data";
 
 type Key = (String, String);
 /// An entry's name, and the region that overrides its own.
 type Entry = (String, Option<String>);
 
-/// How many entries of a Secret are kept.
+/// Number of entries kept per Secret.
 const MOST_ENTRIES: usize = 16;
 
-/// How long a long clouds.yaml may be read, and how long that may wait for other texts.
+/// Longest time for reading a long clouds.yaml, including the wait for other texts.
 const READING: Duration = Duration::from_secs(10);
 
-/// The entries of a Secret that were read last, the least recently used first.
+/// The entries last read from a Secret, the least recently used first.
 #[derive(Debug, Default)]
 struct Entries(Vec<Read>);
 
@@ -65,7 +65,8 @@ impl Entries {
         self.0.last().map(|known| known.config.clone())
     }
 
-    /// Keeps an entry for the namespace. One that is not kept must not be used: it would be kept elsewhere.
+    /// Keeps an entry on the namespace's budget. If the budget refuses it, the entry must not be used, because others
+    /// would keep it.
     fn keep(
         &mut self,
         budget: &Budget,
@@ -88,7 +89,7 @@ impl Entries {
 #[derive(Debug)]
 struct Content {
     read_at: Instant,
-    /// It is read again at its next use.
+    /// The operator reads the Secret again at its next use.
     expired: bool,
     resource_version: Option<String>,
     texts: Arc<Texts>,
@@ -96,7 +97,7 @@ struct Content {
     _reservation: Reservation,
 }
 
-/// What of a Secret is read.
+/// The parts of a Secret that the operator reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Texts {
     /// The key `clouds.yaml`.
@@ -111,16 +112,17 @@ impl Texts {
     }
 }
 
-/// The Secrets that were read, and whose they are.
+/// The Secrets that were read, and their users.
 #[derive(Debug, Default)]
 struct Kept {
     read: HashMap<Key, Content>,
-    /// By the CloudTenant's UID, the Secret that it uses.
+    /// The Secret that each CloudTenant uses, by UID.
     users: HashMap<String, Key>,
 }
 
 impl Kept {
-    /// A CloudTenant uses this Secret from now on. The one before is dropped at once, unless another one uses it.
+    /// Records that a CloudTenant uses this Secret. The previous one is dropped at once, unless another CloudTenant
+    /// uses it.
     fn is_used_by(&mut self, uid: &str, key: &Key) {
         if self.users.get(uid) == Some(key) {
             return;
@@ -131,7 +133,7 @@ impl Kept {
         }
     }
 
-    /// Drops what only others than these CloudTenants used.
+    /// Drops the Secrets that none of these CloudTenants uses.
     fn retain(&mut self, alive: impl Fn(&str) -> bool) {
         self.users.retain(|uid, _| alive(uid));
         let used: HashSet<&Key> = self.users.values().collect();
@@ -139,27 +141,26 @@ impl Kept {
     }
 }
 
-/// Secrets as last read, and the entries that were read out of them.
+/// The last read Secrets and the entries parsed from them.
 pub struct Secrets {
     client: Client,
-    /// Watches on Secrets that do not tell of changes at the moment; `None` where nobody watches.
+    /// Number of watches on Secrets that do not work at the moment. `None` without watches.
     silent_watches: Option<AtomicUsize>,
-    /// Moves with each change that is told, so that a reading that was under way is not taken for newer.
+    /// Changes with each reported change, so that a read that was under way does not count as newer.
     changes: AtomicU64,
     kept: Mutex<Kept>,
     budget: Budget,
 }
 
 impl Secrets {
-    /// None read yet. So many watches will tell by [`Self::expire`] which ones have changed, once they
-    /// [are listening](Self::listens).
+    /// Creates an empty store. Each watch reports changed Secrets with [`Self::expire`] once it [works](Self::listens).
     #[must_use]
     pub fn new(client: Client, watches: usize, budget: Budget) -> Self {
         let silent_watches = (watches > 0).then(|| AtomicUsize::new(watches));
         Self { client, silent_watches, changes: AtomicU64::new(0), kept: Mutex::default(), budget }
     }
 
-    /// One more watch tells of changes, or one fewer.
+    /// Records that one more watch works, or one fewer.
     pub fn listens(&self, listens: bool) {
         if let Some(silent) = &self.silent_watches {
             if listens {
@@ -171,14 +172,14 @@ impl Secrets {
     }
 
     fn fresh(&self) -> Duration {
-        let told = self.silent_watches.as_ref().is_some_and(|silent| silent.load(Ordering::SeqCst) == 0);
-        if told { FRESH_IF_WATCHED } else { FRESH }
+        let all_work = self.silent_watches.as_ref().is_some_and(|silent| silent.load(Ordering::SeqCst) == 0);
+        if all_work { FRESH_IF_WATCHED } else { FRESH }
     }
 
-    /// An entry of the tenant's clouds.yaml, under the tenant's region.
+    /// Returns an entry of the tenant's clouds.yaml, with the tenant's region.
     ///
     /// # Errors
-    /// What the tenant is told where the Secret or the entry cannot be had.
+    /// The failure for the tenant if the Secret or the entry is unavailable.
     pub async fn config(
         &self,
         id: &TenantId,
@@ -207,14 +208,14 @@ impl Secrets {
                     if let Some(before) = same {
                         (before.read_at, before.expired) = (Instant::now(), changed());
                     } else {
-                        // What it was before is gone, also where it cannot be used any more.
+                        // Drop the old content even if the new one is unusable.
                         read.remove(&key);
                         let mut content = content(&self.budget, &key, secret)?;
                         content.expired = changed();
                         read.insert(key.clone(), content);
                     }
                 }
-                // What was read before still serves while the API server is away.
+                // The old content stays usable while the API server is unavailable.
                 Err(SecretError::Unavailable) if read.contains_key(&key) => {}
                 Err(error) => {
                     read.remove(&key);
@@ -230,7 +231,7 @@ impl Secrets {
                 None => content.texts.clone(),
             },
         };
-        // Without the lock: other tenants' Secrets are not to wait for this one.
+        // Parse without the lock, so that other tenants' Secrets need not wait.
         let config = parse(texts.clone(), entry.clone()).await?;
         if let Some(content) = self.lock().read.get_mut(&key).filter(|content| Arc::ptr_eq(&content.texts, &texts)) {
             let kept = content.entries.keep(&self.budget, namespace, entry, config.clone());
@@ -239,7 +240,7 @@ impl Secrets {
         config
     }
 
-    /// Has the Secret read again at its next use.
+    /// Makes the next use of the Secret read it again.
     pub fn expire(&self, namespace: &str, name: &str) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         if let Some(content) = self.lock().read.get_mut(&(namespace.to_owned(), name.to_owned())) {
@@ -247,20 +248,20 @@ impl Secrets {
         }
     }
 
-    /// The resource version under which a Secret was read last; `None` if it has not been read.
+    /// Returns the resource version of the last read Secret. `None` if it has not been read.
     #[must_use]
     pub fn known(&self, namespace: &str, name: &str) -> Option<Option<String>> {
         let kept = self.lock();
         kept.read.get(&(namespace.to_owned(), name.to_owned())).map(|content| content.resource_version.clone())
     }
 
-    /// Has all Secrets read again at their next use.
+    /// Makes the next use of every Secret read it again.
     pub fn expire_all(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.lock().read.values_mut().for_each(|content| content.expired = true);
     }
 
-    /// Forgets what none of these CloudTenants uses, by UID.
+    /// Drops what none of these CloudTenants (by UID) uses.
     pub fn retain(&self, alive: impl Fn(&str) -> bool) {
         self.lock().retain(alive);
     }
@@ -286,7 +287,7 @@ fn content(budget: &Budget, (namespace, name): &Key, secret: Found) -> Result<Co
     })
 }
 
-/// Reads an entry, a long text on a thread of its own. The outer error is not kept: it is of this moment.
+/// Parses an entry, a long text on a separate thread. The caller must not keep the outer error, which is temporary.
 async fn parse(
     texts: Arc<Texts>,
     (cloud, region): Entry,
@@ -305,19 +306,19 @@ async fn parse(
     Ok(config.map(Arc::new).map_err(|error| failure::of_config(&error)))
 }
 
-/// A Secret as the API server gave it out.
+/// A Secret as the API server returned it.
 #[derive(Debug)]
 pub struct Found {
     resource_version: Option<String>,
-    /// `None` without a key `clouds.yaml` that is text.
+    /// `None` if there is no key `clouds.yaml` that is text.
     pub texts: Option<Texts>,
 }
 
-/// Reads a Secret. Nothing but its two keys and its resource version is read, and its text gets into no error and no
-/// log: kube's own reading logs what it cannot read.
+/// Reads a Secret: only its two keys and its resource version. No error and no log contains its text. kube's own
+/// deserialization would log an unreadable body.
 ///
 /// # Errors
-/// The API server did not give it out.
+/// The API server did not return the Secret.
 pub async fn get(client: &Client, namespace: &str, name: &str) -> Result<Found, SecretError> {
     let request = Request::new(Secret::url_path(&(), Some(namespace))).get(name, &GetParams::default());
     let text = match request {
@@ -336,19 +337,19 @@ pub async fn get(client: &Client, namespace: &str, name: &str) -> Result<Found, 
     Ok(Found { resource_version: metadata(&secret).0.resource_version, texts })
 }
 
-/// A key's text; `None` where the key is missing or is no text.
+/// Returns a key's text. `None` if the key is missing or is not text.
 fn key(data: &Members<'_>, name: &str) -> Option<String> {
     value(data, name).and_then(|bytes: ByteString| String::from_utf8(bytes.0).ok())
 }
 
-/// Why the API server did not give out this Secret.
+/// Maps the API server's error to the reason why the Secret is unavailable.
 fn of_kube(name: &str, error: &kube::Error) -> SecretError {
     let secret = name.to_owned();
     match error {
         kube::Error::Api(status) if status.code == 404 => SecretError::NotFound { secret },
         kube::Error::Api(status) if status.code == 403 => SecretError::Denied { secret },
         error => {
-            // kube makes a message of a body that is no Status, and what stands in that is not known.
+            // kube makes a message of a body that is no Status, and that body may contain anything.
             let is_body = matches!(error, kube::Error::Api(status) if status.reason == NO_STATUS);
             let error = if is_body { "an error without a Status".to_owned() } else { error.to_string() };
             tracing::warn!(error, secret, "Secret could not be read");
@@ -376,15 +377,15 @@ mod tests {
         TenantId { uid: uid.to_owned(), generation: 1, name }
     }
 
-    /// An API server that gives out one version of a Secret after the other, each when it is let.
+    /// An API server that answers each request for a Secret once the test permits it.
     #[derive(Clone)]
     struct Server {
-        asked: Arc<Semaphore>,
+        requested: Arc<Semaphore>,
         let_through: Arc<Semaphore>,
     }
 
     async fn answer(State(server): State<Server>) -> String {
-        server.asked.add_permits(1);
+        server.requested.add_permits(1);
         server.let_through.acquire().await.unwrap().forget();
         let mut secret = Secret::default();
         secret.metadata.resource_version = Some("same".to_owned());
@@ -393,7 +394,8 @@ mod tests {
         serde_json::to_string(&secret).unwrap()
     }
 
-    /// Each region of a CloudTenant is an entry of its own: 300 of them with a `cacert` of 900 KB stayed in memory.
+    /// Each region of a CloudTenant is an entry of its own. In the past, 300 of them with a `cacert` of 900 KB stayed
+    /// in memory.
     #[test]
     fn the_entries_that_were_used_last_are_kept() {
         let mut entries = Entries::default();
@@ -414,8 +416,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_that_is_told_during_a_reading_is_not_lost() {
-        let server = Server { asked: Arc::new(Semaphore::new(0)), let_through: Arc::new(Semaphore::new(0)) };
+    async fn a_change_during_a_read_is_not_lost() {
+        let server = Server { requested: Arc::new(Semaphore::new(0)), let_through: Arc::new(Semaphore::new(0)) };
         let app = Router::new().route("/api/v1/namespaces/n/secrets/s", get(answer)).with_state(server.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -429,7 +431,7 @@ mod tests {
         secrets.listens(true);
         for name in ["the first reading", "one of what was known"] {
             let change = async {
-                server.asked.acquire().await.unwrap().forget();
+                server.requested.acquire().await.unwrap().forget();
                 secrets.expire("n", "s");
                 server.let_through.add_permits(1);
             };
@@ -437,17 +439,16 @@ mod tests {
             assert!(read.is_ok(), "{name}: {read:?}");
         }
         let answer = async {
-            server.asked.acquire().await.unwrap().forget();
+            server.requested.acquire().await.unwrap().forget();
             server.let_through.add_permits(1);
         };
         let (read, ()) = tokio::join!(secrets.config(&id, &target, "openstack"), answer);
         assert!(read.is_ok(), "{read:?}");
-        // Nobody has told of another change, so nobody is asked: it would wait for ever.
+        // No change was reported, so there must be no request, which would wait forever.
         assert!(secrets.config(&id, &target, "openstack").await.is_ok());
     }
 
-    /// An API server that has each Secret that is asked for, with an ordinary clouds.yaml for its name and this
-    /// `cacert`.
+    /// An API server that has every requested Secret, with an ordinary clouds.yaml for its name and this `cacert`.
     async fn server_of_all(cacert: Option<String>) -> Client {
         let answer = move |Path((_, name)): Path<(String, String)>| {
             let yaml = format!(
@@ -480,7 +481,7 @@ mod tests {
         pem.repeat(bytes / pem.len())
     }
 
-    /// A CloudTenant whose `secretName` is patched again and again kept all of these Secrets for a day.
+    /// A CloudTenant whose `secretName` changed repeatedly kept all of these Secrets for a day in the past.
     #[tokio::test]
     async fn a_secret_is_kept_while_a_cloud_tenant_uses_it() {
         let budget = Budget::default();
@@ -503,7 +504,7 @@ mod tests {
         assert_eq!(budget.used().all, 0);
     }
 
-    /// A region is an entry, and all entries of a Secret share its `cacert`.
+    /// Each region is an entry. All entries of a Secret share its `cacert`.
     #[tokio::test]
     async fn regions_of_one_secret_share_its_certificates() {
         let budget = Budget::default();
@@ -519,7 +520,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_namespace_that_keeps_too_much_is_refused_the_next_secret_alone() {
+    async fn a_namespace_over_its_budget_is_refused_only_the_next_secret() {
         let budget = Budget::new(Limits { namespace: 1 << 20, all: 2 << 20 });
         let secrets = Secrets::new(server_of_all(Some(certificates(100 << 10))).await, 0, budget.clone());
         let read = async |namespace: &str, number: usize| {
@@ -542,9 +543,9 @@ mod tests {
         assert_eq!(read("greedy", 19).await, Ok(()), "where one goes, another one may come");
     }
 
-    /// The other part of what a credential counts is its session: tests/kept.
+    /// The other part of a credential's size is its session: tests/kept.
     #[tokio::test]
-    async fn an_ordinary_secret_counts_little() {
+    async fn an_ordinary_secret_needs_little_of_the_budget() {
         let budget = Budget::default();
         let secrets = Secrets::new(server_of_all(None).await, 0, budget.clone());
         for number in 0..50 {

@@ -1,4 +1,4 @@
-//! Whether a process that stands by could work if it led: a Pod that could not must not take the place of one that can.
+//! Checks that a standby has the rights to take over, so that it becomes Ready only if it can.
 
 use std::time::Duration;
 
@@ -12,15 +12,14 @@ use crate::{
     cluster::readiness::{Readiness, Requirement},
 };
 
-/// How soon what failed is tried again.
+/// Wait before the standby retries.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// How long the API server may take.
+/// Longest wait for the API server.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Returns once the CloudTenants of all these namespaces could be listed, of all if none is named. Until then the
-/// readiness says which ones could not. A namespace that is refused, because it or the right to it is gone, hinders
-/// nobody as long as another one can be listed.
+/// Returns once the CloudTenants of these namespaces (all if empty) can be listed. Until then, the readiness names
+/// those that cannot. A refused namespace, which may be gone, prevents nothing while another one can be listed.
 pub async fn until_allowed(client: Client, namespaces: Vec<String>, readiness: Readiness) {
     readiness.lacks(Requirement::Rights, "no CloudTenants have been listed yet");
     let mut paths: Vec<(String, String)> = namespaces
@@ -58,7 +57,7 @@ pub async fn until_allowed(client: Client, namespaces: Vec<String>, readiness: R
     }
 }
 
-/// Whether the API server answers is all that matters: what it lists is not read.
+/// Only the status of the answer matters, so the list is not parsed.
 async fn list_one(client: &Client, path: &str) -> Result<(), kube::Error> {
     let request = Request::new(path).list_metadata(&ListParams::default().limit(1));
     client.request_text(request.map_err(kube::Error::BuildRequest)?).await.map(drop)
@@ -68,9 +67,9 @@ async fn list_one(client: &Client, path: &str) -> Result<(), kube::Error> {
 mod tests {
     use super::*;
 
-    /// What the API server answers for namespaces a, b and c, and whether the standby could take over.
+    /// The API server's answers for namespaces a, b and c, and whether the standby could take over.
     #[tokio::test(start_paused = true)]
-    async fn a_namespace_that_is_refused_hinders_nobody_while_another_can_be_listed() {
+    async fn a_refused_namespace_prevents_nothing_while_another_can_be_listed() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         for (codes, allowed) in [
             ([200, 200, 200], true),
@@ -83,8 +82,8 @@ mod tests {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("http://{}", listener.local_addr().unwrap());
             let server = axum::Router::new().fallback(async move |uri: axum::http::Uri| {
-                let asked = ["/a/", "/b/", "/c/"].iter().position(|name| uri.path().contains(name)).unwrap();
-                let code: u16 = codes[asked];
+                let index = ["/a/", "/b/", "/c/"].iter().position(|name| uri.path().contains(name)).unwrap();
+                let code: u16 = codes[index];
                 let status =
                     format!(r#"{{"kind":"Status","status":"Failure","code":{code},"message":"","reason":""}}"#);
                 (axum::http::StatusCode::from_u16(code).unwrap(), status)
@@ -100,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_listed_is_not_read() {
+    async fn the_list_is_not_parsed() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let deep =

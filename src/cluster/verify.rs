@@ -1,5 +1,5 @@
-//! What `helm test` runs: whether all Pods of an installed operator are ready, and whether its account has the rights
-//! that it needs and no right to list Secrets that it does not.
+//! The check behind `helm test`. All Pods of an installed operator must be ready. Its account must have the rights that
+//! it needs, and no unneeded right to list Secrets.
 
 use std::time::{Duration, Instant};
 
@@ -9,27 +9,27 @@ use kube::{Api, Client, api::PostParams};
 
 use crate::cluster::rights::{Duties, rights, told};
 
-/// How long the operator may take to answer.
+/// Longest wait for an answer of the operator.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// So many answers in a row have to say "ready", each on a connection of its own, which the Service leads to any of its
-/// Pods. One of two Pods that is not ready is missed once in four thousand million runs, one of three in 400,000.
+/// Number of consecutive answers that must say "ready". Each uses a new connection, which the Service sends to any Pod.
+/// The check misses one unready Pod of two in 1 of 4 thousand million runs, and one of three in 1 of 400,000.
 const ANSWERS: u32 = 32;
-/// How long they are asked for again. A Pod that an upgrade ends is one of the Service's until it is gone.
+/// Time for which the check repeats failed requests. A Pod that an upgrade ends stays in the Service for a while.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long to wait before that.
+/// Pause between attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Tells each finding, and whether all is as it should be.
+/// Reports each finding and returns whether all is correct.
 ///
 /// # Errors
 /// The Kubernetes API does not answer.
-pub async fn verify(client: Client, url: &str, duties: &Duties, tell: impl Fn(&str)) -> anyhow::Result<bool> {
-    let mut fine = true;
+pub async fn verify(client: Client, url: &str, duties: &Duties, report: impl Fn(&str)) -> anyhow::Result<bool> {
+    let mut correct = true;
     match ready(url, PATIENCE).await {
-        Ok(()) => tell(&format!("ready: {url}")),
+        Ok(()) => report(&format!("ready: {url}")),
         Err(error) => {
-            fine = false;
-            tell(&format!("NOT READY: {error:#}"));
+            correct = false;
+            report(&format!("NOT READY: {error:#}"));
         }
     }
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client);
@@ -39,19 +39,20 @@ pub async fn verify(client: Client, url: &str, duties: &Duties, tell: impl Fn(&s
         let review = SelfSubjectAccessReview { spec, ..Default::default() };
         let reviewed = reviews.create(&PostParams::default(), &review).await.context("the account's rights")?;
         let allowed = reviewed.status.is_some_and(|status| status.allowed);
-        fine &= allowed == needed;
-        tell(&match (allowed, needed) {
+        correct &= allowed == needed;
+        report(&match (allowed, needed) {
             (true, true) => format!("may {named}"),
             (false, false) => format!("may not {named}, as it should be"),
             (false, true) => format!("MAY NOT {named}, and has to: look at the account's roles"),
             (true, false) => format!("MAY {named}, and should not: look at the account's roles"),
         });
     }
-    Ok(fine)
+    Ok(correct)
 }
 
 async fn ready(url: &str, patience: Duration) -> anyhow::Result<()> {
-    // Nothing of a proxy: it is the neighbour. And no connection is kept, since the next may lead to another Pod.
+    // The operator is in the same cluster, so no proxy applies. Connections are not reused, since the next may lead to
+    // another Pod.
     let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(DEADLINE).build()?;
     let url = format!("{}/readyz", url.trim_end_matches('/'));
     let began = Instant::now();
@@ -88,10 +89,10 @@ mod tests {
 
     use super::*;
 
-    /// A Service that leads each connection to another Pod, and how many there have been. What a Pod lacks goes by the
-    /// connection's number; it answers all that comes on it.
+    /// A Service that sends each connection to another Pod, with a counter of the connections. `lacks` determines what
+    /// the Pod lacks by the connection's number.
     fn service(lacks: fn(usize) -> Option<&'static str>) -> (String, Arc<AtomicUsize>) {
-        // reqwest is built without a provider of its own; another test may have installed it.
+        // reqwest is built without a TLS provider of its own. Another test may have installed one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -105,7 +106,7 @@ mod tests {
                     |what| format!("HTTP/1.1 503 Unavailable\r\ncontent-length: {}\r\n\r\n{what}", what.len()),
                 );
                 thread::spawn(move || {
-                    // A request comes in one piece.
+                    // A request arrives in one piece.
                     while connection.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {
                         connection.write_all(answer.as_bytes()).unwrap();
                     }
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pod_that_goes_meanwhile_is_waited_for() {
+    async fn a_pod_that_terminates_meanwhile_is_waited_for() {
         let (url, _) = service(|connection| (connection == 1).then_some("stopping"));
         ready(&url, PATIENCE).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! What is written to the API server: the status, and before it the events.
+//! Writes the events and then the status to the API server.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,25 +22,25 @@ use crate::{
     watched::object::Watched,
 };
 
-/// How long the API server may take.
+/// Longest wait for the API server.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// An event that is answered so will never be created: malformed, not allowed, no namespace, no longer valid.
+/// Codes of events that can never be created: malformed, forbidden, no namespace, invalid.
 const REFUSED: [u16; 4] = [400, 403, 404, 422];
 
-/// Who reports, in events.
+/// The reporting controller of events.
 const CONTROLLER: &str = "cloudtenant.dev/cloudtenant-operator";
 
-/// The API server did not take a write.
+/// The reasons why the API server did not accept a write.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// No answer in time.
+    /// There was no answer in time.
     #[error("the API server did not answer in time")]
     Timeout,
     /// Another process may lead by now.
     #[error("the Lease was not renewed in time")]
     NotLeading,
-    /// It refused, or was not reached.
+    /// The API server refused the write or was not reached.
     #[error(transparent)]
     Kube(#[from] Box<kube::Error>),
 }
@@ -51,7 +51,7 @@ impl WriteError {
         matches!(self, Self::Kube(error) if matches!(&**error, kube::Error::Api(status) if codes.contains(&status.code)))
     }
 
-    /// Whether the object's namespace is being deleted. Nothing is created there any more, and nobody reads its events.
+    /// Whether the object's namespace is being deleted. Nothing can be created in it, and nobody reads its events.
     fn is_terminating(&self) -> bool {
         let Self::Kube(error) = self else { return false };
         let kube::Error::Api(status) = &**error else { return false };
@@ -59,7 +59,7 @@ impl WriteError {
         status.code == 403 && causes.any(|cause| cause.reason == "NamespaceTerminating")
     }
 
-    /// Whether the object has changed since it was read, so that it has to be looked at again.
+    /// Whether the object has changed since it was read, so that it needs another pass.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.is_status(&[409])
@@ -75,14 +75,14 @@ pub struct StatusWriter {
 }
 
 impl StatusWriter {
-    /// `instance` is this process, in events. Nothing is written once the mandate has ended.
+    /// Creates a writer. `instance` is the name of this process in events. Nothing is written after the mandate's end.
     #[must_use]
     pub fn new(client: Client, instance: &str, metrics: Arc<Metrics>, mandate: Mandate) -> Self {
         Self { client, instance: instance.to_owned(), metrics, mandate }
     }
 
-    /// The status as the API server has it, with its resource version; an empty one where it cannot be read or the
-    /// tenant is gone.
+    /// Returns the stored status and its resource version. The status is empty if it is unreadable or the tenant is
+    /// gone.
     ///
     /// # Errors
     /// The API server did not answer.
@@ -95,12 +95,12 @@ impl StatusWriter {
         })
     }
 
-    /// Writes the status and returns the resource version that it got; none where the tenant is gone. `base` is the
-    /// resource version of what the status was made from: what has been held back on its way while another process
-    /// went on does not count any more.
+    /// Writes the status and returns its new resource version, or `None` if the tenant is gone. `base` is the resource
+    /// version from which the status was computed. The API server therefore rejects a delayed write if another process
+    /// has written since.
     ///
     /// # Errors
-    /// The API server did not take it, or has another version by now ([`WriteError::is_conflict`]).
+    /// The API server did not accept the write, or has a newer version ([`WriteError::is_conflict`]).
     pub async fn write(
         &self,
         tenant: &TenantName,
@@ -127,12 +127,12 @@ impl StatusWriter {
         }
     }
 
-    /// Creates the notices' events, and then writes the status; returns its resource version, or `None` if the tenant
-    /// is gone. An event that is refused for good does not hinder the status. One that may still be created does if
-    /// the status `waits` for it: with the status the transition is over, and nobody would tell it again.
+    /// Creates the notices' events and then writes the status. Returns its resource version, or `None` if the tenant is
+    /// gone. A permanently refused event does not prevent the write. An event that may still be created does if `waits`
+    /// is set, because no later pass would emit it.
     ///
     /// # Errors
-    /// The status was not written: the next pass begins with the same notices.
+    /// The status was not written. The next pass begins with the same notices.
     pub async fn tell_and_write(
         &self,
         (id, tenant): (&TenantId, &CloudTenant),
@@ -141,11 +141,11 @@ impl StatusWriter {
         version: Option<String>,
         status: &CloudTenantStatus,
     ) -> Result<Option<String>, WriteError> {
-        let mut untold = Vec::new();
+        let mut failed = Vec::new();
         let written = async {
             for notice in notices {
-                if let Err(error) = self.tell(id, tenant, notice).await {
-                    untold.push(notice.reason);
+                if let Err(error) = self.emit(id, tenant, notice).await {
+                    failed.push(notice.reason);
                     if waits && !error.is_status(&REFUSED) {
                         return Err(error);
                     }
@@ -154,21 +154,21 @@ impl StatusWriter {
             self.write(&id.name, version, status).await
         }
         .await;
-        let told = match &written {
+        let outcome = match &written {
             Ok(_) => Told::Error,
-            // The next leader tells them.
+            // The next leader emits these events.
             Err(WriteError::NotLeading) => return written,
             Err(_) => Told::Retried,
         };
-        for reason in untold {
-            self.metrics.event(reason, told);
+        for reason in failed {
+            self.metrics.event(reason, outcome);
         }
         written
     }
 
-    /// Creates the notice's event. The same transition always has the same name, so "it exists" is success, and is
-    /// counted already. An event that comes while its namespace is being deleted is dropped and not counted.
-    async fn tell(&self, id: &TenantId, tenant: &CloudTenant, notice: &Notice) -> Result<(), WriteError> {
+    /// Creates the notice's event. The same transition always has the same name, so "already exists" is success and was
+    /// counted before. An event in a namespace that is being deleted is dropped and not counted.
+    async fn emit(&self, id: &TenantId, tenant: &CloudTenant, notice: &Notice) -> Result<(), WriteError> {
         let name = notice.name(&id.name.name, &id.uid);
         let reason = notice.reason.to_string();
         let event = Event {
@@ -208,7 +208,7 @@ impl StatusWriter {
         }
     }
 
-    /// Sends a write. What has been written counts as written, whatever the answer says of it.
+    /// Sends a write. A successful write counts as such even if its answer is unreadable.
     async fn send(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
@@ -241,7 +241,7 @@ mod tests {
     /// A 403 whose cause is that the namespace is being deleted.
     const TERMINATING: u16 = 1403;
 
-    /// An API server that answers an event with the code that its namespace says, and a status with its name's.
+    /// An API server whose answer to an event is the code in its namespace, and to a status the code in its name.
     async fn writer(mandate: Mandate) -> StatusWriter {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -249,7 +249,7 @@ mod tests {
             let refusal = json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code });
             (StatusCode::from_u16(code).unwrap(), if code < 300 { done } else { refusal }.to_string())
         };
-        // What was written is answered with an object that kube's own types do not take.
+        // The answer to a write is an object that kube's own types do not accept.
         let event = async move |Path(code): Path<u16>| match code {
             TERMINATING => {
                 let causes =
@@ -275,8 +275,13 @@ mod tests {
         StatusWriter::new(Client::try_from(config).unwrap(), "me", Arc::new(Metrics::new()), mandate)
     }
 
-    /// One notice and one status, and what the API server answers to them.
-    async fn turn(writer: &StatusWriter, event: u16, status: u16, waits: bool) -> Result<Option<String>, WriteError> {
+    /// Writes one notice and one status, with these answers of the API server.
+    async fn write_once(
+        writer: &StatusWriter,
+        event: u16,
+        status: u16,
+        waits: bool,
+    ) -> Result<Option<String>, WriteError> {
         let tenant = json!({
             "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": "shop" },
             "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
@@ -289,7 +294,7 @@ mod tests {
         writer.tell_and_write((&id, &tenant), &notices, waits, None, &CloudTenantStatus::default()).await
     }
 
-    /// The outcomes that have been counted, each once.
+    /// Returns the outcomes that were counted once.
     fn counted(writer: &StatusWriter) -> Vec<&'static str> {
         let text = writer.metrics.encode();
         let has = |outcome: &&str| {
@@ -299,7 +304,8 @@ mod tests {
         ["ok", "retried", "error"].into_iter().filter(has).collect()
     }
 
-    /// The event's code, the status' code, whether the status waits | whether it was written, the event's outcomes.
+    /// Each line: the event's code, the status' code, whether the status waits | whether it was written, the event's
+    /// outcomes.
     #[tokio::test]
     async fn an_event_that_may_still_be_created_holds_back_the_status_and_is_not_lost() {
         for (event, status, waits, written, outcomes) in [
@@ -315,16 +321,16 @@ mod tests {
             (429, 200, true, false, vec!["retried"]),
             (500, 200, true, false, vec!["retried"]),
             (503, 200, true, false, vec!["retried"]),
-            // The tries are exhausted.
+            // The retries are exhausted.
             (503, 200, false, true, vec!["error"]),
-            // The next pass tells it again.
+            // The next pass emits it again.
             (503, 503, false, false, vec!["retried"]),
             (403, 503, true, false, vec!["retried"]),
             (403, 409, true, false, vec!["retried"]),
             (201, 503, true, false, vec!["ok"]),
         ] {
             let writer = writer(Mandate::unlimited()).await;
-            let done = turn(&writer, event, status, waits).await;
+            let done = write_once(&writer, event, status, waits).await;
             let row = format!("{event} {status} {waits}");
             assert_eq!(done.is_ok(), written, "{row}");
             assert!(!done.is_ok_and(|version| version.as_deref() != Some("2")), "{row}");
@@ -333,11 +339,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_leads_no_more_counts_nothing() {
+    async fn a_former_leader_counts_nothing() {
         let long_ago = std::time::Instant::now().checked_sub(RENEW_DEADLINE).unwrap();
         let writer = writer(Mandate::since(long_ago)).await;
         for waits in [true, false] {
-            let done = turn(&writer, 201, 200, waits).await;
+            let done = write_once(&writer, 201, 200, waits).await;
             assert!(matches!(done, Err(WriteError::NotLeading)), "{done:?}");
             assert_eq!(counted(&writer), Vec::<&str>::new());
         }

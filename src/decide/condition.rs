@@ -1,23 +1,23 @@
-//! Pure: sets a condition. Its time moves only with its status.
+//! Builds conditions, as pure functions. A condition's transition time changes only with its status.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::{self, Reason, bound};
 
-/// The condition of this type, where there is one.
+/// Returns the condition of this type.
 #[must_use]
 pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == type_)
 }
 
-/// The reason of the condition of this type, where it is one of ours.
+/// Returns the reason of the condition of this type. `None` if the condition is absent or its reason is foreign.
 #[must_use]
 pub fn reason(conditions: &[Condition], type_: &str) -> Option<Reason> {
     find(conditions, type_).and_then(|condition| Reason::parse(&condition.reason))
 }
 
-/// Makes a condition that follows the one of the same type in `old`.
+/// Builds the condition that replaces the one of the same type in `old`.
 #[must_use]
 pub fn next(
     old: &[Condition],
@@ -39,7 +39,7 @@ pub fn next(
     }
 }
 
-/// Cuts a message that is longer than [`bound::MESSAGE`].
+/// Truncates a message that is longer than [`bound::MESSAGE`] characters.
 fn shorten(message: &str) -> String {
     match message.char_indices().nth(bound::MESSAGE) {
         Some((end, _)) => format!("{}…", &message[..end]),

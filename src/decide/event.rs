@@ -1,7 +1,7 @@
-//! Pure: what there is to tell when one status follows another.
+//! Computes the events for the change from one status to the next, as pure functions.
 //!
-//! Everything is read from the difference of the stored data, host by host, so that False → Unknown → False and
-//! a restart of the operator tell nothing twice.
+//! The input is the difference of the stored data, host by host. Therefore False → Unknown → False, or a restart of the
+//! operator, repeats no event.
 
 mod caches;
 mod engines;
@@ -26,15 +26,15 @@ use crate::{
 
 macro_rules! events {
     ($($(#[$doc:meta])* $name:ident: $type_:ident),* $(,)?) => {
-        /// The closed set of events. `docs/reasons.md` says of each what to do.
+        /// The closed set of event reasons. `docs/reasons.md` says for each what to do.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum EventReason { $($(#[$doc])* $name,)* }
 
         impl EventReason {
-            /// All of them.
+            /// All event reasons.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// `Warning` or `Normal`.
+            /// Returns the event type: `Warning` or `Normal`.
             #[must_use]
             pub const fn type_(self) -> &'static str {
                 match self { $(Self::$name => stringify!($type_),)* }
@@ -44,35 +44,35 @@ macro_rules! events {
 }
 
 events! {
-    /// A host's engines have stopped reporting.
+    /// The engines of a host have stopped reporting.
     EngineDown: Warning,
-    /// A host's engines report again, or every request is answered again.
+    /// The engines of a host report again, or the engines answer all requests again.
     EngineRecovered: Normal,
-    /// A request was not answered by any engine.
+    /// No engine answered a request.
     EngineUnresponsive: Warning,
-    /// No engine answers any more.
+    /// No engine answers any longer.
     AllEnginesDown: Warning,
-    /// A host's engines no longer count.
+    /// The engines of a host no longer count.
     EngineForgotten: Normal,
-    /// Cache instances are in error, or in a state that the spec calls unhealthy.
+    /// Cache instances are in error, or in a state that the spec lists as unhealthy.
     CachesUnhealthy: Warning,
     /// More cache instances are in error than before.
     CacheErrorsIncreased: Warning,
-    /// Cache instances failed to be created.
+    /// The creation of cache instances failed.
     CacheCreateFailed: Warning,
-    /// No cache instance is unhealthy any more.
+    /// No cache instance is unhealthy any longer.
     CachesRecovered: Normal,
-    /// The usage of a period has become less.
+    /// The usage of a period has decreased.
     UsageFell: Warning,
     /// Keystone refuses the credential.
     AuthenticationFailed: Warning,
-    /// Probes could not see.
+    /// Probes have failed.
     ObservationFailed: Warning,
-    /// Probes can see again.
+    /// Probes succeed again.
     ObservationRecovered: Normal,
-    /// The credential ends within seven days.
+    /// The credential expires within seven days.
     CredentialsExpiring: Warning,
-    /// Events of a tenant were not created, since there were too many.
+    /// The operator left out events of a tenant because there were too many.
     EventsSuppressed: Warning,
 }
 
@@ -82,42 +82,43 @@ impl fmt::Display for EventReason {
     }
 }
 
-/// One event to be.
+/// An event that the operator has yet to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// Why.
+    /// The event's reason.
     pub reason: EventReason,
-    /// What it is about: a host, a list of probes, or nothing in particular.
+    /// The subject: a host, a list of probes, or empty.
     pub about: String,
-    /// The sentence for people.
+    /// The message for people.
     pub note: String,
-    /// The state that is left, by the times that are stored with it.
+    /// The previous state, identified by the times that are stored with it.
     pub left: String,
 }
 
 impl Notice {
-    /// A name that the same transition of the same resource always gets, so that it is told exactly once.
+    /// Returns the event's name. The same transition of the same object always has the same name, so that it is
+    /// recorded once.
     #[must_use]
     pub fn name(&self, tenant: &str, uid: &str) -> String {
-        // An event's name may have 253 characters.
+        // An event's name has at most 253 characters.
         let prefix: String = tenant.chars().take(230).collect();
         format!("{}.{:016x}", prefix.trim_end_matches(['.', '-']), self.hash(uid))
     }
 
-    /// What makes the name this transition's own.
+    /// Returns the part of the name that identifies this transition.
     fn hash(&self, uid: &str) -> u64 {
         fnv1a([uid, &self.reason.to_string(), &self.about, &self.left].join("\n").as_bytes())
     }
 }
 
-/// FNV-1a: unlike the standard library's hasher, the same in every version.
+/// FNV-1a. Unlike the hasher of the standard library, it is the same in every version.
 #[must_use]
 pub fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// What there is to tell. Events are named after `stored`, so that turning to another cloud and back is told each
-/// time; what another cloud's data said is no part of the difference.
+/// Returns the events for this change. Their names depend on `stored`, so that each change to another cloud and back
+/// has its own events. The data of another cloud are not part of the comparison.
 #[must_use]
 pub fn transitions(target: &Target, stored: &CloudTenantStatus, new: &CloudTenantStatus) -> Vec<Notice> {
     let old = about(stored, new.source.as_ref());
@@ -129,7 +130,7 @@ pub fn transitions(target: &Target, stored: &CloudTenantStatus, new: &CloudTenan
     notices
 }
 
-/// Its name goes by the end alone: the same end is told once.
+/// The event's name depends only on the expiry time, so that each expiry time has one event.
 fn credentials_transition(old: &CloudTenantStatus, new: &CloudTenantStatus) -> Option<Notice> {
     let ends = |status: &CloudTenantStatus| Some(status.source.as_ref()?.credentials_expire_at.as_ref()?.0);
     let end = ends(new).filter(|end| ends(old) != Some(*end))?;
@@ -151,8 +152,8 @@ fn notice(reason: EventReason, about: &str, note: String, stored: &CloudTenantSt
     Notice { reason, about: about.to_owned(), note, left: left.collect::<Vec<_>>().join(",") }
 }
 
-/// The beginning of the window of so many seconds, by UTC, that this time is in: what is named after it is created at
-/// most once in each.
+/// Returns the start of the UTC time window of this length that contains the time. An event named after a window occurs
+/// at most once in it.
 fn window(at: Timestamp, seconds: i64) -> String {
     let begins = at.as_second() - at.as_second().rem_euclid(seconds);
     Timestamp::from_second(begins).unwrap_or(at).to_string()

@@ -1,4 +1,4 @@
-//! Pure: what the operator remembers of a tenant between two passes. All of it may be lost: the status is what lasts.
+//! The operator's memory of a tenant between two passes. Losing it is safe: the status holds what must last.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,91 +20,91 @@ use crate::{
     target::Target,
 };
 
-/// How soon the next pass is after the object changed while its status was made.
+/// Wait until the next pass after a write conflict.
 const CONFLICT_RETRY: Duration = Duration::from_secs(1);
 
-/// After so many consecutive conflicts the watch does not bring what others wrote.
+/// After this many consecutive conflicts, the watch has stopped delivering the writes of others.
 const CONFLICTS: u32 = 10;
 
-/// What is remembered of one tenant. A pass begins with [`begin`](Self::begin), goes on with
-/// [`decide`](super::decide), and ends with [`commit`](Self::commit).
+/// The memory of one tenant. A pass consists of [`begin`](Self::begin), [`decide`](super::decide) and
+/// [`commit`](Self::commit).
 #[derive(Debug, Clone)]
 pub struct Memory {
-    /// A stable share of one, which spreads tenants over their intervals.
+    /// A stable fraction from 0 to 1 that spreads the tenants over their intervals.
     pub(super) share: f64,
-    /// When the latest pass began.
+    /// Start of the latest pass.
     began_at: Timestamp,
     pub(super) engines: EnginesProbe,
     pub(super) caches: OwnProbe<Caches>,
     pub(super) usage: OwnProbe<Periods>,
     generation: Option<i64>,
-    /// The value of requestedAt that is being dealt with.
+    /// The value of requestedAt that no pass has handled yet.
     pub(super) requested: Option<String>,
-    /// Since when there has been no cloud.
+    /// Since when, and in how many passes, the tenant has had no usable cloud.
     pub(super) missing: Option<Absence>,
     pub(super) events: Limit,
     pub(super) writes: Writes,
-    /// Consecutive writes to the API server that failed.
+    /// Number of consecutive failed writes to the API server.
     pub(super) failed_writes: u32,
-    /// Consecutive writes that met a newer object than the one of the pass.
+    /// Number of consecutive write conflicts.
     conflicts: u32,
     /// The status that was written last, with the resource version that it got.
     written: Option<(u64, Arc<CloudTenantStatus>)>,
 }
 
-/// What has to be asked in a pass.
+/// The queries that a pass has to start or stop.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// All queries and subscriptions end.
+    /// The operator stops all queries and subscriptions.
     pub stop: bool,
-    /// Queries under way were asked for another spec, or before a request: they start again.
+    /// The operator restarts queries under way: they belong to an earlier spec, or began before a request.
     pub restart: bool,
-    /// A request is open: a new subscription needs an answer that is asked for after it.
+    /// A request is open. A new subscription needs an answer to a query that begins after the request.
     pub is_requested: bool,
-    /// A query of DCS is due, if none is under way.
+    /// A query of DCS is due, unless one is under way.
     pub caches: bool,
-    /// A query of Nova is due, if none is under way.
+    /// A query of Nova is due, unless one is under way.
     pub usage: bool,
 }
 
-/// A pass that has begun. Only [`Memory::begin`] makes it, and [`decide`](super::decide) takes it.
+/// A pass that has begun. Only [`Memory::begin`] creates it, and [`decide`](super::decide) consumes it.
 #[derive(Debug)]
 pub struct Start {
-    /// What has to be asked.
+    /// The queries to start or stop.
     pub plan: Plan,
-    /// The status as it is stored: the watch may not have brought the operator's own last write yet.
+    /// The stored status. The watch may not have delivered the operator's own last write yet.
     pub stored: CloudTenantStatus,
     pub(super) version: Option<String>,
     pub(super) generation: i64,
-    /// The first pass after a person's change has not ended in the stored status.
+    /// The stored status lacks the result of the first pass after a user's change.
     pub(super) in_progress: bool,
     pub(super) access: Access,
 }
 
-/// How the write of a decision ended.
+/// The result of the decision's write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
-    /// Nothing was to be written now.
+    /// Nothing had to be written now.
     Skipped,
-    /// The status is written, and has this resource version.
+    /// The status is written and has this resource version.
     As(Option<String>),
-    /// The object had changed meanwhile.
+    /// The object changed before the write.
     Conflict,
-    /// The API server did not take the write.
+    /// The API server did not accept the write.
     Failed,
 }
 
 /// What follows a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// The next pass, after so long; `None`: after the next change.
+    /// The next pass starts after this duration. `None` means that only a change starts one.
     Pass(Option<Duration>),
-    /// The same once more after so long, since the status could not be written.
+    /// The operator repeats the pass after this duration because it could not write the status.
     Retry(Duration),
 }
 
 impl Memory {
-    /// Of a tenant that the process has not met before.
+    /// Creates the memory of a tenant that is new to this process.
     #[must_use]
     pub fn new(uid: &str, target: &Target, stored: &CloudTenantStatus, now: Timestamp) -> Self {
         let share = (fnv1a(uid.as_bytes()) % 1000) as f64 / 1000.0;
@@ -126,7 +126,7 @@ impl Memory {
         }
     }
 
-    /// A pass begins: what has changed since the last one, and what has to be asked.
+    /// Begins a pass: notes what has changed since the last one and plans the queries.
     pub fn begin(&mut self, target: &Target, object: &CloudTenant, access: Access, now: Timestamp) -> Start {
         self.keep_time(target, now);
         let (stored, version) = self.current(object);
@@ -172,13 +172,13 @@ impl Memory {
         }
     }
 
-    /// When each probe last had a verdict, or was first asked.
+    /// Time of each probe's last verdict, or of its first query.
     #[must_use]
     pub const fn verdict_at(&self) -> [Timestamp; 3] {
         [self.engines.verdict_at, self.caches.turn.verdict_at, self.usage.turn.verdict_at]
     }
 
-    /// A new spec, or a new request, makes all probes due.
+    /// A new spec or a new request makes all probes due.
     fn note_request(&mut self, object: &CloudTenant, stored: &CloudTenantStatus, plan: &mut Plan, now: Timestamp) {
         let requested = requested_at(object).filter(|value| stored.last_handled_reconcile_at.as_ref() != Some(value));
         let is_new = requested.is_some() && requested != self.requested.as_ref();
@@ -199,7 +199,7 @@ impl Memory {
         match access {
             Access::Suspended => self.stop(plan, now),
             Access::Missing(failure) => {
-                // What may pass by itself leaves everything as it is.
+                // A transient failure changes nothing.
                 if !failure.transient {
                     self.stop(plan, now);
                 }
@@ -312,14 +312,14 @@ mod tests {
         Access::Missing(ProbeFailure { reason: Reason::SecretNotFound, message, retry_after: None, transient: false })
     }
 
-    /// Nothing waits until a clock that was put back has caught up, and nothing is stale that was not asked.
+    /// If the clock steps back, deadlines move with it. Disabled probes never become stale.
     #[test]
-    fn time_goes_on() {
+    fn deadlines_move_with_a_clock_that_steps_back() {
         let mut target = target();
-        let met = at(7200);
-        let mut memory = Memory::new("uid", &target, &CloudTenantStatus::default(), met);
-        let _ = memory.begin(&target, &object(), missing(), met);
-        memory.caches.turn.seen(target.interval, 0.0, met);
+        let start = at(7200);
+        let mut memory = Memory::new("uid", &target, &CloudTenantStatus::default(), start);
+        let _ = memory.begin(&target, &object(), missing(), start);
+        memory.caches.turn.seen(target.interval, 0.0, start);
         memory.keep_time(&target, at(3600));
         assert_eq!(memory.caches.turn.next, at(3900), "an hour back");
         assert_eq!(memory.missing, Some(Absence { since: at(3600), times: 1 }));
@@ -342,9 +342,9 @@ mod tests {
         }
     }
 
-    /// Another cloud's verdicts are no part of the streak.
+    /// Verdicts on another cloud do not count for the streak.
     #[test]
-    fn a_streak_is_of_one_cloud() {
+    fn a_streak_belongs_to_one_cloud() {
         let target = target();
         let mut memory = Memory::new("uid", &target, &CloudTenantStatus::default(), at(0));
         let mut number = 0;

@@ -1,4 +1,4 @@
-//! Pure: when the next pass is.
+//! Computes when the next pass starts.
 
 use std::time::Duration;
 
@@ -16,44 +16,44 @@ use crate::{
     target::Target,
 };
 
-/// How soon a Secret is read again that people may still be about to apply, and how long that is believed.
+/// A missing Secret is read again after SECRET_RETRY. After SECRET_GRACE the operator no longer expects it to arrive.
 const SECRET_RETRY: Duration = Duration::from_secs(5);
 const SECRET_GRACE: Duration = Duration::from_secs(120);
 
-/// How soon a Secret is read again while a person has to act.
+/// Longest wait until the operator reads the Secret again while a user has to act.
 const STALLED_RETRY: Duration = Duration::from_secs(30);
 
-/// How soon after a refused login the Secret is read again, once: it may just have been corrected.
+/// Wait until the operator reads the Secret again, once, after a refused login: a user may have just corrected it.
 const REFUSED_RETRY: Duration = Duration::from_secs(5);
 
-/// No two passes are closer.
-const LEAST: Duration = Duration::from_millis(100);
+/// Shortest wait between two passes.
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
-/// Whether a missing Secret, or the engines' missing entry, has been waited for: now a person has to act.
+/// Whether a missing Secret, or the engines' missing entry, has exceeded its grace period, so that a user has to act.
 pub(super) fn has_waited(memory: &Memory, now: Timestamp) -> bool {
     memory.missing.or(memory.engines.missing).is_some_and(|missing| age(missing.since, now) >= SECRET_GRACE)
 }
 
-/// Whether a probe has this reason.
+/// Whether a probe's condition has this reason.
 pub(super) fn has(status: &CloudTenantStatus, reason: Reason) -> bool {
     let reasons = ProbeKind::ALL.map(|kind| condition::reason(&status.conditions, status::condition_of(kind)));
     reasons.contains(&Some(reason))
 }
 
-/// Whether a login was refused that had not been refused before.
+/// Whether a login is refused now and was not refused before.
 pub(super) fn is_refused_now(old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
     has(new, Reason::AuthenticationFailed) && !has(old, Reason::AuthenticationFailed)
 }
 
-/// Whether a person must act: for the CloudTenant, or for a probe that does not count for Ready.
-fn takes_a_person(status: &CloudTenantStatus) -> bool {
+/// Whether a user has to act, for the CloudTenant or for a probe that does not count for Ready.
+fn needs_user(status: &CloudTenantStatus) -> bool {
     let mut probes = ProbeKind::ALL.into_iter().map(status::condition_of);
     let is_stalled = |reason: Reason| reason.class() == Class::Stalled;
     condition::find(&status.conditions, ty::STALLED).is_some()
         || probes.any(|type_| condition::reason(&status.conditions, type_).is_some_and(is_stalled))
 }
 
-/// The shortest wait wins; nothing while it is suspended. A query under way wakes the tenant itself.
+/// Returns the shortest wait, or nothing while the tenant is suspended. A query under way starts the next pass itself.
 pub(super) fn pass(
     target: &Target,
     memory: &Memory,
@@ -79,8 +79,8 @@ pub(super) fn pass(
         wait = REFUSED_RETRY;
     } else if memory.engines.missing.is_some_and(|missing| age(missing.since, now) < SECRET_GRACE) {
         wait = wait.min(SECRET_RETRY);
-    } else if takes_a_person(new) {
+    } else if needs_user(new) {
         wait = wait.min(STALLED_RETRY);
     }
-    Some(wait.max(LEAST))
+    Some(wait.max(SHORTEST_WAIT))
 }

@@ -1,4 +1,4 @@
-//! Plain data: what `observe` brings from the cloud in one pass.
+//! Plain data: the observations of one pass.
 
 use std::sync::Arc;
 
@@ -10,56 +10,56 @@ use crate::{
 /// How the tenant reaches its cloud in this pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// `spec.suspend` is set: nothing is asked.
+    /// `spec.suspend` is set, so the operator sends no query.
     Suspended,
-    /// A cloud, after none.
+    /// The tenant has a cloud, and had none before.
     First,
-    /// The same cloud as in the last pass.
+    /// The tenant has the same cloud as in the last pass.
     Same,
-    /// Another cloud than in the last pass.
+    /// The tenant has another cloud than in the last pass.
     Other,
     /// The Secret or its entry cannot be used.
     Missing(ProbeFailure),
 }
 
-/// What came of a probe that is the tenant's own.
+/// The result of a probe that belongs to one tenant.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer<T> {
-    /// Nothing new.
+    /// There is nothing new.
     Nothing,
     /// The query has not ended.
     UnderWay,
-    /// The query ended.
+    /// The query has ended.
     Came(Outcome<T>),
 }
 
-/// Heat's answers, which all tenants of the credential share, as far as this tenant may use them.
+/// Heat's answers, which all tenants of a credential share, as far as this tenant may use them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shared {
-    /// The tenant's subscription. The numbers of the answers go on only within one.
+    /// The tenant's subscription. Numbers of answers are comparable only within one subscription.
     pub subscription: u64,
-    /// The answers up to now.
+    /// The answers so far.
     pub answers: Arc<EngineAnswers>,
-    /// The latest answer was asked for after what this tenant waits for.
+    /// The latest answer counts for this tenant's verdict. It does not while the tenant waits for a later one.
     pub is_current: bool,
-    /// It was also asked for after the tenant's latest request.
+    /// The latest answer also serves the tenant's latest request.
     pub serves_request: bool,
 }
 
-/// What came of the engines' probe.
+/// The result of the engines' probe.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EnginesAnswer {
     /// The probe is disabled, or there is no cloud.
     NotAsked,
     /// Heat's answers.
     Shared(Shared),
-    /// The tenant's own catalogue has no address of Heat that it could lend.
+    /// The tenant's own catalogue has no address of Heat to use.
     NotOffered(Option<Elsewhere>),
-    /// The entry for the engines alone cannot be used; with the answers, if the subscription goes on.
+    /// The entry for the engines alone cannot be used. The answers are present while the subscription continues.
     Missing(ProbeFailure, Option<Shared>),
 }
 
-/// All that came from the cloud in one pass.
+/// All observations of one pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
     /// Heat.
@@ -73,7 +73,7 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// There was no cloud to ask.
+    /// Returns the observations of a pass that has no cloud.
     #[must_use]
     pub const fn nothing() -> Self {
         Self { engines: EnginesAnswer::NotAsked, caches: Answer::Nothing, usage: Answer::Nothing, source: None }

@@ -1,4 +1,4 @@
-//! Pure: what is remembered of each probe between two passes.
+//! The memory of each probe between two passes.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,14 +12,14 @@ use crate::{
     observation::Outcome,
 };
 
-/// Consecutive unhealthy observations, of which each counts once: a pass whose write failed is repeated.
+/// Number of consecutive unhealthy observations. Each counts once, although a pass is repeated if its write failed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Streak(u32);
 
 impl Streak {
-    /// Counts an observation; `None` is no observation. Returns how many there are now.
-    pub(super) const fn count(&mut self, is_new: bool, bad: Option<bool>) -> u32 {
-        match bad {
+    /// Counts an observation and returns the length of the streak. `None` means that there is no observation.
+    pub(super) const fn count(&mut self, is_new: bool, unhealthy: Option<bool>) -> u32 {
+        match unhealthy {
             Some(true) if is_new => self.0 = self.0.saturating_add(1),
             Some(false) => self.0 = 0,
             Some(true) | None => {}
@@ -28,7 +28,7 @@ impl Streak {
     }
 }
 
-/// Since when something is missing, and in how many consecutive passes.
+/// The time since which something is missing, and the number of consecutive passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Absence {
     pub(super) since: Timestamp,
@@ -42,14 +42,14 @@ impl Absence {
     }
 }
 
-/// A probe that is the tenant's own.
+/// A probe that belongs to one tenant.
 #[derive(Debug, Clone)]
 pub struct OwnProbe<T> {
     /// When the next query is due.
     pub(super) turn: Turn,
-    /// What was observed and is not in the status yet.
+    /// The observation that the status does not contain yet.
     found: Observation<T>,
-    /// It is part of the streak.
+    /// The streak includes the latest observation.
     is_counted: bool,
     pub(super) streak: Streak,
 }
@@ -59,7 +59,7 @@ impl<T: Clone> OwnProbe<T> {
         Self { turn, found: Observation::NotDue, is_counted: true, streak: Streak::default() }
     }
 
-    /// Takes the answer, and returns what is known. `next` gives the wait after an answer.
+    /// Stores the answer and returns the current observation. `next` sets when the next query is due.
     pub(super) fn observe(&mut self, answer: Answer<T>, next: &impl Fn(&mut Turn, &Outcome<T>)) -> Observation<T> {
         let outcome = match answer {
             Answer::Nothing => return self.found.clone(),
@@ -79,17 +79,17 @@ impl<T: Clone> OwnProbe<T> {
     }
 
     /// Counts the latest observation once.
-    pub(super) const fn count(&mut self, bad: Option<bool>) -> u32 {
+    pub(super) const fn count(&mut self, unhealthy: Option<bool>) -> u32 {
         let is_new = !std::mem::replace(&mut self.is_counted, true);
-        self.streak.count(is_new, bad)
+        self.streak.count(is_new, unhealthy)
     }
 
-    /// The status has what was observed.
+    /// Call this once the status contains the observation.
     pub(super) fn commit(&mut self) {
         self.found = Observation::NotDue;
     }
 
-    /// Nothing is known, and a query is due now.
+    /// Drops the observation and makes a query due now.
     pub(super) fn reset(&mut self, now: Timestamp) {
         self.found = Observation::NotDue;
         self.turn = Turn { next: now, failures: 0, not_before: None, ..self.turn.clone() };
@@ -99,16 +99,16 @@ impl<T: Clone> OwnProbe<T> {
 /// The engines' probe.
 #[derive(Debug, Clone)]
 pub struct EnginesProbe {
-    /// The subscription whose answers have the numbers below.
+    /// The subscription that the numbers below belong to.
     subscription: u64,
-    /// The number of the answer that the status has.
+    /// Number of the answer that the status contains.
     judged: u64,
-    /// The number of the latest answer that is part of the streak.
+    /// Number of the latest answer in the streak.
     counted: u64,
     pub(super) streak: Streak,
-    /// When the engines last had a verdict, or were first asked for.
+    /// Time of the engines' last verdict, or of the first query.
     pub(super) verdict_at: Timestamp,
-    /// Since when the entry of clouds.yaml that is for the engines alone has been missing.
+    /// The time since which the engines' own entry of clouds.yaml has been missing.
     pub(super) missing: Option<Absence>,
 }
 
@@ -117,7 +117,8 @@ impl EnginesProbe {
         Self { subscription: 0, judged: 0, counted: 0, streak: Streak::default(), verdict_at: now, missing: None }
     }
 
-    /// Takes Heat's answers, and returns what they say to this tenant, and whether they serve its latest request.
+    /// Stores Heat's answers. Returns the observation for this tenant and whether it serves the tenant's latest
+    /// request.
     pub(super) fn observe(
         &mut self,
         answer: EnginesAnswer,
@@ -159,7 +160,7 @@ impl EnginesProbe {
         let answers = &shared.answers;
         if answers.number > 0 {
             let answered_at = if answers.not_offered { Some(answers.at) } else { answers.answered_at };
-            // A clock that was put back may not be known to the answers yet.
+            // After the clock stepped back, the answers may still have a later time.
             let answered_at = answered_at.map(|at| at.min(now));
             self.verdict_at = self.verdict_at.max(answered_at.unwrap_or(self.verdict_at));
         }
@@ -167,18 +168,18 @@ impl EnginesProbe {
     }
 
     /// Counts the answer with this number once.
-    pub(super) fn count(&mut self, number: u64, bad: Option<bool>) -> u32 {
+    pub(super) fn count(&mut self, number: u64, unhealthy: Option<bool>) -> u32 {
         let is_new = number > self.counted;
         self.counted = self.counted.max(number);
-        self.streak.count(is_new, bad)
+        self.streak.count(is_new, unhealthy)
     }
 
-    /// The status has the answer with this number.
+    /// Call this once the status contains the answer with this number.
     pub(super) fn commit(&mut self, number: Option<u64>) {
         self.judged = number.unwrap_or(self.judged);
     }
 
-    /// This machine's clock was set back by so much.
+    /// Moves all times by this duration after the local clock stepped back.
     pub(super) fn shift(&mut self, by: SignedDuration) {
         let since = self.missing.iter_mut().map(|missing| &mut missing.since);
         since.chain([&mut self.verdict_at]).for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
@@ -198,11 +199,11 @@ mod tests {
         Timestamp::from_second(1_795_320_000 + second).unwrap()
     }
 
-    /// A pass whose write failed is repeated with the same answers: they are no further verdicts.
+    /// A pass whose write failed is repeated with the same answers. They do not count again.
     #[test]
     fn an_answer_of_heat_counts_once() {
         let mut engines = EnginesProbe::new(at(0));
-        for (name, number, bad, counted) in [
+        for (name, number, unhealthy, counted) in [
             ("the first", 1, Some(true), 1),
             ("the same once more", 1, Some(true), 1),
             ("another", 2, Some(true), 2),
@@ -213,14 +214,14 @@ mod tests {
             ("a good one", 4, Some(false), 0),
             ("a bad one", 5, Some(true), 1),
         ] {
-            assert_eq!(engines.count(number, bad), counted, "{name}");
+            assert_eq!(engines.count(number, unhealthy), counted, "{name}");
         }
     }
 
     #[test]
     fn an_answer_of_dcs_counts_once() {
         let mut caches = OwnProbe::<Caches>::new(Turn::first(None, std::time::Duration::ZERO, 0.0, at(0)));
-        for (name, comes, bad, counted) in [
+        for (name, comes, unhealthy, counted) in [
             ("the first", true, Some(true), 1),
             ("the same once more", false, Some(true), 1),
             ("another", true, Some(true), 2),
@@ -230,11 +231,11 @@ mod tests {
             let answer = if comes { Answer::Came(Outcome::Seen(Caches::default())) } else { Answer::Nothing };
             let observation = caches.observe(answer, &|_, _| {});
             assert!(matches!(observation, Observation::Seen(_)), "{name}");
-            assert_eq!(caches.count(bad), counted, "{name}");
+            assert_eq!(caches.count(unhealthy), counted, "{name}");
         }
     }
 
-    /// The entry for the engines alone may be missing by itself.
+    /// The entry for the engines alone may be missing while the main entry is usable.
     #[test]
     fn the_engines_own_entry() {
         let mut engines = EnginesProbe::new(at(0));

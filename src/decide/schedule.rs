@@ -1,4 +1,4 @@
-//! Pure: whose turn it is, and when it is next.
+//! Computes when each probe's next query is due.
 
 use std::time::Duration;
 
@@ -6,31 +6,32 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::observation::ProbeFailure;
 
-/// The wait after a first failure, unless the cloud asks for another.
+/// Wait after the first failure, unless the cloud's Retry-After is longer.
 pub const FIRST_RETRY: Duration = Duration::from_secs(15);
 
-/// No probe is asked again sooner after an answer or a failure, whatever the cloud says.
+/// Shortest scheduled wait after an answer or a failure, whatever Retry-After the cloud sends.
 pub const LEAST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How far apart the tenants of an operator that has just started are spread.
+/// Time over which a started operator spreads the first queries of its tenants.
 const START_SPREAD: Duration = Duration::from_secs(30);
 
-/// One probe's turns.
+/// The schedule of one probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
-    /// When it is next.
+    /// When the next query is due.
     pub next: Timestamp,
-    /// Failures in a row.
+    /// Number of consecutive failures.
     pub failures: u32,
-    /// When it last had a verdict, or looking began.
+    /// Time of the last verdict, or of the first query.
     pub verdict_at: Timestamp,
-    /// The cloud asked to be left alone until then, or a login was refused.
+    /// Earliest time of the next query after the cloud sent Retry-After, or after a refused login.
     pub not_before: Option<Timestamp>,
 }
 
 impl Turn {
-    /// The first turn: at once for what was never visited; for the rest when it would have been, spread a little
-    /// where that is past. `share` is a stable share of one for each tenant.
+    /// Returns the first schedule. A probe without an observation is due at once. Otherwise the query is due one
+    /// interval after the observation; overdue queries are spread over `START_SPREAD`. `share` is the tenant's stable
+    /// fraction from 0 to 1.
     #[must_use]
     pub fn first(observed_at: Option<Timestamp>, interval: Duration, share: f64, now: Timestamp) -> Self {
         let next = match observed_at {
@@ -42,13 +43,14 @@ impl Turn {
         Self { next, failures: 0, verdict_at: now, not_before: None }
     }
 
-    /// The turn after a verdict. Jitter only shortens.
+    /// Schedules the next query after a verdict. The jitter only shortens the interval.
     pub fn seen(&mut self, interval: Duration, share: f64, now: Timestamp) {
         let wait = shortened(interval, share).max(LEAST_PAUSE);
         *self = Self { next: after(now, wait), failures: 0, verdict_at: now, not_before: None };
     }
 
-    /// The turn after a failure: exponential, at most the interval, never before the cloud's own word.
+    /// Schedules the next query after a failure, with exponential backoff of at most the interval. Retry-After takes
+    /// precedence.
     pub fn failed(&mut self, failure: &ProbeFailure, interval: Duration, share: f64, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
         let wait = backoff(self.failures).min(shortened(interval, share)).max(LEAST_PAUSE);
@@ -56,37 +58,37 @@ impl Turn {
         self.next = after(now, wait).max(self.not_before.unwrap_or(now));
     }
 
-    /// Somebody wants it now. A wait that the cloud asked for is kept.
+    /// Makes the probe due now because a user requested it. The wait of Retry-After still applies.
     pub fn hurry(&mut self, now: Timestamp) {
         self.next = self.not_before.unwrap_or(now).max(now);
     }
 
-    /// Our clock was put back by so much (negative): what was some time off, or ago, still is.
+    /// Moves all times by this (negative) duration after the local clock stepped back.
     pub fn shift(&mut self, by: SignedDuration) {
         let others = [&mut self.next, &mut self.verdict_at].into_iter();
         others.chain(&mut self.not_before).for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
     }
 
-    /// Whether its turn has come.
+    /// Whether a query is due.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.next <= now
     }
 }
 
-/// The wait after so many failures in a row.
+/// Returns the wait after this number of consecutive failures.
 #[must_use]
 pub fn backoff(failures: u32) -> Duration {
     FIRST_RETRY * 2_u32.saturating_pow(failures.saturating_sub(1).min(12))
 }
 
-/// The interval less up to a tenth.
+/// Returns the interval, reduced by up to a tenth.
 #[must_use]
 pub fn shortened(interval: Duration, share: f64) -> Duration {
     interval.mul_f64(1.0 - 0.1 * share.clamp(0.0, 1.0))
 }
 
-/// A point in time so much later.
+/// Returns the time `wait` later.
 #[must_use]
 pub fn after(at: Timestamp, wait: Duration) -> Timestamp {
     at.saturating_add(wait).unwrap_or(Timestamp::MAX)
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clouds_own_word_stands_above_interval_and_hurry() {
+    fn retry_after_takes_precedence_over_interval_and_request() {
         let mut turn = Turn::first(None, Duration::from_secs(10), 0.0, at(0));
         turn.failed(&failure(Some(120)), Duration::from_secs(10), 0.0, at(0));
         assert_eq!(turn.next, at(120));
@@ -148,7 +150,7 @@ mod tests {
         assert_eq!(turn.next, at(131));
     }
 
-    /// A line is: an interval, the cloud's Retry-After, whether a person asks for it now; the pause.
+    /// Each line: the interval, the cloud's Retry-After, whether a user requests a query now; the wait.
     #[test]
     fn no_pause_that_a_cloud_can_influence_is_below_five_seconds() {
         for (name, interval, retry_after, hurry, pause) in [
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_put_back_moves_all_times() {
+    fn a_clock_that_steps_back_moves_all_times() {
         let mut turn = Turn::first(None, Duration::from_secs(300), 0.0, at(7200));
         turn.failed(&failure(Some(60)), Duration::from_secs(300), 0.0, at(7210));
         turn.shift(SignedDuration::from_hours(-1));

@@ -1,4 +1,4 @@
-//! Pure: from the old status, what the probes saw, and the time, to the new status.
+//! Computes the new status from the old one, the observations and the time, as pure functions.
 
 mod block;
 pub mod caches;
@@ -28,34 +28,34 @@ use crate::{
     target::Target,
 };
 
-/// What a rule made of something seen.
+/// The verdict on an observation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judged<B> {
-    /// The condition's reason, which gives its status.
+    /// The condition's reason, which determines the condition's status.
     pub reason: Reason,
     /// The condition's message.
     pub message: String,
-    /// The block of data that goes with it.
+    /// The data block that belongs to the verdict.
     pub block: B,
 }
 
-/// What a probe has returned, or why it has not.
+/// The result of a probe.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observation<T> {
     /// No query was due.
     NotDue,
-    /// It has been asked and has not answered yet.
+    /// The query has not ended.
     UnderWay,
     /// The catalogue does not offer the service, or only in other regions.
     NotOffered(Option<Elsewhere>),
-    /// It answered.
+    /// The query succeeded.
     Seen(T),
-    /// The query failed, and how many consecutive ones have.
+    /// The query failed, with the number of consecutive failures.
     Failed(ProbeFailure, u32),
 }
 
 impl<T> Observation<T> {
-    /// The same, with what was made of the answer.
+    /// Applies `judge` to the data of a successful query.
     #[must_use]
     pub fn map<U>(self, judge: impl FnOnce(T) -> U) -> Observation<U> {
         match self {
@@ -68,24 +68,24 @@ impl<T> Observation<T> {
     }
 }
 
-/// Heat's answers as this tenant reads them.
+/// Heat's answers for one tenant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Engines {
     /// The answers that all tenants of the credential share.
     pub answers: Arc<EngineAnswers>,
-    /// The number of the one that this tenant judged last.
+    /// Number of the answer that this tenant judged last.
     pub seen: u64,
-    /// It is a single 503 that a second one has to confirm.
+    /// The latest answer is a single 503 that a second one must confirm.
     pub waits: bool,
 }
 
 impl Observation<Engines> {
-    /// What a tenant with this status reads of Heat's answers.
+    /// Returns the observation for a tenant with this status.
     #[must_use]
     pub fn at(answers: Arc<EngineAnswers>, seen: u64, old: &CloudTenantStatus) -> Self {
         let reason = condition::reason(&old.conditions, ty::ENGINES_HEALTHY);
         let told = reason == Some(Reason::ServerError);
-        // A message broker that is back answers one request with a 503. What the status says already needs no other.
+        // After a restart of the message broker, one request fails with a 503. A reported outage needs no confirmation.
         let confirmed = matches!(said(old.engines.as_ref()), Said::Unresponsive | Said::AllDown);
         let timed_out = reason == Some(Reason::Timeout);
         let single = answers.silence.filter(|silence| !confirmed && silence.needs_confirmation(timed_out));
@@ -99,21 +99,21 @@ impl Observation<Engines> {
             Self::UnderWay
         } else {
             let waits = single.is_some() && answers.unanswered().is_some();
-            // A list after it ends the wait.
+            // A list after the 503 ends the wait.
             let seen = single.filter(|_| !waits).map_or(seen, |silence| silence.number.max(seen));
             Self::Seen(Engines { answers, seen, waits })
         }
     }
 }
 
-/// All that a pass has found out.
+/// All input of a status.
 #[derive(Debug, Clone)]
 pub struct Pass<'a> {
-    /// What the spec asks for.
+    /// The parsed spec.
     pub target: &'a Target,
-    /// Its generation.
+    /// The spec's generation.
     pub generation: i64,
-    /// Heat. An answer that a second one has to confirm is under way.
+    /// Heat. An answer that a second one must confirm is `UnderWay`.
     pub engines: Observation<Judged<EnginesStatus>>,
     /// DCS.
     pub caches: Observation<Judged<CachesStatus>>,
@@ -121,20 +121,20 @@ pub struct Pass<'a> {
     pub usage: Observation<Judged<UsageStatus>>,
     /// The cloud that was used, once known.
     pub source: Option<Source>,
-    /// When each probe last had a verdict, or was first asked: engines, caches, usage.
+    /// Time of the last verdict, or of the first query: engines, caches, usage.
     pub verdict_at: [Timestamp; 3],
-    /// Consecutive unhealthy observations, with this pass's: engines, caches.
+    /// Number of consecutive unhealthy observations including this pass: engines, caches.
     pub streaks: [u32; 2],
-    /// A missing Secret has been waited for: now it takes a person.
+    /// The grace period of a missing Secret has ended, so that a user has to act.
     pub waited: bool,
-    /// The value of requestedAt that this pass has dealt with.
+    /// The value of requestedAt that this pass has handled.
     pub handled: Option<String>,
     /// The operator's clock.
     pub now: Timestamp,
 }
 
 impl Pass<'_> {
-    /// Whether every probe that is asked has ended.
+    /// Whether no query is under way.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.engines != Observation::UnderWay
@@ -143,7 +143,7 @@ impl Pass<'_> {
     }
 }
 
-/// A condition before it is one.
+/// The data from which a condition is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Verdict {
     kind: ProbeKind,
@@ -152,7 +152,7 @@ struct Verdict {
 }
 
 impl Verdict {
-    /// What another condition takes over from this one.
+    /// The reason and message for a condition that repeats this verdict.
     fn reason_and_message(&self) -> (Reason, String) {
         (self.reason, self.message.clone())
     }
@@ -168,17 +168,17 @@ pub const fn condition_of(kind: ProbeKind) -> &'static str {
     }
 }
 
-/// Whether this is the cloud and the region that was used before.
+/// Whether the cloud and the region are the same as before.
 ///
-/// Where nothing names a region, it is known only after a login, and older operators never wrote it: a region that is
-/// absent is no other one.
+/// The operator learns an unnamed region only at login, and older versions never stored it. Therefore an absent region
+/// matches any other.
 #[must_use]
 pub fn is_same_place(before: &Source, host: &str, region: Option<&str>) -> bool {
     let same_region = before.region.as_deref().zip(region).is_none_or(|(before, now)| before == now);
     before.host == host && same_region
 }
 
-/// The old status as far as it is about this cloud: another one's data and verdicts say nothing about it.
+/// Returns the part of the old status that concerns this cloud. Data and verdicts of another cloud are dropped.
 #[must_use]
 pub fn about(old: &CloudTenantStatus, source: Option<&Source>) -> CloudTenantStatus {
     match (&old.source, source) {
@@ -191,7 +191,7 @@ pub fn about(old: &CloudTenantStatus, source: Option<&Source>) -> CloudTenantSta
     }
 }
 
-/// The new status. `old` is what [`about`] left of the stored one.
+/// Computes the new status. `old` is the result of [`about`] for the stored one.
 #[must_use]
 pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
     if pass.target.suspend {
@@ -204,15 +204,15 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
         ..CloudTenantStatus::default()
     };
     let target = pass.target;
-    let believed = engines::is_bad(old.engines.as_ref()) || pass.streaks[0] >= target.engines.failure_threshold;
-    let (engines, block) = settle(pass, old, ProbeKind::Engines, &pass.engines, old.engines.as_ref(), believed);
-    let could_see = engines.reason.class() != Class::Passing && engines.reason.class() != Class::Stalled;
+    let confirmed = engines::is_bad(old.engines.as_ref()) || pass.streaks[0] >= target.engines.failure_threshold;
+    let (engines, block) = settle(pass, old, ProbeKind::Engines, &pass.engines, old.engines.as_ref(), confirmed);
+    let succeeded = engines.reason.class() != Class::Passing && engines.reason.class() != Class::Stalled;
     new.engines = block.map(|mut block| {
-        block.summary = engines::summary(&block, could_see && engines.reason != Reason::EngineUnresponsive);
+        block.summary = engines::summary(&block, succeeded && engines.reason != Reason::EngineUnresponsive);
         block
     });
-    let believed = were_caches_bad(target, old) || pass.streaks[1] >= target.caches.failure_threshold;
-    let (caches, block) = settle(pass, old, ProbeKind::Caches, &pass.caches, old.caches.as_ref(), believed);
+    let confirmed = were_caches_unhealthy(target, old) || pass.streaks[1] >= target.caches.failure_threshold;
+    let (caches, block) = settle(pass, old, ProbeKind::Caches, &pass.caches, old.caches.as_ref(), confirmed);
     new.caches = block;
     let (usage, block) = settle(pass, old, ProbeKind::Usage, &pass.usage, old.usage.as_ref(), true);
     new.usage = block;
@@ -222,9 +222,9 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
     new
 }
 
-/// Whether the status says that caches are unhealthy. The condition decides: the spec may have changed since. An Unknown
-/// one leaves it to the stored counts.
-fn were_caches_bad(target: &Target, old: &CloudTenantStatus) -> bool {
+/// Whether the status reports unhealthy caches. The condition decides, because the spec may have changed since. If it
+/// is Unknown, the stored counts decide.
+fn were_caches_unhealthy(target: &Target, old: &CloudTenantStatus) -> bool {
     let said = condition::reason(&old.conditions, ty::CACHES_HEALTHY);
     let said = said.filter(|reason| matches!(reason.class(), Class::Well | Class::Bad));
     let counted = || old.caches.as_ref().map(|block| caches::reason(block, &target.caches));
@@ -237,7 +237,7 @@ pub fn is_bad(reason: Reason) -> bool {
     reason.class() == Class::Bad
 }
 
-/// The status of a resource whose spec cannot be read: data and source stay.
+/// Returns the status of an object with an invalid spec. Data and source stay.
 #[must_use]
 pub fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, now: Timestamp) -> CloudTenantStatus {
     CloudTenantStatus {
@@ -247,8 +247,8 @@ pub fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, now: Tim
     }
 }
 
-/// The status of a resource whose pass panicked: data and source stay. It is as simple as it can be, since nobody knows
-/// what the pass stumbled over.
+/// Returns the status of an object whose pass panicked. Data and source stay. The computation is minimal because the
+/// cause of the panic is unknown.
 #[must_use]
 pub fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp) -> CloudTenantStatus {
     CloudTenantStatus {
@@ -258,14 +258,14 @@ pub fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Cl
     }
 }
 
-/// One probe's verdict and block.
+/// Returns the verdict and the block of one probe.
 fn settle<B: Block>(
     pass: &Pass<'_>,
     old: &CloudTenantStatus,
     kind: ProbeKind,
-    look: &Observation<Judged<B>>,
+    observation: &Observation<Judged<B>>,
     block: Option<&B>,
-    believed: bool,
+    confirmed: bool,
 ) -> (Verdict, Option<B>) {
     let verdict = |reason, message: String| Verdict { kind, reason, message };
     let policy = policy_of(pass.target, kind);
@@ -274,12 +274,12 @@ fn settle<B: Block>(
         return (verdict(Reason::ProbeDisabled, message), None);
     }
     let stale = age(pass.verdict_at[kind as usize], pass.now) > staleness(pass.target, kind);
-    match look {
-        // Heat's last answer stays to be read while the next one does not come.
+    match observation {
+        // An old answer of Heat stays available while the next one is missing.
         Observation::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block.cloned()),
         Observation::Seen(judged) => {
-            if is_bad(judged.reason) && !believed {
-                // The data stay, and somebody has looked.
+            if is_bad(judged.reason) && !confirmed {
+                // The data stay, but the time of the observation moves.
                 let block = block.cloned().map(|block| block.observed(judged.block.observed_at()));
                 let kept = kept(old, kind, stale);
                 if matches!(kept.reason.class(), Class::Passing | Class::Stalled) {
@@ -296,9 +296,7 @@ fn settle<B: Block>(
         Observation::NotOffered(elsewhere) => {
             (verdict(Reason::ServiceNotOffered, not_offered(elsewhere.as_ref())), None)
         }
-        Observation::Failed(failure, times)
-            if !failure.transient || *times > 1 || stale || took_a_person(old, kind) =>
-        {
+        Observation::Failed(failure, times) if !failure.transient || *times > 1 || stale || needed_user(old, kind) => {
             (verdict(failure.reason, failure.message.clone()), block.cloned())
         }
         Observation::NotDue | Observation::UnderWay | Observation::Failed(..) => {
@@ -307,7 +305,7 @@ fn settle<B: Block>(
     }
 }
 
-/// Why a service is not asked.
+/// The message for a service that the operator does not probe.
 #[must_use]
 pub fn not_offered(elsewhere: Option<&Elsewhere>) -> String {
     match elsewhere {
@@ -318,7 +316,7 @@ pub fn not_offered(elsewhere: Option<&Elsewhere>) -> String {
     }
 }
 
-/// What to do where a service is missed.
+/// The message for a required service that the catalogue lacks.
 #[must_use]
 pub fn absent(kind: ProbeKind, elsewhere: Option<&Elsewhere>) -> String {
     match elsewhere {
@@ -333,17 +331,17 @@ pub fn absent(kind: ProbeKind, elsewhere: Option<&Elsewhere>) -> String {
     }
 }
 
-/// Whether a person had to act, and seems to have: a call has got as far as to fail in passing.
-fn took_a_person(old: &CloudTenantStatus, kind: ProbeKind) -> bool {
+/// Whether a user had to act and apparently has: the query now fails with a transient error.
+fn needed_user(old: &CloudTenantStatus, kind: ProbeKind) -> bool {
     let before = condition::reason(&old.conditions, condition_of(kind));
     before.is_some_and(|reason| reason.class() == Class::Stalled && reason != Reason::InvalidSpec)
 }
 
-/// The verdict that stands while there is no new one.
+/// Returns the verdict that remains while there is no new one.
 fn kept(old: &CloudTenantStatus, kind: ProbeKind, stale: bool) -> Verdict {
     let before = condition::find(&old.conditions, condition_of(kind));
     let stands = before.and_then(|before| Some((Reason::parse(&before.reason)?, before.message.clone())));
-    // Whoever gets here has a spec that can be read, and a probe that is asked.
+    // At this point the spec is valid and the probe is enabled.
     let stands = stands.filter(|(reason, _)| !matches!(reason, Reason::InvalidSpec | Reason::ProbeDisabled));
     let (reason, message) = match stands {
         Some((reason, message)) if matches!(reason.class(), Class::Passing | Class::Stalled) => (reason, message),
@@ -357,31 +355,31 @@ fn kept(old: &CloudTenantStatus, kind: ProbeKind, stale: bool) -> Verdict {
     Verdict { kind, reason, message }
 }
 
-/// Whether the spec has this probe asked.
+/// Whether the spec enables this probe.
 #[must_use]
 pub fn is_enabled(target: &Target, kind: ProbeKind) -> bool {
     target.is_enabled(kind)
 }
 
-/// Whether this probe counts for `Ready`, as far as the spec says.
+/// Whether this probe counts for `Ready` according to the spec.
 #[must_use]
 pub fn is_counted(target: &Target, kind: ProbeKind) -> bool {
     target.counts_for_ready(kind)
 }
 
-/// Whether and how this probe is asked.
+/// The probe's policy.
 #[must_use]
 pub const fn policy_of(target: &Target, kind: ProbeKind) -> Policy {
     target.policy(kind)
 }
 
-/// How often this probe is asked.
+/// The probe's interval.
 #[must_use]
 pub const fn interval_of(target: &Target, kind: ProbeKind) -> Duration {
     target.interval_of(kind)
 }
 
-/// After so long without a verdict, the last one is no longer believed.
+/// Time without a verdict after which the last one is stale.
 #[must_use]
 pub fn staleness(target: &Target, kind: ProbeKind) -> Duration {
     target.valid_for(kind)

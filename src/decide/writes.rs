@@ -1,4 +1,4 @@
-//! Pure: how often a tenant's status may be written. A cloud decides how often its answers differ.
+//! Limits how often the operator writes a tenant's status. The cloud controls how often its answers differ.
 
 use std::time::Duration;
 
@@ -6,44 +6,43 @@ use jiff::Timestamp;
 
 use crate::observation::engines::age;
 
-/// The least time between two writes.
+/// Shortest time between two writes.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// So many writes need no pause while the first pass after a person's change has not ended: the first, and one for each
-/// probe whose answer comes later. A person, or `helm --wait`, waits for them.
+/// Number of writes without a pause until the first pass after a user's change has ended. It covers the first write and
+/// one for each probe that answers later. A user, or `helm --wait`, waits for them.
 const AT_ONCE: u32 = 4;
 
-/// When a tenant's status was last written, and how many writes need no pause. It is in memory: a new leader may write
-/// at once.
+/// The latest writes of a tenant's status. This is kept in memory only, so a new leader may write at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Writes {
-    /// The generation and a hash of requestedAt that the latest writes were for.
+    /// Generation and hash of requestedAt of the latest writes.
     request: Option<(i64, u64)>,
     at_once: u32,
     last: Option<Timestamp>,
 }
 
 impl Writes {
-    /// Notes what a person asks for. `requested` is a hash of requestedAt.
+    /// Notes a user's change. `requested` is a hash of requestedAt.
     pub fn note_request(&mut self, generation: i64, requested: u64) {
         if self.request.replace((generation, requested)) != Some((generation, requested)) {
             self.at_once = AT_ONCE;
         }
     }
 
-    /// How long a write has to wait; nothing where it may be now. `in_progress` is whether the status lacks the end
-    /// of the first pass after a person's change.
+    /// Returns how long a write has to wait, or `None` if it may happen now. `in_progress` means that the status lacks
+    /// the result of the first pass after a user's change.
     #[must_use]
     pub fn wait(&self, in_progress: bool, now: Timestamp) -> Option<Duration> {
         if in_progress && self.at_once > 0 {
             return None;
         }
-        // A clock that was put back delays nothing.
+        // A clock that stepped back must not delay the write.
         let last = self.last.filter(|last| *last <= now)?;
         PAUSE.checked_sub(age(last, now)).filter(|left| !left.is_zero())
     }
 
-    /// A write was made.
+    /// Call this after a write.
     pub fn wrote(&mut self, now: Timestamp) {
         self.last = Some(now);
         self.at_once = self.at_once.saturating_sub(1);
@@ -56,10 +55,10 @@ mod tests {
 
     type Line = (i64, i64, u64, bool, u64);
 
-    /// A line is: milliseconds | the generation | requestedAt | whether their first pass has not ended | how many
-    /// milliseconds the write waits. A write that need not wait is made.
+    /// Each line: milliseconds | generation | requestedAt | whether the first pass has not ended | wait in
+    /// milliseconds. The test writes if no wait is needed.
     #[test]
-    fn one_write_in_five_seconds_after_those_that_a_person_waits_for() {
+    fn one_write_in_five_seconds_after_those_that_a_user_waits_for() {
         let stories: [(&str, &[Line]); 5] = [
             (
                 "one pass, and then answers that differ all the time",

@@ -1,4 +1,4 @@
-//! How far the clocks of services are ahead of ours, for each cloud.
+//! How far the clocks of a cloud's services are ahead of the operator's clock.
 
 use std::{
     collections::BTreeMap,
@@ -12,11 +12,11 @@ use prometheus_client::{
     metrics::{MetricType, gauge::ConstGauge},
 };
 
-/// So many are shown. Whoever may write Secrets may name any number of hosts.
+/// Maximum number of series. Anyone who may write Secrets may name any number of hosts.
 const MOST: usize = 4000;
 
-/// In seconds, by the cloud and the service. Clouds that are no longer in use are removed, since a `Family` would keep
-/// each host that a Secret ever named.
+/// In seconds, by cloud and service. Unused clouds are removed. A `Family` would keep each host that a Secret ever
+/// named.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Clocks(Arc<Mutex<BTreeMap<(String, &'static str), f64>>>);
 

@@ -1,7 +1,7 @@
-//! When credentials end, as their sessions know it: noted by each pass, read at the scrape.
+//! The expiry of credentials. Each pass records the session's value, and a scrape reads it.
 //!
-//! The status has the end only in its last seven days, and only that of the tenant's own entry. It stands in for what
-//! this process does not know yet: after a restart a credential that has ended cannot log in any more.
+//! The status contains the expiry only during the last seven days, and only for the main entry. It replaces a value
+//! that this process does not know. After a restart, an expired credential cannot log in any more.
 
 use std::{
     collections::HashMap,
@@ -16,7 +16,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metri
 use super::tenants::{ProjectLabel, current, identity};
 use crate::watched::roster::{Roster, Watched};
 
-/// One of the credentials that a tenant uses.
+/// A credential of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialKind {
     /// `cloudCredentialsRef`.
@@ -36,7 +36,7 @@ impl CredentialKind {
     }
 }
 
-/// The ends that are known, by the tenant's UID: one that is created again under the same name is another one.
+/// The known expiries, by UID. A CloudTenant that is created again under the same name has another UID.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ends(Arc<Mutex<HashMap<String, [Option<Timestamp>; 2]>>>);
 
@@ -70,7 +70,7 @@ impl Ends {
     }
 }
 
-/// Reads the roster and what was noted at each scrape.
+/// Reads the roster and the recorded expiries at each scrape.
 #[derive(Debug)]
 pub(super) struct Expiries {
     roster: Roster,
@@ -122,7 +122,7 @@ mod tests {
         Some(Timestamp::from_second(second).unwrap())
     }
 
-    /// A CloudTenant whose status says that its credential ends at 1000, or says nothing of it.
+    /// Adds a CloudTenant whose status contains the credential expiry 1000, or none.
     fn apply(writer: &mut Writer<Watched>, name: &str, uid: &str, in_status: bool) {
         let mut tenant = json!({
             "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant",
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_session_knows_stands_above_the_status() {
+    fn a_sessions_expiry_takes_precedence_over_the_status() {
         let (store, mut writer) = reflector::store();
         for (name, in_status) in [("known", false), ("later", true), ("stored", true), ("unknown", false)] {
             apply(&mut writer, name, name, in_status);
@@ -177,12 +177,12 @@ mod tests {
         ];
         assert_eq!(series(&metrics), expected);
 
-        // It was replaced by one that does not end.
+        // A credential without an expiry replaced it.
         metrics.credential_ends("known", CredentialKind::Main, None);
         metrics.credential_ends("known", CredentialKind::Engines, None);
         assert_eq!(series(&metrics), expected[2..]);
 
-        // Another one under the same name.
+        // Another CloudTenant has the same name.
         apply(&mut writer, "later", "later-2", false);
         assert_eq!(series(&metrics), expected[3..]);
 

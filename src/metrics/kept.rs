@@ -1,4 +1,4 @@
-//! How much of the budget is used. Namespaces are not named: their number has no bound.
+//! The use of the budget. Namespaces are not named, because their number is unbounded.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use prometheus_client::{
 
 use crate::budget::Budget;
 
-/// The budget in use; the default one, unused, until another one is set.
+/// The budget to export. It is an unused default until [`Kept::set`].
 #[derive(Debug, Clone, Default)]
 pub(super) struct Kept(Arc<Mutex<Budget>>);
 

@@ -1,4 +1,4 @@
-//! The process itself, by the names that Prometheus' own clients give it. Only on Linux.
+//! Metrics of the process itself, with the names of Prometheus' own clients. Linux only.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ impl Collector for Process {
         use prometheus_client::encoding::EncodeMetric as _;
         use prometheus_client::metrics::{MetricType, counter::ConstCounter};
 
-        // What the kernel does not tell is left out.
+        // Values that the kernel does not provide are omitted.
         let Ok((stat, process)) = procfs::process::Process::myself().and_then(|own| Ok((own.stat()?, own))) else {
             return Ok(());
         };

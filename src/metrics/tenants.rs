@@ -1,6 +1,6 @@
-//! What Prometheus reads of each CloudTenant, taken from the watches' stores at the scrape: no series outlives its
-//! object, and who does not lead has none. Nobody looks at one that is being deleted, so it has none either: somebody
-//! else's finalizer may hold it for long, with a status that is no longer true.
+//! The metrics of each CloudTenant. A scrape reads them from the watches' stores, so that no series outlives its object
+//! and only the leader has any. A CloudTenant that is being deleted has none. A foreign finalizer may keep it for long,
+//! with an outdated status.
 
 use std::{fmt, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::watched::roster::{Roster, Watched};
 /// Labels besides namespace and name, and the value.
 type Sample<'a> = (Vec<(&'static str, &'a str)>, f64);
 
-/// One metric: its name without the prefix, its help, and what a tenant has of it.
+/// A metric: its name without the prefix, its help text, and the function that returns a tenant's samples.
 struct Family {
     name: &'static str,
     help: &'static str,
@@ -27,7 +27,7 @@ struct Family {
 }
 
 const HOUR: f64 = 3600.0;
-/// Nova's `memory_mb_usage` and `local_gb_usage` count in powers of two.
+/// Nova's `memory_mb_usage` and `local_gb_usage` use binary units.
 const MIB: f64 = 1_048_576.0;
 const GIB: f64 = 1_073_741_824.0;
 
@@ -164,9 +164,9 @@ fn usage(status: &CloudTenantStatus, hours: impl Fn(&UsageFigures) -> &String, u
 /// Whether the series of a tenant have a label `project` with `spec.projectID`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProjectLabel {
-    /// They do not.
+    /// The series have no such label.
     Off,
-    /// They do.
+    /// The series have the label.
     On,
 }
 
@@ -183,7 +183,7 @@ impl Tenants {
     }
 }
 
-/// Those that have series.
+/// Returns the tenants that have series.
 pub(super) fn current(roster: &Roster) -> Vec<Arc<Watched>> {
     let mut tenants = roster.followed();
     tenants.retain(|tenant| tenant.meta().deletion_timestamp.is_none());
@@ -214,9 +214,10 @@ impl Collector for Tenants {
     }
 }
 
-/// The labels that all series of a tenant begin with. A spec that cannot be read names no project.
+/// Returns the first labels of all series of a tenant. An unreadable spec has an empty project.
 ///
-/// Some installations of Prometheus overwrite `namespace` with that of the operator's Pod, so it is there twice.
+/// Some installations of Prometheus overwrite `namespace` with that of the operator's Pod, so `tenant_namespace`
+/// repeats it.
 pub(super) fn identity(tenant: &Watched, project: ProjectLabel) -> impl Iterator<Item = (&'static str, &str)> {
     let meta = tenant.meta();
     let namespace = meta.namespace.as_deref().unwrap_or_default();
@@ -229,7 +230,7 @@ pub(super) fn identity(tenant: &Watched, project: ProjectLabel) -> impl Iterator
     names.into_iter().chain(project)
 }
 
-/// A CloudTenant that is not understood is not passed over: its status says the same.
+/// Returns the samples of an unreadable CloudTenant, which are the same as in its status.
 fn unreadable(family: &Family) -> Vec<Sample<'static>> {
     let invalid = Reason::InvalidSpec.as_str();
     let of = |type_, status| (vec![("type", type_), ("status", status), ("reason", invalid)], 1.0);
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_being_deleted_has_no_series() {
+    fn a_tenant_that_is_being_deleted_has_no_series() {
         let (store, mut writer) = reflector::store();
         for (name, deleted, spec) in [
             ("here", None, "p"),
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_with_engines_down_have_series_as_many_as_a_status_has() {
+    fn hosts_with_down_engines_have_at_most_50_series() {
         let host = |name: &str, up: u32, down: u32| json!({ "host": name, "up": up, "down": down });
         let mut hosts = vec![host("h1", 0, 4), host("h2", 1, 3), host("a\"b\\c\nd", 0, 1), host("well", 4, 0)];
         let text = |hosts: &[serde_json::Value]| {
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn all_series_of_a_tenant_have_its_project_where_that_is_asked_for() {
+    fn all_series_have_the_project_label_if_enabled() {
         let condition = json!({ "type": "Ready", "status": "True", "reason": "Healthy", "message": "Well.",
             "lastTransitionTime": "2026-11-22T05:09:46Z" });
         let status = json!({

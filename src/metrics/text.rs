@@ -1,6 +1,6 @@
-//! OpenMetrics as Prometheus' older text format, version 0.0.4, which `promtool` and many collectors read.
+//! Converts OpenMetrics to Prometheus' older text format 0.0.4, which `promtool` and many collectors read.
 
-/// There a counter's own name ends in `_total`, and neither units nor an end are marked.
+/// In that format, a counter's metadata also has the suffix `_total`, and there are no units and no end marker.
 pub(super) fn plain(openmetrics: &str) -> String {
     let mut text = String::with_capacity(openmetrics.len());
     let mut help = None;
@@ -18,7 +18,7 @@ pub(super) fn plain(openmetrics: &str) -> String {
             continue;
         };
         let suffix = if type_ == "counter" { "_total" } else { "" };
-        // Always the line before.
+        // The HELP line always precedes the TYPE line.
         let described = help.take().and_then(|line| line.strip_prefix("# HELP ")?.split_once(' '));
         if let Some((_, description)) = described {
             text.push_str(&format!("# HELP {name}{suffix} {description}\n"));

@@ -1,4 +1,4 @@
-//! One list of Heat's engines, as one engine answered it.
+//! A list of Heat's engines, as one engine returned it.
 
 use std::{
     collections::BTreeMap,
@@ -9,19 +9,19 @@ use std::{
 
 use jiff::Timestamp;
 
-/// Heat's own default, for records that do not say.
+/// Heat's own default, for records without an interval.
 pub const DEFAULT_REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What a shared text takes besides its bytes: two counters, and what the allocator rounds up.
+/// Overhead of a shared text in bytes: two counters and the allocator's rounding.
 const TEXT: usize = 24;
 
-/// A record's own ID, by which the same record is found in the next list. Only a hash of the text is kept: it has the
-/// same few bytes whatever Heat sends, and no verdict shows it.
+/// A record's own ID, which identifies it in the next list. Only a hash is kept. It has a fixed size whatever Heat
+/// sends, and no verdict shows the ID.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId(Option<[u64; 2]>);
 
 impl RecordId {
-    /// Whether Heat sent none.
+    /// Whether Heat sent no ID.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0.is_none()
@@ -39,71 +39,71 @@ impl From<&str> for RecordId {
     }
 }
 
-/// One row of Heat's list.
+/// A record of Heat's list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineRow {
-    /// The row's own id.
+    /// The record's own ID.
     pub id: RecordId,
-    /// The engine's id, which its log and its message queue are named after; empty where Heat sent none or says that
-    /// the engine is up: only engines that are down are named.
+    /// The engine's ID, which is part of the names of its log and its message queue. It is empty if Heat sent none or
+    /// reports the engine as up: messages name only down engines.
     pub engine_id: Arc<str>,
-    /// The host, as Heat was told to call it. Rows with the same text share it, like the next two.
+    /// The host as configured in Heat. Records with the same text share it, as for the next two fields.
     pub host: Arc<str>,
     /// `heat-engine`.
     pub binary: Arc<str>,
     /// `engine`.
     pub topic: Arc<str>,
-    /// Heat's own verdict.
+    /// Whether Heat reports the engine as down.
     pub says_down: bool,
-    /// The last report, by the cloud's clock; `None` if unreadable.
+    /// The last report, by the cloud's clock. `None` if it is unreadable.
     pub heartbeat: Option<Timestamp>,
-    /// When the row came to be, by the cloud's clock.
+    /// The record's creation time, by the cloud's clock.
     pub created: Option<Timestamp>,
-    /// How often the engine reports.
+    /// The engine's report interval.
     pub report_interval: Duration,
 }
 
 impl EngineRow {
-    /// Down means that Heat says so **and** that the last report is older than two intervals: Heats before 13
-    /// call an engine down after one. An unreadable report leaves it to Heat.
+    /// Whether the engine is down. Heat must say so **and** the last report must be older than two intervals, because
+    /// Heat before 13 reports an engine as down after one. Without a readable report, Heat's word decides.
     #[must_use]
     pub fn is_down(&self, cloud_now: Timestamp) -> bool {
         self.says_down && self.heartbeat.is_none_or(|beat| age(beat, cloud_now) > self.two_intervals())
     }
 
-    /// How long an engine may be silent before it counts as down.
+    /// Longest silence of an engine that is up.
     #[must_use]
     pub const fn two_intervals(&self) -> Duration {
         self.report_interval.saturating_mul(2)
     }
 }
 
-/// One list of engines.
+/// A list of engines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineList {
-    /// The rows in any order.
+    /// The records in any order.
     pub rows: Vec<EngineRow>,
-    /// The cloud's clock when it answered; ours where the answer bore no `Date`.
+    /// The cloud's clock at the answer. It is the operator's clock if the answer has no `Date`.
     pub cloud_now: Timestamp,
 }
 
 impl EngineList {
-    /// The longest report interval of all rows.
+    /// The longest report interval of all records.
     #[must_use]
     pub fn report_interval(&self) -> Option<Duration> {
         self.rows.iter().map(|row| row.report_interval).max()
     }
 
-    /// The newest report of all rows, and whose host's it is. One in the cloud's future counts as the cloud's now: that
-    /// engine's clock is ahead.
+    /// Returns the newest report of all records and its host. A report in the cloud's future counts as now, because
+    /// that engine's clock is ahead.
     #[must_use]
     pub fn newest_report(&self) -> Option<(Timestamp, &str)> {
         let reports = self.rows.iter().filter_map(|row| Some((row.heartbeat?.min(self.cloud_now), &*row.host)));
         reports.max()
     }
 
-    /// The newest report of each host that is listed, this list's or an earlier one's in `before`. One in the
-    /// cloud's future is an earlier clock's.
+    /// Returns the newest report of each listed host, from this list or from `before`. An earlier report in the cloud's
+    /// future is dropped, because the clock stepped back.
     pub(super) fn beats(&self, before: &BTreeMap<Arc<str>, Timestamp>) -> BTreeMap<Arc<str>, Timestamp> {
         let mut beats = BTreeMap::new();
         for row in &self.rows {
@@ -116,7 +116,7 @@ impl EngineList {
         beats
     }
 
-    /// How many bytes the list keeps, about. A text that rows share counts once.
+    /// Estimates the memory that the list keeps, in bytes. A text that records share counts once.
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
         let mut texts: Vec<&Arc<str>> =
@@ -127,21 +127,21 @@ impl EngineList {
         size_of::<Self>() + self.rows.capacity() * size_of::<EngineRow>() + texts
     }
 
-    /// Which rows are down: what makes one list differ from the next for those who read it.
+    /// Returns which records are down. This is the difference between lists that matters to tenants.
     pub(super) fn downs(&self) -> Vec<(RecordId, bool)> {
         let mut downs: Vec<_> = self.rows.iter().map(|row| (row.id, row.is_down(self.cloud_now))).collect();
         downs.sort_unstable();
         downs
     }
 
-    /// Whether each engine that is not down was created after this time. Without such an engine it is `false`.
+    /// Whether each engine that is not down was created after this time. `false` without such an engine.
     pub(super) fn all_created_after(&self, time: Timestamp, is_down: impl Fn(&EngineRow) -> bool) -> bool {
         let mut live = self.rows.iter().filter(|row| !is_down(row)).peekable();
         live.peek().is_some() && live.all(|row| row.created.is_some_and(|created| created > time))
     }
 }
 
-/// How long ago; nothing is older than no time at all.
+/// Returns the time since `then`. Zero if `then` is in the future.
 #[must_use]
 pub fn age(then: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(then)).unwrap_or(Duration::ZERO)

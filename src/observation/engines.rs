@@ -1,7 +1,7 @@
-//! What Heat has answered to the question for its engines, over time.
+//! Heat's answers about its engines over time.
 //!
-//! Heat's list is the same for every tenant of a cloud, so these answers are shared by all that use one
-//! credential. What a tenant makes of them is decided in [`crate::decide::status`].
+//! Heat's list is the same for every tenant of a cloud, so all tenants of one credential share these answers.
+//! [`crate::decide::status`] derives each tenant's verdict.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,87 +12,87 @@ pub use super::setback::Setbacks;
 use super::{Elsewhere, Outcome, ProbeFailure};
 use crate::api::Reason;
 
-/// After so many consecutive time-outs, a first 503 may be what a message broker gives that has just come back.
+/// Number of consecutive timeouts after which a first 503 may only show that the message broker has just restarted.
 const TIMEOUTS: u32 = 2;
 
-/// What Heat says when it is asked for its engines.
+/// Heat's answer to a query of its engines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EngineAnswer {
-    /// 200: an engine answered with the list.
+    /// 200: an engine returned the list.
     Listed(Arc<EngineList>),
     /// Heat's own 503: an engine took the request and did not answer, or there is none.
     Unanswered {
-        /// When the request was sent, by the cloud's clock.
+        /// Time of the request, by the cloud's clock.
         sent: Timestamp,
     },
 }
 
-/// A row of 503s.
+/// A streak of 503s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Silence {
-    /// How many, without a 200 between.
+    /// Number of 503s without a 200 in between.
     pub count: u32,
-    /// When the first of them came.
+    /// Time of the first one.
     pub since: Timestamp,
-    /// When the last of them came.
+    /// Time of the last one.
     pub last: Timestamp,
-    /// The number of the answer that was the last of them.
+    /// Number of the answer that was the last one.
     pub number: u64,
-    /// When the request for the last of them was sent, by the cloud's clock.
+    /// Time of the last one's request, by the cloud's clock.
     pub sent: Timestamp,
-    /// Time-outs came before the first of them: a message broker that is back answers one request with a 503.
+    /// Timeouts preceded the first one. After a restart of the message broker, one request fails with a 503.
     pub after_timeouts: bool,
 }
 
 impl Silence {
-    /// Whether this is a single 503 that a second one has to confirm, for a tenant whose condition says that Heat
-    /// timed out, or not.
+    /// Whether this is a single 503 that a second one must confirm. The parameter is whether the tenant's condition
+    /// reports a timeout of Heat.
     #[must_use]
     pub const fn needs_confirmation(&self, condition_is_timeout: bool) -> bool {
         self.count == 1 && (self.after_timeouts || condition_is_timeout)
     }
 }
 
-/// Heat's answers up to now, as far as verdicts need them. Numbers start with the process.
+/// Heat's answers so far, reduced to what verdicts need. Numbers start with the process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EngineAnswers {
-    /// Counts everything that came of asking, failures too; 0 before the first.
+    /// Number of results so far, including failures. 0 before the first.
     pub number: u64,
-    /// When the last answer or failure came.
+    /// Time of the last answer or failure.
     pub at: Timestamp,
-    /// When Heat last answered, either way.
+    /// Time of Heat's last answer, a list or a 503.
     pub answered_at: Option<Timestamp>,
-    /// When Heat first answered.
+    /// Time of Heat's first answer.
     pub first_at: Option<Timestamp>,
     /// The latest list.
     pub list: Option<Arc<EngineList>>,
-    /// The newest report of each of its hosts in any list: the status has them only as of its last write.
+    /// The newest report of each of its hosts in any list. The status contains only those of its last write.
     pub beats: BTreeMap<Arc<str>, Timestamp>,
-    /// The newest report in any list, by the cloud's clock, and its host. A restarted engine answers before it is listed
-    /// itself.
+    /// The newest report in any list, by the cloud's clock, and its host. It is needed because a restarted engine may
+    /// answer before it is in the list.
     pub newest_report: Option<(Timestamp, Arc<str>)>,
-    /// Rows of the latest list whose reports went back in time.
+    /// Records of the latest list whose reports went back in time.
     pub setbacks: Setbacks,
-    /// 200s since the last 503.
+    /// Number of 200s since the last 503.
     pub listed_in_row: u32,
-    /// The latest row of 503s; it goes on while `listed_in_row` is 0.
+    /// The latest streak of 503s. It continues while `listed_in_row` is 0.
     pub silence: Option<Silence>,
-    /// What kept us from an answer the last times, and how many times.
+    /// The last failure and the number of consecutive failures. `None` after an answer.
     pub failed: Option<(ProbeFailure, u32)>,
-    /// Consecutive time-outs of Heat; once they are [`TIMEOUTS`], they count until Heat answers.
+    /// Number of consecutive timeouts of Heat. From [`TIMEOUTS`] on, it stays until Heat answers.
     timeouts: u32,
-    /// Heat has failed by itself since the last list, as it does without its database.
+    /// Heat itself has failed since the last list, as it does without its database.
     pub erred: bool,
-    /// When the first list came after that, until one has been settled.
+    /// Time of the first list after that, until a list is settled.
     pub seen_again_at: Option<Timestamp>,
-    /// The catalogue has no orchestration.
+    /// The catalogue does not offer orchestration.
     pub not_offered: bool,
-    /// It has in other regions.
+    /// The regions that do offer it.
     pub elsewhere: Option<Elsewhere>,
 }
 
 impl EngineAnswers {
-    /// These answers and one more. Failures neither lengthen nor end a row of answers.
+    /// Adds an answer. Failures neither lengthen nor end a streak of answers.
     #[must_use]
     pub fn and(mut self, outcome: Outcome<EngineAnswer>, now: Timestamp) -> Self {
         if now < self.at {
@@ -107,7 +107,7 @@ impl EngineAnswers {
             Outcome::NotOffered(elsewhere) => self.elsewhere = elsewhere,
             Outcome::Failed(failure) => {
                 self.erred |= failure.reason == Reason::ServerError;
-                // A time-out that is transient is another service's, such as a login's.
+                // A transient timeout belongs to another service, for example at login.
                 self.timeouts = match self.timeouts {
                     before if failure.reason == Reason::Timeout && !failure.transient => before.saturating_add(1),
                     before if before < TIMEOUTS => 0,
@@ -116,7 +116,7 @@ impl EngineAnswers {
                 self.failed = Some((failure, before.map_or(0, |(_, times)| times).saturating_add(1)));
             }
             Outcome::Seen(answer) => {
-                // A shorter one kept no engine from a report, and a single failure may be one engine's alone.
+                // A shorter outage prevented no report, and a single failure may belong to one engine.
                 let outage = before.is_some_and(|(_, times)| times > 1)
                     && self.answered_at.is_none_or(|at| age(at, now) > self.report_interval());
                 self.answered_at = Some(now);
@@ -153,7 +153,7 @@ impl EngineAnswers {
         self
     }
 
-    /// Our clock was put back by so much: what was some time ago still is.
+    /// Moves all times by this duration after the local clock stepped back.
     fn shift(&mut self, by: SignedDuration) {
         let silence = self.silence.iter_mut().flat_map(|silence| [&mut silence.since, &mut silence.last]);
         let others = [&mut self.answered_at, &mut self.first_at, &mut self.seen_again_at].into_iter().flatten();
@@ -161,51 +161,51 @@ impl EngineAnswers {
         self.setbacks.shift(by);
     }
 
-    /// What is still worth knowing when nobody has asked for a while: which engines have reported, and why Heat could
-    /// not be asked. Lists and rows of answers from before say nothing about now.
+    /// Returns what is still valid after a pause without queries: the engines' reports, and the last failure. Earlier
+    /// lists and streaks are outdated.
     #[must_use]
     pub fn resumed(self) -> Self {
         let Self { number, at, beats, newest_report, failed, .. } = self;
         Self { number, at, beats, newest_report, failed, ..Self::default() }
     }
 
-    /// What a reader gets who may not keep the answers: nothing but why, under their number.
+    /// Returns the answers for a tenant whose namespace may not keep them: only the failure and the number.
     #[must_use]
     pub fn withheld(&self, why: ProbeFailure) -> Self {
         Self { failed: Some((why, 1)), ..self.emptied() }
     }
 
-    /// The answers without all that may be large.
+    /// Returns the answers without everything that may be large.
     #[must_use]
     pub fn emptied(&self) -> Self {
         Self { number: self.number, at: self.at, failed: self.failed.clone(), ..Self::default() }
     }
 
-    /// How many bytes they keep, about: the list, and what is remembered of its hosts and rows.
+    /// Estimates the memory that the answers keep, in bytes: the list, and the data on its hosts and records.
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
         let list = self.list.as_deref().map_or(0, EngineList::kept_bytes);
-        // A tree's nodes are half empty at worst. Hosts that were in an earlier list share no text with this one.
+        // Nodes of the tree may be half empty. Hosts from an earlier list share no text with this one.
         let beat = |host: &Arc<str>| 2 * size_of::<(Arc<str>, Timestamp)>() + host.len();
         size_of::<Self>() + list + self.beats.keys().map(beat).sum::<usize>() + self.setbacks.kept_bytes()
     }
 
-    /// The row of 503s that is going on.
+    /// The current streak of 503s.
     #[must_use]
     pub fn unanswered(&self) -> Option<Silence> {
         self.silence.filter(|_| self.listed_in_row == 0)
     }
 
-    /// How often engines report, as far as was ever seen.
+    /// The engines' report interval, or the default if no list is known.
     #[must_use]
     pub fn report_interval(&self) -> Duration {
         self.list.as_deref().and_then(EngineList::report_interval).unwrap_or(DEFAULT_REPORT_INTERVAL)
     }
 
-    /// Whether the latest list can be judged. Without its database Heat fails, and when that is back, no engine has
-    /// reported yet and all of them read as down (seen with Heat 19): what is down gets two intervals to report.
+    /// Whether the latest list can be judged. Without its database, Heat fails. When the database is back, all engines
+    /// read as down until they report (observed with Heat 19). Down engines therefore get two intervals to report.
     ///
-    /// `told` is whether the status says that Heat fails: then that may have been before this process began.
+    /// `told` is whether the status reports a failure of Heat, which may precede this process.
     #[must_use]
     pub fn is_settled(&self, told: bool) -> bool {
         let since = self.seen_again_at.or(self.first_at.filter(|_| told));
@@ -214,15 +214,15 @@ impl EngineAnswers {
         !(young && self.list.as_deref().is_some_and(down))
     }
 
-    /// How long Heat has been answering without a 503.
+    /// Returns how long Heat has answered without a 503.
     #[must_use]
     pub fn quiet_for(&self, now: Timestamp) -> Duration {
         let since = self.silence.map(|silence| silence.last).or(self.first_at);
         since.map_or(Duration::ZERO, |since| age(since, now))
     }
 
-    /// Whether so many engines may be said to answer every request again. Requests are handed round to them, so a hung
-    /// one shows only in its turn: each must have had one, and then some time must have passed.
+    /// Whether this number of engines has recovered. Heat distributes requests among the engines, so a hung one fails
+    /// only some. Therefore each engine must have had a request, and some time must have passed.
     #[must_use]
     pub fn has_recovered(&self, engines: u32) -> bool {
         let needed = engines.saturating_add(1).clamp(3, 64);
@@ -230,8 +230,8 @@ impl EngineAnswers {
         self.listed_in_row >= needed && (self.has_new_engines() || quiet())
     }
 
-    /// Whether every engine that reports in time was started after the last unanswered request was sent, so that none
-    /// of them can be the one that did not answer. Nobody knows while records have to be waited for.
+    /// Whether every live engine was started after the last unanswered request. Then none of them can be the one that
+    /// did not answer. `false` while the operator waits for a record's next report.
     #[must_use]
     pub fn has_new_engines(&self) -> bool {
         let Some((silence, list)) = self.silence.zip(self.list.as_ref()) else { return false };
@@ -239,9 +239,8 @@ impl EngineAnswers {
         known && list.all_created_after(silence.sent, |row| self.setbacks.is_down(row, list.cloud_now, self.at))
     }
 
-    /// Whether Heat is to be asked more often than its tenants wish: it answers, and what it says is not decided yet.
-    /// `doubted` is whether one of their statuses says that an engine does not answer, perhaps from before this
-    /// process.
+    /// Whether Heat must be queried more often than its tenants' interval, because it answers but the verdict is still
+    /// open. `doubted` is whether a tenant's status reports an unanswered request, perhaps from before this process.
     #[must_use]
     pub fn is_undecided(&self, doubted: bool) -> bool {
         let rows = self.list.as_ref().map_or(0, |list| u32::try_from(list.rows.len()).unwrap_or(u32::MAX));
@@ -251,8 +250,8 @@ impl EngineAnswers {
         answers && (waiting || !self.is_settled(false) || doubted && !self.has_recovered(rows))
     }
 
-    /// Whether those who read `before` have to look again at once: anything but one more list like the last one,
-    /// in quiet times.
+    /// Whether the tenants that read `before` need a pass now. They do not if this is another list like the last one,
+    /// without recent 503s.
     #[must_use]
     pub fn is_news_after(&self, before: &Self) -> bool {
         let same_rows = self.list.as_deref().map(EngineList::downs) == before.list.as_deref().map(EngineList::downs);

@@ -1,4 +1,4 @@
-//! The same sequence as a pass, for a person: each step is told, and nothing is written.
+//! Runs the steps of a pass once for a user, reports each, and writes nothing.
 
 mod admission;
 mod document;
@@ -24,57 +24,57 @@ use crate::{
     target::Target,
 };
 
-/// What is to be checked.
+/// The input of a check.
 #[derive(Debug)]
 pub struct Subject {
-    /// The wish.
+    /// The parsed spec.
     pub target: Target,
-    /// The Secret's content, or why it cannot be had.
+    /// The Secret's content, or why it is unavailable.
     pub secret: Result<Texts, ProbeFailure>,
-    /// How the cloud is reached.
+    /// How the check reaches the cloud.
     pub network: Network,
 }
 
-/// How a step ended.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mark {
-    /// As it should be.
+    /// The step succeeded.
     Ok,
-    /// Worth a look, and no hindrance.
+    /// The step succeeded, with something to note.
     Note,
-    /// Seen, and bad.
+    /// The observation is unhealthy.
     Bad,
     /// The step failed.
     Failed,
-    /// Nobody asked for it, or the cloud does not offer it.
+    /// The probe is disabled, or the cloud does not offer the service.
     Skipped,
 }
 
-/// One step on the way.
+/// A step of the check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// What was tried.
+    /// What the step checks.
     pub name: &'static str,
-    /// How it ended.
+    /// The result.
     pub mark: Mark,
-    /// What was found, or what to do.
+    /// The finding, or what to do.
     pub found: String,
-    /// How long it took.
+    /// Duration in milliseconds.
     pub milliseconds: u64,
 }
 
-/// What is left to be said when all steps are done.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outlook {
-    /// The status that the operator would write at a first visit.
+    /// The status that the operator would write in a first pass.
     pub status: CloudTenantStatus,
     /// The first step that failed.
     pub first_failure: Option<Step>,
 }
 
 impl Outlook {
-    /// 0 well, 1 not well, 2 could not see.
+    /// Returns 0 for healthy, 1 for unhealthy and 2 for unknown.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match condition::find(&self.status.conditions, ty::READY).map(|ready| ready.status.as_str()) {
@@ -85,24 +85,24 @@ impl Outlook {
     }
 }
 
-/// Takes one look at everything. `tell` is given each step as it ends.
-pub async fn check(subject: &Subject, tell: &mut (dyn FnMut(&Step) + Send)) -> Outlook {
+/// Runs the check once. It calls `on_step` at the end of each step.
+pub async fn check(subject: &Subject, on_step: &mut (dyn FnMut(&Step) + Send)) -> Outlook {
     let mut first_failure = None;
-    let mut tell = |step: Step| {
-        tell(&step);
+    let mut on_step = |step: Step| {
+        on_step(&step);
         if step.mark == Mark::Failed && first_failure.is_none() {
             first_failure = Some(step);
         }
     };
-    let looks = steps::look(subject, &mut tell).await;
+    let observations = steps::run(subject, &mut on_step).await;
     let now = Timestamp::now();
     let pass = Pass {
         target: &subject.target,
         generation: 1,
-        engines: looks.engines,
-        caches: looks.caches,
-        usage: looks.usage,
-        source: looks.source,
+        engines: observations.engines,
+        caches: observations.caches,
+        usage: observations.usage,
+        source: observations.source,
         verdict_at: [now; 3],
         streaks: [u32::MAX; 2],
         waited: true,

@@ -1,4 +1,4 @@
-//! The process' life: the CRD is checked, the Lease is waited for, and the operator runs while it is held.
+//! The life of the process: it checks the CRD, waits for the Lease, and runs the operator while it holds the Lease.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,19 +18,19 @@ use crate::{
     watched::roster::Roster,
 };
 
-/// How long passes that are under way may take to end: less than what is left of a Lease that could not be renewed.
+/// Longest time for passes under way to end. It is less than the rest of a Lease that could not be renewed.
 const GRACE: Duration = Duration::from_secs(4);
 const _: () = assert!(RENEW_DEADLINE.as_secs() + GRACE.as_secs() < LEASE.as_secs());
 
-/// How soon the CRD is looked at again that did not do.
+/// Wait until the operator checks an insufficient CRD again.
 const SCHEMA_RETRY: Duration = Duration::from_secs(5);
 
-/// The operator ended though nobody had asked it to.
+/// The operator ended without a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the controller broke off")]
 pub struct BrokeOff;
 
-/// One process.
+/// The process.
 pub struct Process {
     client: Client,
     namespaces: Vec<String>,
@@ -41,7 +41,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process that has done nothing yet. The metrics are those that read the roster.
+    /// Creates a process that has not started. The metrics must be those that read the roster.
     #[must_use]
     pub fn new(
         client: Client,
@@ -56,7 +56,7 @@ impl Process {
         Self { client, namespaces, operator, metrics, readiness, shutdown }
     }
 
-    /// Runs until the shutdown, alone or each time that the elector holds its Lease.
+    /// Runs until the shutdown: either alone, or each time that the elector holds its Lease.
     ///
     /// # Errors
     /// The operator ended by itself.
@@ -74,7 +74,7 @@ impl Process {
         let ended = loop {
             self.readiness.lacks(Requirement::Lease, "the Lease has not been read yet");
             self.readiness.has(Requirement::Definition);
-            // Who waits does its part.
+            // A standby is ready while it knows the holder.
             let waits = |seen: Result<(), String>| match seen {
                 Ok(()) => self.readiness.has(Requirement::Lease),
                 Err(error) => self.readiness.lacks(Requirement::Lease, &format!("the Lease cannot be taken: {error}")),
@@ -97,7 +97,7 @@ impl Process {
     }
 
     fn lead(&self, mandate: Mandate) -> Term<'_> {
-        // Not of the shutdown: the term ends it, and work that ends before that has broken off.
+        // This token is not a child of the shutdown's. The term cancels it, and work that ends earlier has failed.
         let stop = CancellationToken::new();
         let (operator, readiness, stopped) = (self.operator.clone(), self.readiness.clone(), stop.clone());
         self.metrics.leads(true);
@@ -106,22 +106,22 @@ impl Process {
         Term { metrics: &self.metrics, mandate, stop, work }
     }
 
-    /// Waits for a CRD that will do.
+    /// Waits for a sufficient CRD.
     async fn until_schema(&self) {
-        let mut told = String::new();
+        let mut logged = String::new();
         while let Err(error) = schema::check(&self.client).await {
             let lacks = error.to_string();
-            if lacks != told {
+            if lacks != logged {
                 tracing::error!("{lacks}");
             }
             self.readiness.lacks(Requirement::Definition, &lacks);
-            told = lacks;
+            logged = lacks;
             tokio::time::sleep(SCHEMA_RETRY).await;
         }
     }
 }
 
-/// A time of leading.
+/// The time from taking the Lease to losing it.
 struct Term<'a> {
     metrics: &'a Metrics,
     mandate: Mandate,
@@ -130,7 +130,7 @@ struct Term<'a> {
 }
 
 impl Term<'_> {
-    /// Ends it when `over` does: passes stop waiting at once, and a write that is under way may end.
+    /// Ends the term when `over` completes. Passes stop waiting at once, and a write under way may finish.
     async fn until(mut self, over: impl Future<Output = ()>) -> Result<(), BrokeOff> {
         let broke_off = tokio::select! {
             () = over => false,
@@ -141,7 +141,7 @@ impl Term<'_> {
             tracing::warn!("passes were still under way");
             self.work.abort();
         }
-        // What is left of it, in tasks that end a moment later, writes nothing any more.
+        // Tasks that end a moment later must write nothing.
         self.mandate.revoke();
         self.metrics.leads(false);
         if broke_off { Err(BrokeOff) } else { Ok(()) }
@@ -152,7 +152,7 @@ impl Term<'_> {
 mod tests {
     use super::*;
 
-    /// The work of a term, whether the term is over, and how it ends.
+    /// The work of a term, whether the term is over, and its result.
     #[tokio::test]
     async fn work_that_ends_before_its_term_is_an_error() {
         let metrics = Metrics::new();
@@ -161,7 +161,7 @@ mod tests {
             ("it ends", tokio::spawn(async {}), false, Err(BrokeOff)),
             ("it goes on until the term is over", tokio::spawn(std::future::pending()), true, Ok(())),
         ] {
-            // What goes on is not waited for.
+            // The test does not wait for work that continues.
             let aborted = work.abort_handle();
             let stop = CancellationToken::new();
             let term = Term { metrics: &metrics, mandate: Mandate::unlimited(), stop: stop.clone(), work };

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`.
+//! Serves `/healthz`, `/readyz` and `/metrics`.
 
 use std::{
     io,
@@ -21,13 +21,13 @@ use tokio::net::TcpListener;
 
 use crate::{cluster::readiness::Readiness, metrics::Metrics};
 
-/// Connections that may wait to be accepted, as tokio's own listener has them.
+/// Number of connections that may wait to be accepted, as in tokio's own listener.
 const BACKLOG: i32 = 1024;
 
-/// Listens on this address. `[::]` takes IPv4 too, and becomes `0.0.0.0` on a node without IPv6.
+/// Listens on this address. `[::]` accepts IPv4 too, and becomes `0.0.0.0` on a node without IPv6.
 ///
 /// # Errors
-/// Neither address can be bound. A port that is taken is not looked for elsewhere.
+/// Neither address can be bound. If the port is in use, no other one is tried.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(bound(address, bind)?)
 }
@@ -53,7 +53,7 @@ fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
         // Some systems set it by default (net.ipv6.bindv6only).
         socket.set_only_v6(false)?;
     }
-    // As tokio does: a process that starts again need not wait for old connections to end.
+    // As in tokio, a restarted process need not wait for old connections to end.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -64,7 +64,7 @@ fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// Serves until the process ends.
 ///
 /// # Errors
-/// The listener broke.
+/// The listener failed.
 pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Readiness) -> io::Result<()> {
     let app = Router::new()
         .route("/healthz", get(async || "ok"))
@@ -80,7 +80,7 @@ async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
     }
 }
 
-/// OpenMetrics for who asks for it, as Prometheus does, and its older text for everybody else.
+/// Returns OpenMetrics to clients that accept it, such as Prometheus, and the older text format to all others.
 async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> impl IntoResponse {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     if accepted.flat_map(|value| value.split(',')).any(|range| range.trim().starts_with("application/openmetrics-text"))
@@ -103,17 +103,17 @@ mod tests {
     }
 
     #[test]
-    fn one_address_for_all_becomes_ipv4_where_there_is_no_ipv6() {
+    fn the_unspecified_address_becomes_ipv4_without_ipv6() {
         const IN_USE: io::ErrorKind = io::ErrorKind::AddrInUse;
         const NONE: io::ErrorKind = io::ErrorKind::AddrNotAvailable;
         for (address, ipv6, ipv4, expected) in [
             ("[::]:8080", None, None, Ok("[::]:8080")),
-            // What a kernel without IPv6 says, and one on which it is switched off.
+            // The errors of a kernel without IPv6, and of one with IPv6 disabled.
             ("[::]:8080", Some(io::ErrorKind::Unsupported), None, Ok("0.0.0.0:8080")),
             ("[::]:8080", Some(NONE), None, Ok("0.0.0.0:8080")),
             ("[::]:8080", Some(NONE), Some(IN_USE), Err(IN_USE)),
             ("[::]:8080", Some(IN_USE), None, Err(IN_USE)),
-            // Whoever names one address means it.
+            // A single address has no fallback.
             ("[::1]:8080", Some(NONE), None, Err(NONE)),
             ("[2001:db8::1]:8080", Some(NONE), None, Err(NONE)),
             ("0.0.0.0:8080", None, None, Ok("0.0.0.0:8080")),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_address_for_all_takes_ipv4_and_ipv6() {
+    async fn the_unspecified_address_accepts_ipv4_and_ipv6() {
         let listener = listen(at("[::]:0")).unwrap();
         let found = listener.local_addr().unwrap();
         let port = found.port();

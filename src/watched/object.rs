@@ -1,5 +1,5 @@
-//! What the operator reads of an object of the API server. Whoever may write an object may put odd values into it, in
-//! `managedFields` for example: only what is in use is read, and everything else is skipped at any depth.
+//! Reads objects of the API server. Anyone who may write an object may put malformed values into it, for example in
+//! `managedFields`. Therefore only used fields are read, and everything else is skipped at any depth.
 
 mod tenant;
 mod text;
@@ -17,26 +17,26 @@ pub use text::Text;
 
 use crate::api::REQUESTED_AT;
 
-/// In bytes. A time has 35 at most, and the status repeats the value.
+/// In bytes. A time has at most 35 bytes, and the status repeats the value.
 const LONGEST_REQUESTED: usize = 256;
 
-/// The members of a JSON object, each as the text that it stands in. serde_json checks that text without recursion.
+/// The members of a JSON object, each as its unparsed text. serde_json checks that text without recursion.
 pub type Members<'a> = BTreeMap<String, &'a RawValue>;
 
-/// The members of a JSON object; none where the text is something else.
+/// Returns the members of a JSON object. The result is empty for any other text.
 #[must_use]
 pub fn members(text: &str) -> Members<'_> {
     serde_json::from_str(text).unwrap_or_default()
 }
 
-/// A member's value; `None` where it is null, missing or cannot be read.
+/// Returns a member's value. `None` if it is null, missing or unreadable.
 #[must_use]
 pub fn value<T: DeserializeOwned>(members: &Members<'_>, name: &str) -> Option<T> {
     members.get(name).and_then(|text| serde_json::from_str(text.get()).ok())
 }
 
-/// The metadata that the operator uses, and the first field that cannot be read. A time of deletion is read as a mark:
-/// its value is not in use. Of the annotations only `requestedAt` is kept, and of that the first 256 bytes.
+/// Returns the metadata that the operator uses, and the first unreadable field. Only the presence of
+/// `deletionTimestamp` is read. Of the annotations only the first 256 bytes of `requestedAt` are kept.
 #[must_use]
 pub fn metadata(object: &Members<'_>) -> (ObjectMeta, Option<&'static str>) {
     let fields = object.get("metadata").map(|text| members(text.get())).unwrap_or_default();
@@ -57,7 +57,7 @@ pub fn metadata(object: &Members<'_>) -> (ObjectMeta, Option<&'static str>) {
     (metadata, odd)
 }
 
-/// The first 256 bytes, or fewer where a character would be split, without the memory of the rest.
+/// Returns the first 256 bytes, or fewer to keep a character whole. The copy frees the rest of the text.
 fn cut(text: String) -> String {
     text[..text.floor_char_boundary(LONGEST_REQUESTED)].to_owned()
 }
@@ -70,7 +70,7 @@ fn field<T: DeserializeOwned>(fields: &Members<'_>, name: &'static str, odd: &mu
     })
 }
 
-/// An object of which nothing but the metadata is read.
+/// An object of which only the metadata are read.
 #[derive(Debug, Clone)]
 pub struct Outline<K> {
     metadata: ObjectMeta,

@@ -1,4 +1,4 @@
-//! The CloudTenants that this process watches, as its watches know them: none unless it leads.
+//! The CloudTenants that this process watches. A process that is not the leader has none.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -17,30 +17,30 @@ struct NamespaceStore {
 }
 
 impl Roster {
-    /// One more watch, whose first list is complete; the one of all namespaces goes by no name.
+    /// Adds a watch whose first list is complete. The watch on all namespaces has no name.
     pub fn add(&self, namespace: Option<String>, store: Store<Watched>) {
         self.write().push(NamespaceStore { namespace, store, followed: true });
     }
 
-    /// Whether a watch goes on. One that does not knows its tenants as they have been.
+    /// Records whether a watch works. The tenants of one that does not are outdated.
     pub fn follow(&self, namespace: Option<&str>, followed: bool) {
         self.write().iter_mut().filter(|entry| entry.namespace.as_deref() == namespace).for_each(|entry| {
             entry.followed = followed;
         });
     }
 
-    /// From now on nothing is watched.
+    /// Removes all watches.
     pub fn clear(&self) {
         self.write().clear();
     }
 
-    /// All of them.
+    /// Returns all tenants.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Watched>> {
         self.read().iter().flat_map(|entry| entry.store.state()).collect()
     }
 
-    /// Those that are known as they are.
+    /// Returns the tenants whose watch works.
     #[must_use]
     pub fn followed(&self) -> Vec<Arc<Watched>> {
         self.read().iter().filter(|entry| entry.followed).flat_map(|entry| entry.store.state()).collect()

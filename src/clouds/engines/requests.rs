@@ -1,52 +1,52 @@
-//! Pure: which of Heat's answers serve the tenants that request one now.
+//! Determines which of Heat's answers serve the tenants' requests, as pure functions.
 
 use std::collections::HashMap;
 
-/// The open requests, by the tenants' UIDs. Answers have numbers, and so has the call under way: its answer's.
+/// The open requests by the tenants' UIDs. Answers have numbers. A call under way has the number of its answer.
 #[derive(Debug, Default)]
 pub(super) struct Requests(HashMap<String, Request>);
 
 #[derive(Debug, Clone, Copy)]
 struct Request {
-    /// The tenant's verdict waits for an answer after this number.
+    /// The tenant's verdict waits for an answer with a higher number.
     verdict_after: Option<u64>,
-    /// The request is served by an answer after this number.
+    /// An answer with a higher number serves the request.
     served_after: u64,
 }
 
 impl Requests {
-    /// A tenant requests an answer after the one with this number. Requests that come faster than Heat answers do not
-    /// put off the verdict again: it waits for what the first of them waits for.
+    /// Requests an answer after the one with this number. Frequent requests do not postpone the verdict: it waits only
+    /// for the answer that the first of them needs.
     pub(super) fn add(&mut self, uid: &str, after: u64) {
         let request = Request { verdict_after: Some(after), served_after: after };
         self.0.entry(uid.to_owned()).or_insert(request).served_after = after;
     }
 
-    /// A tenant's last answer is too old, which is no new request if one is open.
+    /// Requests an answer because the last one is too old, unless a request is open.
     pub(super) fn refresh(&mut self, uid: &str, after: u64) {
         if !self.0.contains_key(uid) {
             self.add(uid, after);
         }
     }
 
-    /// The tenant is gone.
+    /// Removes the tenant.
     pub(super) fn remove(&mut self, uid: &str) {
         self.0.remove(uid);
     }
 
-    /// Whether the latest answer counts for the tenant's verdict, and whether it serves the tenant's latest request.
+    /// Returns whether the latest answer counts for the tenant's verdict, and whether it serves the latest request.
     pub(super) fn state(&self, uid: &str) -> (bool, bool) {
         let request = self.0.get(uid);
         (request.is_none_or(|request| request.verdict_after.is_none()), request.is_none())
     }
 
-    /// Whether a tenant waits for another answer.
+    /// Whether no tenant waits for another answer.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The answer with this number has come: the tenants that waited for it. `is_last`: Heat asks for a pause, so this
-    /// one has to do for all.
+    /// Notes the answer with this number and returns the tenants that waited for it. `is_last` means that Heat
+    /// requested a pause, so that this answer serves all of them.
     pub(super) fn answered(&mut self, number: u64, is_last: bool) -> Vec<String> {
         let mut waited = Vec::new();
         self.0.retain(|uid, request| {
@@ -65,9 +65,9 @@ impl Requests {
 mod tests {
     use super::*;
 
-    /// `a1`: a requests an answer after the first; `a~1`: its last answer is too old, as of the first; `1`: the first
-    /// answer comes; `1!`: and Heat asks for a pause. Behind `=` who waited for it, and who waits then: in capitals
-    /// whose verdict waits, too.
+    /// `a1`: a requests an answer after the first. `a~1`: a's last answer, the first, is too old. `1`: the first answer
+    /// arrives. `1!`: Heat also requests a pause. After `=`: the tenants that waited for it, `/`, and those that still
+    /// wait, in capitals if their verdict waits too.
     #[test]
     fn which_answer_serves_which_request() {
         for story in [

@@ -1,4 +1,4 @@
-//! The query of a probe that is one tenant's own: it runs in the background, and wakes the tenant when it ends.
+//! The query of one tenant's own probe. It runs in the background and wakes the tenant when it ends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +13,7 @@ use crate::{
     panics::{Part, caught},
 };
 
-/// The query of a probe that is one tenant's own.
+/// The query of one tenant's own probe.
 #[derive(Debug)]
 pub struct Query<T> {
     running: Option<Running<T>>,
@@ -26,14 +26,14 @@ impl<T> Default for Query<T> {
     }
 }
 
-/// A query under way; dropped, it is given up.
+/// A query under way. Dropping it aborts the query.
 #[derive(Debug)]
 struct Running<T> {
     end: Arc<End<T>>,
     _task: AbortOnDropHandle<()>,
 }
 
-/// How a query ends.
+/// The shared end of a query.
 #[derive(Debug)]
 struct End<T> {
     state: Mutex<State<T>>,
@@ -54,13 +54,13 @@ impl<T> End<T> {
 }
 
 impl<T: Send + 'static> Query<T> {
-    /// Whether it is under way.
+    /// Whether the query is under way.
     #[must_use]
     pub const fn is_running(&self) -> bool {
         self.running.is_some()
     }
 
-    /// Asks, in the background.
+    /// Starts the query in the background.
     pub fn start(&mut self, query: impl Future<Output = Outcome<T>> + Send + 'static) {
         let end = Arc::new(End { state: Mutex::new(State { answer: None, waits: None }), come: Notify::new() });
         let query = tracing::Instrument::in_current_span(query);
@@ -75,15 +75,15 @@ impl<T: Send + 'static> Query<T> {
             };
             at_end.come.notify_one();
             if let Some((wake, tenant)) = waits {
-                // Nobody listens any more only while the work ends.
+                // The channel is closed only during a shutdown.
                 let _ = wake.send(tenant).await;
             }
         });
         self.running = Some(Running { end, _task: AbortOnDropHandle::new(task) });
     }
 
-    /// Waits for the answer. Returns at once where nothing is asked, or where the answer
-    /// [wakes the tenant](Self::wake_later). May be dropped half-way.
+    /// Waits for the answer. Returns at once if there is no query, or if its answer [wakes the
+    /// tenant](Self::wake_later). The future may be dropped at any time.
     pub async fn finish(&mut self) {
         while let Some(running) = &self.running {
             let end = running.end.clone();
@@ -97,7 +97,7 @@ impl<T: Send + 'static> Query<T> {
         }
     }
 
-    /// Wakes the tenant when the answer comes.
+    /// Wakes the tenant when the answer arrives.
     pub fn wake_later(&mut self, wake: &Wake, tenant: &TenantName) {
         if let Some(running) = &self.running {
             let mut state = running.end.lock();
@@ -107,7 +107,7 @@ impl<T: Send + 'static> Query<T> {
         }
     }
 
-    /// Takes the answer, if it has come.
+    /// Takes the answer if it has arrived.
     fn collect(&mut self) {
         let come = self.running.as_ref().and_then(|running| running.end.lock().answer.take());
         if come.is_some() {
@@ -115,7 +115,7 @@ impl<T: Send + 'static> Query<T> {
         }
     }
 
-    /// What came of it. An answer is given out once.
+    /// Returns the result. Each answer is returned once.
     pub fn take(&mut self) -> Answer<T> {
         self.collect();
         match self.answer.take() {
@@ -125,7 +125,7 @@ impl<T: Send + 'static> Query<T> {
         }
     }
 
-    /// Gives up the query and its answer.
+    /// Aborts the query and drops its answer.
     pub fn stop(&mut self) {
         *self = Self::default();
     }

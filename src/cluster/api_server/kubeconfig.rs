@@ -1,6 +1,6 @@
-//! A kubeconfig, read so that nothing in it is ignored: what the operator cannot honour is refused by name.
+//! Reads a kubeconfig and refuses, by name, each field that the operator cannot honour.
 //!
-//! kube reads the fields. What it passes over, or decides otherwise than client-go, is looked for here first.
+//! kube reads the fields. This module first checks what kube ignores or interprets differently from client-go.
 
 use std::{collections::BTreeMap, env, io};
 
@@ -10,16 +10,16 @@ use kube::config::{AuthInfo, Cluster, ExecConfig, InClusterError, KubeConfigOpti
 
 use super::proxy::{Proxy, ProxyError};
 
-/// Why there is no way to the Kubernetes API.
+/// The reasons why the operator has no connection to the Kubernetes API.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The kubeconfig cannot be read, or lacks what it names.
+    /// The kubeconfig is unreadable, or lacks an entry that it refers to.
     #[error("the kubeconfig cannot be used")]
     Kubeconfig(#[from] KubeconfigError),
-    /// A field of the kubeconfig cannot be honoured.
+    /// The operator cannot honour a field of the kubeconfig.
     #[error("the kubeconfig's {field}: {problem}")]
     Refused {
-        /// The part of the kubeconfig, and the field in it, such as `cluster.proxy-url`.
+        /// The section of the kubeconfig and the field, such as `cluster.proxy-url`.
         field: String,
         /// What is wrong, and what to do.
         problem: &'static str,
@@ -27,17 +27,17 @@ pub enum ConfigError {
     /// The proxy cannot be used.
     #[error("the kubeconfig's cluster.proxy-url")]
     Proxy(#[from] ProxyError),
-    /// There is no kubeconfig, and this is no Pod with a token.
+    /// There is no kubeconfig and no service account of a Pod.
     #[error("there is neither a kubeconfig ({kubeconfig}) nor a Pod's account ({in_cluster})")]
     Nowhere {
         /// Why there is no kubeconfig.
         kubeconfig: KubeconfigError,
-        /// Why there is no Pod's account.
+        /// Why there is no service account.
         in_cluster: InClusterError,
     },
 }
 
-/// The kubeconfig that the environment names, or the Pod's own account where there is none.
+/// Returns the environment's kubeconfig or, without one, the Pod's service account.
 pub(super) async fn infer() -> Result<Config, ConfigError> {
     let named = env::var_os("KUBECONFIG").is_some_and(|paths| !paths.is_empty());
     let mut config = match Kubeconfig::read() {
@@ -54,7 +54,7 @@ fn in_cluster(kubeconfig: KubeconfigError) -> Result<Config, ConfigError> {
     Config::incluster().map_err(|in_cluster| ConfigError::Nowhere { kubeconfig, in_cluster })
 }
 
-/// Whether there is no kubeconfig. A home directory that cannot be read, as in a Pod, has none.
+/// Whether there is no kubeconfig. An unreadable home directory, as in a Pod, contains none.
 fn is_absent(error: &KubeconfigError, named: bool) -> bool {
     match error {
         KubeconfigError::FindPath => true,
@@ -69,14 +69,14 @@ fn is_empty(kubeconfig: &Kubeconfig) -> bool {
     none && clusters.is_empty() && auth_infos.is_empty() && contexts.is_empty()
 }
 
-/// The configuration that a kubeconfig's current context describes.
+/// Returns the configuration of the kubeconfig's current context.
 ///
 /// # Errors
-/// It cannot be read, or says something that cannot be honoured.
+/// The kubeconfig is unreadable, or has a field that cannot be honoured.
 pub async fn from_kubeconfig(mut kubeconfig: Kubeconfig) -> Result<Config, ConfigError> {
     let proxy = checked(&mut kubeconfig)?;
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    // Not kube's, which would be the environment's where the kubeconfig names none.
+    // Without this, kube would use the environment's proxy if the kubeconfig has none.
     config.proxy_url = proxy;
     Ok(config)
 }
@@ -85,11 +85,11 @@ fn refused(field: impl Into<String>, problem: &'static str) -> ConfigError {
     ConfigError::Refused { field: field.into(), problem }
 }
 
-/// Looks at what the current context uses. Returns its proxy.
+/// Checks what the current context uses and returns its proxy.
 fn checked(kubeconfig: &mut Kubeconfig) -> Result<Option<Uri>, ConfigError> {
     let Kubeconfig { clusters, auth_infos, contexts, current_context, .. } = kubeconfig;
     let context = contexts.iter_mut().find(|named| Some(&named.name) == current_context.as_ref());
-    // kube says that there is no such context, or no such cluster.
+    // kube reports a missing context or cluster.
     let Some(context) = context.and_then(|named| named.context.as_mut()) else { return Ok(None) };
     known(&context.other, "context")?;
     context.user.take_if(|name| name.is_empty());
@@ -105,7 +105,7 @@ fn checked(kubeconfig: &mut Kubeconfig) -> Result<Option<Uri>, ConfigError> {
     cluster.and_then(|named| named.cluster.as_mut()).map_or(Ok(None), check_cluster)
 }
 
-/// An unknown field may be a known one that is misspelt.
+/// An unknown field may be a misspelt one.
 fn known(other: &BTreeMap<String, serde_json::Value>, part: &str) -> Result<(), ConfigError> {
     let first = other.keys().next();
     first.map_or(Ok(()), |key| Err(refused(format!("{part}.{}", key.escape_debug()), "it is not known: remove it")))
@@ -115,7 +115,7 @@ fn check_cluster(cluster: &mut Cluster) -> Result<Option<Uri>, ConfigError> {
     known(&cluster.other, "cluster")?;
     let Cluster { server, certificate_authority: file, certificate_authority_data: data, .. } = cluster;
     let (proxy, name) = (&mut cluster.proxy_url, &mut cluster.tls_server_name);
-    // To client-go, an empty text is none.
+    // client-go treats an empty string as absent.
     for text in [server, &mut *file, &mut *data, &mut *proxy, name] {
         text.take_if(|text| text.is_empty());
     }
@@ -148,7 +148,7 @@ fn check_user(user: &mut AuthInfo) -> Result<(), ConfigError> {
     if user.auth_provider.is_some() {
         return Err(refused("user.auth-provider", "it is not supported: use exec, or a token"));
     }
-    // client-go reads the file as long as it can.
+    // client-go prefers the file to the token.
     if user.token_file.is_some() {
         user.token = None;
     }

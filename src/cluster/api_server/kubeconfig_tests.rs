@@ -1,4 +1,4 @@
-//! Each field of a kubeconfig: honoured, or refused by name.
+//! Each field of a kubeconfig is honoured or refused by name.
 
 use std::io::Write as _;
 
@@ -10,7 +10,7 @@ use tokio::{
 use super::*;
 use crate::cluster::api_server::{client, settled};
 
-/// A kubeconfig with these further lines in its cluster, user and context.
+/// Builds a kubeconfig with these further lines in its cluster, user and context.
 fn kubeconfig(server: &str, cluster: &str, user: &str, context: &str) -> Kubeconfig {
     let text = format!(
         "current-context: c\nclusters: [{{ name: c, cluster: {{ server: 'http://{server}', {cluster} }} }}]\n\
@@ -25,7 +25,7 @@ async fn refusal(cluster: &str, user: &str, context: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_cannot_be_honoured_is_refused_by_name() {
+async fn unsupported_fields_are_refused_by_name() {
     const USER: &str = "user: u";
     for (cluster, user, context, parts) in [
         ("proxy-url: 'ftp://hidden@p:1'", "", USER, ["cluster.proxy-url", "use http, https or socks5"]),
@@ -73,12 +73,12 @@ async fn what_cannot_be_honoured_is_refused_by_name() {
             assert!(told.contains(part), "{cluster} {user} {context}: {part:?} is not in {told}");
         }
         assert!(!told.contains("hidden") && !told.contains('\n'), "{told}");
-        // kube's own errors repeat themselves.
+        // kube's own errors contain their cause twice.
         assert!(told.contains("cannot be used") || told.matches(parts[1]).count() == 1, "{told}");
     }
 }
 
-/// Reads a request, and answers like an API server that is asked for its version.
+/// Reads a request and answers it as an API server answers a query of its version.
 async fn answer(stream: &mut TcpStream) -> String {
     let head = read_head(stream).await;
     let body = r#"{"major":"1","minor":"36","gitVersion":"","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
@@ -96,7 +96,7 @@ async fn read_head(stream: &mut TcpStream) -> String {
     String::from_utf8(head).unwrap()
 }
 
-/// The request that the API server gets from the client that this kubeconfig makes.
+/// Returns the request that the API server receives from a client with this kubeconfig.
 async fn request(cluster: &str, user: &str, context: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = listener.local_addr().unwrap().to_string();
@@ -108,7 +108,7 @@ async fn request(cluster: &str, user: &str, context: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_a_kubeconfig_says_of_the_user_is_sent() {
+async fn the_kubeconfigs_user_is_sent() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"from-file").unwrap();
@@ -123,7 +123,7 @@ async fn what_a_kubeconfig_says_of_the_user_is_sent() {
     for (user, expected) in [
         ("token: a", &["authorization: Bearer a\r\n"][..]),
         (&format!("tokenFile: {path}"), &["authorization: Bearer from-file\r\n"]),
-        // As client-go does.
+        // client-go does the same.
         (&format!("token: a, tokenFile: {path}"), &["authorization: Bearer from-file\r\n"]),
         ("username: a, password: b", &["authorization: Basic YTpi\r\n"]),
         ("username: a", &["authorization: Basic YTo=\r\n"]),
@@ -138,7 +138,7 @@ async fn what_a_kubeconfig_says_of_the_user_is_sent() {
                 "impersonate-extra-f: g\r\n",
             ],
         ),
-        // Empty texts are none.
+        // Empty strings count as absent.
         (
             "token: a, tokenFile: '', username: '', password: '', as: '', as-groups: []",
             &["authorization: Bearer a\r\n"],
@@ -155,7 +155,7 @@ async fn what_a_kubeconfig_says_of_the_user_is_sent() {
 }
 
 #[tokio::test]
-async fn what_a_kubeconfig_says_of_the_cluster_is_in_the_configuration() {
+async fn the_kubeconfigs_cluster_is_in_the_configuration() {
     let config = from_kubeconfig(kubeconfig(
         "api.example:1",
         "insecure-skip-tls-verify: true, tls-server-name: name.example",
@@ -170,13 +170,12 @@ async fn what_a_kubeconfig_says_of_the_cluster_is_in_the_configuration() {
     assert_eq!(config.proxy_url, None);
 }
 
-/// A proxy that serves one connection. Returns what it was asked by HTTP's CONNECT or by SOCKS5, and the request that
-/// then came through it.
+/// A proxy that serves one connection. It returns the target of CONNECT or SOCKS5, and the request that follows.
 async fn proxy(listener: TcpListener) -> (String, String) {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut first = [0];
     stream.peek(&mut first).await.unwrap();
-    let asked = if first == [5] {
+    let requested = if first == [5] {
         let login = socks_login(&mut stream).await;
         let mut start = [0; 5];
         stream.read_exact(&mut start).await.unwrap();
@@ -191,10 +190,10 @@ async fn proxy(listener: TcpListener) -> (String, String) {
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
         head
     };
-    (asked, answer(&mut stream).await)
+    (requested, answer(&mut stream).await)
 }
 
-/// What stands before the request to a SOCKS5 proxy, if that asks for it.
+/// Performs the SOCKS5 login, if the client offers one, and returns it.
 async fn socks_login(stream: &mut TcpStream) -> String {
     let mut start = [0; 2];
     stream.read_exact(&mut start).await.unwrap();
@@ -219,7 +218,7 @@ async fn socks_login(stream: &mut TcpStream) -> String {
 #[tokio::test]
 async fn the_api_server_is_reached_through_the_proxy() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    for (scheme, login, asked) in [
+    for (scheme, login, requested) in [
         ("http", "", &["CONNECT api.example:8001 HTTP/1.1\r\n"][..]),
         (
             "http",
@@ -239,7 +238,7 @@ async fn the_api_server_is_reached_through_the_proxy() {
             from_kubeconfig(kubeconfig("api.example:8001", &cluster, "token: hunter2", "user: u")).await.unwrap();
         client(settled(config)).unwrap().apiserver_version().await.unwrap();
         let (found, head) = serving.await.unwrap();
-        for part in asked {
+        for part in requested {
             assert!(found.contains(part), "{scheme}: {part:?} is not in {found:?}");
         }
         assert!(!found.contains("hunter2") && head.contains("authorization: Bearer hunter2\r\n"), "{head}");

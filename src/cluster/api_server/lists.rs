@@ -1,4 +1,4 @@
-//! How a watch reads the objects that exist when it begins: as a stream, or page by page where streams do not work.
+//! Lists the existing objects at the start of a watch: as a stream, or in pages if streams do not work.
 
 use std::{
     fmt::Debug,
@@ -17,40 +17,40 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-/// How long nothing may come while objects are listed: the connection that was taken may be dead.
+/// Longest silence during a list. After that the connection may be dead.
 pub const LISTING: Duration = Duration::from_secs(15);
 
-/// How long a watch lasts, in seconds, until the next one begins: a watch without events is silent for no longer.
+/// Length of a watch in seconds, after which the next one begins. It bounds the silence of a watch without events.
 pub(super) const WATCH: u32 = 30;
 
-/// How all watches of this process read what exists. What worked last is remembered.
+/// The kind of list that all watches of this process use. It is the one that last worked.
 ///
-/// Streams are the first choice: they cost the API server less memory. API servers before 1.34 and those whose feature
-/// gate `WatchList` is off refuse them, and some proxies lose the bookmark that ends them.
+/// Streams are the first choice because they cost the API server less memory. API servers before 1.34, or without the
+/// feature gate `WatchList`, refuse them. Some proxies lose the bookmark that ends the list.
 #[derive(Debug, Clone, Default)]
 pub struct Lists {
     paged: Arc<AtomicBool>,
     fields: Option<String>,
 }
 
-/// One way to read what exists.
+/// A kind of list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum List {
     Streamed,
     Paged,
 }
 
-/// What a watch does after an error that follows a complete list.
+/// How a watch continues after an error that follows a complete list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterError {
-    /// It lists again: a watch that is merely resumed sends nothing that shows that it works.
+    /// It lists again. A watch that merely resumes sends nothing that proves that it works.
     Lists,
     /// It resumes where it was.
     Resumes,
 }
 
 impl Lists {
-    /// The same, of the objects that this field selector finds.
+    /// Returns the same, for the objects that match this field selector.
     #[must_use]
     pub fn of(&self, fields: String) -> Self {
         Self { paged: self.paged.clone(), fields: Some(fields) }
@@ -80,8 +80,8 @@ impl List {
         }
     }
 
-    /// The list to try after this one has failed. What has nothing to do with the kind of list changes nothing: no
-    /// connection, a missing right, an overload, a server that starts.
+    /// Returns the kind of list to use after this error. Unrelated errors change nothing: no connection, a missing
+    /// right, an overload, a starting server.
     fn after(self, error: &Error) -> Self {
         let unsuitable = match error {
             Error::InitialListFailed(error) | Error::WatchStartFailed(error) | Error::WatchFailed(error) => match error
@@ -97,8 +97,8 @@ impl List {
     }
 }
 
-/// 1.31 answers 422 where the feature gate is off; servers and proxies that do not know the parameter may answer 400,
-/// 404 never: that is a missing definition.
+/// API server 1.31 answers 422 if the feature gate is off. Servers and proxies that do not know the parameter may
+/// answer 400. 404 means a missing CRD.
 const fn is_unsuitable(code: u16) -> bool {
     matches!(code, 400 | 405 | 406 | 413 | 415 | 422 | 501)
 }
@@ -120,7 +120,7 @@ where
     }
 }
 
-/// What a watch brings. Where a list does not come to its end, the next one is of the other kind.
+/// Returns the events of a watch. If a list does not complete, the next one is of the other kind.
 pub fn follow<K>(api: Api<K>, lists: Lists, after_error: AfterError) -> impl Stream<Item = Result<Event<K>, Error>>
 where
     K: Resource<DynamicType: Default> + Clone + DeserializeOwned + Debug + Send + 'static,
@@ -144,7 +144,7 @@ where
             },
         };
         match (&event, again) {
-            // What is dropped closes its connection.
+            // Dropping the old watch closes its connection.
             (_, Some(list)) => watch = Watch::begin(&api, &lists, list),
             (Ok(Event::Init), None) => (watch.begun, watch.listed) = (true, false),
             (Ok(Event::InitDone), None) => {
@@ -183,7 +183,7 @@ mod tests {
         SaysNothing,
     }
 
-    async fn answer(server: Server, uri: Uri, asked: Arc<Mutex<Vec<&'static str>>>) -> Response {
+    async fn answer(server: Server, uri: Uri, requests: Arc<Mutex<Vec<&'static str>>>) -> Response {
         let query = uri.query().unwrap_or_default();
         let added = format!("{{\"type\":\"ADDED\",\"object\":{OBJECT}}}\n");
         let end = r#"{"type":"BOOKMARK","object":{"kind":"ConfigMap","apiVersion":"v1","metadata":{"resourceVersion":"6","annotations":{"k8s.io/initial-events-end":"true"}}}}"#;
@@ -200,7 +200,7 @@ mod tests {
         let streamed = query.contains("sendInitialEvents=true");
         let paged = !query.contains("watch=true");
         if streamed || paged {
-            asked.lock().unwrap().push(if streamed { "streamed" } else { "paged" });
+            requests.lock().unwrap().push(if streamed { "streamed" } else { "paged" });
         }
         match server {
             _ if paged => format!(
@@ -217,24 +217,24 @@ mod tests {
         }
     }
 
-    /// For each server: what is asked until the list is complete, and what the next watch of the process asks first.
+    /// For each server: the lists until one is complete, and the first list of the next watch in this process.
     #[tokio::test(start_paused = true)]
-    async fn a_list_that_does_not_come_as_a_stream_is_read_in_pages() {
+    async fn a_list_that_fails_as_a_stream_is_read_in_pages() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         for (server, expected) in [
             (Server::Streams, &["streamed", "streamed"][..]),
             (Server::Refuses, &["streamed", "paged", "paged"]),
             (Server::LosesTheBookmark, &["streamed", "paged", "paged"]),
-            // kube asks for another stream before it says that the first one has ended.
+            // kube requests another stream before it reports the end of the first one.
             (Server::EndsEarly, &["streamed", "streamed", "paged", "paged"]),
             (Server::SaysNothing, &["streamed", "paged", "paged"]),
             (Server::Starts, &["streamed", "streamed", "streamed", "streamed"]),
         ] {
-            let asked = Arc::<Mutex<Vec<&'static str>>>::default();
+            let requests = Arc::<Mutex<Vec<&'static str>>>::default();
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("http://{}", listener.local_addr().unwrap());
-            let heard = asked.clone();
-            let app = Router::new().fallback(async move |uri: Uri| answer(server, uri, heard).await);
+            let recorded = requests.clone();
+            let app = Router::new().fallback(async move |uri: Uri| answer(server, uri, recorded).await);
             tokio::spawn(axum::serve(listener, app).into_future());
             let mut config = kube::Config::new(url.parse().unwrap());
             config.default_retry = false;
@@ -247,17 +247,17 @@ mod tests {
                     if matches!(events.next().await.unwrap(), Ok(Event::InitDone)) {
                         break;
                     }
-                    if server == Server::Starts && asked.lock().unwrap().len().is_multiple_of(2) {
+                    if server == Server::Starts && requests.lock().unwrap().len().is_multiple_of(2) {
                         break;
                     }
                 }
             }
-            assert_eq!(*asked.lock().unwrap(), expected, "{server:?}");
+            assert_eq!(*requests.lock().unwrap(), expected, "{server:?}");
         }
     }
 
     #[test]
-    fn only_what_the_kind_of_list_can_mend_changes_it() {
+    fn only_errors_of_the_kind_of_list_change_it() {
         let api = |code: u16| {
             let status = format!(r#"{{"status":"Failure","code":{code},"message":"m","reason":"r"}}"#);
             Error::WatchStartFailed(Call::Api(serde_json::from_str(&status).unwrap()))

@@ -1,16 +1,16 @@
-//! The proxy that a kubeconfig names with `proxy-url`.
+//! The proxy of a kubeconfig's `proxy-url`.
 
 use http::{HeaderValue, Uri};
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::proxy::matcher::Matcher;
 
-/// Why a proxy cannot be used. It has no text of the URL, where a password may be.
+/// The reasons why a proxy cannot be used. They contain no part of the URL, which may include a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProxyError {
-    /// It is no URL with a host.
+    /// The value is not a URL with a host.
     #[error("it is no URL: give SCHEME://HOST:PORT, with characters of the password percent-encoded")]
     NoUrl,
-    /// The operator does not know its scheme.
+    /// The operator does not support the scheme.
     #[error("its scheme is not supported: use http, https or socks5")]
     Scheme,
 }
@@ -18,18 +18,18 @@ pub enum ProxyError {
 /// A proxy by its scheme.
 pub(super) enum Proxy {
     Http(HttpTunnel),
-    /// The way to the proxy is TLS, too.
+    /// The connection to the proxy uses TLS too.
     Https(HttpTunnel),
     Socks(Socks),
 }
 
-/// A proxy that is asked by CONNECT.
+/// A proxy that uses CONNECT.
 pub(super) struct HttpTunnel {
     proxy: Uri,
     login: Option<HeaderValue>,
 }
 
-/// A proxy that speaks SOCKS5. It resolves the API server's name.
+/// A SOCKS5 proxy. It resolves the API server's name.
 pub(super) struct Socks {
     proxy: Uri,
     login: Option<(String, String)>,
@@ -37,7 +37,7 @@ pub(super) struct Socks {
 
 impl Proxy {
     /// # Errors
-    /// The URL names none that can be used.
+    /// The URL does not name a usable proxy.
     pub(super) fn new(url: &Uri) -> Result<Self, ProxyError> {
         let scheme = url.scheme_str().ok_or(ProxyError::NoUrl)?;
         let port = match scheme {
@@ -47,7 +47,7 @@ impl Proxy {
             _ => return Err(ProxyError::Scheme),
         };
         let host = url.host().filter(|host| !host.is_empty()).ok_or(ProxyError::NoUrl)?;
-        // It takes the login apart and decodes it, for any address.
+        // The matcher extracts and decodes the login, for any address.
         let (all, any) = (Matcher::builder().all(url.to_string()).build(), Uri::from_static("https://kubernetes"));
         let found = all.intercept(&any).ok_or(ProxyError::NoUrl)?;
         let at = |scheme: &str| {

@@ -1,4 +1,4 @@
-//! Which tenants to look at, from what a watch brings.
+//! Selects the tenants that need a pass from the events of a watch.
 
 use std::sync::Arc;
 
@@ -10,9 +10,8 @@ use kube::runtime::{
 
 use crate::watched::roster::Watched;
 
-/// The tenants that have come or changed, each once the store has it as it is now. A list's come when the list is
-/// complete: the store takes it over only then, and whoever is looked for before is not found, and would not be
-/// looked for again.
+/// Returns the new and changed tenants, each once the store contains its current version. The store takes over a list
+/// only when it is complete. A tenant looked up before that would be missing and get no pass.
 pub(super) fn changes(
     events: impl Stream<Item = Result<Event<Watched>, watcher::Error>>,
     store: Store<Watched>,
@@ -21,7 +20,8 @@ pub(super) fn changes(
         stream::iter(match event {
             Ok(Event::Apply(tenant)) => vec![Ok(Arc::new(tenant))],
             Ok(Event::InitDone) => store.state().into_iter().map(Ok).collect(),
-            // The controller would pause for an error, and wake nobody meanwhile. The watch has paused already.
+            // The controller would pause after an error and wake no tenant meanwhile. The watch itself has already
+            // paused.
             Ok(Event::Init | Event::InitApply(_) | Event::Delete(_)) | Err(_) => Vec::new(),
         })
     };
@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_store_has_each_tenant_as_it_is_told() {
+    async fn the_store_has_the_current_version_of_each_tenant() {
         let events = [
             Ok(Event::Init),
             Ok(Event::InitApply(tenant("a", 1))),
@@ -54,7 +54,7 @@ mod tests {
             Ok(Event::Apply(tenant("b", 1))),
             Ok(Event::Delete(tenant("b", 1))),
             Err(watcher::Error::NoResourceVersion),
-            // The watch was too far behind: while nobody listened, one has changed and another has come.
+            // The watch was too far behind. During the gap, one tenant changed and another one was created.
             Ok(Event::Init),
             Ok(Event::InitApply(tenant("a", 2))),
             Ok(Event::InitApply(tenant("c", 1))),
@@ -63,16 +63,16 @@ mod tests {
         ];
         let writer = Writer::default();
         let store = writer.as_reader();
-        let told = changes(stream::iter(events).reflect(writer), store.clone());
-        let told = told.map(|tenant| {
+        let found = changes(stream::iter(events).reflect(writer), store.clone());
+        let found = found.map(|tenant| {
             let tenant = tenant.unwrap();
             let stored = store.get(&ObjectRef::from_obj(&tenant));
             let stored = stored.and_then(|stored| stored.meta().generation).unwrap_or_default();
             format!("{} {:?} {stored}", tenant.name_any(), tenant.meta().generation.unwrap_or_default())
         });
-        let mut told: Vec<_> = told.collect().await;
+        let mut found: Vec<_> = found.collect().await;
         // A list has no order.
-        told[2..4].sort();
-        assert_eq!(told, ["a 1 1", "b 1 1", "a 2 2", "c 1 1", "c 2 2"]);
+        found[2..4].sort();
+        assert_eq!(found, ["a 1 1", "b 1 1", "a 2 2", "c 1 1", "c 2 2"]);
     }
 }

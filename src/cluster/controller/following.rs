@@ -1,4 +1,4 @@
-//! A watch on CloudTenants, how far it has got, and whether it goes on.
+//! The progress and health of a watch on CloudTenants.
 
 use std::{
     error::Error as _,
@@ -23,29 +23,29 @@ use crate::{
     watched::roster::Watched,
 };
 
-/// The longest pause between two tries.
+/// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// A watch that has failed for so long is no interruption that passes.
+/// Time after which a failing watch counts as lost.
 const BROKEN: Duration = Duration::from_secs(60);
 
-/// How much of an error `/readyz` shows, in bytes.
+/// Length in bytes of the error that `/readyz` shows.
 const WHY: usize = 500;
 
-/// One watch, as others see it.
+/// The state of a watch, shared with the controller.
 #[derive(Clone)]
 pub(super) struct Following {
     pub(super) namespace: Option<String>,
     pub(super) store: Store<Watched>,
-    /// Not the store's own `wait_until_ready`: it wakes only one of those who wait, and the controller does.
+    /// The store's own `wait_until_ready` wakes only one waiter, and the controller is already waiting.
     pub(super) listed: Arc<SetOnce<()>>,
     failing: Arc<Mutex<Option<Failing>>>,
 }
 
-/// Since when a watch has only failed, and why.
+/// Since when, and why, every attempt of a watch has failed.
 struct Failing {
     since: Instant,
     why: String,
-    /// The API server refuses it: the namespace or the right to it is gone.
+    /// The API server refuses the watch: the namespace or the right is gone.
     refused: bool,
 }
 
@@ -62,13 +62,13 @@ impl Following {
         self.listed.initialized()
     }
 
-    /// Whether the namespace is lost: its watch is refused, or has only failed for a while. It is tried again for ever.
+    /// Whether the namespace is lost: its watch is refused or has failed for [`BROKEN`]. The operator keeps trying.
     pub(super) fn is_lost(&self, now: Instant) -> bool {
         let lost = |failing: &Failing| failing.refused || now.saturating_duration_since(failing.since) >= BROKEN;
         self.lock().as_ref().is_some_and(lost)
     }
 
-    /// Why the watch fails, where it does.
+    /// Returns why the watch fails. `None` if it works.
     pub(super) fn why(&self) -> Option<String> {
         self.lock().as_ref().map(|failing| failing.why.clone())
     }
@@ -85,11 +85,11 @@ impl Following {
                 *failing = Some(Failing { since, why: shortened(&full(error)), refused: is_refused(error) });
                 tracing::warn!(%error, "the watch on the CloudTenants of {}", self.name());
             }
-            // A list that has begun may still break off.
+            // A list that has begun may still fail.
             Ok(Event::Init | Event::InitApply(_)) => {}
             Ok(Event::InitDone) => {
                 *failing = None;
-                // Only the first time counts.
+                // Only the first call has an effect.
                 let _ = self.listed.set(());
             }
             Ok(Event::Apply(_) | Event::Delete(_)) => *failing = None,
@@ -97,12 +97,12 @@ impl Following {
     }
 }
 
-/// The events of a watch, with a pause after each error.
+/// Returns the events of a watch, with a pause after each error.
 pub(super) fn events(api: Api<Watched>, lists: Lists) -> impl Stream<Item = Result<Event<Watched>, watcher::Error>> {
     api_server::follow(api, lists, AfterError::Lists).backoff(Pauses::default())
 }
 
-/// Whether the API server denies the right, or has no such namespace or definition.
+/// Whether the API server denies the right, or has no such namespace or CRD.
 fn is_refused(error: &watcher::Error) -> bool {
     use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
     match error {
@@ -114,7 +114,7 @@ fn is_refused(error: &watcher::Error) -> bool {
     }
 }
 
-/// An error with its causes.
+/// Formats an error with its causes.
 fn full(error: &watcher::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -128,12 +128,12 @@ fn full(error: &watcher::Error) -> String {
     text
 }
 
-/// At most [`WHY`] bytes of it.
+/// Truncates the text to [`WHY`] bytes.
 fn shortened(text: &str) -> String {
     text[..text.floor_char_boundary(WHY)].to_owned()
 }
 
-/// The pauses between two tries: kube's own, but no longer than [`LONGEST_PAUSE`].
+/// The pauses between two attempts: kube's own, up to [`LONGEST_PAUSE`].
 #[derive(Default)]
 struct Pauses(DefaultBackoff);
 
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_list_of_which_nothing_comes_is_given_up_and_begun_anew() {
+    async fn a_list_without_data_times_out_and_starts_again() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", silent.local_addr().unwrap());

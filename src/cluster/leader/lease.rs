@@ -1,5 +1,5 @@
-//! The Lease as it is read and written. Odd metadata must not end the leader's term: what of them is not in use is
-//! written back as the text that it came in.
+//! Reads and writes the Lease. Malformed metadata must not end the leader's term, so unused metadata are written back
+//! unchanged.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -14,7 +14,6 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::watched::object::{Text, members, metadata, value};
 
-/// A Lease.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Held {
     pub(super) spec: LeaseSpec,
@@ -23,7 +22,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// A Lease that does not exist yet.
+    /// Creates a Lease that does not exist yet.
     pub(super) fn new(name: &str, spec: LeaseSpec) -> Self {
         let name = to_raw_value(name).ok().map(|name| ("name".to_owned(), name));
         Self { spec, metadata: ObjectMeta::default(), written_back: name.into_iter().collect() }
@@ -37,7 +36,7 @@ impl Held {
         let object = members(text);
         let spec = object.get("spec").map(|text| members(text.get())).unwrap_or_default();
         let mut all = object.get("metadata").map(|text| members(text.get())).unwrap_or_default();
-        // The API server keeps those that it has.
+        // The API server keeps its own value of this field.
         all.remove("managedFields");
         Self {
             spec: LeaseSpec {
@@ -57,7 +56,7 @@ impl Held {
 impl<'de> Deserialize<'de> for Held {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let lease = Self::read(Text::deserialize(deserializer)?.get());
-        // Without its version nobody can tell whether it is free, and it could not be taken safely.
+        // Without a resource version, the candidate can neither tell whether the Lease is free nor take it safely.
         let is_whole = lease.metadata.resource_version.is_some();
         is_whole.then_some(lease).ok_or_else(|| D::Error::custom("a Lease without a resource version"))
     }

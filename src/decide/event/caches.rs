@@ -1,4 +1,4 @@
-//! Pure: the events of the project's cache instances.
+//! Events of the project's cache instances.
 
 use super::{EventReason, Notice, notice, window};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     target::Target,
 };
 
-/// In seconds: an increase of the errors has at most one event in each window.
+/// Length in seconds of the window in which an increase of the errors has at most one event.
 const INCREASE_WINDOW: i64 = 600;
 
 pub(super) fn transition(
@@ -23,7 +23,8 @@ pub(super) fn transition(
     let rules = &target.caches;
     let block = new.caches.as_ref()?;
     let now = verdict(new)?;
-    // Before Unknown stood what the stored counts say; before a change of the spec, what the condition said.
+    // For an Unknown condition, compare with the stored counts. Otherwise use the condition: the spec may have changed
+    // since.
     let counted = || old.caches.as_ref().map(|block| reason(block, rules));
     let before = verdict(old).or_else(counted).unwrap_or(Reason::AllCachesHealthy);
     let event = match now {
@@ -36,13 +37,13 @@ pub(super) fn transition(
     Some(notice(event, "", message(block, rules), stored, &[ProbeKind::Caches]))
 }
 
-/// The condition's reason, where it is a verdict.
+/// Returns the condition's reason if it is a verdict.
 fn verdict(status: &CloudTenantStatus) -> Option<Reason> {
     let reason = condition::reason(&status.conditions, ty::CACHES_HEALTHY);
     reason.filter(|reason| matches!(reason.class(), Class::Well | Class::Bad))
 }
 
-/// Its name goes by the time alone, so that instances that fail one by one have at most one event in ten minutes.
+/// The event's name depends only on the time. Instances that fail one by one cause at most one event in ten minutes.
 fn increase(target: &Target, old: &CloudTenantStatus, new: &CloudTenantStatus) -> Option<Notice> {
     let (before, now) = (old.caches.as_ref()?, new.caches.as_ref()?);
     if errors(now) <= errors(before) {

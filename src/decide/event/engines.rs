@@ -1,4 +1,4 @@
-//! Pure: what there is to tell of Heat's engines.
+//! Events of Heat's engines.
 
 use super::{EventReason, Notice, notice};
 use crate::{
@@ -7,23 +7,23 @@ use crate::{
     observation::ProbeKind,
 };
 
-/// More hosts than this at once are told in one event.
-const TOLD_ONE_BY_ONE: usize = 5;
+/// Number of hosts that change together and still have one event each. More hosts share one event.
+const SINGLE_EVENTS: usize = 5;
 
 pub(super) fn transitions(stored: &CloudTenantStatus, old: &CloudTenantStatus, new: &CloudTenantStatus) -> Vec<Notice> {
     let Some(block) = &new.engines else { return Vec::new() };
     let before = old.engines.as_ref();
-    let tell = |reason, about: &str, note: String| notice(reason, about, note, stored, &[ProbeKind::Engines]);
+    let event = |reason, about: &str, note: String| notice(reason, about, note, stored, &[ProbeKind::Engines]);
     match (said(before), said(Some(block))) {
         (Said::AllDown, Said::AllDown) => return Vec::new(),
         (_, Said::AllDown) => {
             let note = "No orchestration engine answers any more.";
-            return vec![tell(EventReason::AllEnginesDown, "", note.to_owned())];
+            return vec![event(EventReason::AllEnginesDown, "", note.to_owned())];
         }
         (Said::Unresponsive, Said::Unresponsive) => {}
         (_, Said::Unresponsive) => {
             let note = "An orchestration engine did not answer a request, or none is running.";
-            return vec![tell(EventReason::EngineUnresponsive, "", note.to_owned())];
+            return vec![event(EventReason::EngineUnresponsive, "", note.to_owned())];
         }
         _ => {}
     }
@@ -40,13 +40,13 @@ pub(super) fn transitions(stored: &CloudTenantStatus, old: &CloudTenantStatus, n
             EventReason::EngineRecovered => "reports again",
             _ => "no longer counts: it has not reported for too long, is ignored, or Heat no longer lists it",
         };
-        if hosts.len() > TOLD_ONE_BY_ONE {
+        if hosts.len() > SINGLE_EVENTS {
             let note = format!("The orchestration engine on {} hosts {what}, on {} first.", hosts.len(), hosts[0]);
-            notices.push(tell(reason, &hosts.join(","), note));
+            notices.push(event(reason, &hosts.join(","), note));
         } else {
             notices.extend(hosts.iter().map(|host| {
                 let ids = if reason == EventReason::EngineDown { ids(block, host) } else { String::new() };
-                tell(reason, host, format!("The orchestration engine on {host} {what}{ids}."))
+                event(reason, host, format!("The orchestration engine on {host} {what}{ids}."))
             }));
         }
     }
@@ -57,12 +57,12 @@ pub(super) fn transitions(stored: &CloudTenantStatus, old: &CloudTenantStatus, n
     };
     if silent_before && said(Some(block)) == Said::Well {
         let note = "The orchestration engines answer every request again.";
-        notices.push(tell(EventReason::EngineRecovered, "", note.to_owned()));
+        notices.push(event(EventReason::EngineRecovered, "", note.to_owned()));
     }
     notices
 }
 
-/// The IDs of the host's engines that are down, ` (engine ID a, b)`, as far as Heat has listed them.
+/// Formats the IDs that Heat lists for the host's down engines, as ` (engine ID a, b)`.
 fn ids(block: &EnginesStatus, host: &str) -> String {
     const NAMED: usize = 3;
     let down = block.down_engines.iter().filter(|engine| engine.host == host);
@@ -82,7 +82,7 @@ struct Changes {
     forgotten: Vec<String>,
 }
 
-/// A host that is not listed while hosts are omitted counts as up.
+/// While hosts are omitted, a host that is not listed counts as up.
 fn changes(old: &EnginesStatus, new: &EnginesStatus) -> Changes {
     let find = |block: &EnginesStatus, name: &str| block.hosts.iter().find(|host| host.host == name).cloned();
     let mut changes = Changes::default();

@@ -1,4 +1,5 @@
-//! Pure: how many events a tenant may have. A cloud whose engines come and go would otherwise fill etcd with them.
+//! Limits the number of events per tenant. Engines that fail and recover repeatedly would otherwise fill etcd with
+//! events.
 
 use std::collections::VecDeque;
 
@@ -6,35 +7,35 @@ use jiff::Timestamp;
 
 use super::{EventReason, Notice, window};
 
-/// So many events at once.
+/// Number of events that a tenant may have without a pause.
 const BURST: u32 = 25;
 
-/// After those, one in so many seconds; and one that counts what was left out.
+/// After the burst, a tenant may have one event in this time, in seconds, and one that counts the suppressed events.
 const REFILL: i64 = 300;
 
-/// The latest decisions that are remembered, for passes that are repeated.
+/// Number of decisions kept for passes that are repeated.
 const REMEMBERED: usize = 100;
 
-/// What a tenant's events were in the last while. It is in memory: a new leader begins with a full burst.
+/// The recent events of a tenant. This is kept in memory only, so a new leader begins with a full burst.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limit {
-    /// Events that may not be created before the refill has made up for them; none at first.
+    /// Number of tokens in use. Zero at first; the refill reduces it.
     spent: u32,
-    /// When a token was last refilled.
+    /// Time of the latest refill.
     refilled_at: Option<Timestamp>,
-    /// By what makes an event's name: whether it was let through.
+    /// The latest decisions: the hash of an event and whether it was admitted.
     decided: VecDeque<(u64, bool)>,
-    /// Left out, and in no sum that was written.
-    left_out: u32,
-    /// The window of the latest sum.
+    /// Number of suppressed events that no recorded summary has counted.
+    suppressed: u32,
+    /// The window of the latest recorded summary.
     summed_in: String,
-    /// What the sum of this pass says, until it is written.
+    /// Window and count of this pass's summary, until it is recorded.
     summing: Option<(String, u32)>,
 }
 
 impl Limit {
-    /// The notices that become events. A pass that is repeated since its write failed gets the same answer and spends
-    /// nothing further.
+    /// Returns the notices that become events. A pass that is repeated after a failed write has the same result and
+    /// uses no further token.
     #[must_use]
     pub fn admit(&mut self, notices: Vec<Notice>, now: Timestamp) -> Vec<Notice> {
         self.refill(now);
@@ -46,23 +47,23 @@ impl Limit {
         }
         let about = window(now, REFILL);
         self.summing = None;
-        if self.left_out > 0 && about != self.summed_in {
-            self.summing = Some((about.clone(), self.left_out));
-            let events = if self.left_out == 1 { "event was" } else { "events were" };
+        if self.suppressed > 0 && about != self.summed_in {
+            self.summing = Some((about.clone(), self.suppressed));
+            let events = if self.suppressed == 1 { "event was" } else { "events were" };
             let note = format!(
                 "{} {events} not created, since this CloudTenant has had more than {BURST} within a short time: its \
                  conditions show the current state.",
-                self.left_out
+                self.suppressed
             );
             admitted.push(Notice { reason: EventReason::EventsSuppressed, about, note, left: String::new() });
         }
         admitted
     }
 
-    /// The events and the status are written.
+    /// Call this once the events and the status are written.
     pub fn wrote(&mut self) {
         if let Some((window, count)) = self.summing.take() {
-            self.left_out = self.left_out.saturating_sub(count);
+            self.suppressed = self.suppressed.saturating_sub(count);
             self.summed_in = window;
         }
     }
@@ -76,7 +77,7 @@ impl Limit {
         if admitted {
             self.spent += 1;
         } else {
-            self.left_out = self.left_out.saturating_add(1);
+            self.suppressed = self.suppressed.saturating_add(1);
         }
         if self.decided.len() == REMEMBERED {
             self.decided.pop_front();
@@ -85,7 +86,7 @@ impl Limit {
         admitted
     }
 
-    /// A clock that was put back refills nothing, and takes nothing.
+    /// If the clock steps back, the number of tokens does not change.
     fn refill(&mut self, now: Timestamp) {
         let since = self.refilled_at.map_or(0, |at| now.duration_since(at).as_secs().max(0));
         let refilled = u32::try_from(since / REFILL).unwrap_or(u32::MAX);
@@ -109,8 +110,8 @@ mod tests {
         Notice { reason: EventReason::EngineDown, about, note: String::new(), left: String::new() }
     }
 
-    /// What comes at a second, and whether the status is written then: `3` are three events that were not there
-    /// before, `same` the ones of the line before, `failed` a write that fails.
+    /// Each line: the second, the new events, the number admitted, the count in the summary. `3` means three new
+    /// events, `same` the events of the line before, `failed` a failed write.
     fn story(name: &str, lines: &[(i64, &str, u32, &str)]) {
         let mut limit = Limit::default();
         let mut notices = Vec::new();
@@ -135,7 +136,7 @@ mod tests {
         }
     }
 
-    /// A line is: seconds | what comes | events that are created | how many the sum counts as left out.
+    /// Each line: second | events | events created | count in the summary.
     #[test]
     fn a_burst_and_then_one_in_five_minutes() {
         story("25 at once", &[(0, "25", 25, ""), (1, "1", 0, "1")]);
@@ -147,7 +148,7 @@ mod tests {
                 (10, "5", 0, ""),
                 (20, "5", 0, ""),
                 (299, "1", 0, ""),
-                // One has been refilled.
+                // One token has been refilled.
                 (300, "3", 1, "13"),
                 (310, "0", 0, ""),
                 (600, "0", 0, ""),
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_that_is_repeated_spends_nothing() {
+    fn a_repeated_pass_uses_no_token() {
         story(
             "its events are let through again",
             &[
@@ -178,7 +179,7 @@ mod tests {
             &[
                 (0, "30 failed", 25, "5"),
                 (15, "same failed", 25, "5"),
-                // Refilled meanwhile, but decided.
+                // A token has been refilled, but the decision stands.
                 (310, "same", 25, "5"),
                 (311, "0", 0, ""),
                 (320, "1", 1, ""),
@@ -187,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_put_back() {
+    fn a_clock_that_steps_back() {
         story("refills nothing", &[(7200, "25", 25, ""), (0, "1", 0, "1"), (299, "1", 0, ""), (300, "1", 1, "1")]);
     }
 
     #[test]
-    fn what_is_remembered_has_a_bound() {
+    fn remembered_decisions_are_bounded() {
         let mut limit = Limit::default();
         for number in 0..1000 {
             let now = Timestamp::from_second(i64::from(number) * 60).unwrap();

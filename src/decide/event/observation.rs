@@ -1,4 +1,4 @@
-//! Pure: the events of probes that fail, and succeed again.
+//! Events of probes that fail or succeed again.
 
 use super::{EventReason, Notice, notice};
 use crate::{
@@ -11,7 +11,8 @@ use crate::{
     target::Target,
 };
 
-/// One notice for each write, naming the probes. A refused login says what all the failures are that follow from it.
+/// Returns one notice per write and kind of event, which names the probes. A refused login explains the failures that
+/// follow from it, so these have no event of their own.
 pub(super) fn transitions(
     target: &Target,
     stored: &CloudTenantStatus,
@@ -34,32 +35,34 @@ pub(super) fn transitions(
         explained.extend(main);
     }
     if any_refused(new, &own) {
-        // The way to the engines may need the main credential, too: what is said of them then says nothing of theirs.
+        // A login for the engines may need the main credential too. While that is refused, nothing is known about the
+        // engines' own.
         if !main_is && (main_was || !any_refused(old, &own)) {
             let note = "Keystone refuses the credential for engines: correct it in the Secret.".to_owned();
             notices.push(notice(EventReason::AuthenticationFailed, "engines", note, stored, &own));
         }
         explained.extend(own);
     }
-    let fails_anew = |kind: &ProbeKind| failing(target, new, *kind).is_some() && failing(target, old, *kind).is_none();
-    let failed = ProbeKind::ALL.into_iter().filter(|kind| fails_anew(kind) && !explained.contains(kind));
+    let starts_to_fail =
+        |kind: &ProbeKind| failing(target, new, *kind).is_some() && failing(target, old, *kind).is_none();
+    let failed = ProbeKind::ALL.into_iter().filter(|kind| starts_to_fail(kind) && !explained.contains(kind));
     let failed: Vec<_> = failed.collect();
     if let Some(first) = failed.first() {
         let reason = failing(target, new, *first).map_or("", Reason::as_str);
         let note = format!("Could not observe {}: {reason}.", names(&failed));
         notices.push(notice(EventReason::ObservationFailed, &names(&failed), note, stored, &failed));
     }
-    let sees_again = |kind: &ProbeKind| {
+    let recovers = |kind: &ProbeKind| {
         let seen = condition::reason(&new.conditions, condition_of(*kind));
         let verdict = |reason: Reason| match reason {
             Reason::NoEnginesListed => true,
-            // After a failure it says that something bad was seen and is not believed yet.
+            // After a failure, this reason means that the probe works again and its verdict is below failureThreshold.
             Reason::Progressing => true,
             other => matches!(other.class(), Class::Well | Class::Bad),
         };
         failing(target, old, *kind).is_some() && seen.is_some_and(verdict)
     };
-    let recovered: Vec<_> = ProbeKind::ALL.into_iter().filter(sees_again).collect();
+    let recovered: Vec<_> = ProbeKind::ALL.into_iter().filter(recovers).collect();
     if !recovered.is_empty() {
         let note = format!("Can observe {} again.", names(&recovered));
         notices.push(notice(EventReason::ObservationRecovered, &names(&recovered), note, stored, &recovered));
@@ -67,13 +70,13 @@ pub(super) fn transitions(
     notices
 }
 
-/// Why the probe cannot see, where it cannot. What may still arrive counts only once it takes a person, and a spec that
-/// cannot be read is no matter of the cloud's.
+/// Returns why the probe fails. A Secret or an entry that may still arrive counts only once the condition Stalled is
+/// set. An invalid spec is not the cloud's failure.
 fn failing(target: &Target, status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
     let reason_of = |kind| condition::reason(&status.conditions, condition_of(kind));
     let reason = reason_of(kind)?;
     let stalled = condition::find(&status.conditions, ty::STALLED).is_some();
-    // The engines' own entry makes nothing Stalled where engines do not count for Ready: no later moment would tell it.
+    // The engines' own entry causes no Stalled condition if engines do not count for Ready, so its event must not wait.
     let waits = ProbeKind::ALL.into_iter().filter(|kind| is_counted(target, *kind));
     let waits = waits.filter_map(reason_of).any(Reason::may_still_arrive);
     let fails = match reason.class() {

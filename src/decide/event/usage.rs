@@ -1,4 +1,4 @@
-//! Pure: the event of a usage that becomes less.
+//! The event of a decrease of the usage.
 
 use super::{EventReason, Notice, notice};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     observation::ProbeKind,
 };
 
-/// The figures have three decimals, and Nova's sums of floats differ in the last digits.
+/// The figures have three decimals, and Nova's sums of floats differ in their last digits.
 const NOISE: f64 = 1e-6;
 const ROUNDING: f64 = 0.01;
 
@@ -17,7 +17,7 @@ pub(super) fn transition(
 ) -> Option<Notice> {
     let (before, now) = (&old.usage.as_ref()?.figures, &new.usage.as_ref()?.figures);
     let start = now.start.as_ref()?;
-    // A window that became shorter, as after a clock that was ahead, holds less. So does an answer that is cut.
+    // A shorter window contains less usage, for example after the clock stepped back. So does a truncated answer.
     let whole = before.complete == now.complete && now.complete != Some(false);
     let comparable = whole && before.start.as_ref() == Some(start) && before.end <= now.end;
     let fell: Vec<_> = figures(before, now).into_iter().filter(|(_, before, now)| is_less(before, now)).collect();
@@ -50,9 +50,9 @@ mod tests {
     use super::*;
     use crate::api::{UsageStatus, time};
 
-    /// A line is: the usage before and after, as `start end complete server-hours vCPU-hours` | whether it fell.
+    /// Each line: the usage before and after, as `start end complete server-hours vCPU-hours` | whether it decreased.
     #[test]
-    fn what_is_a_fall() {
+    fn a_decrease_of_comparable_figures_has_an_event() {
         let status = |[start, end, complete, servers, vcpus]: [&str; 5]| {
             let at = |hour: &str| Some(time(format!("2026-11-01T{hour}:00:00Z").parse().unwrap()));
             let figures = UsageFigures {

@@ -1,4 +1,4 @@
-//! Pure: when the data of a probe were observed.
+//! The time at which the data of a probe were observed.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -8,12 +8,12 @@ use crate::{
     observation::ProbeKind,
 };
 
-/// The data of a probe.
+/// The data block of a probe.
 pub(super) trait Block: Clone {
-    /// When the last verdict was reached.
+    /// Time of the last verdict.
     fn observed_at(&self) -> Option<Time>;
 
-    /// The same data, with a later verdict.
+    /// Returns the same data with the time of a later verdict.
     fn observed(self, at: Option<Time>) -> Self;
 }
 
@@ -33,7 +33,7 @@ macro_rules! blocks {
 
 blocks!(EnginesStatus, CachesStatus, UsageStatus);
 
-/// When the block of this probe was observed.
+/// Returns the time at which this probe's block was observed.
 pub(crate) fn observed_at(status: &CloudTenantStatus, kind: ProbeKind) -> Option<Timestamp> {
     let at = match kind {
         ProbeKind::Engines => status.engines.as_ref()?.observed_at(),

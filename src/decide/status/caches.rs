@@ -1,4 +1,4 @@
-//! Pure: the verdict on the project's cache instances.
+//! The verdict on the project's cache instances.
 
 mod message;
 
@@ -13,7 +13,7 @@ use crate::{
     target::CachesTarget,
 };
 
-/// The verdict on these counts.
+/// Judges these counts.
 #[must_use]
 pub fn judge(seen: &Caches, rules: &CachesTarget, now: Timestamp) -> Judged<CachesStatus> {
     let by_kind = seen.kinds.iter();
@@ -26,8 +26,8 @@ pub fn judge(seen: &Caches, rules: &CachesTarget, now: Timestamp) -> Judged<Cach
     Judged { reason, message: message(&block, rules), block }
 }
 
-/// What the counts say. It is worked out anew from a stored block too, so that Unknown between two verdicts
-/// repeats no event.
+/// Returns the reason for these counts. It also applies to a stored block, so that Unknown between two verdicts repeats
+/// no event.
 #[must_use]
 pub fn reason(block: &CachesStatus, rules: &CachesTarget) -> Reason {
     if count(block, ERROR) > Some(0) {
@@ -44,14 +44,14 @@ pub fn reason(block: &CachesStatus, rules: &CachesTarget) -> Reason {
 const ERROR: &str = "error";
 const CREATE_FAILED: &str = "create_failed";
 
-/// Instances in error.
+/// Number of instances in error.
 #[must_use]
 pub fn errors(block: &CachesStatus) -> i64 {
     count(block, ERROR).unwrap_or_default()
 }
 
-/// Instances in a state, by the count's name in snake case: over all kinds, or over the kinds together where these are
-/// more. `None` where the region sends no such count.
+/// Number of instances in a state, whose name is in snake case: the larger of the total and the sum over the kinds.
+/// `None` if the region sends no such count.
 fn count(block: &CachesStatus, name: &str) -> Option<i64> {
     let of_kinds = block.by_kind.iter().filter_map(|kind| of(&kind.counts, name)).reduce(i64::saturating_add);
     of(&block.all, name).max(of_kinds)

@@ -1,7 +1,7 @@
-//! Pure: which rows of Heat's list count, and on which hosts.
+//! Selects the records of Heat's list that count, and groups them by host.
 //!
-//! A killed and restarted engine leaves a row behind that stays down for hours. So "a row is down" does not
-//! mean that an engine is down.
+//! A killed and restarted engine leaves a record that stays down for hours. Therefore a record that is down does not
+//! prove that an engine is down.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,35 +14,34 @@ use crate::{
     target::EnginesTarget,
 };
 
-/// Engines that are down, in the status.
+/// Number of down engines that the status lists.
 const MOST_DOWN: usize = 20;
 
-/// What is known from before the list.
+/// The state from before this list.
 #[derive(Debug, Default)]
 pub struct Known<'a> {
-    /// The newest report of each host that has been recorded, by the cloud's clock.
+    /// The newest report of each recorded host, by the cloud's clock.
     pub recorded: HashMap<&'a str, Timestamp>,
-    /// The newest report of all, by the cloud's clock, and its host.
+    /// The newest report of all hosts, by the cloud's clock, and its host.
     pub newest_report: Option<(Timestamp, &'a str)>,
-    /// Rows whose reports went back in time.
+    /// Records whose reports went back in time.
     pub setbacks: Cow<'a, Setbacks>,
-    /// Hosts that were counted when no engine answered, and have not had the time since to report. They are not
-    /// forgotten.
+    /// Hosts that counted when no engine answered and have not had the time to report since. They are not forgotten.
     pub kept: HashSet<&'a str>,
-    /// The operator's clock when the list came.
+    /// The operator's clock when the list arrived.
     pub now: Timestamp,
 }
 
 impl<'a> Known<'a> {
-    /// Whether this engine, which is down, no longer counts. Its silence is measured against the newest report of all
-    /// engines: where all reports are old, as in an example of a document, no engine has been silent for long.
+    /// Whether this down engine no longer counts. Its silence is measured against the newest report of all engines, so
+    /// that no engine is forgotten because all reports are old.
     fn forgets(&self, row: &EngineRow, newest: Option<(Timestamp, &str)>, rules: &EnginesTarget) -> bool {
-        let silent = |(newest, _)| row.heartbeat.is_some_and(|beat| age(beat, newest) > rules.forget_after);
+        let silent = |(newest, _)| row.heartbeat.is_some_and(|report| age(report, newest) > rules.forget_after);
         newest.is_some_and(silent) && !self.kept.contains(&*row.host)
     }
 
-    /// The newest report of all engines where an engine is forgotten only by an earlier list. The block has to keep it,
-    /// or that engine would count again after a restart of the operator.
+    /// Returns the newest report of all engines if only an earlier list shows that an engine is forgotten. The block
+    /// must keep it, or that engine would count again after a restart of the operator.
     fn to_keep(
         &self,
         list: &EngineList,
@@ -55,7 +54,7 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Counts engines by host.
+/// Counts the engines by host.
 #[must_use]
 pub fn count(list: &EngineList, known: &Known<'_>, rules: &EnginesTarget) -> EnginesStatus {
     let is_down = |row: &EngineRow| known.setbacks.is_down(row, list.cloud_now, known.now);
@@ -65,13 +64,13 @@ pub fn count(list: &EngineList, known: &Known<'_>, rules: &EnginesTarget) -> Eng
     let newest = known.newest_report.max(list.newest_report());
     let (mut down_rows, mut forgotten) = (Vec::new(), Vec::new());
     for row in list.rows.iter().filter(|row| !rules.ignore_hosts.iter().any(|ignored| **ignored == *row.host)) {
-        // One in the cloud's future is no memory: its clock was put back.
-        let recorded = known.recorded.get(&*row.host).copied().filter(|beat| *beat <= list.cloud_now);
-        // Where a report went back in time, the record says nothing about what the engine left behind.
+        // A record in the cloud's future is invalid: the cloud's clock stepped back.
+        let recorded = known.recorded.get(&*row.host).copied().filter(|report| *report <= list.cloud_now);
+        // If a report went back in time, the record cannot show what an engine left behind.
         let memory = recorded.filter(|_| !known.setbacks.has(row));
         let says_down = is_down(row);
-        let ghost = says_down && kinds.get(&key(row)).is_some_and(|kind| kind.makes_ghost(row, memory));
-        let down = says_down && !ghost;
+        let leftover = says_down && kinds.get(&key(row)).is_some_and(|kind| kind.is_leftover(row, memory));
+        let down = says_down && !leftover;
         if down && known.forgets(row, newest, rules) {
             forgotten.push(row);
             continue;
@@ -86,7 +85,7 @@ pub fn count(list: &EngineList, known: &Known<'_>, rules: &EnginesTarget) -> Eng
         });
         host.last_heartbeat = host.last_heartbeat.take().max(row.heartbeat.map(time));
         host.down += u32::from(down);
-        host.up += u32::from(!down && !ghost);
+        host.up += u32::from(!down && !leftover);
     }
     if let Some((report, name)) = known.to_keep(list, &forgotten, rules) {
         let host = hosts.entry(name).or_insert_with(|| EngineHost { host: name.to_owned(), ..EngineHost::default() });
@@ -117,14 +116,14 @@ fn down_engine(row: &EngineRow) -> DownEngine {
     }
 }
 
-/// All rows of one kind of engine on one host.
+/// All records of one kind of engine on one host.
 struct Kind {
-    /// When the youngest row came to be.
-    newest_birth: Option<Timestamp>,
+    /// Creation time of the youngest record.
+    newest_creation: Option<Timestamp>,
     /// All of them are down.
     down: bool,
-    /// The last report of all of them; `None` if one of them cannot be read.
-    last_beat: Option<Timestamp>,
+    /// The latest report of all. `None` if one of them is unreadable.
+    last_report: Option<Timestamp>,
 }
 
 /// Host, binary, topic.
@@ -137,13 +136,13 @@ fn key(row: &EngineRow) -> Key<'_> {
 fn kinds(list: &EngineList, is_down: impl Fn(&EngineRow) -> bool) -> HashMap<Key<'_>, Kind> {
     let mut kinds: HashMap<_, Kind> = HashMap::with_capacity(list.rows.len());
     for row in &list.rows {
-        let of_row = Kind { newest_birth: row.created, down: is_down(row), last_beat: row.heartbeat };
+        let of_row = Kind { newest_creation: row.created, down: is_down(row), last_report: row.heartbeat };
         kinds
             .entry(key(row))
             .and_modify(|kind| {
-                kind.newest_birth = kind.newest_birth.max(of_row.newest_birth);
+                kind.newest_creation = kind.newest_creation.max(of_row.newest_creation);
                 kind.down &= of_row.down;
-                kind.last_beat = kind.last_beat.zip(of_row.last_beat).map(|(one, other)| one.max(other));
+                kind.last_report = kind.last_report.zip(of_row.last_report).map(|(one, other)| one.max(other));
             })
             .or_insert(of_row);
     }
@@ -151,20 +150,22 @@ fn kinds(list: &EngineList, is_down: impl Fn(&EngineRow) -> bool) -> HashMap<Key
 }
 
 impl Kind {
-    /// Whether a row of this kind that is down is only what an engine left behind.
-    fn makes_ghost(&self, row: &EngineRow, recorded: Option<Timestamp>) -> bool {
+    /// Whether a down record of this kind is only the remains of an earlier process.
+    fn is_leftover(&self, row: &EngineRow, recorded: Option<Timestamp>) -> bool {
         self.supersedes(row) || recorded.is_some_and(|recorded| self.has_come_back(recorded))
     }
 
-    /// A younger row of the same engine came to be after this one's last report: the engine was restarted. The workers
-    /// of one process, all created together, are not superseded by each other, nor is a row by itself.
+    /// Whether a younger record of the same engine was created after this one's last report, which shows a restart.
+    /// Workers of one process have the same creation time and do not supersede each other.
     fn supersedes(&self, row: &EngineRow) -> bool {
-        row.heartbeat.zip(self.newest_birth).is_some_and(|(beat, birth)| birth > beat && Some(birth) > row.created)
+        row.heartbeat
+            .zip(self.newest_creation)
+            .is_some_and(|(report, creation)| creation > report && Some(creation) > row.created)
     }
 
-    /// The row that superseded the others left gracefully, and what is left of the host is older than what we had
-    /// recorded for it.
+    /// Whether the superseding record is gone because that process stopped gracefully. The remaining reports are then
+    /// older than the recorded one.
     fn has_come_back(&self, recorded: Timestamp) -> bool {
-        self.down && self.last_beat.is_some_and(|beat| beat < recorded)
+        self.down && self.last_report.is_some_and(|report| report < recorded)
     }
 }

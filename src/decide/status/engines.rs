@@ -1,4 +1,4 @@
-//! Pure: the verdict on Heat's engines, from what was last said and what Heat has answered since.
+//! The verdict on Heat's engines, from the last stored verdict and the answers since.
 
 use std::{
     borrow::Cow,
@@ -22,16 +22,16 @@ use crate::{
     target::EnginesTarget,
 };
 
-/// So many 503s in a row mean that no engine is left, where they also span more than three report intervals.
-/// Three in a row have been recorded with one of two engines hung.
+/// Number of consecutive 503s after which no engine is left, if they also span more than three report intervals. Three
+/// were recorded while one of two engines was hung.
 const ALL_DOWN_AFTER: u32 = 4;
 
-/// What the stored block says was last said. Unknown conditions leave it alone, so a restart repeats nothing.
+/// The last verdict according to the stored block. Unknown conditions do not affect it, so a restart repeats no event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Said {
-    /// No verdict yet.
+    /// There is no verdict yet.
     Nothing,
-    /// `AllEnginesUp`, or nothing to count.
+    /// `AllEnginesUp`, or there was nothing to count.
     Well,
     /// `EnginesDown`.
     Down,
@@ -41,7 +41,7 @@ pub enum Said {
     AllDown,
 }
 
-/// What was last said of the engines.
+/// Returns the last verdict on the engines.
 #[must_use]
 pub fn said(block: Option<&EnginesStatus>) -> Said {
     match block {
@@ -53,14 +53,14 @@ pub fn said(block: Option<&EnginesStatus>) -> Said {
     }
 }
 
-/// Whether what was last said is bad.
+/// Whether the last verdict on the engines is unhealthy.
 #[must_use]
 pub fn is_bad(block: Option<&EnginesStatus>) -> bool {
     matches!(said(block), Said::Down | Said::Unresponsive | Said::AllDown)
 }
 
-/// The verdict on what Heat last answered, which must be an answer. `seen` is the number of the answer that this
-/// tenant judged last: a 503 that came and went since must not be lost.
+/// Judges Heat's latest answer, which must exist. `seen` is the number of the answer that this tenant judged last, so
+/// that a 503 in between is not lost.
 #[must_use]
 pub fn judge(
     old: Option<&EnginesStatus>,
@@ -78,16 +78,16 @@ pub fn judge(
 
 fn judge_silence(old: Option<&EnginesStatus>, answers: &EngineAnswers, silence: Silence) -> Judged<EnginesStatus> {
     let span = Duration::try_from(silence.last.duration_since(silence.since)).unwrap_or_default();
-    let nobody_left = silence.count >= ALL_DOWN_AFTER && span > answers.report_interval().saturating_mul(3);
+    let none_left = silence.count >= ALL_DOWN_AFTER && span > answers.report_interval().saturating_mul(3);
     let mut block = old.cloned().unwrap_or_default();
     let reason = match said(old) {
         Said::AllDown => Reason::AllEnginesDown,
-        _ if nobody_left => {
+        _ if none_left => {
             for host in &mut block.hosts {
                 host.down += std::mem::take(&mut host.up);
             }
             block.hosts.sort_by_key(|host| host.down == 0);
-            // Nobody has listed these engines, and nobody answers.
+            // No list shows these engines, and no engine answers.
             (block.down_engines, block.answering_since) = (Vec::new(), None);
             block.down = block.total;
             block.up = 0;
@@ -103,7 +103,7 @@ fn judge_silence(old: Option<&EnginesStatus>, answers: &EngineAnswers, silence: 
     verdict(reason, block)
 }
 
-/// The longest row, at most 4, and less where `up: 0` would make it read as `AllEnginesDown`.
+/// The longest streak, at most 4. With `up: 0` it stays below 4, because 4 would mean `AllEnginesDown`.
 fn unanswered(block: &EnginesStatus, silence: Silence) -> u32 {
     let most = if block.up == 0 { ALL_DOWN_AFTER - 1 } else { ALL_DOWN_AFTER };
     silence.count.max(block.unanswered).min(most)
@@ -122,7 +122,7 @@ fn judge_list(
         return verdict(Reason::EnginesDown, block);
     }
     if block.total == 0 {
-        // Unknown takes nothing back of what was said.
+        // An Unknown condition must not clear the last verdict.
         if said(old) == Said::Unresponsive {
             block.unanswered = old.map_or(0, |block| block.unanswered).min(ALL_DOWN_AFTER - 1);
         }
@@ -145,7 +145,7 @@ fn judge_list(
     verdict(Reason::AllEnginesUp, block)
 }
 
-/// What the status and earlier answers say of each host.
+/// Collects what the status and earlier answers record of each host.
 fn known<'a>(old: Option<&'a EnginesStatus>, answers: &'a EngineAnswers, rules: &EnginesTarget) -> Known<'a> {
     let mut recorded: HashMap<&str, _> = answers.beats.iter().map(|(host, beat)| (&**host, *beat)).collect();
     let mut newest_report = answers.newest_report.as_ref().map(|(report, host)| (*report, &**host));
@@ -154,7 +154,7 @@ fn known<'a>(old: Option<&'a EnginesStatus>, answers: &'a EngineAnswers, rules: 
         if let Some(stored) = &host.last_heartbeat {
             let newest = recorded.entry(&host.host).or_insert(stored.0);
             *newest = stored.0.max(*newest);
-            // One in the cloud's future is no memory: that clock was set back.
+            // A report in the cloud's future is invalid: the cloud's clock stepped back.
             let report = cloud_now.filter(|now| stored.0 <= *now).map(|_| (stored.0, host.host.as_str()));
             newest_report = newest_report.max(report);
         }
@@ -168,8 +168,8 @@ fn known<'a>(old: Option<&'a EnginesStatus>, answers: &'a EngineAnswers, rules: 
     }
 }
 
-/// The hosts that AllEnginesDown counted, until Heat has answered for longer than forgetAfter: how long they have been
-/// silent says nothing while their engines had no Heat to report to.
+/// Returns the hosts that AllEnginesDown counted, until Heat has answered for longer than forgetAfter. Their silence
+/// proves nothing while they had no Heat to report to.
 fn kept<'a>(old: Option<&'a EnginesStatus>, answers: &EngineAnswers, rules: &EnginesTarget) -> HashSet<&'a str> {
     let Some(old) = old else { return HashSet::new() };
     let since = answering_since(Some(old), answers);
@@ -179,8 +179,8 @@ fn kept<'a>(old: Option<&'a EnginesStatus>, answers: &EngineAnswers, rules: &Eng
     old.hosts.iter().filter(|host| host.down > 0).map(|host| host.host.as_str()).collect()
 }
 
-/// When Heat first answered after AllEnginesDown: now, or as the status has it. A later time than now is a clock's that
-/// was set back since.
+/// Returns when Heat first answered after AllEnginesDown. A stored time later than now is wrong: the clock stepped
+/// back.
 fn answering_since(old: Option<&EnginesStatus>, answers: &EngineAnswers) -> Option<Time> {
     let now = answers.answered_at.map(time);
     if said(old) == Said::AllDown {
@@ -208,7 +208,7 @@ fn verdict(reason: Reason, mut block: EnginesStatus) -> Judged<EnginesStatus> {
     Judged { reason, message, block }
 }
 
-/// `2/2`; `?/2` while the current state could not be seen; `?` for a figure that was never seen.
+/// Formats `2/2`. It is `?/2` while the current state is unknown, and `?` stands for a figure that was never observed.
 #[must_use]
 pub fn summary(block: &EnginesStatus, seen: bool) -> String {
     let never_listed = block.total == 0 && block.hosts.is_empty() && block.unanswered > 0;

@@ -1,4 +1,4 @@
-//! Pure: `Ready`, `Reconciling` and `Stalled`, from the three verdicts, as kstatus reads them.
+//! Computes `Ready`, `Reconciling` and `Stalled` from the three verdicts, as kstatus expects them.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -12,15 +12,15 @@ use crate::{
 
 const SUSPENDED: &str = "Suspended: ";
 const NOT_YET: &str = "Not observed yet.";
-const ALL_WELL: &str = "All enabled probes are healthy.";
+const ALL_HEALTHY: &str = "All enabled probes are healthy.";
 const ALL_OBSERVED: &str = "All enabled probes returned a result.";
 
-/// All conditions of a pass.
+/// Builds all conditions of a pass.
 pub(super) fn conditions(pass: &Pass<'_>, old: &CloudTenantStatus, verdicts: &[Verdict]) -> Vec<Condition> {
     let next = |type_: &str, status: &str, reason, message: &str| {
         condition::next(&old.conditions, type_, status, reason, message, pass.generation, pass.now)
     };
-    // A new generation is in progress until its first pass has ended; what is in progress is not stalled.
+    // A new generation is in progress until its first pass has ended. Meanwhile it cannot be Stalled.
     let fresh =
         old.observed_generation != Some(pass.generation) || condition::find(&old.conditions, ty::RECONCILING).is_some();
     let in_progress = fresh && !pass.has_ended();
@@ -44,7 +44,7 @@ pub(super) fn conditions(pass: &Pass<'_>, old: &CloudTenantStatus, verdicts: &[V
     conditions
 }
 
-/// A restart must not take back what took a person before.
+/// A restart must not clear a Stalled condition.
 fn was_stalled(old: &CloudTenantStatus) -> bool {
     condition::reason(&old.conditions, ty::STALLED).is_some_and(Reason::may_still_arrive)
 }
@@ -53,7 +53,7 @@ const fn is_observed(reason: Reason) -> bool {
     !matches!(reason, Reason::ProbeDisabled | Reason::ServiceNotOffered)
 }
 
-/// Whether this pass found that the catalogue does not offer the service.
+/// Whether the catalogue of this pass lacks the service.
 fn is_not_offered(pass: &Pass<'_>, kind: ProbeKind) -> bool {
     match kind {
         ProbeKind::Engines => matches!(pass.engines, Observation::NotOffered(_)),
@@ -62,16 +62,17 @@ fn is_not_offered(pass: &Pass<'_>, kind: ProbeKind) -> bool {
     }
 }
 
-/// The verdicts that `Ready` and `Stalled` come from. What fails every probe, such as a missing Secret, fails these too.
+/// The verdicts that determine `Ready` and `Stalled`. A failure of all probes, such as a missing Secret, is in each of
+/// them.
 struct Gate<'a> {
-    /// Those in `readyOn` that are neither disabled nor not offered, in the probes' order.
+    /// The verdicts in `readyOn` except disabled and not offered probes, in the probes' order.
     counted: Vec<&'a Verdict>,
     when_observed: bool,
-    /// `readyOn` is in the spec.
+    /// The spec has `readyOn`.
     is_narrowed: bool,
-    /// Some probe outside of `readyOn` is neither disabled nor not offered.
+    /// A probe outside `readyOn` is neither disabled nor not offered.
     leaves_out: bool,
-    /// No verdict counts, but the catalogue of this generation may not have been read yet.
+    /// No verdict counts, but the operator may not have read this generation's catalogue yet.
     is_too_early: bool,
 }
 
@@ -89,7 +90,7 @@ impl<'a> Gate<'a> {
         }
     }
 
-    /// Reason and message of `Ready`.
+    /// Returns the reason and message of `Ready`.
     fn ready(&self) -> (Reason, String) {
         let (reason, message) = self.worst();
         if !self.when_observed || reason.class() != Class::Bad {
@@ -102,7 +103,7 @@ impl<'a> Gate<'a> {
             .map_or_else(|| (Reason::Observed, format!("{observed} {message}")), |verdict| verdict.reason_and_message())
     }
 
-    /// False before Unknown before True; among equals, the probes' order.
+    /// Ranks False before Unknown before True. Equal verdicts keep the probes' order.
     fn worst(&self) -> (Reason, String) {
         let rank = |verdict: &&&Verdict| match verdict.reason.class() {
             Class::Bad => 0,
@@ -113,7 +114,8 @@ impl<'a> Gate<'a> {
             None if self.is_too_early => (Reason::Progressing, NOT_YET.to_owned()),
             None => (Reason::NothingObserved, self.nothing().to_owned()),
             Some(verdict) if verdict.reason.class() == Class::Well => {
-                let healthy = if self.is_narrowed { "All probes that count for Ready are healthy." } else { ALL_WELL };
+                let healthy =
+                    if self.is_narrowed { "All probes that count for Ready are healthy." } else { ALL_HEALTHY };
                 (Reason::Healthy, healthy.to_owned())
             }
             Some(verdict) => verdict.reason_and_message(),
@@ -133,13 +135,12 @@ impl<'a> Gate<'a> {
         if self.counted.is_empty() {
             return Some((Reason::NothingObserved, self.nothing().to_owned()));
         }
-        let takes_a_person =
-            |reason: Reason| reason.class() == Class::Stalled && (waited || !reason.may_still_arrive());
-        self.counted.iter().find(|verdict| takes_a_person(verdict.reason)).map(|verdict| verdict.reason_and_message())
+        let needs_user = |reason: Reason| reason.class() == Class::Stalled && (waited || !reason.may_still_arrive());
+        self.counted.iter().find(|verdict| needs_user(verdict.reason)).map(|verdict| verdict.reason_and_message())
     }
 }
 
-/// Conditions and data stay; `Ready` says that nobody is looking.
+/// Keeps conditions and data. `Ready` says that the CloudTenant is suspended.
 pub(super) fn suspended(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
     let mut conditions = Vec::new();
     for type_ in [ty::READY, ty::ENGINES_HEALTHY, ty::CACHES_HEALTHY, ty::USAGE_REPORTED, ty::STALLED] {
@@ -160,7 +161,7 @@ pub(super) fn suspended(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenant
     CloudTenantStatus { observed_generation: Some(pass.generation), conditions, ..old.clone() }
 }
 
-/// `Ready` and every probe that is asked say that the operator broke off.
+/// Makes `Ready` and every enabled probe Unknown after a panic.
 pub(super) fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Vec<Condition> {
     let message = "The operator failed while it computed this status: check its log.";
     let next = |type_: &str| match condition::reason(&old.conditions, type_) {
@@ -173,7 +174,7 @@ pub(super) fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp
     std::iter::once(ty::READY).chain(ProbeKind::ALL.map(condition_of)).filter_map(next).collect()
 }
 
-/// Every condition says that the spec cannot be read.
+/// Makes every condition report the invalid spec.
 pub(super) fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Vec<Condition> {
     let next = |type_: &str, status: &str| {
         condition::next(&old.conditions, type_, status, Reason::InvalidSpec, message, generation, now)

@@ -1,4 +1,4 @@
-//! Pure: the usage as the status has it. It is never bad, only complete or not.
+//! The usage in the status. It is never unhealthy, only complete or incomplete.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use crate::{
     observation::{FlavorUsage, Periods, Previous, Usage},
 };
 
-/// The block for this usage. The closed period was read only where `old` did not have it.
+/// Builds the block. `periods` has the closed period only if `old` did not have it.
 #[must_use]
 pub fn judge(periods: &Periods, old: Option<&UsageStatus>, now: Timestamp) -> Judged<UsageStatus> {
     let seen = &periods.current;
@@ -29,7 +29,7 @@ pub fn judge(periods: &Periods, old: Option<&UsageStatus>, now: Timestamp) -> Ju
         figures: figures(seen),
         previous: match &periods.previous {
             Previous::Kept => old.and_then(|old| old.previous.clone()),
-            // What the status has is about a still earlier period.
+            // The stored figures belong to an earlier period.
             Previous::OtherWindow => None,
             Previous::Read(usage) => Some(PreviousUsage { figures: figures(usage) }),
         },
@@ -63,7 +63,7 @@ fn flavor(used: &FlavorUsage) -> api::FlavorUsage {
     }
 }
 
-/// A plain decimal with at most three places: Nova's floats carry noise and exponents.
+/// Formats a plain decimal with at most three places, because Nova's floats carry noise and exponents.
 fn decimal(hours: f64) -> String {
     let text = format!("{hours:.3}");
     let text = text.trim_end_matches('0').trim_end_matches('.');

@@ -1,4 +1,4 @@
-//! Pure: whether a status is worth a write. A time alone is not, until it is old.
+//! Decides whether a status is worth a write. A changed time alone is not, until it is old.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use crate::{
     target::Target,
 };
 
-/// `observedAt` is never older than this or the probe's interval, whichever is longer, while somebody is looking.
+/// Longest age of `observedAt` while the probe runs, unless its interval is longer.
 const HEARTBEAT: Duration = Duration::from_secs(600);
 
-/// Whether anything but a time differs.
+/// Whether the statuses differ in more than times.
 #[must_use]
 pub fn differs(old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
     timeless(old) != timeless(new)
 }
 
-/// Whether a block's `observedAt` has become so old that the new one has to be written.
+/// Whether a stored `observedAt` is so old that it has to be written again.
 #[must_use]
 pub fn is_heartbeat_due(target: &Target, old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
     ProbeKind::ALL.into_iter().any(|kind| match (observed_at(old, kind), observed_at(new, kind)) {
-        // Older or, by a clock that has been put right, newer.
+        // The stored time may also be later, if the clock was corrected.
         (Some(old), Some(new)) => age(old, new).max(age(new, old)) >= HEARTBEAT.max(interval_of(target, kind)),
         _ => false,
     })

@@ -1,4 +1,4 @@
-//! Holds a CloudTenant to the CRD's schema as the API server does when the object is created.
+//! Validates a CloudTenant against the CRD's schema, as the API server does when it creates the object.
 
 mod rules;
 mod schema;
@@ -10,27 +10,27 @@ use serde_json::{Map, Value, json};
 
 use crate::api::{self, CloudTenant, CloudTenantSpec};
 
-/// The most characters of a name: RFC 1123's.
+/// Maximum length of a name, from RFC 1123.
 const LONGEST_NAME: usize = 253;
 
-/// The spec of an object that the API server would accept.
+/// Returns the spec of an object that the API server would accept.
 ///
 /// # Errors
-/// What the API server would refuse, one line for each fault.
+/// What the API server would refuse, one line per fault.
 pub(super) fn admit(mut object: Value) -> anyhow::Result<CloudTenantSpec> {
     let version = CloudTenant::api_version(&());
     let given = object["apiVersion"].as_str().unwrap_or_default();
     anyhow::ensure!(given == version, "no matches for kind \"CloudTenant\" in version {given:?}: use {version}");
     let mut faults = Vec::new();
     schema::check(&whole()?, "", &mut object, &mut faults);
-    // The API server drops the status of an object that is created, but not the fields that it does not know.
+    // The API server drops the status of a new object, but still refuses its unknown fields.
     faults.retain(|fault| !fault.starts_with("status."));
     name(&object["metadata"], &mut faults);
     anyhow::ensure!(faults.is_empty(), "the API server would refuse it:\n{}", faults.join("\n"));
     Ok(serde_json::from_value(object["spec"].take())?)
 }
 
-/// The schema of the CRD with the fields that every object has.
+/// Returns the CRD's schema with the fields that every object has.
 fn whole() -> anyhow::Result<Value> {
     let version = api::crd().spec.versions.into_iter().next().and_then(|version| version.schema);
     let mut schema = serde_json::to_value(version.and_then(|version| version.open_api_v3_schema))?;

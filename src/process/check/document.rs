@@ -1,4 +1,4 @@
-//! Finds the CloudTenant in a file, as kubectl reads it: YAML or JSON, several documents, and lists of objects.
+//! Finds the CloudTenant in a file as kubectl reads it: YAML or JSON, several documents, and lists of objects.
 
 use anyhow::{Context as _, bail};
 use kube::Resource as _;
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::api::CloudTenant;
 
-/// The first CloudTenant of the file. One of another API group counts only if no other is there.
+/// Returns the first CloudTenant of the file. One of another API group is returned only if there is no other.
 ///
 /// # Errors
-/// The text is neither YAML nor JSON, or has no CloudTenant.
+/// The text is neither YAML nor JSON, or contains no CloudTenant.
 pub(super) fn find(text: &str) -> anyhow::Result<Value> {
     let mut objects = Vec::new();
     for document in documents(text)? {
@@ -25,27 +25,27 @@ pub(super) fn find(text: &str) -> anyhow::Result<Value> {
     Ok(found)
 }
 
-/// Every document of a file. kubectl takes a text for JSON that begins with a brace.
+/// Parses every document of a file. kubectl reads a text that begins with a brace as JSON.
 fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
     if text.trim_start().starts_with('{') {
         let read: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
-        // A flow mapping of YAML begins with a brace, too.
+        // A YAML flow mapping also begins with a brace.
         if let Ok(documents) = read {
             return Ok(documents);
         }
     }
-    // kubectl reads YAML 1.1, and of a key that is given twice the last value.
+    // kubectl reads YAML 1.1, and uses the last value of a duplicate key.
     let options = serde_saphyr::options! {
         duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
         legacy_octal_numbers: true,
         non_finite_float_policy: serde_saphyr::options::NonFiniteFloatPolicy::AsString,
-        // A snippet could quote a Secret that stands in the same file.
+        // A snippet could quote a Secret in the same file.
         with_snippet: false,
     };
     serde_saphyr::from_multiple_with_options(text, options).context("not YAML that can be read")
 }
 
-/// The object, or the objects of a list, at any depth.
+/// Collects the object, or the objects of a list at any depth.
 fn flatten(mut object: Value, objects: &mut Vec<Value>) {
     match object.get_mut("items").map(Value::take) {
         Some(Value::Array(items)) if object["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) => {
@@ -60,7 +60,7 @@ fn flatten(mut object: Value, objects: &mut Vec<Value>) {
     }
 }
 
-/// Turns `2.0` into `2`: Go writes it so, and the API server takes it for an integer.
+/// Converts `2.0` to `2`. Go formats it so, and the API server accepts it as an integer.
 fn whole_numbers(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(whole_numbers),

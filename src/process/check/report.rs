@@ -1,11 +1,11 @@
-//! What a check prints: steps as they end, then the outlook. In a terminal it reads at a glance.
+//! The output of a check: each step as it ends, then the resulting status.
 
 use serde::Serialize;
 
 use super::{Mark, Outlook, Step};
 use crate::api::CloudTenantStatus;
 
-/// Collects or prints.
+/// Formats the steps, or collects them for JSON.
 #[derive(Debug)]
 pub struct Report {
     json: bool,
@@ -23,13 +23,13 @@ struct Whole<'a> {
 }
 
 impl Report {
-    /// As text for people, with colours in a terminal, or as one JSON document.
+    /// Creates a report: text, with colours in a terminal, or one JSON document.
     #[must_use]
     pub const fn new(json: bool, colours: bool) -> Self {
         Self { json, colours, steps: Vec::new() }
     }
 
-    /// What is printed when a step has ended.
+    /// Returns the output for a step that has ended.
     pub fn step(&mut self, step: &Step) -> String {
         self.steps.push(step.clone());
         if self.json {
@@ -46,10 +46,10 @@ impl Report {
         format!("{sign} {:<12} {} ({} ms)\n", step.name, step.found, step.milliseconds)
     }
 
-    /// What is printed at the end.
+    /// Returns the output at the end.
     ///
     /// # Errors
-    /// The status cannot be written as YAML or JSON, which would be a defect.
+    /// The status cannot be serialized, which would be a defect.
     pub fn outlook(&self, outlook: &Outlook) -> anyhow::Result<String> {
         let first = outlook.first_failure.as_ref();
         if self.json {

@@ -18,21 +18,21 @@ use crate::{
     target::Target,
 };
 
-/// How long Keystone's port may take to accept a connection.
+/// Longest wait for a connection to Keystone's port.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// What has come of the probes.
+/// The observations of the probes.
 #[derive(Debug)]
-pub(super) struct Looks {
+pub(super) struct Observations {
     pub(super) engines: Observation<Judged<EnginesStatus>>,
     pub(super) caches: Observation<Judged<CachesStatus>>,
     pub(super) usage: Observation<Judged<UsageStatus>>,
     pub(super) source: Option<Source>,
 }
 
-impl Looks {
+impl Observations {
     fn failed(failure: &ProbeFailure) -> Self {
-        // As often as it takes to be believed: nobody asks twice here.
+        // The count is the maximum because a check asks only once.
         Self {
             engines: Observation::Failed(failure.clone(), u32::MAX),
             caches: Observation::Failed(failure.clone(), u32::MAX),
@@ -42,26 +42,26 @@ impl Looks {
     }
 }
 
-type Tell<'a> = dyn FnMut(Step) + Send + 'a;
+type OnStep<'a> = dyn FnMut(Step) + Send + 'a;
 
-/// Takes every step up to the first that makes the rest pointless.
-pub(super) async fn look(subject: &Subject, tell: &mut Tell<'_>) -> Looks {
-    match way(subject, tell).await {
+/// Runs every step until one fails in a way that makes the others pointless.
+pub(super) async fn run(subject: &Subject, on_step: &mut OnStep<'_>) -> Observations {
+    match open_session(subject, on_step).await {
         Ok((config, session, source)) => {
-            let looks = probes(subject, &config, &session, source, tell).await;
+            let observations = probes(subject, &config, &session, source, on_step).await;
             if let Some(step) = trust::of_services(subject, &config, &session).await {
-                tell(step);
+                on_step(step);
             }
-            looks
+            observations
         }
-        Err(failure) => Looks::failed(&failure),
+        Err(failure) => Observations::failed(&failure),
     }
 }
 
-/// From the Secret to a token.
-async fn way(
+/// Runs the steps from the Secret to a token.
+async fn open_session(
     subject: &Subject,
-    tell: &mut Tell<'_>,
+    on_step: &mut OnStep<'_>,
 ) -> Result<(Arc<CloudConfig>, Session, Option<Source>), ProbeFailure> {
     let target = &subject.target;
     let mut step = |name, began: Instant, result: Result<(Mark, String), ProbeFailure>| {
@@ -69,7 +69,7 @@ async fn way(
             Ok((mark, found)) => (mark, found, Ok(())),
             Err(failure) => (Mark::Failed, failure.message.clone(), Err(failure)),
         };
-        tell(Step { name, mark, found, milliseconds: millis(began) });
+        on_step(Step { name, mark, found, milliseconds: millis(began) });
         end
     };
     let began = Instant::now();
@@ -86,7 +86,7 @@ async fn way(
     let began = Instant::now();
     step("address", began, address(&config, &subject.network).await)?;
     let began = Instant::now();
-    let greeted = session.greet(target.timeout).await.map_err(|error| told(&error));
+    let greeted = session.greet(target.timeout).await.map_err(|error| reported(&error));
     let safe = if config.auth_url().scheme() == "http" {
         (Mark::Note, "not encrypted: others on the network can read passwords and tokens".to_owned())
     } else if subject.network.relies_on_system(config.auth_url()) {
@@ -99,7 +99,7 @@ async fn way(
     step("TLS", began, greeted.map(|()| safe))?;
 
     let began = Instant::now();
-    let login = session.log_in(target.timeout).await.map_err(|error| told(&error));
+    let login = session.log_in(target.timeout).await.map_err(|error| reported(&error));
     let holder = session.known_holder().unwrap_or_default();
     let user = if holder.user.is_empty() { holder.user_id.clone() } else { holder.user.clone() };
     let source = observe::source(target, &config, &session, None, Timestamp::now()).await;
@@ -145,7 +145,7 @@ async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, Strin
     }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(443);
-    let fails = |error: crate::openstack::Error| told(&error.at(Service::Identity));
+    let fails = |error: crate::openstack::Error| reported(&error.at(Service::Identity));
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(|_| fails(crate::openstack::Error::Dns))?;
     let addresses: Vec<_> = addresses.collect();
     let connected = tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect(&addresses[..])).await;
@@ -158,7 +158,7 @@ async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, Strin
     }
 }
 
-/// What the token is for, and what it may.
+/// Describes the token's scope and roles.
 fn scope(session: &Session, holder: &Holder) -> (Mark, String) {
     let project = session.known_project().map(|project| format!("project {} ({})", project.name, project.id));
     let project = project.unwrap_or_else(|| "no project".to_owned());
@@ -192,12 +192,12 @@ async fn probes(
     config: &CloudConfig,
     session: &Session,
     source: Option<Source>,
-    tell: &mut Tell<'_>,
-) -> Looks {
+    on_step: &mut OnStep<'_>,
+) -> Observations {
     let target = &subject.target;
     let now = Timestamp::now;
     let ask = ask_engines(subject, config, session);
-    let engines = probe(target, ProbeKind::Engines, tell, ask, |answers| {
+    let engines = probe(target, ProbeKind::Engines, on_step, ask, |answers| {
         let judged = engines::judge(None, answers, 0, &target.engines);
         let found = format!("{} engines up. {}", judged.block.summary, judged.message);
         (judged, found)
@@ -206,7 +206,7 @@ async fn probes(
     let caches = probe(
         target,
         ProbeKind::Caches,
-        tell,
+        on_step,
         async { probe::outcome(session, probe::caches::ask(session, target).await) },
         |seen| {
             let judged = caches::judge(seen, &target.caches, now());
@@ -218,7 +218,7 @@ async fn probes(
     let usage = probe(
         target,
         ProbeKind::Usage,
-        tell,
+        on_step,
         async { probe::outcome(session, probe::usage::ask(session, target, None, now()).await) },
         |seen| {
             let judged = usage::judge(seen, None, now());
@@ -228,10 +228,10 @@ async fn probes(
         },
     );
     let usage = usage.await;
-    Looks { engines, caches, usage, source }
+    Observations { engines, caches, usage, source }
 }
 
-/// How many instances run, and of which kinds where there are several.
+/// Describes how many instances run, and of which kinds if there are several.
 fn running(block: &CachesStatus) -> String {
     let Some(all) = block.all.running else { return "the region does not count running instances".to_owned() };
     let kinds = block.by_kind.iter().filter_map(|kind| Some(format!("{} {}", kind.counts.running?, kind.kind)));
@@ -239,7 +239,7 @@ fn running(block: &CachesStatus) -> String {
     if kinds.len() < 2 { format!("{all} running") } else { format!("{all} running ({})", kinds.join(", ")) }
 }
 
-/// Asks Heat by the tenant's own credential, or the one that is for the engines alone.
+/// Queries Heat with the tenant's own credential or the engines' own.
 async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session) -> Outcome<EngineAnswers> {
     let deadline = subject.target.engines_deadline();
     let own = match (&subject.target.engines.cloud_name, &subject.secret) {
@@ -282,14 +282,14 @@ async fn own_session(
 async fn probe<T, B>(
     target: &Target,
     kind: ProbeKind,
-    tell: &mut Tell<'_>,
+    on_step: &mut OnStep<'_>,
     ask: impl Future<Output = Outcome<T>> + Send,
     judge: impl FnOnce(&T) -> (Judged<B>, String) + Send,
 ) -> Observation<Judged<B>> {
     let name = kind.as_str();
     let began = Instant::now();
     let policy = target.policy(kind);
-    let (mark, found, look) = if policy != Policy::Disabled {
+    let (mark, found, observation) = if policy != Policy::Disabled {
         match ask.await {
             Outcome::Seen(seen) => {
                 let (judged, found) = judge(&seen);
@@ -313,12 +313,12 @@ async fn probe<T, B>(
     } else {
         (Mark::Skipped, format!("probes.{kind}.policy is Disabled"), Observation::NotDue)
     };
-    tell(Step { name, mark, found, milliseconds: millis(began) });
-    look
+    on_step(Step { name, mark, found, milliseconds: millis(began) });
+    observation
 }
 
-/// What a person is told of a failed call on the way; a missing service cannot come up there.
-fn told(failure: &crate::openstack::Failure) -> ProbeFailure {
+/// Returns the failure to report for a call before the probes. A missing service cannot occur there.
+fn reported(failure: &crate::openstack::Failure) -> ProbeFailure {
     failure::of_call(failure).unwrap_or_else(|| failure::of_secret(&failure::SecretError::Unavailable))
 }
 

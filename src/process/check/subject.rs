@@ -1,4 +1,4 @@
-//! Where a check's subject comes from: two files, or a cluster.
+//! Loads the input of a check from two files or from a cluster.
 
 use std::path::Path;
 
@@ -15,10 +15,10 @@ use crate::{
 };
 
 impl Subject {
-    /// A CloudTenant and a clouds.yaml in files.
+    /// Reads a CloudTenant and a clouds.yaml from files.
     ///
     /// # Errors
-    /// A file cannot be read, or holds no CloudTenant that the API server would accept.
+    /// A file is unreadable, or contains no CloudTenant that the API server would accept.
     pub fn from_files(tenant: &Path, clouds: &Path, cacert: Option<&Path>, network: Network) -> anyhow::Result<Self> {
         let read = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
         let found = document::find(&read(tenant)?).and_then(admission::admit);
@@ -27,10 +27,10 @@ impl Subject {
         Ok(Self { target: Target::new(&spec)?, secret: Ok(texts), network })
     }
 
-    /// A CloudTenant and its Secret in a cluster.
+    /// Reads a CloudTenant and its Secret from a cluster.
     ///
     /// # Errors
-    /// The cluster is not reached, or has no such CloudTenant, or one that cannot be used.
+    /// The cluster is unreachable, or the CloudTenant is missing or unusable.
     pub async fn from_cluster(
         client: Client,
         namespace: Option<&str>,

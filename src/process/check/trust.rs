@@ -1,4 +1,4 @@
-//! Finds the services that will be refused once the Secret's `cacert` replaces the system's authorities.
+//! Finds the services that the operator will refuse once the Secret's `cacert` replaces the system's authorities.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ pub(super) fn warning(services: &[Service]) -> String {
     )
 }
 
-/// An additional step, if a service other than Keystone is concerned.
+/// Returns an additional step if a service other than Keystone is affected.
 ///
-/// [`Network`](crate::openstack::Network) notes hosts, and two services on one host may have different certificates. So
-/// the services on such a host are called once more without the system's authorities.
+/// [`Network`](crate::openstack::Network) records hosts, and two services on one host may have different certificates.
+/// Therefore this calls the services on such a host again without the system's authorities.
 pub(super) async fn of_services(subject: &Subject, config: &Arc<CloudConfig>, session: &Session) -> Option<Step> {
     let (network, deadline) = (&subject.network, subject.target.timeout);
     let strictly = network.clone().keeping_system(false);

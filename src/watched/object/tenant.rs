@@ -1,4 +1,4 @@
-//! A CloudTenant as the API server gives it out.
+//! A CloudTenant as the API server returns it.
 
 use std::borrow::Cow;
 
@@ -10,26 +10,26 @@ use serde_json::{Map, Value, value::RawValue};
 use super::{Members, Text, members, metadata};
 use crate::api::{CloudTenant, CloudTenantSpec, CloudTenantStatus};
 
-/// The longest that is said of a value that cannot be read: it may hold a long text.
+/// Length in characters of the description of an unreadable value, which may contain a long text.
 const LONGEST: usize = 300;
 
-/// A CloudTenant. One that cannot be read stops neither a list nor a watch.
+/// A CloudTenant. An unreadable one stops neither a list nor a watch.
 #[derive(Debug, Clone)]
 pub struct Watched(pub Result<CloudTenant, Unreadable>);
 
-/// What is known of a CloudTenant that cannot be read.
+/// The readable parts of an unreadable CloudTenant.
 #[derive(Debug, Clone, Default)]
 pub struct Unreadable {
     /// A sentence that names the field.
     pub why: String,
-    /// The metadata, as far as they can be read.
+    /// The readable metadata.
     pub metadata: ObjectMeta,
-    /// The status, as far as it can be read.
+    /// The readable status.
     pub status: CloudTenantStatus,
 }
 
 impl Watched {
-    /// Reads the object. Text that is no object gives an unreadable one without a name.
+    /// Reads the object. A text that is not an object results in an unreadable CloudTenant without a name.
     #[must_use]
     pub fn read(text: &str) -> Self {
         let object = members(text);
@@ -50,7 +50,7 @@ fn spec(object: &Members<'_>) -> Result<CloudTenantSpec, String> {
     let text = object.get("spec").map_or("{}", |text| text.get());
     serde_json::from_str(text).map_err(|error| {
         let said = error.to_string();
-        // The place in a text that nobody sees says nothing.
+        // The user does not see the text, so a position in it does not help.
         let said = said.rsplit_once(" at line ").map_or(&*said, |(said, _)| said);
         let field = if error.line() == 1 { field_at(text, error.column()) } else { None };
         let field = field.map(|name| format!("spec.{name}: ")).unwrap_or_default();
@@ -59,7 +59,7 @@ fn spec(object: &Members<'_>) -> Result<CloudTenantSpec, String> {
     })
 }
 
-/// The member whose text has this column.
+/// Returns the name of the member whose text contains this column.
 fn field_at(text: &str, column: usize) -> Option<String> {
     let found = members(text).into_iter().find(|(_, value)| {
         let start = (value.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
@@ -68,7 +68,7 @@ fn field_at(text: &str, column: usize) -> Option<String> {
     found.map(|(name, _)| name)
 }
 
-/// The status without the fields and the conditions that cannot be read: the next pass writes its own again.
+/// Returns the status without unreadable fields and conditions. The next pass writes its own again.
 fn status(text: &RawValue, metadata: &ObjectMeta) -> CloudTenantStatus {
     let error = match serde_json::from_str::<Option<CloudTenantStatus>>(text.get()) {
         Ok(status) => return status.unwrap_or_default(),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_in_use_is_read_of_the_metadata() {
+    fn only_used_metadata_are_read() {
         let odd = json!({
             "name": "shop", "namespace": "n", "uid": "u", "resourceVersion": "7", "generation": 3,
             "creationTimestamp": 5, "deletionTimestamp": "+20000-01-01T00:00:00Z", "labels": [], "finalizers": {},
@@ -169,9 +169,9 @@ mod tests {
         assert_eq!(*watched.meta(), wanted);
     }
 
-    /// A value of 250 KB was kept several times and written into the status. The value | how many bytes are kept.
+    /// A value of 250 KB was kept several times and written into the status in the past. Each line: value | bytes kept.
     #[test]
-    fn a_long_requested_at_is_cut_where_it_comes_in() {
+    fn a_long_requested_at_is_truncated_on_read() {
         for (value, kept) in [
             ("2026-11-22T05:09:46Z".to_owned(), 20),
             ("a".repeat(256), 256),
@@ -188,9 +188,9 @@ mod tests {
         }
     }
 
-    /// The object | what is said of it.
+    /// Each line: object | message.
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn an_unreadable_field_is_named() {
         let with = |field: &str, value: Value| {
             let mut spec = good();
             spec[field] = value;

@@ -1,4 +1,4 @@
-//! An object as the text that it came in.
+//! An object as its unparsed text.
 
 use std::fmt;
 
@@ -11,16 +11,16 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
-/// The name by which serde_json knows that a [`RawValue`] is wanted. If that changes, the tests of depth fail.
+/// The name by which serde_json recognizes a [`RawValue`]. If it changes, the tests of depth fail.
 const RAW: &str = "$serde_json::private::RawValue";
 
-/// The text of a JSON value. Unlike a [`RawValue`] it can also be had of a value that serde has read already: of a
-/// watch's event whose `type` stands after its `object`.
+/// The text of a JSON value. Unlike a [`RawValue`], it can also be made from a value that serde has already parsed.
+/// This happens in a watch's event whose `type` follows its `object`.
 #[derive(Debug)]
 pub struct Text(Box<RawValue>);
 
 impl Text {
-    /// The JSON.
+    /// Returns the JSON text.
     #[must_use]
     pub fn get(&self) -> &str {
         self.0.get()

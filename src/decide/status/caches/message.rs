@@ -1,6 +1,6 @@
-//! The message on cache instances: how many of which kind are in which state.
+//! The message on cache instances: the number of each kind in each state.
 //!
-//! Numbers are given in steps, so that a message stays as it is while instances come and go.
+//! Numbers are in steps, so that the message does not change with every instance.
 
 use super::{CREATE_FAILED, ERROR, count, of, reason};
 use crate::{
@@ -8,10 +8,10 @@ use crate::{
     target::CachesTarget,
 };
 
-/// So many kinds or states are named; of the rest it is said that they are there.
+/// Number of kinds or states that a message names. The message says only that there are others.
 const NAMED: usize = 5;
 
-/// The condition's sentence.
+/// Returns the condition's message.
 pub(crate) fn message(block: &CachesStatus, rules: &CachesTarget) -> String {
     let mut message = match reason(block, rules) {
         Reason::CacheErrors => {
@@ -33,15 +33,15 @@ pub(crate) fn message(block: &CachesStatus, rules: &CachesTarget) -> String {
         }
         _ => healthy(block, rules),
     };
-    // A number in steps begins with a word.
+    // A number in steps may begin with a word.
     if let Some(first) = message.get_mut(..1) {
         first.make_ascii_uppercase();
     }
     message
 }
 
-/// `2 redis instances are`, `1 memcached instance and more than 3 redis instances are`; `2 cache instances are` where
-/// the region does not say of which kind.
+/// Formats `2 redis instances are` or `1 memcached instance and more than 3 redis instances are`. If the region does
+/// not report kinds, the result is `2 cache instances are`.
 fn instances(block: &CachesStatus, name: &str, [one, several]: [&str; 2]) -> String {
     let all = count(block, name).unwrap_or_default();
     let by_kind = block.by_kind.iter().map(|kind| (kind.kind.as_str(), of(&kind.counts, name).unwrap_or_default()));
@@ -57,7 +57,8 @@ fn instances(block: &CachesStatus, name: &str, [one, several]: [&str; 2]) -> Str
     format!("{} {}", list(told.collect()), if all == 1 { one } else { several })
 }
 
-/// What there is to say while nothing is unhealthy: the states other than running, and what the region keeps to itself.
+/// The message while nothing is unhealthy. It names states other than running, and states that the region does not
+/// report.
 fn healthy(block: &CachesStatus, rules: &CachesTarget) -> String {
     let wanted = &rules.unhealthy_states;
     let mut message =
@@ -79,8 +80,8 @@ fn healthy(block: &CachesStatus, rules: &CachesTarget) -> String {
     message + &missing(block, rules, true) + "."
 }
 
-/// `; the region does not report frozen`, where a state that the spec calls unhealthy is not counted, and `error` too
-/// while nothing is known to be in error.
+/// Formats `; the region does not report frozen` for the missing counts of `unhealthyStates`. If `error` is set, it
+/// includes the state error.
 fn missing(block: &CachesStatus, rules: &CachesTarget, error: bool) -> String {
     let states = rules.unhealthy_states.iter().map(|state| state.as_str());
     let asked = error.then_some(ERROR).into_iter().chain(states);
@@ -88,7 +89,7 @@ fn missing(block: &CachesStatus, rules: &CachesTarget, error: bool) -> String {
     if missing.is_empty() { String::new() } else { format!("; the region does not report {}", list(missing)) }
 }
 
-/// `a`, `a and b`, `a, b and c`; after five of them `and others`.
+/// Formats `a`, `a and b` or `a, b and c`. After five words, it adds `and others`.
 fn list(mut words: Vec<String>) -> String {
     if words.len() > NAMED {
         words.truncate(NAMED);
@@ -98,7 +99,7 @@ fn list(mut words: Vec<String>) -> String {
     if words.is_empty() { last } else { format!("{} and {last}", words.join(", ")) }
 }
 
-/// A number that changes seldom: 1, 2, 3, then more than 3, 10, 30, 100, 300.
+/// Formats a number in steps: 1, 2, 3, then more than 3, 10, 30, 100, 300.
 pub(crate) fn step(count: i64) -> String {
     match [300, 100, 30, 10, 3].into_iter().find(|step| count > *step) {
         Some(step) => format!("more than {step}"),
@@ -116,7 +117,7 @@ mod tests {
         CachesTarget { policy: Policy::Auto, failure_threshold: 1, include_failure: true, unhealthy_states }
     }
 
-    /// `error=1 running=2`, and kinds as `redis: error=1`, with `;` between.
+    /// Parses `error=1 running=2`. Kinds have the form `redis: error=1`; `;` separates the parts.
     fn block(text: &str) -> CachesStatus {
         let mut block = CachesStatus::default();
         for part in text.split(';').map(str::trim) {
@@ -154,9 +155,9 @@ mod tests {
         }
     }
 
-    /// A line is: the counts | the message.
+    /// Each line: counts | message.
     #[test]
-    fn how_many_of_which_kind() {
+    fn the_message_for_each_kind() {
         let look = "look at them in the DCS console.";
         let delete = "delete them, or set probes.caches.includeFailure to false.";
         for (counts, message_) in [
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_healthy_caches() {
+    fn the_message_for_healthy_caches() {
         let frozen = &[CacheState::Freezing, CacheState::Frozen][..];
         for (counts, states, told) in [
             ("error=0 running=1", &[][..], "No cache instance is in error."),

@@ -1,12 +1,12 @@
-//! The CRD's CEL rules. There are three forms, and each is evaluated by hand: an interpreter of CEL is too much for it.
+//! Evaluates the CRD's CEL rules. They have three forms, which do not justify a CEL interpreter.
 
 use serde_json::Value;
 
 use crate::api::GoDuration;
 
-/// Whether a value keeps a rule; `None` where the rule has another form, which a test excludes for the CRD.
+/// Whether a value satisfies a rule. `None` for a rule of another form; a test shows that the CRD has none.
 pub(super) fn holds(rule: &str, value: &Value) -> Option<bool> {
-    // Only an update has an old object, and a file has none.
+    // Only an update has an old object, and a file contains none.
     if rule == "self == oldSelf" {
         return Some(true);
     }
@@ -20,14 +20,14 @@ pub(super) fn holds(rule: &str, value: &Value) -> Option<bool> {
     })
 }
 
-/// The ends of `duration(self) >= duration('1s') && duration(self) <= duration('10m')`.
+/// Parses the bounds of `duration(self) >= duration('1s') && duration(self) <= duration('10m')`.
 fn range(rule: &str) -> Option<(GoDuration, GoDuration)> {
     let rest = rule.strip_prefix("duration(self) >= duration('")?.strip_suffix("')")?;
     let (least, most) = rest.split_once("') && duration(self) <= duration('")?;
     Some((least.into(), most.into()))
 }
 
-/// Whether this is `self.all(x, self.exists_one(y, x == y))`, with any names.
+/// Whether the rule has the form `self.all(x, self.exists_one(y, x == y))`, with any names.
 fn is_unique(rule: &str) -> bool {
     let parts = || {
         let (one, rest) = rule.strip_prefix("self.all(")?.strip_suffix("))")?.split_once(", self.exists_one(")?;

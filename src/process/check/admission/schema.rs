@@ -1,4 +1,4 @@
-//! The structural part of a schema: types, required and unknown fields, bounds, patterns and enumerations.
+//! Checks the structural part of a schema: types, required and unknown fields, bounds, patterns and enumerations.
 //!
 //! The messages are the API server's own.
 
@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::rules;
 
-/// The most characters of a value that a message shows.
+/// Number of characters of a value that a message shows.
 const SHOWN: usize = 100;
 
-/// Adds what is wrong with a value. Removes nulls as the API server does: a default, or nothing, takes their place.
+/// Adds the faults of a value. Removes nulls, as the API server does before it sets defaults.
 pub(super) fn check(schema: &Value, path: &str, value: &mut Value, faults: &mut Vec<String>) {
     let before = faults.len();
     if value.is_null() && schema["nullable"] == true {
@@ -61,7 +61,7 @@ fn object(schema: &Value, path: &str, value: &mut Value, faults: &mut Vec<String
     for (name, value) in fields {
         match (schema["properties"].get(name), schema.get("additionalProperties")) {
             (Some(schema), _) | (None, Some(schema)) => check(schema, &at(name), value, faults),
-            // A schema by reference, which only the metadata has.
+            // This is a schema by reference, which only the metadata has.
             (None, None) if schema.get("$ref").is_some() => {}
             (None, None) => faults.push(format!("unknown field {:?}", at(name))),
         }
@@ -117,7 +117,7 @@ fn invalid(path: &str, value: &dyn std::fmt::Display) -> String {
     format!("{path}: Invalid value: {value}: {path}")
 }
 
-/// A text as messages show it.
+/// Formats a text for a message.
 pub(super) fn shown(text: &str) -> String {
     let cut: String = text.chars().take(SHOWN).collect();
     if cut.len() < text.len() { format!("{cut:?}...") } else { format!("{cut:?}") }
@@ -135,7 +135,8 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// `None` where any type will do. The schema of the metadata writes an optional field's type as a list with "null".
+/// Returns the schema's type. `None` if it allows any. In the schema of the metadata, an optional field's type is a
+/// list with "null".
 fn type_of_schema(schema: &Value) -> Option<&str> {
     let types = schema["type"].as_array();
     schema["type"].as_str().or_else(|| types?.iter().filter_map(Value::as_str).find(|type_| *type_ != "null"))
@@ -146,7 +147,7 @@ mod tests {
     use super::*;
     use crate::api;
 
-    /// What [`check`] reads of a schema, and what says nothing of validity.
+    /// The keywords that [`check`] reads, and those that do not affect validity.
     const READ: &[&str] = &[
         "type",
         "nullable",
