@@ -224,6 +224,10 @@ impl Drop for Subscription {
         let mut state = self.inner.lock();
         state.demands.remove(&self.uid);
         state.requests.remove(&self.uid);
+        if state.demands.is_empty() {
+            // No namespace pays for the list any more.
+            self.inner.answers.send_modify(|answers| *answers = Arc::new(answers.emptied()));
+        }
         drop(state);
         self.inner.changed.notify_one();
     }
@@ -339,6 +343,10 @@ async fn query_repeatedly<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inn
         if let Err(over) = inner.charge(answers.kept_bytes()) {
             outcome = Outcome::Failed(failure::of_budget(&over));
             answers = before.emptied().and(outcome.clone(), now);
+        }
+        if inner.lock().demands.is_empty() {
+            // The last tenant left during the call, so no namespace pays for the list.
+            answers = answers.emptied();
         }
         let undecided = answers.is_undecided(inner.lock().demands.values().any(|(demand, _)| demand.doubts));
         let soon = match undecided {

@@ -126,6 +126,21 @@ where
     Ok(ClientBuilder::new(service, config.default_namespace).build())
 }
 
+/// Returns the same client, to which the API server sends only the metadata of objects: contents of Secrets that no
+/// CloudTenant names must not come into this process.
+#[must_use]
+pub fn metadata_only(client: &Client) -> Client {
+    const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,\
+                            application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+    let inner = client.clone();
+    let service = tower::service_fn(move |mut request: http::Request<Body>| {
+        let client = inner.clone();
+        request.headers_mut().insert(http::header::ACCEPT, http::HeaderValue::from_static(METADATA));
+        async move { client.send(request).await }
+    });
+    Client::new(service, client.default_namespace())
+}
+
 /// Returns the events of a watch. An event that is invalid JSON or malformed ends neither the watch nor its first list.
 /// The operator does not log its text, because the object may be a Secret.
 fn events<K>(api: Api<K>, how: watcher::Config) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>>

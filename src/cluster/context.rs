@@ -95,16 +95,26 @@ impl Context {
         }
     }
 
-    /// Drops the state of all tenants except these (by UID), and everything that only they needed.
-    pub fn retain(&self, alive: impl Fn(&str) -> bool) {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive(uid));
-        self.secrets.retain(&alive);
-        self.metrics.retain(alive);
+    /// Drops the state of all tenants except these, and everything that only others needed.
+    pub fn retain(&self, tenants: &[Arc<Watched>]) {
+        let secret = |tenant: &Arc<Watched>| {
+            let spec = tenant.0.as_ref().ok().map(|tenant| tenant.spec.cloud_credentials_ref.secret_name.clone());
+            spec.zip(tenant.meta().namespace.clone())
+        };
+        let named: HashMap<_, _> =
+            tenants.iter().filter_map(|tenant| Some((tenant.meta().uid.as_deref()?, secret(tenant)))).collect();
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| named.contains_key(uid.as_str()));
+        self.secrets.retain(|uid, (namespace, name)| {
+            let named = named.get(uid).and_then(Option::as_ref);
+            named.is_some_and(|(secret, here)| secret == name && here == namespace)
+        });
+        self.metrics.retain(|uid| named.contains_key(uid));
         self.clouds.sweep();
+        self.drop_written(tenants);
     }
 
     /// Drops the statuses that the watch has brought back since they were written. A pass that is under way keeps its own.
-    pub fn drop_written(&self, tenants: &[Arc<Watched>]) {
+    fn drop_written(&self, tenants: &[Arc<Watched>]) {
         for tenant in tenants {
             let ObjectMeta { uid: Some(uid), resource_version: Some(version), .. } = tenant.meta() else { continue };
             let known = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned();

@@ -4,7 +4,7 @@ mod changes;
 mod following;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -13,7 +13,7 @@ use following::Following;
 use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use jiff::Timestamp;
 use kube::{
-    Api, Client, Resource as _, ResourceExt as _,
+    Api, Client, Resource as _,
     runtime::{
         Config, Controller, Predicate as _, PredicateConfig, WatchStreamExt as _,
         controller::{self, Action},
@@ -27,7 +27,7 @@ use tracing::Instrument as _;
 
 use crate::{
     cluster::{
-        api_server::Lists,
+        api_server::{self, Lists},
         context::{Context, PASSES, Settings},
         leader::Mandate,
         readiness::{Readiness, Requirement},
@@ -84,7 +84,8 @@ impl Operator {
         let mut beside = JoinSet::new();
         beside.spawn(route(woken, routes));
         if self.settings.watch_secrets {
-            for secrets in scoped(&self.client, &self.settings.namespaces) {
+            let client = api_server::metadata_only(&self.client);
+            for secrets in scoped(&client, &self.settings.namespaces) {
                 beside.spawn(secret_watch::follow(secrets, self.lists.clone(), context.clone(), self.roster.clone()));
             }
         }
@@ -142,10 +143,7 @@ impl Operator {
                     }
                 }
                 _ = sweep.tick() => {
-                    let tenants = self.roster.all();
-                    let alive: HashSet<_> = tenants.iter().filter_map(|tenant| tenant.uid()).collect();
-                    context.retain(|uid| alive.contains(uid));
-                    context.drop_written(&tenants);
+                    context.retain(&self.roster.all());
                 }
             }
         }

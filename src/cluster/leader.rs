@@ -77,7 +77,6 @@ pub struct Elector {
     namespace: String,
     name: String,
     identity: String,
-    lists: Lists,
     /// The last resource version of the Lease, and when the candidate first observed it.
     observed: Option<(String, Instant)>,
 }
@@ -104,7 +103,6 @@ impl Elector {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             identity: identity.to_owned(),
-            lists: Lists::default(),
             observed: None,
         })
     }
@@ -121,9 +119,9 @@ impl Elector {
     /// the holder is unknown. The future may be dropped at any time; [`Self::release`] then returns a Lease that was
     /// just taken.
     pub async fn acquire(&mut self, waits: impl Fn(Result<(), String>)) -> Mandate {
-        let only = self.lists.of(format!("metadata.name={}", self.name));
+        let only = Lists::only_streams(format!("metadata.name={}", self.name));
         let changes = api_server::follow(self.api.clone(), only, AfterError::Resumes);
-        let mut changes = std::pin::pin!(changes.default_backoff().applied_objects());
+        let mut changes = std::pin::pin!(changes.applied_objects());
         // Without a working watch, the candidate polls.
         let mut watching = false;
         loop {

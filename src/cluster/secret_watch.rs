@@ -5,10 +5,7 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    Api, Resource as _,
-    runtime::{WatchStreamExt as _, watcher},
-};
+use kube::{Api, Resource as _, runtime::watcher};
 
 use crate::{
     cluster::{
@@ -22,7 +19,7 @@ use crate::{
 /// Follows the Secrets without end. While the watch is broken, the operator reads Secrets as often as without one.
 /// After a new list it reads all again, because deleted Secrets are not in the list.
 pub async fn follow(api: Api<Outline<Secret>>, lists: Lists, context: Arc<Context>, roster: Roster) {
-    let mut events = std::pin::pin!(api_server::follow(api, lists, AfterError::Resumes).default_backoff());
+    let mut events = std::pin::pin!(api_server::follow(api, lists, AfterError::Resumes));
     let mut listens = false;
     while let Some(event) = events.next().await {
         let (works, secret) = match event {

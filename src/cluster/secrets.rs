@@ -133,9 +133,8 @@ impl Kept {
         }
     }
 
-    /// Drops the Secrets that none of these CloudTenants uses.
-    fn retain(&mut self, alive: impl Fn(&str) -> bool) {
-        self.users.retain(|uid, _| alive(uid));
+    fn retain(&mut self, names: impl Fn(&str, &Key) -> bool) {
+        self.users.retain(|uid, key| names(uid, key));
         let used: HashSet<&Key> = self.users.values().collect();
         self.read.retain(|key, _| used.contains(key));
     }
@@ -261,9 +260,10 @@ impl Secrets {
         self.lock().read.values_mut().for_each(|content| content.expired = true);
     }
 
-    /// Drops what none of these CloudTenants (by UID) uses.
-    pub fn retain(&self, alive: impl Fn(&str) -> bool) {
-        self.lock().retain(alive);
+    /// Drops the Secrets that no CloudTenant names any more. `names` says whether the one with this UID names the Secret
+    /// with this namespace and name; a suspended or invalid CloudTenant does not read it, so only its spec can tell.
+    pub fn retain(&self, names: impl Fn(&str, &(String, String)) -> bool) {
+        self.lock().retain(names);
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -498,9 +498,12 @@ mod tests {
         secrets.config(&other, &target("s49"), "openstack").await.unwrap();
         secrets.config(&one, &target("s1"), "openstack").await.unwrap();
         assert_eq!(secrets.lock().read.len(), 2, "another one uses it");
-        secrets.retain(|uid| uid == "one");
+        secrets.retain(|uid, _| uid == "one");
         assert_eq!(secrets.lock().read.keys().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["s1"]);
-        secrets.retain(|_| false);
+        let names = |name: &'static str| move |_: &str, (_, named): &(String, String)| named == name;
+        secrets.retain(names("s1"));
+        assert_eq!(secrets.lock().read.len(), 1);
+        secrets.retain(names("the spec names another one, and is suspended"));
         assert_eq!(budget.used().all, 0);
     }
 
@@ -539,7 +542,7 @@ mod tests {
         assert_eq!((failure.reason, failure.transient), (crate::api::Reason::InvalidCloudConfig, false));
         assert_eq!(read("greedy", 0).await, Ok(()), "what is kept stays in use");
         assert_eq!(read("other", 0).await, Ok(()), "nobody else notices");
-        secrets.retain(|uid| uid != "greedy0");
+        secrets.retain(|uid, _| uid != "greedy0");
         assert_eq!(read("greedy", 19).await, Ok(()), "where one goes, another one may come");
     }
 

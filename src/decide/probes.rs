@@ -141,7 +141,8 @@ impl EnginesProbe {
                 return match shared {
                     Some(shared) => (self.read(&shared, old, now), shared.serves_request),
                     None => {
-                        let serves_request = !failure.transient;
+                        // The first failure may pass by itself. The second one is in the status, and answers the request.
+                        let serves_request = !failure.transient || missing.times > 1;
                         (Observation::Failed(failure, missing.times), serves_request)
                     }
                 };

@@ -311,7 +311,7 @@ pub fn not_offered(elsewhere: Option<&Elsewhere>) -> String {
     match elsewhere {
         None => "Not probed: the cloud's catalogue does not offer the service.".to_owned(),
         Some(Elsewhere { service, region, offered_in }) => format!(
-            "Not asked: {service} is not offered in region {region}, only in {offered_in}: set spec.region to use one of these."
+            "Not probed: {service} is not offered in region {region}, only in {offered_in}: set spec.region to use one of these."
         ),
     }
 }

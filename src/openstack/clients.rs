@@ -23,11 +23,6 @@ const POOL_IDLE: Duration = Duration::from_secs(30);
 const MOST_IDLE: usize = 8;
 /// Origins whose connections are kept, over all clients. For further origins the connection closes after each call.
 const MOST_ORIGINS: usize = 256;
-/// In bytes, for one answer over HTTP/2. It bounds how much of the connection's window one unread answer can hold. All
-/// sessions of an origin share that window.
-const STREAM_WINDOW: u32 = 128 << 10;
-/// In bytes, for all answers on one HTTP/2 connection.
-const CONNECTION_WINDOW: u32 = 5 << 20;
 
 /// The number of clients with a `cacert` that are kept. A further setting gets a new client at each use.
 const MOST_BUNDLES: usize = 64;
@@ -207,8 +202,9 @@ pub(super) fn builder() -> ClientBuilder {
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(MOST_IDLE)
-        .http2_initial_stream_window_size(STREAM_WINDOW)
-        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        // Over HTTP/2 all calls to an origin would share one connection with a limited number of streams, so the calls of
+        // one service that hangs would hold up all others.
+        .http1_only()
         .redirect(redirect::Policy::none())
 }
 

@@ -29,9 +29,11 @@ impl Places {
 
     /// The memory that it takes besides its own size, in bytes (estimated).
     pub(super) fn kept_bytes(&self) -> usize {
+        let names = |names: &[String]| names.iter().map(|name| name.len() + size_of::<String>()).sum();
         let found = |place: &Place| match &place.found {
             Ok(url) => url.as_str().len(),
-            Err(Error::RegionNotFound { known, .. }) => known.iter().map(|name| name.len() + size_of::<String>()).sum(),
+            Err(Error::ServiceElsewhere { region, offered_in }) => region.len() + names(offered_in),
+            Err(Error::RegionNotFound { known, .. }) => names(known),
             Err(_) => 0,
         };
         self.region.as_ref().map_or(0, |region| region.len()) + self.services.iter().map(found).sum::<usize>()

@@ -12,13 +12,23 @@ use std::{
 use futures::{Stream, StreamExt as _, stream, stream::BoxStream};
 use kube::{
     Api, Error as Call, Resource,
-    runtime::watcher::{self, Error, Event},
+    runtime::{
+        WatchStreamExt as _,
+        utils::Backoff,
+        watcher::{self, DefaultBackoff, Error, Event},
+    },
 };
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
+/// Longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// Longest silence during a list. After that the connection may be dead.
 pub const LISTING: Duration = Duration::from_secs(15);
+
+/// Objects in a page. One object can have more than 1 MiB, and a page is in memory twice.
+const PAGE: u32 = 20;
 
 /// Length of a watch in seconds, after which the next one begins. It bounds the silence of a watch without events.
 pub(super) const WATCH: u32 = 30;
@@ -31,6 +41,7 @@ pub(super) const WATCH: u32 = 30;
 pub struct Lists {
     paged: Arc<AtomicBool>,
     fields: Option<String>,
+    only_streams: bool,
 }
 
 /// A kind of list.
@@ -50,10 +61,10 @@ pub enum AfterError {
 }
 
 impl Lists {
-    /// Returns the same, for the objects that match this field selector.
+    /// Watches the objects that match this field selector, and never lists them: that would need the right to list.
     #[must_use]
-    pub fn of(&self, fields: String) -> Self {
-        Self { paged: self.paged.clone(), fields: Some(fields) }
+    pub fn only_streams(fields: String) -> Self {
+        Self { paged: Arc::default(), fields: Some(fields), only_streams: true }
     }
 
     fn remembered(&self) -> List {
@@ -69,7 +80,7 @@ impl Lists {
 
 impl List {
     fn config(self) -> watcher::Config {
-        let config = watcher::Config::default().timeout(WATCH);
+        let config = watcher::Config::default().timeout(WATCH).page_size(PAGE);
         if self == Self::Streamed { config.streaming_lists() } else { config }
     }
 
@@ -106,6 +117,8 @@ const fn is_unsuitable(code: u16) -> bool {
 struct Watch<K> {
     events: BoxStream<'static, Result<Event<K>, Error>>,
     list: List,
+    /// Whether something other than silence showed that the other kind of list does not work.
+    is_certain: bool,
     begun: bool,
     listed: bool,
 }
@@ -116,19 +129,23 @@ where
 {
     fn begin(api: &Api<K>, lists: &Lists, list: List) -> Self {
         let config = watcher::Config { field_selector: lists.fields.clone(), ..list.config() };
-        Self { events: super::events(api.clone(), config).boxed(), list, begun: false, listed: false }
+        let events = super::events(api.clone(), config).boxed();
+        Self { events, list, is_certain: true, begun: false, listed: false }
     }
 }
 
-/// Returns the events of a watch. If a list does not complete, the next one is of the other kind.
+/// Returns the events of a watch, with a pause after each error. If a list does not complete, the next one is of the other
+/// kind.
 pub fn follow<K>(api: Api<K>, lists: Lists, after_error: AfterError) -> impl Stream<Item = Result<Event<K>, Error>>
 where
     K: Resource<DynamicType: Default> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let first = Watch::begin(&api, &lists, lists.remembered());
-    stream::unfold((first, api, lists), move |(mut watch, api, lists)| async move {
+    let events = stream::unfold((first, api, lists), move |(mut watch, api, lists)| async move {
         let next =
             if watch.listed { Ok(watch.events.next().await) } else { timeout(LISTING, watch.events.next()).await };
+        // A connection may be dead, or the API server overloaded: silence before the first answer proves nothing.
+        let is_certain = next.is_ok() || watch.begun && watch.list == List::Streamed;
         let (event, again) = match next {
             Err(_) => (Err(broken("the API server sends nothing while it lists")), Some(watch.list.other())),
             Ok(event) => match event? {
@@ -145,16 +162,40 @@ where
         };
         match (&event, again) {
             // Dropping the old watch closes its connection.
-            (_, Some(list)) => watch = Watch::begin(&api, &lists, list),
+            (_, Some(list)) => {
+                let list = if lists.only_streams { List::Streamed } else { list };
+                let is_certain = if list == watch.list { watch.is_certain } else { is_certain };
+                watch = Watch { is_certain, ..Watch::begin(&api, &lists, list) };
+            }
             (Ok(Event::Init), None) => (watch.begun, watch.listed) = (true, false),
             (Ok(Event::InitDone), None) => {
                 (watch.begun, watch.listed) = (false, true);
-                lists.remember(watch.list);
+                if watch.is_certain {
+                    lists.remember(watch.list);
+                }
             }
             _ => {}
         }
         Some((event, (watch, api, lists)))
-    })
+    });
+    events.backoff(Pauses::default())
+}
+
+/// The pauses between two attempts: kube's own, up to [`LONGEST_PAUSE`]. They start again after two minutes without an
+/// error. An event does not reset them, because a list begins with one before the API server has answered.
+#[derive(Default)]
+struct Pauses(DefaultBackoff);
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|pause| pause.min(LONGEST_PAUSE))
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {}
 }
 
 fn broken(why: &'static str) -> Error {
@@ -227,7 +268,7 @@ mod tests {
             (Server::LosesTheBookmark, &["streamed", "paged", "paged"]),
             // kube requests another stream before it reports the end of the first one.
             (Server::EndsEarly, &["streamed", "streamed", "paged", "paged"]),
-            (Server::SaysNothing, &["streamed", "paged", "paged"]),
+            (Server::SaysNothing, &["streamed", "paged", "streamed", "paged"]),
             (Server::Starts, &["streamed", "streamed", "streamed", "streamed"]),
         ] {
             let requests = Arc::<Mutex<Vec<&'static str>>>::default();

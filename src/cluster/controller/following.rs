@@ -10,10 +10,8 @@ use futures::Stream;
 use kube::{
     Api,
     runtime::{
-        WatchStreamExt as _,
         reflector::Store,
-        utils::Backoff,
-        watcher::{self, DefaultBackoff, Event},
+        watcher::{self, Event},
     },
 };
 use tokio::sync::SetOnce;
@@ -23,8 +21,6 @@ use crate::{
     watched::roster::Watched,
 };
 
-/// Longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Time after which a failing watch counts as lost.
 const BROKEN: Duration = Duration::from_secs(60);
 
@@ -97,9 +93,9 @@ impl Following {
     }
 }
 
-/// Returns the events of a watch, with a pause after each error.
+/// Returns the events of a watch. It lists again after each error.
 pub(super) fn events(api: Api<Watched>, lists: Lists) -> impl Stream<Item = Result<Event<Watched>, watcher::Error>> {
-    api_server::follow(api, lists, AfterError::Lists).backoff(Pauses::default())
+    api_server::follow(api, lists, AfterError::Lists)
 }
 
 /// Whether the API server denies the right, or has no such namespace or CRD.
@@ -131,24 +127,6 @@ fn full(error: &watcher::Error) -> String {
 /// Truncates the text to [`WHY`] bytes.
 fn shortened(text: &str) -> String {
     text[..text.floor_char_boundary(WHY)].to_owned()
-}
-
-/// The pauses between two attempts: kube's own, up to [`LONGEST_PAUSE`].
-#[derive(Default)]
-struct Pauses(DefaultBackoff);
-
-impl Iterator for Pauses {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        self.0.next().map(|pause| pause.min(LONGEST_PAUSE))
-    }
-}
-
-impl Backoff for Pauses {
-    fn reset(&mut self) {
-        self.0.reset();
-    }
 }
 
 #[cfg(test)]
