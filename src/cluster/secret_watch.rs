@@ -67,3 +67,35 @@ async fn changed(secret: &Outline<Secret>, is_change: bool, context: &Context, r
         let _ = context.wake.send(TenantName { namespace: namespace.clone(), name: tenant }).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, http::HeaderMap};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::cluster::api_server::metadata_only;
+
+    /// Contents of Secrets that no CloudTenant names must not come into this process.
+    #[tokio::test]
+    async fn only_metadata_of_secrets_is_requested() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (accepts, mut accepted) = mpsc::unbounded_channel();
+        let app = Router::new().fallback(async move |headers: HeaderMap| {
+            let accept = headers.get_all("accept").iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
+            accepts.send(accept.join(",")).unwrap();
+            axum::http::StatusCode::UNPROCESSABLE_ENTITY
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(axum::serve(listener, app).into_future());
+        let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let api: Api<Outline<Secret>> = Api::all(metadata_only(&client));
+        let mut events = std::pin::pin!(api_server::follow(api, Lists::default(), AfterError::Resumes));
+        for kind in ["a stream", "a page"] {
+            while !matches!(events.next().await, Some(Err(_))) {}
+            let accept = accepted.recv().await.unwrap();
+            assert!(accept.split(',').all(|range| range.contains("as=PartialObjectMetadata")), "{kind}: {accept}");
+        }
+    }
+}

@@ -29,7 +29,7 @@ pub(super) struct Room(Arc<Semaphore>);
 
 impl Default for Room {
     fn default() -> Room {
-        Room(Arc::new(Semaphore::new(64 * KIB)))
+        Room(Arc::new(Semaphore::new(32 * KIB)))
     }
 }
 
