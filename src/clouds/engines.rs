@@ -134,6 +134,10 @@ impl Cloud {
         let mut state = inner.lock();
         let interval = demand.interval;
         state.demands.insert(uid.to_owned(), (demand, self.account.clone()));
+        // The answers were dropped with the last tenant. Without a call, this one would wait for a whole interval.
+        if inner.answers.borrow().was_emptied() && !state.is_resting(now) {
+            state.turn.iter_mut().for_each(|turn| turn.hurry(now));
+        }
         if !state.running {
             state.running = true;
             let answers = inner.answers.borrow().clone();

@@ -181,6 +181,12 @@ impl EngineAnswers {
         Self { number: self.number, at: self.at, failed: self.failed.clone(), ..Self::default() }
     }
 
+    /// Whether there were answers, of which nothing is left.
+    #[must_use]
+    pub const fn was_emptied(&self) -> bool {
+        self.number > 0 && self.answered_at.is_none() && !self.not_offered && self.failed.is_none()
+    }
+
     /// Estimates the memory that the answers keep, in bytes: the list, and the data on its hosts and records.
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
