@@ -26,7 +26,7 @@ use crate::{
     decide::{
         event::Notice,
         schedule::Turn,
-        status::{Judged, Observation, Pass, caches, engines, interval_of, is_bad, usage},
+        status::{Judged, Observation, Pass, caches, engines, is_bad, usage},
     },
     observation::{Outcome, ProbeKind, engines::age},
     target::Target,
@@ -199,7 +199,7 @@ fn unhealthy<B>(observation: &Observation<Judged<B>>) -> Option<bool> {
 
 /// Sets the next query's due time after an answer.
 fn after<T>(target: &Target, kind: ProbeKind, share: f64, now: Timestamp) -> impl Fn(&mut Turn, &Outcome<T>) {
-    let interval = interval_of(target, kind);
+    let interval = target.interval_of(kind);
     move |turn, outcome| match outcome {
         Outcome::Seen(_) | Outcome::NotOffered(_) => turn.seen(interval, share, now),
         Outcome::Failed(failure) => turn.failed(failure, interval, share, now),

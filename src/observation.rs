@@ -4,12 +4,7 @@ pub mod engine_list;
 pub mod engines;
 pub mod setback;
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    ops::{Index, IndexMut},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use jiff::Timestamp;
 
@@ -56,36 +51,6 @@ impl From<ProbeName> for ProbeKind {
 impl fmt::Display for ProbeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-/// One value per probe, indexed by its kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ByProbe<T>([T; ProbeKind::ALL.len()]);
-
-impl<T> ByProbe<T> {
-    /// Creates the values with a call of `of` for each kind.
-    pub fn new(of: impl FnMut(ProbeKind) -> T) -> Self {
-        Self(ProbeKind::ALL.map(of))
-    }
-
-    /// Iterates over kinds and values in the order of [`ProbeKind::ALL`].
-    pub fn iter(&self) -> impl Iterator<Item = (ProbeKind, &T)> {
-        ProbeKind::ALL.into_iter().zip(&self.0)
-    }
-}
-
-impl<T> Index<ProbeKind> for ByProbe<T> {
-    type Output = T;
-
-    fn index(&self, kind: ProbeKind) -> &T {
-        &self.0[kind as usize]
-    }
-}
-
-impl<T> IndexMut<ProbeKind> for ByProbe<T> {
-    fn index_mut(&mut self, kind: ProbeKind) -> &mut T {
-        &mut self.0[kind as usize]
     }
 }
 
@@ -219,18 +184,4 @@ pub struct FlavorUsage {
     pub memory_mb_hours: f64,
     /// GB × hours.
     pub disk_gb_hours: f64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_kind_has_its_own_value() {
-        let mut names = ByProbe::new(|kind| kind.as_str().to_owned());
-        assert!(names.iter().all(|(kind, name)| name == kind.as_str() && names[kind] == *name));
-        names[ProbeKind::Caches].push('!');
-        let named: Vec<_> = names.iter().map(|(_, name)| name.as_str()).collect();
-        assert_eq!(named, ["engines", "caches!", "usage"]);
-    }
 }

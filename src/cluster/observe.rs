@@ -13,7 +13,7 @@ use crate::{
         schedule::after,
         status::{
             engines::{Said, said},
-            is_enabled, is_same_place,
+            is_same_place,
         },
     },
     identity::TenantId,
@@ -103,7 +103,7 @@ async fn subscribe_engines(
     cloud: &Arc<Cloud>,
     start: &Start,
 ) -> Option<Missing> {
-    if !is_enabled(target, ProbeKind::Engines) {
+    if !target.is_enabled(ProbeKind::Engines) {
         handles.leave_engines();
         return None;
     }
@@ -218,7 +218,7 @@ pub async fn credential_end(session: &Session) -> Option<Option<Timestamp>> {
 /// Records in the metrics when the credentials in use expire. Until a new credential has logged in, the value of the
 /// previous one stays.
 async fn note_credentials(metrics: &Metrics, uid: &str, target: &Target, handles: &Handles, cloud: &Cloud) {
-    let own = target.engines.cloud_name.is_some() && is_enabled(target, ProbeKind::Engines);
+    let own = target.engines.cloud_name.is_some() && target.is_enabled(ProbeKind::Engines);
     let engines = async {
         if !own {
             return Some(None);

@@ -14,7 +14,7 @@ use crate::{
         condition,
         event::{fnv1a, limit::Limit},
         schedule::{Turn, backoff},
-        status::{interval_of, is_enabled, observed_at},
+        status::observed_at,
     },
     observation::{Caches, Periods, ProbeKind},
     target::Target,
@@ -108,7 +108,7 @@ impl Memory {
     #[must_use]
     pub fn new(uid: &str, target: &Target, stored: &CloudTenantStatus, now: Timestamp) -> Self {
         let share = (fnv1a(uid.as_bytes()) % 1000) as f64 / 1000.0;
-        let turn = |kind| Turn::first(observed_at(stored, kind), interval_of(target, kind), share, now);
+        let turn = |kind| Turn::first(observed_at(stored, kind), target.interval_of(kind), share, now);
         Self {
             share,
             began_at: now,
@@ -136,8 +136,8 @@ impl Memory {
         }
         self.note_access(&access, &mut plan, now);
         if matches!(access, Access::First | Access::Same | Access::Other) {
-            plan.caches = is_enabled(target, ProbeKind::Caches) && self.caches.turn.is_due(now);
-            plan.usage = is_enabled(target, ProbeKind::Usage) && self.usage.turn.is_due(now);
+            plan.caches = target.is_enabled(ProbeKind::Caches) && self.caches.turn.is_due(now);
+            plan.usage = target.is_enabled(ProbeKind::Usage) && self.usage.turn.is_due(now);
         }
         let requested = requested_at(object);
         let generation = object.metadata.generation;
@@ -159,7 +159,7 @@ impl Memory {
             since.for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
         }
         self.began_at = now;
-        for kind in ProbeKind::ALL.into_iter().filter(|kind| !is_enabled(target, *kind)) {
+        for kind in ProbeKind::ALL.into_iter().filter(|kind| !target.is_enabled(*kind)) {
             *self.verdict_time(kind) = now;
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     decide::{
         condition,
         schedule::{backoff, shortened},
-        status::{self, is_enabled},
+        status,
     },
     observation::ProbeKind,
     target::Target,
@@ -68,7 +68,7 @@ pub(super) fn pass(
     let mut wait = shortened(target.interval, memory.share);
     let turns = [(ProbeKind::Caches, &memory.caches.turn), (ProbeKind::Usage, &memory.usage.turn)];
     for ((kind, turn), is_running) in turns.into_iter().zip(is_running) {
-        if is_enabled(target, kind) && !is_running {
+        if target.is_enabled(kind) && !is_running {
             wait = wait.min(until(turn.next));
         }
     }

@@ -8,7 +8,7 @@ mod ready;
 pub mod usage;
 mod write;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -217,7 +217,7 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
     let (usage, block) = settle(pass, old, ProbeKind::Usage, &pass.usage, old.usage.as_ref(), true);
     new.usage = block;
     new.conditions = ready::conditions(pass, old, &[engines, caches, usage]);
-    let counted = ProbeKind::ALL.into_iter().filter(|kind| is_counted(target, *kind));
+    let counted = ProbeKind::ALL.into_iter().filter(|kind| target.counts_for_ready(*kind));
     new.observed_at = counted.filter_map(|kind| observed_at(&new, kind)).min().map(api::time);
     new
 }
@@ -268,12 +268,12 @@ fn settle<B: Block>(
     confirmed: bool,
 ) -> (Verdict, Option<B>) {
     let verdict = |reason, message: String| Verdict { kind, reason, message };
-    let policy = policy_of(pass.target, kind);
+    let policy = pass.target.policy(kind);
     if policy == Policy::Disabled {
         let message = format!("Not probed: probes.{kind}.policy is Disabled.");
         return (verdict(Reason::ProbeDisabled, message), None);
     }
-    let stale = age(pass.verdict_at[kind as usize], pass.now) > staleness(pass.target, kind);
+    let stale = age(pass.verdict_at[kind as usize], pass.now) > pass.target.valid_for(kind);
     match observation {
         // An old answer of Heat stays available while the next one is missing.
         Observation::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block.cloned()),
@@ -353,34 +353,4 @@ fn kept(old: &CloudTenantStatus, kind: ProbeKind, stale: bool) -> Verdict {
         None => (Reason::Progressing, "Not observed yet.".to_owned()),
     };
     Verdict { kind, reason, message }
-}
-
-/// Whether the spec enables this probe.
-#[must_use]
-pub fn is_enabled(target: &Target, kind: ProbeKind) -> bool {
-    target.is_enabled(kind)
-}
-
-/// Whether this probe counts for `Ready` according to the spec.
-#[must_use]
-pub fn is_counted(target: &Target, kind: ProbeKind) -> bool {
-    target.counts_for_ready(kind)
-}
-
-/// The probe's policy.
-#[must_use]
-pub const fn policy_of(target: &Target, kind: ProbeKind) -> Policy {
-    target.policy(kind)
-}
-
-/// The probe's interval.
-#[must_use]
-pub const fn interval_of(target: &Target, kind: ProbeKind) -> Duration {
-    target.interval_of(kind)
-}
-
-/// Time without a verdict after which the last one is stale.
-#[must_use]
-pub fn staleness(target: &Target, kind: ProbeKind) -> Duration {
-    target.valid_for(kind)
 }

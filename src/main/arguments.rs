@@ -119,15 +119,15 @@ impl NetworkArguments {
     }
 }
 
-/// How much is kept of what tenants and their clouds send.
+/// The memory for data from tenants and their clouds.
 #[derive(Debug, clap::Args)]
 pub(super) struct BudgetArguments {
-    /// How much memory the operator uses for the credentials, sessions and engine lists of one namespace, as in 96Mi.
-    /// CloudTenants that need more are told so.
+    /// The memory for the credentials, sessions and engine lists of one namespace, as in 96Mi. The operator shows it on
+    /// CloudTenants that would need more.
     #[arg(long, env = "KEPT_PER_NAMESPACE", default_value = "96Mi")]
     pub(super) kept_per_namespace: Bytes,
-    /// The same for all namespaces together. Keep it at least 128Mi below the memory that the process may have, which
-    /// also bears answers that are being read, and the process itself.
+    /// The same for all namespaces together. Keep it at least 128Mi below the memory limit: the process itself and answers
+    /// that it reads need that memory.
     #[arg(long, env = "KEPT_IN_ALL", default_value = "128Mi")]
     pub(super) kept_in_all: Bytes,
 }

@@ -211,10 +211,10 @@ impl EngineAnswers {
     /// Whether the latest list can be judged. Without its database, Heat fails. When the database is back, all engines
     /// read as down until they report (observed with Heat 19). Down engines therefore get two intervals to report.
     ///
-    /// `told` is whether the status reports a failure of Heat, which may precede this process.
+    /// `is_reported` is whether the status reports a failure of Heat, which may precede this process.
     #[must_use]
-    pub fn is_settled(&self, told: bool) -> bool {
-        let since = self.seen_again_at.or(self.first_at.filter(|_| told));
+    pub fn is_settled(&self, is_reported: bool) -> bool {
+        let since = self.seen_again_at.or(self.first_at.filter(|_| is_reported));
         let young = since.is_some_and(|since| age(since, self.at) < self.report_interval().saturating_mul(2));
         let down = |list: &EngineList| list.rows.iter().any(|row| row.is_down(list.cloud_now));
         !(young && self.list.as_deref().is_some_and(down))

@@ -3,10 +3,7 @@
 use super::{EventReason, Notice, notice};
 use crate::{
     api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
-    decide::{
-        condition,
-        status::{condition_of, is_counted},
-    },
+    decide::{condition, status::condition_of},
     observation::ProbeKind,
     target::Target,
 };
@@ -77,7 +74,7 @@ fn failing(target: &Target, status: &CloudTenantStatus, kind: ProbeKind) -> Opti
     let reason = reason_of(kind)?;
     let stalled = condition::find(&status.conditions, ty::STALLED).is_some();
     // The engines' own entry causes no Stalled condition if engines do not count for Ready, so its event must not wait.
-    let waits = ProbeKind::ALL.into_iter().filter(|kind| is_counted(target, *kind));
+    let waits = ProbeKind::ALL.into_iter().filter(|kind| target.counts_for_ready(*kind));
     let waits = waits.filter_map(reason_of).any(Reason::may_still_arrive);
     let fails = match reason.class() {
         Class::Passing => true,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{Observation, Pass, Verdict, condition_of, is_counted};
+use super::{Observation, Pass, Verdict, condition_of};
 use crate::{
     api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
     decide::condition,
@@ -78,7 +78,7 @@ struct Gate<'a> {
 
 impl<'a> Gate<'a> {
     fn new(pass: &Pass<'_>, verdicts: &'a [Verdict], in_progress: bool) -> Self {
-        let named = |verdict: &&Verdict| is_counted(pass.target, verdict.kind);
+        let named = |verdict: &&Verdict| pass.target.counts_for_ready(verdict.kind);
         let kept_not_offered =
             |verdict: &Verdict| verdict.reason == Reason::ServiceNotOffered && !is_not_offered(pass, verdict.kind);
         Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{interval_of, observed_at};
+use super::observed_at;
 use crate::{
     api::{self, CloudTenantStatus, condition_type},
     observation::{ProbeKind, engines::age},
@@ -26,7 +26,7 @@ pub fn differs(old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
 pub fn is_heartbeat_due(target: &Target, old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
     ProbeKind::ALL.into_iter().any(|kind| match (observed_at(old, kind), observed_at(new, kind)) {
         // The stored time may also be later, if the clock was corrected.
-        (Some(old), Some(new)) => age(old, new).max(age(new, old)) >= HEARTBEAT.max(interval_of(target, kind)),
+        (Some(old), Some(new)) => age(old, new).max(age(new, old)) >= HEARTBEAT.max(target.interval_of(kind)),
         _ => false,
     })
 }
