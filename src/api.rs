@@ -8,6 +8,13 @@ pub mod spec;
 pub mod status;
 
 pub use duration::GoDuration;
+use k8s_openapi::{
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+        CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
+    },
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+use kube::CustomResourceExt as _;
 pub use reason::Reason;
 pub use spec::{
     CacheState, CachesProbe, CloudCredentialsRef, CloudTenant, CloudTenantSpec, EnginesProbe, Period, Policy,
@@ -17,14 +24,6 @@ pub use status::{
     CacheCounts, CachesStatus, CloudTenantStatus, DownEngine, EngineHost, EnginesStatus, FlavorUsage, KindCounts,
     OtherCount, PreviousUsage, Source, UsageFigures, UsageStatus,
 };
-
-use k8s_openapi::{
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-        CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
-    },
-    apimachinery::pkg::apis::meta::v1::Time,
-};
-use kube::CustomResourceExt as _;
 
 /// The condition types that this operator sets. It does not change other types on the same object.
 pub mod condition_type {

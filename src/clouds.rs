@@ -16,6 +16,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
+use account::Account;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -26,8 +27,6 @@ use crate::{
     openstack::{CloudConfig, Network, Session},
     probe::failure,
 };
-
-use account::Account;
 
 /// The channel that starts a pass of a tenant.
 pub type Wake = mpsc::Sender<TenantName>;

@@ -12,26 +12,24 @@ mod text;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
-
+use clocks::Clocks;
 pub use credentials::CredentialKind;
+use credentials::Ends;
+use jiff::Timestamp;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
 pub use tenants::ProjectLabel;
 
-use clocks::Clocks;
-use credentials::Ends;
-
-use crate::budget::Budget;
-use crate::decide::event::EventReason;
-use crate::openstack::{Counters, Service};
-use crate::panics::Part;
-use crate::watched::roster::Roster;
+use crate::{
+    budget::Budget,
+    decide::event::EventReason,
+    openstack::{Counters, Service},
+    panics::Part,
+    watched::roster::Roster,
+};
 
 /// Bounds in seconds. Heat answers "all engines are down" after 60 s, and `spec.timeout` is 90 s by default and at most
 /// 600 s. Therefore one bound is just above each of the first two, and one lies between 95 and 600.
@@ -99,19 +97,21 @@ pub enum Told {
 }
 
 impl Default for Metrics {
-    fn default() -> Metrics {
-        Metrics::new()
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Metrics {
     /// Creates metrics without tenants.
-    pub fn new() -> Metrics {
-        Metrics::with_tenants(Roster::default(), ProjectLabel::Off)
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_tenants(Roster::default(), ProjectLabel::Off)
     }
 
     /// Creates metrics with series of these tenants.
-    pub fn with_tenants(tenants: Roster, project: ProjectLabel) -> Metrics {
+    #[must_use]
+    pub fn with_tenants(tenants: Roster, project: ProjectLabel) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(process::Process));
         let own = registry.sub_registry_with_prefix("cloudtenant");
@@ -164,7 +164,7 @@ impl Metrics {
         let build = Family::<BuildLabels, Gauge>::default();
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         own.register("build_info", "The program's version, always 1", build);
-        Metrics {
+        Self {
             registry,
             requests,
             durations,
@@ -246,11 +246,13 @@ impl Metrics {
     }
 
     /// Encodes all metrics in Prometheus' text format 0.0.4.
+    #[must_use]
     pub fn encode_plain(&self) -> String {
         text::plain(&self.encode())
     }
 
     /// Encodes all metrics as OpenMetrics text 1.0.0.
+    #[must_use]
     pub fn encode(&self) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.

@@ -6,9 +6,8 @@ pub mod setback;
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use jiff::Timestamp;
-
 pub use engines::{EngineAnswers, EngineList, EngineRow};
+use jiff::Timestamp;
 
 use crate::api::{CacheCounts, ProbeName, Reason};
 

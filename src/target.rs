@@ -209,8 +209,9 @@ fn within(field: &'static str, text: &GoDuration, min: Duration, max: Duration) 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::{Value, json};
+
+    use super::*;
 
     fn target(extra: &Value) -> Result<Target, String> {
         let mut spec = json!({ "projectID": "p1", "cloudCredentialsRef": { "secretName": "cloud" } });

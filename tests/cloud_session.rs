@@ -3,23 +3,31 @@
 // clippy.toml lets tests unwrap, but not the helpers of an integration test.
 #![allow(clippy::unwrap_used)]
 
-use std::future::pending;
-use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    future::pending,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+};
 use cloudtenant_operator::openstack::{
     Answer, Clock, CloudConfig, Counters, Error, Failure, Network, NoCounters, NoProject, Refusal, Service, Session,
     TlsFault,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
 use url::Url;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -49,9 +57,9 @@ struct Cloud {
 }
 
 impl Cloud {
-    async fn start() -> Arc<Cloud> {
+    async fn start() -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let cloud = Arc::new(Cloud {
+        let cloud = Arc::new(Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
             login_status: AtomicU16::new(201),
             login_gate: Semaphore::new(0),
@@ -142,20 +150,20 @@ struct Client {
 }
 
 impl Client {
-    fn of(cloud: &Cloud) -> Client {
-        Client::with(cloud, "username: u, password: hunter2, user_domain_id: default", "")
+    fn of(cloud: &Cloud) -> Self {
+        Self::with(cloud, "username: u, password: hunter2, user_domain_id: default", "")
     }
 
-    fn with(cloud: &Cloud, auth: &str, more: &str) -> Client {
-        Client::among(&Network::default(), cloud, auth, more)
+    fn with(cloud: &Cloud, auth: &str, more: &str) -> Self {
+        Self::among(&Network::default(), cloud, auth, more)
     }
 
     /// One of several sessions of a process.
-    fn among(network: &Network, cloud: &Cloud, auth: &str, more: &str) -> Client {
-        Client::counted(Arc::new(NoCounters), network, cloud, auth, more)
+    fn among(network: &Network, cloud: &Cloud, auth: &str, more: &str) -> Self {
+        Self::counted(Arc::new(NoCounters), network, cloud, auth, more)
     }
 
-    fn counted(counters: Arc<dyn Counters>, network: &Network, cloud: &Cloud, auth: &str, more: &str) -> Client {
+    fn counted(counters: Arc<dyn Counters>, network: &Network, cloud: &Cloud, auth: &str, more: &str) -> Self {
         // Another test of this process may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let url = cloud.url.clone();
@@ -164,7 +172,7 @@ impl Client {
         let seconds = Arc::new(AtomicU64::new(0));
         let (start, passed) = (Instant::now(), seconds.clone());
         let clock: Clock = Arc::new(move || start + Duration::from_secs(passed.load(SeqCst)));
-        Client { session: Session::with_clock(Arc::new(config), network, counters, clock).unwrap(), seconds, url }
+        Self { session: Session::with_clock(Arc::new(config), network, counters, clock).unwrap(), seconds, url }
     }
 
     fn pass(&self, seconds: u64) {

@@ -386,6 +386,80 @@ fn the_table_has_every_module_once_and_no_circle() {
     }
 }
 
+/// What is wrong with a file's imports: the standard library stands first, then other crates, then this one, with an
+/// empty line between, and each root has one `use` in its group. rustfmt can do it, but holds to it on nightly alone.
+fn badly_imported(text: &str) -> Vec<String> {
+    let mut broken = Vec::new();
+    // The group and the roots of the imports right before, and whether an empty line came after them.
+    let mut before: Option<(usize, Vec<String>, bool)> = None;
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let indented = line.len() - line.trim_start().len();
+        let Some(import) = line.trim_start().strip_prefix("use ").filter(|_| indented.is_multiple_of(4)) else {
+            before = before.filter(|_| line.is_empty()).map(|(group, roots, _)| (group, roots, true));
+            continue;
+        };
+        let root: String = import.trim_start_matches("::").chars().take_while(|c| is_word(*c)).collect();
+        let group = match root.as_str() {
+            "std" | "core" | "alloc" => 0,
+            "crate" | "self" | "super" => 2,
+            _ => 1,
+        };
+        if !line.ends_with(';') {
+            lines.by_ref().find(|line| line.ends_with(';'));
+        }
+        before = match before {
+            Some((other, mut roots, empty)) => {
+                if group < other || (group != other) != empty {
+                    broken.push(format!("`{line}` stands in the wrong group"));
+                }
+                if roots.contains(&root) {
+                    broken.push(format!("`{line}` is a second import of {root}"));
+                }
+                roots.push(root);
+                Some((group, roots, false))
+            }
+            None => Some((group, vec![root], false)),
+        };
+    }
+    broken
+}
+
+#[test]
+fn imports_have_one_form() {
+    let mut folders: Vec<PathBuf> =
+        ["src", "tests", "testkit", "image", "examples", "benches"].iter().map(|folder| root().join(folder)).collect();
+    let (mut files, mut broken) = (0, Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files += 1;
+                let found = badly_imported(&fs::read_to_string(&path).unwrap());
+                broken.extend(found.into_iter().map(|what| format!("{}: {what}", path.display())));
+            }
+        }
+    }
+    assert!(files > 100, "the sources were not found");
+    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+}
+
+#[test]
+fn the_form_of_imports_is_seen() {
+    for (text, wrong) in [
+        ("use std::fs;\n\nuse kube::Api;\nuse serde::{\n    de,\n};\n\nuse crate::api;\nuse super::x;\n", 0),
+        ("use std::fs;\nuse kube::Api;\n", 1),
+        ("use kube::Api;\n\nuse std::fs;\n", 1),
+        ("use kube::Api;\nuse kube::Client;\n", 1),
+        ("use kube::Api;\n\nuse serde::de;\n", 1),
+        ("use crate::api;\n\nmod tests {\n    use std::fs;\n}\n", 0),
+    ] {
+        assert_eq!(badly_imported(text).len(), wrong, "{text}");
+    }
+}
+
 #[test]
 fn decisions_wait_for_nobody_and_read_no_clock() {
     let mut broken = Vec::new();

@@ -43,10 +43,10 @@ struct Cloud {
 }
 
 impl Cloud {
-    async fn start(leads: impl Fn(&str) -> Option<(u16, Option<String>)> + Send + Sync + 'static) -> Arc<Cloud> {
+    async fn start(leads: impl Fn(&str) -> Option<(u16, Option<String>)> + Send + Sync + 'static) -> Arc<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let cloud = Arc::new(Cloud { url, leads: Box::new(leads), asked: Mutex::default() });
+        let cloud = Arc::new(Self { url, leads: Box::new(leads), asked: Mutex::default() });
         let app = Router::new().fallback(handle).with_state(cloud.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         cloud

@@ -58,8 +58,9 @@ impl JsonSchema for GoDuration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn reads_what_go_writes() {

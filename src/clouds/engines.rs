@@ -9,13 +9,12 @@ use std::{
 };
 
 use jiff::Timestamp;
+use requests::Requests;
 use tokio::{
     sync::{Notify, watch},
     task::AbortHandle,
 };
 use tracing::Instrument as _;
-
-use requests::Requests;
 
 use super::{Cloud, Wake, account::Account};
 use crate::{

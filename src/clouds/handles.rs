@@ -6,7 +6,6 @@ mod query;
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-
 pub use query::Query;
 
 use crate::{

@@ -4,30 +4,31 @@ mod kubeconfig;
 mod lists;
 mod proxy;
 
-use std::fmt::Debug;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _};
 use http::Uri;
 use hyper::rt::{Read, Write};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
-use hyper_util::client::legacy::connect::{Connection, HttpConnector};
-use hyper_util::rt::TokioExecutor;
-use kube::client::{Body, ClientBuilder, ConfigExt as _};
-use kube::{Api, Client, Config, Resource, runtime::watcher};
+use hyper_util::{
+    client::legacy::connect::{Connection, HttpConnector},
+    rt::TokioExecutor,
+};
+use kube::{
+    Api, Client, Config, Resource,
+    client::{Body, ClientBuilder, ConfigExt as _},
+    runtime::watcher,
+};
+pub use kubeconfig::{ConfigError, from_kubeconfig};
+pub use lists::{AfterError, LISTING, Lists, follow};
+use proxy::Proxy;
+pub use proxy::ProxyError;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde::de::DeserializeOwned;
 use tower::{BoxError, Service, ServiceBuilder};
 
-pub use kubeconfig::{ConfigError, from_kubeconfig};
-pub use proxy::ProxyError;
-
-pub use lists::{AfterError, LISTING, Lists, follow};
-
 use crate::trust::{Authorities, Trust};
-use proxy::Proxy;
 
 /// Longest silence on a connection while a response is due. client-go also detects a dead connection after 45 seconds.
 const SILENCE: Duration = Duration::from_secs(45);

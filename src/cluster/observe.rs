@@ -87,6 +87,7 @@ pub async fn observe(
 }
 
 /// Returns the closed period that the status already contains for this cloud.
+#[must_use]
 pub fn frozen(old: &CloudTenantStatus, config: &CloudConfig, region: Option<&str>) -> Option<Window> {
     old.source.as_ref().filter(|source| is_same_place(source, &config.host(), region))?;
     let previous = &old.usage.as_ref()?.previous.as_ref()?.figures;

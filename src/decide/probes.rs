@@ -189,12 +189,13 @@ impl EnginesProbe {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
         api::Reason,
         observation::{Caches, ProbeFailure},
     };
-    use std::sync::Arc;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_795_320_000 + second).unwrap()

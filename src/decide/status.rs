@@ -10,13 +10,11 @@ mod write;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
-pub(crate) use block::observed_at;
-pub use write::{differs, is_heartbeat_due};
-
 use block::Block;
+pub(crate) use block::observed_at;
 use engines::{Said, said};
+use jiff::Timestamp;
+pub use write::{differs, is_heartbeat_due};
 
 use crate::{
     api::{

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 
 #[derive(Debug)]
 pub(super) struct Process;
@@ -11,8 +10,10 @@ pub(super) struct Process;
 impl Collector for Process {
     #[cfg(target_os = "linux")]
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        use prometheus_client::encoding::EncodeMetric as _;
-        use prometheus_client::metrics::{MetricType, counter::ConstCounter};
+        use prometheus_client::{
+            encoding::EncodeMetric as _,
+            metrics::{MetricType, counter::ConstCounter},
+        };
 
         // Values that the kernel does not provide are omitted.
         let Ok((stat, process)) = procfs::process::Process::myself().and_then(|own| Ok((own.stat()?, own))) else {

@@ -6,15 +6,15 @@ use std::{fmt, sync::Arc};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::metrics::MetricType;
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
 
-use crate::api::{CloudTenant, CloudTenantStatus, Reason, UsageFigures, bound, condition_type as ty};
-use crate::decide::status::{condition_of, observed_at};
-use crate::observation::ProbeKind;
-use crate::target::Target;
-use crate::watched::roster::{Roster, Watched};
+use crate::{
+    api::{CloudTenant, CloudTenantStatus, Reason, UsageFigures, bound, condition_type as ty},
+    decide::status::{condition_of, observed_at},
+    observation::ProbeKind,
+    target::Target,
+    watched::roster::{Roster, Watched},
+};
 
 /// Labels besides namespace and name, and the value.
 type Sample<'a> = (Vec<(&'static str, &'a str)>, f64);

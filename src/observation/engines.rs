@@ -7,9 +7,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use super::engine_list::{DEFAULT_REPORT_INTERVAL, EngineList, EngineRow, RecordId, age};
-pub use super::setback::Setbacks;
 use super::{Elsewhere, Outcome, ProbeFailure};
+pub use super::{
+    engine_list::{DEFAULT_REPORT_INTERVAL, EngineList, EngineRow, RecordId, age},
+    setback::Setbacks,
+};
 use crate::api::Reason;
 
 /// Number of consecutive timeouts after which a first 503 may only show that the message broker has just restarted.

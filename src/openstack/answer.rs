@@ -1,17 +1,15 @@
 //! A service's HTTP answer, whatever its status.
 
-use std::fmt;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use jiff::Timestamp;
-use jiff::fmt::rfc2822::DateTimeParser;
+use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit};
-use tokio::time::Instant as Deadline;
+use tokio::{
+    sync::{OwnedMutexGuard, OwnedSemaphorePermit},
+    time::Instant as Deadline,
+};
 
-use super::aside::aside;
-use super::words::ErrorBody;
-use super::{Error, Failure, Service};
+use super::{Error, Failure, Service, aside::aside, words::ErrorBody};
 
 /// The longest `Retry-After` that is honoured. Without this bound, one wrong header would stop the probes.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -45,19 +43,19 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(status: u16, headers: HeaderMap, body: Vec<u8>, room: Option<Held>) -> Answer {
+    pub(super) fn new(status: u16, headers: HeaderMap, body: Vec<u8>, room: Option<Held>) -> Self {
         let text = |name| headers.get(name)?.to_str().ok().filter(|text| text.len() <= LONGEST_TIME);
         let date = text(DATE).and_then(http_date);
         let retry_after = text(RETRY_AFTER).and_then(|text| retry_after(text, date.unwrap_or_else(Timestamp::now)));
         let deadline = Deadline::now() + READING;
-        Answer { status, date, retry_after, took: Duration::ZERO, body, headers, deadline, _room: room }
+        Self { status, date, retry_after, took: Duration::ZERO, body, headers, deadline, _room: room }
     }
 
     /// Returns the answer if its status is 2xx. Otherwise returns the failure, with the service's error code.
     ///
     /// # Errors
     /// The class of the status. Where a status has several meanings, Nova's text decides.
-    pub fn of(self, service: Service) -> Result<Answer, Failure> {
+    pub fn of(self, service: Service) -> Result<Self, Failure> {
         match self.failure(service) {
             None => Ok(self),
             Some(failure) => Err(failure),
@@ -96,7 +94,7 @@ impl Answer {
     pub async fn digest<T: Send + 'static>(
         self,
         service: Service,
-        work: impl FnOnce(Answer) -> T + Send + 'static,
+        work: impl FnOnce(Self) -> T + Send + 'static,
     ) -> Result<T, Failure> {
         let (length, deadline) = (self.body.len(), self.deadline);
         aside(length, deadline, move || work(self)).await.map_err(|error| error.at(service))
@@ -116,6 +114,7 @@ impl Answer {
     }
 
     /// A header's value; `None` if the header is missing or not ASCII.
+    #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }

@@ -1,8 +1,10 @@
 //! Parses long texts of clouds and Secrets on separate threads. The runtime's threads stay free for health checks and
 //! the Lease.
 
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 use super::Error;
 
@@ -52,9 +54,7 @@ pub(super) async fn on_another_thread<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-    use std::thread;
-    use std::time::Duration;
+    use std::{sync::mpsc, thread, time::Duration};
 
     use super::*;
 

@@ -1,8 +1,10 @@
 //! Texts that are compared by digest. The size of a map's key and the cost of a lookup do not depend on their length.
 
-use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use ring::digest::{Context, SHA256};
 
@@ -12,7 +14,7 @@ pub(super) struct Digest([u8; 32]);
 
 impl Digest {
     /// The digest of these texts in this order.
-    pub(super) fn of(texts: &[&str]) -> Digest {
+    pub(super) fn of(texts: &[&str]) -> Self {
         let mut context = Context::new(&SHA256);
         for text in texts {
             // The length prefix ensures that two different lists never have the same bytes.
@@ -21,7 +23,7 @@ impl Digest {
         }
         let mut digest = [0; 32];
         digest.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
-        Digest(digest)
+        Self(digest)
     }
 }
 
@@ -42,20 +44,20 @@ impl Bundle {
     }
 
     /// Returns the same bundle, but sharing `text` instead of holding a copy, if both texts are equal.
-    pub(super) fn sharing(self, text: Option<&Arc<str>>) -> Bundle {
+    pub(super) fn sharing(self, text: Option<&Arc<str>>) -> Self {
         let pem = text.filter(|text| *text == &self.pem).cloned();
-        Bundle { pem: pem.unwrap_or(self.pem), ..self }
+        Self { pem: pem.unwrap_or(self.pem), ..self }
     }
 }
 
 impl From<&str> for Bundle {
-    fn from(pem: &str) -> Bundle {
-        Bundle { digest: Digest::of(&[pem]), pem: pem.into() }
+    fn from(pem: &str) -> Self {
+        Self { digest: Digest::of(&[pem]), pem: pem.into() }
     }
 }
 
 impl PartialEq for Bundle {
-    fn eq(&self, other: &Bundle) -> bool {
+    fn eq(&self, other: &Self) -> bool {
         self.digest == other.digest
     }
 }

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use super::config::{CloudConfig, web_url};
-use super::rows::{List, Odd, Rows};
-use super::words::is_unsafe;
-use super::{Error, Service};
+use super::{
+    Error, Service,
+    config::{CloudConfig, web_url},
+    rows::{List, Odd, Rows},
+    words::is_unsafe,
+};
 
 /// The bounds for a catalogue, which stays in memory as long as its token. A region has three addresses per service.
 const MOST_ADDRESSES: usize = 1000;

@@ -1,18 +1,25 @@
 //! HTTP clients, one per TLS setting. All sessions with the same setting share it: docs/decisions/0024.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue};
-use reqwest::{Client, ClientBuilder, redirect};
-use tokio::sync::OnceCell;
-use tokio::time::Instant as Deadline;
+use reqwest::{
+    Client, ClientBuilder,
+    header::{ACCEPT, HeaderMap, HeaderValue},
+    redirect,
+};
+use tokio::{sync::OnceCell, time::Instant as Deadline};
 use url::Origin;
 
-use super::aside::on_another_thread;
-use super::bundle::{Bundle, Digest};
-use super::{CloudConfig, Error, Network, tls};
+use super::{
+    CloudConfig, Error, Network,
+    aside::on_another_thread,
+    bundle::{Bundle, Digest},
+    tls,
+};
 use crate::trust::Authorities;
 
 /// A host that drops packets must not use up the whole deadline of a call. Heat may need one minute of it.
@@ -45,11 +52,11 @@ pub(super) enum Setting {
 }
 
 impl Setting {
-    pub(super) fn of(config: &CloudConfig, keeps_system: bool) -> Setting {
+    pub(super) fn of(config: &CloudConfig, keeps_system: bool) -> Self {
         match &config.cacert {
-            _ if !config.verify => Setting::Unchecked,
-            None => Setting::System,
-            Some(bundle) => Setting::Bundle(bundle.digest(), keeps_system),
+            _ if !config.verify => Self::Unchecked,
+            None => Self::System,
+            Some(bundle) => Self::Bundle(bundle.digest(), keeps_system),
         }
     }
 }
@@ -172,7 +179,7 @@ fn make_room(built: &mut HashMap<Setting, Cached>, bytes: usize) {
 }
 
 impl Clients {
-    fn build(network: &Network, bundle: Option<&Bundle>, verify: bool) -> Result<Arc<Clients>, Error> {
+    fn build(network: &Network, bundle: Option<&Bundle>, verify: bool) -> Result<Arc<Self>, Error> {
         let unusable = || Error::Unexpected("the operator could not build an HTTP client");
         let builder = || network.apply(builder());
         let (pooled, unpooled) = if verify {
@@ -188,7 +195,7 @@ impl Clients {
         };
         let pooled = pooled.build().map_err(|_| unusable())?;
         let unpooled = unpooled.pool_max_idle_per_host(0).build().map_err(|_| unusable())?;
-        Ok(Arc::new(Clients { pooled, unpooled }))
+        Ok(Arc::new(Self { pooled, unpooled }))
     }
 }
 

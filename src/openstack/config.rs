@@ -3,18 +3,13 @@
 mod login;
 mod place;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use url::Url;
-
-use super::bundle::Bundle;
-use super::error::listed;
-use super::yaml::Entry;
-use super::{Secret, Service};
-use crate::trust::Authorities;
+use std::{collections::BTreeMap, sync::Arc};
 
 pub(super) use place::{needs_project, web_url, with_token, with_version};
+use url::Url;
+
+use super::{Secret, Service, bundle::Bundle, error::listed, yaml::Entry};
+use crate::trust::Authorities;
 
 /// One validated entry of a `clouds.yaml`.
 ///
@@ -104,14 +99,14 @@ impl Auth {
             Some(Scope::System) | None => 0,
         };
         match self {
-            Auth::Password { user, password, scope: of } => named(user) + password.expose().len() + scope(of),
-            Auth::ApplicationCredential { credential: CredentialRef::Id(id), secret } => {
+            Self::Password { user, password, scope: of } => named(user) + password.expose().len() + scope(of),
+            Self::ApplicationCredential { credential: CredentialRef::Id(id), secret } => {
                 id.len() + secret.expose().len()
             }
-            Auth::ApplicationCredential { credential: CredentialRef::Name { name, user }, secret } => {
+            Self::ApplicationCredential { credential: CredentialRef::Name { name, user }, secret } => {
                 name.len() + named(user) + secret.expose().len()
             }
-            Auth::Token { token, scope: of } => token.expose().len() + scope(of),
+            Self::Token { token, scope: of } => token.expose().len() + scope(of),
         }
     }
 }
@@ -127,9 +122,9 @@ pub(super) enum Interface {
 impl Interface {
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Interface::Public => "public",
-            Interface::Internal => "internal",
-            Interface::Admin => "admin",
+            Self::Public => "public",
+            Self::Internal => "internal",
+            Self::Admin => "admin",
         }
     }
 }
@@ -169,13 +164,8 @@ impl CloudConfig {
     ///
     /// `cacert` is PEM text. The YAML's own keys `cacert` and `key` name files on another host and are not followed.
     /// `region` takes precedence over the entry's `region_name`. Unknown keys are ignored, as in openstacksdk.
-    pub fn parse(
-        yaml: &str,
-        cloud: &str,
-        cacert: Option<&str>,
-        region: Option<&str>,
-    ) -> Result<CloudConfig, ConfigError> {
-        CloudConfig::parse_with_notes(yaml, cloud, cacert, region).map(|(config, _)| config)
+    pub fn parse(yaml: &str, cloud: &str, cacert: Option<&str>, region: Option<&str>) -> Result<Self, ConfigError> {
+        Self::parse_with_notes(yaml, cloud, cacert, region).map(|(config, _)| config)
     }
 
     /// [`CloudConfig::parse`], with notes for users.
@@ -187,13 +177,13 @@ impl CloudConfig {
         cloud: &str,
         cacert: Option<&str>,
         region: Option<&str>,
-    ) -> Result<(CloudConfig, Notes), ConfigError> {
+    ) -> Result<(Self, Notes), ConfigError> {
         let entry = Entry::read(yaml, cloud, region)?;
         let method = login::method(&entry)?;
         if let Some(refused) = entry.refused() {
             return Err(refused);
         }
-        let config = CloudConfig {
+        let config = Self {
             auth_url: place::auth_url(&entry)?,
             auth: login::auth(&entry, method)?,
             region: entry.region.clone(),
@@ -214,6 +204,7 @@ impl CloudConfig {
     }
 
     /// Keystone's host, with the port if the URL contains one.
+    #[must_use]
     pub fn host(&self) -> String {
         let host = self.auth_url.host_str().unwrap_or_default();
         match self.auth_url.port() {
@@ -224,6 +215,7 @@ impl CloudConfig {
 
     /// Whether the token's scope is the whole system instead of a project. Its catalogue lacks services whose addresses
     /// contain a project.
+    #[must_use]
     pub fn is_system_scoped(&self) -> bool {
         let scope = match &self.auth {
             Auth::Password { scope, .. } | Auth::Token { scope, .. } => scope,
@@ -233,27 +225,28 @@ impl CloudConfig {
     }
 
     /// Whether both entries use the same Keystone.
-    pub fn is_of_same_cloud(&self, other: &CloudConfig) -> bool {
+    #[must_use]
+    pub fn is_of_same_cloud(&self, other: &Self) -> bool {
         self.auth_url == other.auth_url
     }
 
     /// Returns the entry with this address for a service, unless it already has one.
     #[must_use]
-    pub fn or_endpoint(mut self, service: Service, url: &Url) -> CloudConfig {
+    pub fn or_endpoint(mut self, service: Service, url: &Url) -> Self {
         self.overrides.entry(service).or_insert_with(|| url.to_string());
         self
     }
 
     /// Returns the entry with this region, unless it already names one.
     #[must_use]
-    pub fn or_region(mut self, region: Option<&str>) -> CloudConfig {
+    pub fn or_region(mut self, region: Option<&str>) -> Self {
         self.region = self.region.or_else(|| region.map(str::to_owned));
         self
     }
 
     /// Returns the entry with `cacert` shared instead of copied, if both texts are equal.
     #[must_use]
-    pub fn sharing(mut self, cacert: Option<&Arc<str>>) -> CloudConfig {
+    pub fn sharing(mut self, cacert: Option<&Arc<str>>) -> Self {
         self.cacert = self.cacert.map(|own| own.sharing(cacert));
         self
     }
@@ -262,7 +255,7 @@ impl CloudConfig {
     pub fn kept_bytes(&self) -> usize {
         let own = |interfaces: &Vec<Interface>| ENTRY + interfaces.len();
         let overrides = self.overrides.values().map(|url| ENTRY + url.len());
-        size_of::<CloudConfig>()
+        size_of::<Self>()
             + self.auth_url.as_str().len()
             + self.auth.kept_bytes()
             + self.region.as_ref().map_or(0, String::len)
@@ -270,21 +263,25 @@ impl CloudConfig {
     }
 
     /// The length of its `cacert`, in bytes.
+    #[must_use]
     pub fn cacert_bytes(&self) -> usize {
         self.cacert.as_ref().map_or(0, |own| own.pem().len())
     }
 
     /// Whether the operator verifies the cloud's certificates.
+    #[must_use]
     pub fn verifies(&self) -> bool {
         self.verify
     }
 
     /// Keystone's address.
+    #[must_use]
     pub fn auth_url(&self) -> &Url {
         &self.auth_url
     }
 
     /// The region whose endpoints are used, if one is named.
+    #[must_use]
     pub fn region(&self) -> Option<&str> {
         self.region.as_deref()
     }

@@ -1,12 +1,13 @@
 //! Remembers refused credentials. Keystone locks an account after several refusals, and one credential may have a
 //! session per region and interface.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
-use super::bundle::Digest;
-use super::{CloudConfig, token};
+use super::{CloudConfig, bundle::Digest, token};
 
 /// After a refusal, the operator does not repeat the login for this time.
 pub(super) const FIVE_MINUTES: Duration = Duration::from_secs(300);

@@ -1,8 +1,6 @@
 //! Why a call to the cloud failed: one variant per class.
 
-use std::error::Error as StdError;
-use std::io::ErrorKind;
-use std::time::Duration;
+use std::{error::Error as StdError, io::ErrorKind, time::Duration};
 
 use super::{
     Service, TlsFault,
@@ -26,11 +24,13 @@ pub struct Failure {
 
 impl Failure {
     /// The error's class as a metric label; see [`Error::kind`].
+    #[must_use]
     pub fn kind(&self) -> &'static str {
         self.error.kind()
     }
 
     /// The pause that the service requested; see [`Error::retry_after`].
+    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.error.retry_after()
     }
@@ -174,87 +174,90 @@ pub enum Error {
 
 impl Error {
     /// The class as a metric label: one of a closed set, without the variant's data.
+    #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            Error::Timeout => "timeout",
-            Error::ConnectionFailed | Error::TlsFailed(_) => "connection_failed",
-            Error::Dns => "dns",
-            Error::CertificateUntrusted(_) => "certificate_untrusted",
-            Error::AddressRefused(_) => "address_refused",
-            Error::LoginRefused => "login_refused",
-            Error::Unscoped | Error::NoProject(_) => "unscoped",
-            Error::TokenRejected | Error::OutsideAccessRules => "token_rejected",
-            Error::Forbidden => "forbidden",
-            Error::ProjectUnknown => "project_unknown",
-            Error::NotFound => "not_found",
-            Error::ServiceNotInCatalogue | Error::ServiceElsewhere { .. } => "service_not_in_catalogue",
-            Error::RegionNotFound { .. } => "region_not_found",
-            Error::RateLimited { .. } => "rate_limited",
-            Error::ServiceUnavailable { .. } => "service_unavailable",
-            Error::GatewayTimeout => "gateway_timeout",
-            Error::ServerError => "server_error",
-            Error::ForeignProject | Error::UnexpectedStatus(_) | Error::Unexpected(_) => "unexpected",
-            Error::BodyTooLarge => "body_too_large",
+            Self::Timeout => "timeout",
+            Self::ConnectionFailed | Self::TlsFailed(_) => "connection_failed",
+            Self::Dns => "dns",
+            Self::CertificateUntrusted(_) => "certificate_untrusted",
+            Self::AddressRefused(_) => "address_refused",
+            Self::LoginRefused => "login_refused",
+            Self::Unscoped | Self::NoProject(_) => "unscoped",
+            Self::TokenRejected | Self::OutsideAccessRules => "token_rejected",
+            Self::Forbidden => "forbidden",
+            Self::ProjectUnknown => "project_unknown",
+            Self::NotFound => "not_found",
+            Self::ServiceNotInCatalogue | Self::ServiceElsewhere { .. } => "service_not_in_catalogue",
+            Self::RegionNotFound { .. } => "region_not_found",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::ServiceUnavailable { .. } => "service_unavailable",
+            Self::GatewayTimeout => "gateway_timeout",
+            Self::ServerError => "server_error",
+            Self::ForeignProject | Self::UnexpectedStatus(_) | Self::Unexpected(_) => "unexpected",
+            Self::BodyTooLarge => "body_too_large",
         }
     }
 
     /// The pause that the service requested, at most one hour.
+    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Error::RateLimited { retry_after } | Error::ServiceUnavailable { retry_after } => *retry_after,
+            Self::RateLimited { retry_after } | Self::ServiceUnavailable { retry_after } => *retry_after,
             _ => None,
         }
     }
 
     /// The error after some time has passed, with the rest of the pause that the service requested. Without such a
     /// request, `pause` applies. `None` when the pause is over.
-    pub(super) fn still_after(self, passed: Duration, pause: Duration) -> Option<Error> {
+    pub(super) fn still_after(self, passed: Duration, pause: Duration) -> Option<Self> {
         let left = self.retry_after().unwrap_or(pause).checked_sub(passed).filter(|left| !left.is_zero())?;
         let shortened = |requested: Option<Duration>| requested.map(|_| left);
         Some(match self {
-            Error::RateLimited { retry_after } => Error::RateLimited { retry_after: shortened(retry_after) },
-            Error::ServiceUnavailable { retry_after } => {
-                Error::ServiceUnavailable { retry_after: shortened(retry_after) }
+            Self::RateLimited { retry_after } => Self::RateLimited { retry_after: shortened(retry_after) },
+            Self::ServiceUnavailable { retry_after } => {
+                Self::ServiceUnavailable { retry_after: shortened(retry_after) }
             }
             other => other,
         })
     }
 
     /// The failure of this error at a service, without a code.
+    #[must_use]
     pub fn at(self, service: Service) -> Failure {
         Failure { service, error: self, code: None }
     }
 
     /// The class of an HTTP status, `None` for 2xx.
-    pub(super) fn of_status(status: u16, retry_after: Option<Duration>) -> Option<Error> {
+    pub(super) fn of_status(status: u16, retry_after: Option<Duration>) -> Option<Self> {
         Some(match status {
             200..=299 => return None,
-            401 => Error::TokenRejected,
-            403 => Error::Forbidden,
-            404 => Error::NotFound,
-            413 if retry_after.is_some() => Error::RateLimited { retry_after },
-            429 => Error::RateLimited { retry_after },
-            503 => Error::ServiceUnavailable { retry_after },
-            504 => Error::GatewayTimeout,
-            500..=599 => Error::ServerError,
-            other => Error::UnexpectedStatus(other),
+            401 => Self::TokenRejected,
+            403 => Self::Forbidden,
+            404 => Self::NotFound,
+            413 if retry_after.is_some() => Self::RateLimited { retry_after },
+            429 => Self::RateLimited { retry_after },
+            503 => Self::ServiceUnavailable { retry_after },
+            504 => Self::GatewayTimeout,
+            500..=599 => Self::ServerError,
+            other => Self::UnexpectedStatus(other),
         })
     }
 
     /// The class of a call without a complete answer.
-    pub(super) fn of_transport(error: &reqwest::Error) -> Error {
+    pub(super) fn of_transport(error: &reqwest::Error) -> Self {
         if error.is_dns() {
-            Error::Dns
+            Self::Dns
         } else if let Some(tls) = of_tls(error) {
             tls
         } else if error.is_timeout() && !error.is_connect() {
-            Error::Timeout
+            Self::Timeout
         } else if error.is_builder() {
-            Error::Unexpected("the request could not be built")
+            Self::Unexpected("the request could not be built")
         } else if error.is_decode() && is_garbled(error) {
-            Error::Unexpected("the answer could not be decompressed")
+            Self::Unexpected("the answer could not be decompressed")
         } else {
-            Error::ConnectionFailed
+            Self::ConnectionFailed
         }
     }
 }

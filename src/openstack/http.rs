@@ -1,16 +1,21 @@
 //! A session's requests, with bounds for each answer.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use reqwest::header::{HeaderName, HeaderValue, LOCATION};
-use reqwest::{Method, Request, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use reqwest::{
+    Method, Request, Response,
+    header::{HeaderName, HeaderValue, LOCATION},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use url::Url;
 
-use super::clients::Choice;
-use super::{Answer, CloudConfig, Error, Network, Refusal, tls};
+use super::{Answer, CloudConfig, Error, Network, Refusal, clients::Choice, tls};
 
 /// In bytes.
 const KIB: usize = 1 << 10;
@@ -28,8 +33,8 @@ pub(super) const SHORT: usize = 64 * KIB;
 pub(super) struct Room(Arc<Semaphore>);
 
 impl Default for Room {
-    fn default() -> Room {
-        Room(Arc::new(Semaphore::new(32 * KIB)))
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(32 * KIB)))
     }
 }
 
@@ -50,8 +55,8 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(config: Arc<CloudConfig>, network: &Network) -> Http {
-        Http { config, network: network.clone(), large: Arc::default() }
+    pub(super) fn new(config: Arc<CloudConfig>, network: &Network) -> Self {
+        Self { config, network: network.clone(), large: Arc::default() }
     }
 
     /// Returns the complete answer of at most `limit` bytes. Redirects are followed within the request's origin.

@@ -1,8 +1,7 @@
 //! The log line of a failed call, with the request ID and the service's text. The service's support asks for both, and
 //! neither may appear in a condition.
 
-use super::words::ErrorBody;
-use super::{Answer, Failure};
+use super::{Answer, Failure, words::ErrorBody};
 
 /// Logs a failed call: a warning if it is the `first`, else at level info, so that an outage does not fill the log with
 /// warnings. The log omits `secret`, the confidential part of the request, if the service repeats it. For a successful

@@ -2,8 +2,7 @@
 
 use url::Url;
 
-use super::catalogue::Catalogue;
-use super::{CloudConfig, Error, Service};
+use super::{CloudConfig, Error, Service, catalogue::Catalogue};
 
 /// The services' addresses for the region and the interfaces of one entry. The rest of the catalogue is dropped: in a
 /// large cloud it has hundreds of addresses, and each token would keep them.
@@ -22,9 +21,9 @@ struct Place {
 }
 
 impl Places {
-    pub(super) fn of(catalogue: &Catalogue, config: &CloudConfig) -> Places {
+    pub(super) fn of(catalogue: &Catalogue, config: &CloudConfig) -> Self {
         let place = |service| Place { found: catalogue.find(service, config), is_listed: catalogue.lists(service) };
-        Places { region: catalogue.region(config).map(Box::from), services: Service::ALL.map(place) }
+        Self { region: catalogue.region(config).map(Box::from), services: Service::ALL.map(place) }
     }
 
     /// The memory that it takes besides its own size, in bytes (estimated).

@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
-use super::token::{self, Token};
-use super::words::ErrorBody;
-use super::{Answer, CloudConfig, Service};
+use super::{
+    Answer, CloudConfig, Service,
+    token::{self, Token},
+    words::ErrorBody,
+};
 
 fn answer(status: u16, headers: &[(HeaderName, &str)], body: &[u8]) -> Answer {
     let value = |text: &&str| HeaderValue::from_str(text).ok();
@@ -15,6 +17,7 @@ fn answer(status: u16, headers: &[(HeaderName, &str)], body: &[u8]) -> Answer {
 }
 
 /// Parses the answer to a login, and the addresses of all services.
+#[must_use]
 pub fn login(body: &[u8], config: &CloudConfig) -> bool {
     let answer = answer(201, &[(HeaderName::from_static("x-subject-token"), "token")], body);
     let token = Token::read(&answer, Instant::now(), config);
@@ -22,21 +25,25 @@ pub fn login(body: &[u8], config: &CloudConfig) -> bool {
 }
 
 /// Parses Keystone's 404.
+#[must_use]
 pub fn not_found(body: &[u8]) -> bool {
     token::says_not_found(body)
 }
 
 /// Parses the expiry of an application credential.
+#[must_use]
 pub fn application_credential(body: &[u8]) -> bool {
     token::application_credential_ends(body).flatten().is_some()
 }
 
 /// Parses the headers `Date` and `Retry-After`.
+#[must_use]
 pub fn headers(date: &str, retry_after: &str) -> bool {
     answer(503, &[(DATE, date), (RETRY_AFTER, retry_after)], b"").retry_after.is_some()
 }
 
 /// Parses a refusal, and formats its text for the log.
+#[must_use]
 pub fn refusal(body: &[u8], secret: &str) -> bool {
     let answer = answer(400, &[(HeaderName::from_static("x-request-id"), "req-1")], body);
     let error_body = ErrorBody::of(body);

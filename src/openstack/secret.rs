@@ -1,7 +1,9 @@
 //! A text that must not be printed.
 
-use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -14,14 +16,15 @@ pub struct Secret(SecretString);
 
 impl Secret {
     /// The text itself. Use it only in a request's body or header.
+    #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 }
 
 impl From<String> for Secret {
-    fn from(text: String) -> Secret {
-        Secret(text.into())
+    fn from(text: String) -> Self {
+        Self(text.into())
     }
 }
 
@@ -32,7 +35,7 @@ impl fmt::Debug for Secret {
 }
 
 impl PartialEq for Secret {
-    fn eq(&self, other: &Secret) -> bool {
+    fn eq(&self, other: &Self) -> bool {
         self.expose() == other.expose()
     }
 }

@@ -3,25 +3,31 @@
 mod identity;
 mod kept;
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-use jiff::{SignedDuration, Timestamp};
-use reqwest::header::HeaderValue;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant as Deadline, timeout_at};
-use url::Url;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use identity::{End, Known};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::header::HeaderValue;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant as Deadline, timeout_at},
+};
+use url::Url;
 
-use super::config::{needs_project, web_url, with_token, with_version};
-use super::credential::FIVE_MINUTES;
-use super::http::{self, Http, SHORT};
-use super::token::{Holder, Token, TokenProject};
-use super::tokens::{Current, Tokens};
-use super::{Answer, CloudConfig, ConfigError, Counters, Error, Failure, Network, Refusal, Service, log};
+use super::{
+    Answer, CloudConfig, ConfigError, Counters, Error, Failure, Network, Refusal, Service,
+    config::{needs_project, web_url, with_token, with_version},
+    credential::FIVE_MINUTES,
+    http::{self, Http, SHORT},
+    log,
+    token::{Holder, Token, TokenProject},
+    tokens::{Current, Tokens},
+};
 
 /// The maximum number of concurrent calls of a session to one service. Further calls wait, within their deadlines.
 const IN_FLIGHT: usize = 16;
@@ -87,12 +93,8 @@ impl Session {
     ///
     /// # Panics
     /// If the process has no default rustls crypto provider.
-    pub fn new(
-        config: Arc<CloudConfig>,
-        network: &Network,
-        counters: Arc<dyn Counters>,
-    ) -> Result<Session, ConfigError> {
-        Session::with_clock(config, network, counters, Arc::new(Instant::now))
+    pub fn new(config: Arc<CloudConfig>, network: &Network, counters: Arc<dyn Counters>) -> Result<Self, ConfigError> {
+        Self::with_clock(config, network, counters, Arc::new(Instant::now))
     }
 
     /// [`Session::new`] with another clock, so that tests need not wait for tokens to age.
@@ -104,7 +106,7 @@ impl Session {
         network: &Network,
         counters: Arc<dyn Counters>,
         clock: Clock,
-    ) -> Result<Session, ConfigError> {
+    ) -> Result<Self, ConfigError> {
         let http = Arc::new(Http::new(config.clone(), network));
         if !config.verify {
             tracing::warn!(
@@ -113,7 +115,7 @@ impl Session {
             );
         }
         let credential = network.credentials().of(&config, clock());
-        Ok(Session {
+        Ok(Self {
             tokens: Tokens::new(config.clone(), http.clone(), credential, counters.clone(), clock.clone()),
             in_flight: Service::ALL.map(|_| Semaphore::new(IN_FLIGHT)),
             ahead: Mutex::default(),

@@ -1,10 +1,8 @@
 //! TLS with a cloud, and its faults other than the certificate.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use rustls::client::Resumption;
-use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, OtherError};
+use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, OtherError, client::Resumption};
 use url::Url;
 
 use super::{Error, Network, clients};
@@ -36,17 +34,17 @@ pub enum TlsFault {
 
 impl TlsFault {
     /// `None` for a fault of the client, or for an error of a newer rustls.
-    pub(super) fn of(error: &rustls::Error) -> Option<TlsFault> {
+    pub(super) fn of(error: &rustls::Error) -> Option<Self> {
         use rustls::Error as Tls;
         match error {
-            Tls::PeerIncompatible(_) => Some(TlsFault::NothingInCommon),
-            Tls::AlertReceived(alert) => Some(TlsFault::of_alert(*alert)),
+            Tls::PeerIncompatible(_) => Some(Self::NothingInCommon),
+            Tls::AlertReceived(alert) => Some(Self::of_alert(*alert)),
             // The server sent the greeting of another protocol, or HTTP's 400.
             Tls::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
-                Some(TlsFault::PlainText)
+                Some(Self::PlainText)
             }
             Tls::Other(OtherError(other)) => {
-                Some(other.downcast_ref().map_or(TlsFault::Other, |UnsupportedCurve(curve)| TlsFault::Curve(curve)))
+                Some(other.downcast_ref().map_or(Self::Other, |UnsupportedCurve(curve)| Self::Curve(curve)))
             }
             Tls::InvalidMessage(_)
             | Tls::InappropriateMessage { .. }
@@ -55,7 +53,7 @@ impl TlsFault {
             | Tls::DecryptError
             | Tls::PeerMisbehaved(_)
             | Tls::PeerSentOversizedRecord
-            | Tls::NoApplicationProtocol => Some(TlsFault::Other),
+            | Tls::NoApplicationProtocol => Some(Self::Other),
             // `Distrust` covers these.
             Tls::InvalidCertificate(_)
             | Tls::NoCertificatesPresented
@@ -75,14 +73,14 @@ impl TlsFault {
     }
 
     /// The fault behind the alert with which the server ended the connection (RFC 8446, 6.2).
-    fn of_alert(alert: AlertDescription) -> TlsFault {
+    fn of_alert(alert: AlertDescription) -> Self {
         match alert {
             AlertDescription::HandshakeFailure
             | AlertDescription::ProtocolVersion
             | AlertDescription::InsufficientSecurity
             | AlertDescription::InappropriateFallback
-            | AlertDescription::NoApplicationProtocol => TlsFault::NothingInCommon,
-            AlertDescription::UnrecognisedName => TlsFault::UnknownName,
+            | AlertDescription::NoApplicationProtocol => Self::NothingInCommon,
+            AlertDescription::UnrecognisedName => Self::UnknownName,
             // These concern a client certificate, and the client presents none.
             AlertDescription::CertificateRequired
             | AlertDescription::NoCertificate
@@ -92,8 +90,8 @@ impl TlsFault {
             | AlertDescription::CertificateExpired
             | AlertDescription::CertificateUnknown
             | AlertDescription::UnknownCA
-            | AlertDescription::AccessDenied => TlsFault::Refused,
-            _ => TlsFault::Other,
+            | AlertDescription::AccessDenied => Self::Refused,
+            _ => Self::Other,
         }
     }
 }

@@ -3,17 +3,18 @@
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
 
-use super::catalogue::Catalogue;
-use super::config::{Auth, CredentialRef, Domain, Named, Scope};
-use super::places::Places;
-use super::rows::{List, Odd, Rows};
-use super::time::openstack_time;
-use super::words::shown;
-use super::{Answer, CloudConfig, Error, NoProject, Secret, Service};
+use super::{
+    Answer, CloudConfig, Error, NoProject, Secret, Service,
+    catalogue::Catalogue,
+    config::{Auth, CredentialRef, Domain, Named, Scope},
+    places::Places,
+    rows::{List, Odd, Rows},
+    time::openstack_time,
+    words::shown,
+};
 
 /// In bytes. Longer names and IDs are ignored. Keystone limits them to 255 characters.
 const LONGEST: usize = 255;
@@ -185,13 +186,13 @@ impl Token {
         let scope = if let TokenScope::Domain(name) = &self.holder.scope { name.len() } else { 0 };
         let roles = roles.iter().map(|role| role.len() + size_of::<String>()).sum::<usize>();
         let texts = user.len() + user_id.len() + application_credential.as_ref().map_or(0, String::len);
-        size_of::<Token>() + self.value.expose().len() + project + scope + roles + texts + self.places.kept_bytes()
+        size_of::<Self>() + self.value.expose().len() + project + scope + roles + texts + self.places.kept_bytes()
     }
 
     /// Parses the answer to a login of this entry that was requested at `sent`.
     ///
     /// The lifetime starts at Keystone's own `issued_at`, so that a clock difference does not change it.
-    pub(super) fn read(answer: &Answer, sent: Instant, config: &CloudConfig) -> Result<Token, Error> {
+    pub(super) fn read(answer: &Answer, sent: Instant, config: &CloudConfig) -> Result<Self, Error> {
         let value = answer.header("x-subject-token").ok_or(Error::Unexpected("the login's answer has no token"))?;
         if value.len() > LONGEST_TOKEN {
             return Err(Error::Unexpected("the login's answer has a token of more than 16 KiB"));
@@ -235,7 +236,7 @@ impl Token {
             application_credential: credential.and_then(|credential| text(credential.id)),
             scope,
         };
-        Ok(Token {
+        Ok(Self {
             holder,
             value: value.to_owned().into(),
             project,

@@ -1,23 +1,32 @@
 //! Manages a session's token: when to log in, and which callers wait for it.
 
-use std::any::Any;
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
-use futures::FutureExt as _;
-use futures::future::{BoxFuture, Shared};
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, Request};
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
+use reqwest::{
+    Method, Request,
+    header::{CONTENT_TYPE, HeaderValue},
+};
 use tokio::time::Instant as Deadline;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::credential::{Credential, FIVE_MINUTES};
-use super::http::Http;
-use super::token::{self, Token};
-use super::words::ErrorCode;
-use super::{Answer, Clock, CloudConfig, Counters, Error, Failure, Service, log};
+use super::{
+    Answer, Clock, CloudConfig, Counters, Error, Failure, Service,
+    credential::{Credential, FIVE_MINUTES},
+    http::Http,
+    log,
+    token::{self, Token},
+    words::ErrorCode,
+};
 
 /// The minimum interval between early renewals. Without it, a token with a very short life would be renewed at each
 /// call.
@@ -76,9 +85,9 @@ impl Tokens {
         credential: Arc<Credential>,
         counters: Arc<dyn Counters>,
         clock: Clock,
-    ) -> Arc<Tokens> {
+    ) -> Arc<Self> {
         let (state, abandoned) = (Mutex::default(), CancellationToken::new());
-        Arc::new(Tokens { config, http, credential, counters, clock, state, abandoned })
+        Arc::new(Self { config, http, credential, counters, clock, state, abandoned })
     }
 
     /// Ends the session. A login that waits for its turn is cancelled: if Keystone does not answer, its turn may come

@@ -67,10 +67,10 @@ pub struct ErrorCode(String);
 impl ErrorCode {
     /// The code, if the text has the form of one.
     #[must_use]
-    pub fn new(text: &str) -> Option<ErrorCode> {
+    pub fn new(text: &str) -> Option<Self> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let is_code = !text.is_empty() && text.len() <= MOST_CODE && text.bytes().all(allowed);
-        is_code.then(|| ErrorCode(text.to_owned()))
+        is_code.then(|| Self(text.to_owned()))
     }
 }
 
@@ -95,16 +95,16 @@ pub(super) struct ErrorBody {
 
 impl ErrorBody {
     /// Parses the envelopes of Keystone, Heat, Nova, DCS and their gateways. Of any other body, it takes the beginning.
-    pub(super) fn of(body: &[u8]) -> ErrorBody {
+    pub(super) fn of(body: &[u8]) -> Self {
         let json = if body.len() <= MOST_READ { serde_json::from_slice(body).ok() } else { None };
         match json {
-            Some(Value::Object(fields)) => ErrorBody {
+            Some(Value::Object(fields)) => Self {
                 text: text_of(&fields).map_or_else(|| beginning(body), str::to_owned),
                 code: code_of(&fields),
                 request_id: ["request_id", "requestId"].iter().find_map(|key| text(&fields, key)).map(str::to_owned),
                 over_limit: fields.keys().any(|key| key.starts_with("overLimit")),
             },
-            _ => ErrorBody { text: beginning(body), ..ErrorBody::default() },
+            _ => Self { text: beginning(body), ..Self::default() },
         }
     }
 

@@ -2,9 +2,9 @@
 
 mod reader;
 
-use super::error::listed;
-use super::{ConfigError, keys};
 use reader::{File, Level, Region};
+
+use super::{ConfigError, error::listed, keys};
 
 /// In bytes.
 const LONGEST_FILE: usize = 512 << 10;
@@ -32,7 +32,7 @@ pub(super) struct Entry {
 impl Entry {
     /// Reads the entry `cloud` for `region`, or else for the region in the entry. Other entries need only be valid
     /// YAML.
-    pub(super) fn read(yaml: &str, cloud: &str, region: Option<&str>) -> Result<Entry, ConfigError> {
+    pub(super) fn read(yaml: &str, cloud: &str, region: Option<&str>) -> Result<Self, ConfigError> {
         if yaml.len() > LONGEST_FILE {
             return Err(ConfigError::Invalid {
                 field: "clouds.yaml".into(),
@@ -77,7 +77,7 @@ impl Entry {
             });
         };
         let entry = entry.ok_or_else(|| ConfigError::CloudNotFound { cloud: cloud.to_owned(), known })?;
-        let entry = Entry::of(entry, region)?;
+        let entry = Self::of(entry, region)?;
         entry.too_long().map_or(Ok(entry), Err)
     }
 
@@ -97,7 +97,7 @@ impl Entry {
     }
 
     /// Chooses the region. The region's values replace the entry's.
-    fn of(mut values: Level, wanted: Option<&str>) -> Result<Entry, ConfigError> {
+    fn of(mut values: Level, wanted: Option<&str>) -> Result<Self, ConfigError> {
         let regions = std::mem::take(&mut values.regions);
         let names = values.top.get("region_name").cloned().flatten().unwrap_or_default();
         // An older form of the list: one text, separated by commas.
@@ -107,7 +107,7 @@ impl Entry {
         let first_of = (wanted.is_none() && names.next().is_some()).then_some("region_name");
         let region = wanted.or(named).map(str::to_owned);
         let Some(regions) = regions.filter(|regions| !regions.is_empty()) else {
-            return Ok(Entry { values, region, first_of });
+            return Ok(Self { values, region, first_of });
         };
         let invalid = |problem: String| Err(ConfigError::Invalid { field: "regions".into(), problem });
         let known: Option<Vec<_>> = regions.iter().map(|region| region.name.clone()).collect();
@@ -130,7 +130,7 @@ impl Entry {
         if let Some(Region { values: Some(own), .. }) = regions.into_iter().nth(at) {
             values.overlay(own);
         }
-        Ok(Entry { values, region: known.into_iter().nth(at), first_of })
+        Ok(Self { values, region: known.into_iter().nth(at), first_of })
     }
 
     /// The first of the keys that has a value.

@@ -12,9 +12,12 @@ use std::{
     hash::{BuildHasher as _, RandomState},
 };
 
+use flavors::Flavors;
 use jiff::Timestamp;
+use row::Row;
 use serde::Deserialize;
 use url::Url;
+pub use window::{Window, Windows, windows};
 
 use super::{Link, join, project, read, version};
 use crate::{
@@ -25,9 +28,6 @@ use crate::{
     },
     target::Target,
 };
-use flavors::Flavors;
-use row::Row;
-pub use window::{Window, Windows, windows};
 
 /// The headers that request pagination.
 const PAGED: &[(&str, &str)] = Service::Compute.row().microversion;

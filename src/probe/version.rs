@@ -53,8 +53,9 @@ pub(super) fn newest(body: &[u8], service: Service) -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use testkit::recorded::Recorded;
+
+    use super::*;
 
     #[test]
     fn the_roots_as_recorded() {

@@ -8,9 +8,8 @@ mod subject;
 mod trust;
 
 use jiff::Timestamp;
-use serde::Serialize;
-
 pub use report::Report;
+use serde::Serialize;
 
 use crate::{
     api::{CloudTenantStatus, condition_type as ty},

@@ -1,7 +1,6 @@
 //! Why a server's certificate is not trusted.
 
-use std::fmt;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use rustls::{CertificateError, Error, OtherError};
 
@@ -132,6 +131,6 @@ impl fmt::Debug for Verdict {
 
 impl From<Distrust> for Error {
     fn from(distrust: Distrust) -> Self {
-        Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Verdict(distrust)))))
+        Self::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Verdict(distrust)))))
     }
 }

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use x509_cert::certificate::{CertificateInner, Raw, TbsCertificateInner};
-use x509_cert::der::asn1::{ObjectIdentifier, UintRef};
-use x509_cert::der::oid::db::{rfc5280, rfc5912, rfc8410};
-use x509_cert::der::{Any, Decode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _};
-use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage};
-use x509_cert::name::Name;
-use x509_cert::spki::SubjectPublicKeyInfoOwned;
+use x509_cert::{
+    certificate::{CertificateInner, Raw, TbsCertificateInner},
+    der::{
+        Any, Decode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _,
+        asn1::{ObjectIdentifier, UintRef},
+        oid::db::{rfc5280, rfc5912, rfc8410},
+    },
+    ext::pkix::{BasicConstraints, ExtendedKeyUsage},
+    name::Name,
+    spki::SubjectPublicKeyInfoOwned,
+};
 
 /// The sizes of RSA keys that ring can verify, in bits.
 const RSA: std::ops::RangeInclusive<usize> = 2048..=8192;

@@ -1,12 +1,16 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use rustls::client::danger::ServerCertVerifier as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    client::danger::ServerCertVerifier as _,
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
 use testkit::certificates::{Authority, Issued, rcgen};
 
-use super::facts::{Facts, signature};
-use super::{Authorities, Distrust, Trust, Unreadable};
+use super::{
+    Authorities, Distrust, Trust, Unreadable,
+    facts::{Facts, signature},
+};
 
 fn own() -> Issued {
     let change = |params: &mut rcgen::CertificateParams| {

@@ -3,15 +3,19 @@
 
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{ActiveKeyExchange, SupportedKxGroup};
-use rustls::ffdhe_groups::FfdheGroup;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, NamedGroup, OtherError, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, NamedGroup, OtherError, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{ActiveKeyExchange, SupportedKxGroup},
+    ffdhe_groups::FfdheGroup,
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
 
-use super::Distrust;
-use super::facts::Facts;
-use super::verifier::{config, provider};
+use super::{
+    Distrust,
+    facts::Facts,
+    verifier::{config, provider},
+};
 
 /// Offers more than the client supports, so that a server sends its certificate. It trusts no server, so no request is
 /// sent.

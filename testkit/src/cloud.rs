@@ -29,21 +29,20 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::{Router, middleware};
+pub use dcs::{CacheCounts, Counts};
+pub use faults::Fault;
+pub use identity::DEMO_PROJECT;
 use jiff::{SignedDuration, Timestamp};
+use listener::{Command, Port, Serving};
+pub use log::RequestSeen;
+use state::Shared;
 use tokio::{
     runtime,
     sync::{mpsc, oneshot},
 };
+pub use usage::Server;
 
 use crate::certificates::Issued;
-
-pub use dcs::{CacheCounts, Counts};
-pub use faults::Fault;
-pub use identity::DEMO_PROJECT;
-use listener::{Command, Port, Serving};
-pub use log::RequestSeen;
-use state::Shared;
-pub use usage::Server;
 
 /// The region that leads somewhere.
 pub const REGION: &str = "RegionOne";

@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-
 pub use gitops::{Health, Judge, Verdicts, gitops};
 
 use crate::{

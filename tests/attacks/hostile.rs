@@ -31,7 +31,7 @@ pub enum Reply {
     /// 200 with so many bytes.
     Long(u64),
     /// One after the other, and from the first again.
-    Turns(Vec<Reply>),
+    Turns(Vec<Self>),
 }
 
 impl Reply {

@@ -9,7 +9,6 @@ use testkit::certificates::{
     rcgen::{BasicConstraints, CertificateParams, IsCa, date_time_ymd},
     serve,
 };
-
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
     net::{TcpListener, TcpStream},

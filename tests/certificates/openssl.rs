@@ -55,21 +55,21 @@ struct Server {
 }
 
 impl Server {
-    fn start(folder: &TempDir, more: &[&str]) -> Server {
+    fn start(folder: &TempDir, more: &[&str]) -> Self {
         // Somebody else may take the port meanwhile: s_server cannot be told to take any.
-        let started = (0..5).find_map(|_| Server::try_start(folder, more));
+        let started = (0..5).find_map(|_| Self::try_start(folder, more));
         assert!(started.is_some(), "s_server does not start: {more:?}");
         started.unwrap()
     }
 
-    fn try_start(folder: &TempDir, more: &[&str]) -> Option<Server> {
+    fn try_start(folder: &TempDir, more: &[&str]) -> Option<Self> {
         let path = |name: &str| folder.path().join(name);
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut command = Command::new("openssl");
         command.args(["s_server", "-www", "-accept", &address.to_string()]);
         command.arg("-cert").arg(path("cert.pem")).arg("-key").arg(path("key.pem")).args(more);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut server = Server { output: BufReader::new(child.stdout.take().unwrap()), child, address };
+        let mut server = Self { output: BufReader::new(child.stdout.take().unwrap()), child, address };
         let mut line = String::new();
         while server.output.read_line(&mut line).unwrap() > 0 {
             if line.starts_with("ACCEPT") {

@@ -97,7 +97,8 @@ macro_rules! numbered {
     };
 }
 
-pub(crate) use {numbered, same};
+pub(crate) use numbered;
+pub(crate) use same;
 
 /// A reader whose result is not optimized away.
 pub fn reader_of<T: 'static>(read: impl Fn(&[u8]) -> T + 'static) -> Read {

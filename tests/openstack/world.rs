@@ -1,6 +1,10 @@
 //! What the scenarios are played in: the lab, a control plane, a simulated DCS, and the operator.
 
-use std::{fs, path::Path, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use cloudtenant_operator::api::{CloudTenant, crd_yaml};

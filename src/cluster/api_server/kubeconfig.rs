@@ -5,8 +5,10 @@
 use std::{collections::BTreeMap, env, io};
 
 use http::Uri;
-use kube::Config;
-use kube::config::{AuthInfo, Cluster, ExecConfig, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{
+    Config,
+    config::{AuthInfo, Cluster, ExecConfig, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError},
+};
 
 use super::proxy::{Proxy, ProxyError};
 

@@ -206,7 +206,12 @@ fn broken(why: &'static str) -> Error {
 mod tests {
     use std::sync::Mutex;
 
-    use axum::{Router, body::Body, http::Uri, response::IntoResponse, response::Response};
+    use axum::{
+        Router,
+        body::Body,
+        http::Uri,
+        response::{IntoResponse, Response},
+    };
     use k8s_openapi::api::core::v1::ConfigMap;
 
     use super::*;

@@ -1,8 +1,10 @@
 //! The proxy of a kubeconfig's `proxy-url`.
 
 use http::{HeaderValue, Uri};
-use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
-use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::client::{
+    legacy::connect::proxy::{SocksV5, Tunnel},
+    proxy::matcher::Matcher,
+};
 
 /// The reasons why a proxy cannot be used. They contain no part of the URL, which may include a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

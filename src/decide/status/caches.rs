@@ -3,7 +3,6 @@
 mod message;
 
 use jiff::Timestamp;
-
 pub(crate) use message::message;
 
 use crate::{

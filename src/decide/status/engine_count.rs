@@ -3,8 +3,10 @@
 //! A killed and restarted engine leaves a record that stays down for hours. Therefore a record that is down does not
 //! prove that an engine is down.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap, HashSet},
+};
 
 use jiff::Timestamp;
 

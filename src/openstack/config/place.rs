@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use super::{ConfigError, Interface, invalid};
-use crate::openstack::Service;
-use crate::openstack::yaml::Entry;
+use crate::openstack::{Service, yaml::Entry};
 
 const NOT_PLAIN: &str = "is not a plain URL: give one with http or https, without user, password or query";
 

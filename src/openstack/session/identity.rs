@@ -1,16 +1,20 @@
 //! Queries to Keystone other than logins: whether a project exists, and when a credential expires.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use tokio::time::timeout_at;
 
 use super::{Session, end};
-use crate::openstack::config::Auth;
-use crate::openstack::token::{self, Holder, TokenScope};
-use crate::openstack::{Answer, Error, Failure, Service};
+use crate::openstack::{
+    Answer, Error, Failure, Service,
+    config::Auth,
+    token::{self, Holder, TokenScope},
+};
 
 /// How long two answers stay valid: the expiry of an application credential, and that a project exists.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -138,8 +142,7 @@ fn forget_one(projects: &mut HashMap<String, Arc<tokio::sync::Mutex<Option<Known
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::openstack::NoCounters;
-    use crate::openstack::{CloudConfig, Network};
+    use crate::openstack::{CloudConfig, Network, NoCounters};
 
     #[test]
     fn projects_that_are_remembered_have_a_bound() {

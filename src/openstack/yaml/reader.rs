@@ -1,7 +1,9 @@
 //! Reads an entry of a `clouds.yaml` key by key, so that no other part of the Secret is kept.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -24,7 +26,7 @@ pub(super) struct Level {
 
 impl Level {
     /// Replaces the entry's values with a region's; `null` keeps the entry's, as in openstacksdk.
-    pub(super) fn overlay(&mut self, own: Level) {
+    pub(super) fn overlay(&mut self, own: Self) {
         let given = |values: Values| values.into_iter().filter(|(_, values)| values.is_some());
         self.top.extend(given(own.top));
         self.auth.extend(given(own.auth));
@@ -131,22 +133,22 @@ impl<'de> Visitor<'de> for Mapping {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Level, A::Error> {
         let mut level = Level::default();
-        let below_auth = self == Mapping::Auth;
+        let below_auth = self == Self::Auth;
         while let Some(key) = map.next_key::<String>()? {
             let key = key.replace('-', "_");
             let field = if below_auth { format!("auth.{key}") } else { key.clone() };
             if key == "auth" && !below_auth {
-                let auth = map.next_value_seed(Mapping::Auth)?;
+                let auth = map.next_value_seed(Self::Auth)?;
                 level.auth = auth.top;
                 level.ignored.extend(auth.ignored);
                 level.refused.extend(auth.refused);
                 continue;
             }
-            if key == "regions" && self == Mapping::Entry {
+            if key == "regions" && self == Self::Entry {
                 level.regions = map.next_value_seed(Regions)?;
                 continue;
             }
-            if key == "regions" && self == Mapping::Region {
+            if key == "regions" && self == Self::Region {
                 map.next_value::<IgnoredAny>()?;
                 level.ignored.insert(field);
                 continue;

@@ -36,7 +36,7 @@ pub enum Fault {
     /// Answers 200 with these bytes as JSON.
     Body(Vec<u8>),
     /// The fault, this many times; then no more.
-    Times(usize, Box<Fault>),
+    Times(usize, Box<Self>),
     /// Refuses connections until the faults are cleared, and then listens on the same port. Those open are closed.
     /// It is of the whole service: within `Times` it is a `Reset`.
     Unreachable,

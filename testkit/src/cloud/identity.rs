@@ -316,6 +316,7 @@ impl SimulatedCloud {
     }
 
     /// Creates a trust by which the user `demo` may use roles of the operator on the project `admin`; its id.
+    #[must_use]
     pub fn create_trust(&self, roles: &[&str]) -> String {
         let mut state = self.shared.lock();
         let [trustor, trustee] = [&state.identity.users[0], &state.identity.users[1]].map(|user| user.id.clone());
