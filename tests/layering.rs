@@ -177,6 +177,127 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("process", &[]),
 ];
 
+/// The same of testkit. Each file of the simulated cloud has a row, so that they form a line: plain data, the state that
+/// holds it, what answers from the state, what listens, and the cloud that tests start and change.
+const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("eventually", &[]),
+    ("recorded", &[]),
+    ("certificates", &[]),
+    ("go", &[]),
+    ("assets", &["go"]),
+    ("tools", &["assets", "go"]),
+    ("control_plane", &["assets"]),
+    ("operator", &["control_plane"]),
+    // The simulated cloud: the forms of its answers, and plain data.
+    ("cloud::service", &[]),
+    ("cloud::clock", &[]),
+    ("cloud::ids", &[]),
+    ("cloud::answer", &[]),
+    ("cloud::microversion", &["cloud::answer"]),
+    ("cloud::identity", &["cloud::answer", "cloud::clock", "cloud::ids"]),
+    ("cloud::catalogue", &["cloud::ids", "cloud::service"]),
+    ("cloud::engines", &["cloud::clock", "cloud::ids"]),
+    ("cloud::caches", &[]),
+    ("cloud::usage", &["cloud::clock", "cloud::ids"]),
+    ("cloud::faults", &["cloud::service"]),
+    ("cloud::log", &["cloud::answer", "cloud::service"]),
+    (
+        "cloud::state",
+        &[
+            "cloud::caches",
+            "cloud::catalogue",
+            "cloud::clock",
+            "cloud::engines",
+            "cloud::faults",
+            "cloud::identity",
+            "cloud::log",
+            "cloud::service",
+            "cloud::usage",
+        ],
+    ),
+    // What answers. No service's handlers know another's.
+    ("cloud::refusal", &["cloud::answer", "cloud::service"]),
+    ("cloud::login", &["cloud::clock", "cloud::identity", "cloud::ids", "cloud::refusal"]),
+    (
+        "cloud::keystone",
+        &[
+            "cloud::answer",
+            "cloud::clock",
+            "cloud::identity",
+            "cloud::ids",
+            "cloud::login",
+            "cloud::refusal",
+            "cloud::service",
+            "cloud::state",
+        ],
+    ),
+    ("cloud::heat", &["cloud::answer", "cloud::engines", "cloud::ids", "cloud::service", "cloud::state"]),
+    ("cloud::dcs", &["cloud::answer", "cloud::caches", "cloud::ids", "cloud::state"]),
+    (
+        "cloud::nova",
+        &[
+            "cloud::answer",
+            "cloud::identity",
+            "cloud::ids",
+            "cloud::microversion",
+            "cloud::service",
+            "cloud::state",
+            "cloud::usage",
+        ],
+    ),
+    // What listens.
+    ("cloud::layer", &["cloud::answer", "cloud::faults", "cloud::log", "cloud::service", "cloud::state"]),
+    ("cloud::listener", &["cloud::layer"]),
+    ("cloud::tls", &["certificates"]),
+    (
+        "cloud::server",
+        &[
+            "cloud::dcs",
+            "cloud::heat",
+            "cloud::keystone",
+            "cloud::layer",
+            "cloud::listener",
+            "cloud::nova",
+            "cloud::service",
+            "cloud::state",
+        ],
+    ),
+    // The cloud itself, and its further methods.
+    (
+        "cloud",
+        &[
+            "certificates",
+            "cloud::caches",
+            "cloud::catalogue",
+            "cloud::faults",
+            "cloud::identity",
+            "cloud::listener",
+            "cloud::log",
+            "cloud::server",
+            "cloud::service",
+            "cloud::state",
+            "cloud::tls",
+            "cloud::usage",
+        ],
+    ),
+    (
+        "cloud::controls",
+        &[
+            "cloud",
+            "cloud::caches",
+            "cloud::catalogue",
+            "cloud::clock",
+            "cloud::engines",
+            "cloud::faults",
+            "cloud::identity",
+            "cloud::ids",
+            "cloud::log",
+            "cloud::service",
+            "cloud::usage",
+        ],
+    ),
+];
+
 /// What the program may use of the library.
 const MAIN: &[&str] = &[
     "api",
@@ -225,11 +346,11 @@ const IMPURE: &[&str] = &[
     "std::net",
 ];
 
-/// A file of `src/` without comments and tests.
+/// A source file of a crate without comments and tests.
 struct Source {
     /// Relative to the repository.
     path: String,
-    /// The parts of its path below `src/`, joined by `::`.
+    /// The parts of its path below the crate's `src/`, joined by `::`.
     module: String,
     code: String,
 }
@@ -238,9 +359,10 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn sources() -> Vec<Source> {
+/// The sources in `src` or `testkit/src`.
+fn sources(src: &str) -> Vec<Source> {
     let mut sources = Vec::new();
-    let mut folders: Vec<PathBuf> = vec![root().join("src")];
+    let mut folders: Vec<PathBuf> = vec![root().join(src)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -248,11 +370,11 @@ fn sources() -> Vec<Source> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") && !name.ends_with("tests") {
-                let inside = path.strip_prefix(root().join("src")).unwrap();
+                let inside = path.strip_prefix(root().join(src)).unwrap();
                 let parts = inside.with_extension("");
                 let parts: Vec<_> = parts.iter().map(|part| part.to_string_lossy()).collect();
                 sources.push(Source {
-                    path: format!("src/{}", inside.display()),
+                    path: format!("{src}/{}", inside.display()),
                     module: parts.join("::"),
                     code: code(&fs::read_to_string(&path).unwrap()),
                 });
@@ -260,7 +382,7 @@ fn sources() -> Vec<Source> {
         }
     }
     sources.sort_by(|a, b| a.path.cmp(&b.path));
-    assert!(sources.len() > 20, "src/ was not found");
+    assert!(sources.len() > 20, "{src}/ was not found");
     sources
 }
 
@@ -325,13 +447,12 @@ fn mentions(code: &str, words: &str) -> bool {
         .any(|(at, _)| !code[..at].ends_with(is_word) && !code[at + words.len()..].starts_with(is_word))
 }
 
-#[test]
-fn imports_keep_to_the_table() {
-    let table: BTreeMap<_, _> = MAY_IMPORT.iter().copied().collect();
+/// What the sources import against the table.
+fn broken_imports(table: &[(&str, &[&str])], sources: &[Source]) -> Vec<String> {
+    let table: BTreeMap<_, _> = table.iter().copied().collect();
     let rows: Vec<_> = table.keys().copied().collect();
     let mut broken = Vec::new();
-    for source in sources() {
-        let Source { path, module, code } = &source;
+    for Source { path, module, code } in sources {
         let own = row(&rows, module);
         let (root, may): (_, &[&str]) = match (module.as_str(), own) {
             ("lib", _) => ("crate::", &[]),
@@ -339,7 +460,7 @@ fn imports_keep_to_the_table() {
             (module, _) if module.starts_with("main::") => ("cloudtenant_operator::", MAIN),
             (_, Some(own)) => ("crate::", table[own]),
             (module, None) => {
-                broken.push(format!("{path}: the module {module} has no row in MAY_IMPORT in tests/layering.rs"));
+                broken.push(format!("{path}: the module {module} has no row in tests/layering.rs"));
                 continue;
             }
         };
@@ -356,32 +477,47 @@ fn imports_keep_to_the_table() {
             broken.push(format!("{path} reaches out of its module by super: write crate:: instead"));
         }
     }
-    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+    broken
 }
 
 #[test]
-fn the_table_has_every_module_once_and_no_circle() {
-    let lib = fs::read_to_string(root().join("src/lib.rs")).unwrap();
-    let mut modules: Vec<_> = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
-    let rows: Vec<_> = MAY_IMPORT.iter().map(|(module, _)| *module).collect();
-    for (at, (module, may)) in MAY_IMPORT.iter().enumerate() {
-        for import in *may {
-            assert!(
-                rows[..at].contains(import),
-                "{module} may import {import}, which has no row above it: the two could form a circle"
-            );
+fn imports_keep_to_the_table() {
+    let mut broken = broken_imports(MAY_IMPORT, &sources("src"));
+    broken.extend(broken_imports(TESTKIT_MAY_IMPORT, &sources("testkit/src")));
+    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+}
+
+/// The modules that a file declares.
+fn declared(path: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(path)).unwrap();
+    let lines = text.lines().map(|line| line.strip_prefix("pub ").unwrap_or(line));
+    lines.filter_map(|line| Some(line.strip_prefix("mod ")?.strip_suffix(';')?.to_owned())).collect()
+}
+
+#[test]
+fn the_tables_have_every_module_once_and_no_circle() {
+    for (table, src, split) in
+        [(MAY_IMPORT, "src", &["cluster", "process", "watched"][..]), (TESTKIT_MAY_IMPORT, "testkit/src", &["cloud"])]
+    {
+        let rows: Vec<_> = table.iter().map(|(module, _)| *module).collect();
+        for (at, (module, may)) in table.iter().enumerate() {
+            for import in *may {
+                assert!(
+                    rows[..at].contains(import),
+                    "{module} may import {import}, which has no row above it: the two could form a circle"
+                );
+            }
         }
-    }
-    let mut groups: Vec<_> = rows.iter().map(|row| row.split("::").next().unwrap()).collect();
-    groups.dedup();
-    groups.sort_unstable();
-    modules.sort_unstable();
-    assert_eq!(modules, groups, "the modules of src/lib.rs, and the groups of MAY_IMPORT, each in one piece");
-    for group in ["cluster", "process", "watched"] {
-        let text = fs::read_to_string(root().join(format!("src/{group}.rs"))).unwrap();
-        let inner = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
-        for module in inner {
-            assert!(rows.contains(&format!("{group}::{module}").as_str()), "{group}::{module} has no row");
+        let mut groups: Vec<_> = rows.iter().map(|row| row.split("::").next().unwrap()).collect();
+        groups.dedup();
+        groups.sort_unstable();
+        let mut modules = declared(&format!("{src}/lib.rs"));
+        modules.sort_unstable();
+        assert_eq!(modules, groups, "the modules of {src}/lib.rs, and the groups of its table, each in one piece");
+        for group in split {
+            for module in declared(&format!("{src}/{group}.rs")) {
+                assert!(rows.contains(&format!("{group}::{module}").as_str()), "{group}::{module} has no row");
+            }
         }
     }
 }
@@ -463,7 +599,7 @@ fn the_form_of_imports_is_seen() {
 #[test]
 fn decisions_wait_for_nobody_and_read_no_clock() {
     let mut broken = Vec::new();
-    for source in sources().iter().filter(|source| PURE.iter().any(|pure| source.path.starts_with(pure))) {
+    for source in sources("src").iter().filter(|source| PURE.iter().any(|pure| source.path.starts_with(pure))) {
         for words in IMPURE.iter().filter(|words| mentions(&source.code, words)) {
             broken.push(format!("{} uses {words}, but {} only decides: pass it in", source.path, source.module));
         }

@@ -8,8 +8,6 @@ use axum::{
 use jiff::{Timestamp, fmt::rfc2822};
 use serde_json::{Value, json};
 
-use super::{Service, state::Shared};
-
 /// The page that WebOb sends, Heat's and Nova's web framework, for a path that it does not know.
 const NOT_FOUND: &str = "<html>\n <head>\n  <title>404 Not Found</title>\n </head>\n <body>\n  <h1>404 Not Found</h1>\n  \
                          The resource could not be found.<br /><br />\n\n\n\n </body>\n</html>";
@@ -28,16 +26,15 @@ pub(super) fn html_not_found() -> Response {
     text(StatusCode::NOT_FOUND, "text/html; charset=UTF-8", NOT_FOUND)
 }
 
-/// What the token middleware in front of Heat and Nova says, in a form of its own.
-pub(super) fn unauthorized(shared: &Shared) -> Response {
+/// What the token middleware in front of Heat and Nova says, in a form of its own. It names Keystone's address.
+pub(super) fn unauthorized(keystone: &str) -> Response {
     let body = json!({"error": {
         "code": 401,
         "title": "Unauthorized",
         "message": "The request you have made requires authentication.",
     }});
     let mut response = json(StatusCode::UNAUTHORIZED, &body);
-    let uri = format!("Keystone uri=\"{}\"", shared.base(Service::Keystone));
-    set(response.headers_mut(), header::WWW_AUTHENTICATE, &uri);
+    set(response.headers_mut(), header::WWW_AUTHENTICATE, &format!("Keystone uri=\"{keystone}\""));
     response
 }
 

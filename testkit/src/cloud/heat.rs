@@ -11,19 +11,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{
-    Service, SimulatedCloud, answer,
-    engines::Handed,
-    state::{self, Shared},
-};
-
-impl SimulatedCloud {
-    /// Has Heat show its engines to admins of the whole system alone, as its newer policies may: a project's admin is
-    /// answered 403.
-    pub fn require_system_scope(&self) {
-        self.shared.lock().system_scope_for_engines = true;
-    }
-}
+use crate::cloud::{answer, engines::Handed, ids, service::Service, state::Shared};
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -45,7 +33,7 @@ async fn unknown(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respo
         let state = shared.lock();
         state.identity.access(&headers, &state.clock).is_some()
     };
-    if known { answer::html_not_found() } else { answer::unauthorized(&shared) }
+    if known { answer::html_not_found() } else { answer::unauthorized(shared.base(Service::Keystone)) }
 }
 
 /// The same list for every tenant; an admin may ask with any id in the URL.
@@ -55,14 +43,14 @@ async fn services(State(shared): State<Arc<Shared>>, Path(tenant): Path<String>,
         (state.identity.access(&headers, &state.clock), state.system_scope_for_engines)
     };
     let mut response = match access {
-        None => answer::unauthorized(&shared),
+        None => answer::unauthorized(shared.base(Service::Keystone)),
         Some(access) if access.is_admin() && (access.system || !system_alone) => list(&shared).await,
         Some(access) if access.is_of(&tenant) => {
             error(StatusCode::FORBIDDEN, "Forbidden", "You are not authorized to use service:index.")
         }
         Some(_) => error(StatusCode::FORBIDDEN, "HTTPForbidden", FORBIDDEN),
     };
-    let request_id = format!("req-{}", state::new_uuid());
+    let request_id = format!("req-{}", ids::new_uuid());
     answer::set(response.headers_mut(), HeaderName::from_static("x-openstack-request-id"), &request_id);
     response
 }

@@ -5,11 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use axum::http::HeaderMap;
 use jiff::Timestamp;
 
-use super::{
-    ADMIN_PROJECT, SimulatedCloud, answer,
-    state::{self, Clock},
-};
+use crate::cloud::{answer, clock::Clock, ids};
 
+/// The id of the project `admin`.
+pub const ADMIN_PROJECT: &str = "ec556a52de3448f0b8b5f8fc5ac83529";
 /// The project `demo`, on which the operator's user has no role.
 pub const DEMO_PROJECT: &str = "5cc8d7fe980e4781a7752052282b49a1";
 /// The id and the secret of the operator's application credential.
@@ -124,7 +123,7 @@ pub(super) struct Identity {
     pub(super) users: Vec<User>,
     pub(super) credentials: Vec<ApplicationCredential>,
     pub(super) trusts: Vec<Trust>,
-    tokens: BTreeMap<String, Token>,
+    pub(super) tokens: BTreeMap<String, Token>,
     pub(super) token_lifetime: Duration,
     pub(super) expires_zoneless: bool,
     pub(super) logins: usize,
@@ -159,14 +158,14 @@ impl Identity {
         identity
     }
 
-    fn add_user(&mut self, name: &str, password: &str, project: &str, roles: &[&str]) {
+    pub(super) fn add_user(&mut self, name: &str, password: &str, project: &str, roles: &[&str]) {
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();
         if let Some(user) = self.users.iter_mut().find(|user| user.name == name) {
             user.roles.insert(project.to_owned(), roles);
             return;
         }
         self.users.push(User {
-            id: state::new_id(),
+            id: ids::new_id(),
             name: name.to_owned(),
             password: password.to_owned(),
             password_expires: None,
@@ -182,7 +181,7 @@ impl Identity {
 
     /// Keeps a token and gives its id.
     pub(super) fn issue(&mut self, token: Token) -> String {
-        let id = format!("gAAAAAB{}{}{}", state::new_id(), state::new_id(), state::new_id());
+        let id = format!("gAAAAAB{}{}{}", ids::new_id(), ids::new_id(), ids::new_id());
         self.tokens.insert(id.clone(), token);
         id
     }
@@ -246,147 +245,7 @@ impl Identity {
         rules.is_some_and(|rules| !rules.iter().any(|rule| rule.allows(method, path, service)))
     }
 
-    fn operator(&mut self) -> &mut User {
+    pub(super) fn operator(&mut self) -> &mut User {
         &mut self.users[0]
-    }
-}
-
-impl SimulatedCloud {
-    /// The id of the project `admin`, to which the operator's tokens are scoped.
-    #[must_use]
-    pub fn admin_project(&self) -> &'static str {
-        ADMIN_PROJECT
-    }
-
-    /// Adds a tenant, unless it is there. Its name is its id.
-    pub fn add_tenant(&self, id: &str) {
-        self.shared.lock().identity.projects.entry(id.to_owned()).or_insert_with(|| id.to_owned());
-    }
-
-    /// Removes a tenant.
-    pub fn remove_tenant(&self, id: &str) {
-        self.shared.lock().identity.projects.remove(id);
-    }
-
-    /// Adds a user with roles (`admin`, `member`, `reader`) on a project, or gives one that exists those roles.
-    pub fn add_user(&self, name: &str, password: &str, project: &str, roles: &[&str]) {
-        self.shared.lock().identity.add_user(name, password, project, roles);
-    }
-
-    /// Changes the operator's password, which ends its tokens. [`Self::clouds_yaml`] has the new one from now on.
-    pub fn change_password(&self, password: &str) {
-        let mut state = self.shared.lock();
-        let user = state.identity.operator();
-        password.clone_into(&mut user.password);
-        let id = user.id.clone();
-        state.identity.tokens.retain(|_, token| token.user != id);
-    }
-
-    /// Revokes every token; the services answer 401 long before `expires_at`.
-    pub fn revoke_tokens(&self) {
-        self.shared.lock().identity.tokens.clear();
-    }
-
-    /// Deletes the application credential, and with it its tokens. A login with it is answered 404.
-    pub fn delete_application_credential(&self) {
-        let mut state = self.shared.lock();
-        state.identity.credentials.clear();
-        state.identity.tokens.retain(|_, token| token.credential.is_none());
-    }
-
-    /// When the application credential ends. A token that ends with it has an `expires_at` without zone.
-    pub fn set_application_credential_expiry(&self, at: Option<Timestamp>) {
-        for credential in &mut self.shared.lock().identity.credentials {
-            credential.expires = at;
-        }
-    }
-
-    /// Lets the application credential make these calls and no others: method, path with `*` and `**`, and the
-    /// catalogue's type of the service. Its tokens list them.
-    pub fn set_access_rules(&self, rules: &[(&str, &str, &str)]) {
-        let rule = |(method, path, service): &(&str, &str, &str)| AccessRule {
-            id: state::new_id(),
-            method: (*method).to_owned(),
-            path: (*path).to_owned(),
-            service: (*service).to_owned(),
-        };
-        for credential in &mut self.shared.lock().identity.credentials {
-            credential.access_rules = Some(rules.iter().map(rule).collect());
-        }
-    }
-
-    /// Creates a trust by which the user `demo` may use roles of the operator on the project `admin`; its id.
-    #[must_use]
-    pub fn create_trust(&self, roles: &[&str]) -> String {
-        let mut state = self.shared.lock();
-        let [trustor, trustee] = [&state.identity.users[0], &state.identity.users[1]].map(|user| user.id.clone());
-        let trust = Trust {
-            id: state::new_id(),
-            trustor,
-            trustee,
-            project: ADMIN_PROJECT.to_owned(),
-            roles: roles.iter().map(|role| (*role).to_owned()).collect(),
-        };
-        let id = trust.id.clone();
-        state.identity.trusts.push(trust);
-        id
-    }
-
-    /// Gives the operator a role on the domain `default`.
-    pub fn grant_domain_role(&self, role: &str) {
-        self.shared.lock().identity.operator().domain_roles.push(role.to_owned());
-    }
-
-    /// When the operator's password ends, as its logins tell it. It is taken all the same.
-    pub fn set_password_expiry(&self, at: Option<Timestamp>) {
-        self.shared.lock().identity.operator().password_expires = at;
-    }
-
-    /// A valid token of the operator for the project `admin`, as a person might put it into a `clouds.yaml`.
-    #[must_use]
-    pub fn issue_token(&self) -> String {
-        let mut state = self.shared.lock();
-        let now = state.clock.now();
-        let token = Token {
-            user: state.identity.operator().id.clone(),
-            scope: Scope { project: Some(ADMIN_PROJECT.to_owned()), ..Scope::default() },
-            credential: None,
-            methods: vec!["password".to_owned()],
-            issued: now,
-            expires: state::shift(now, state::signed(state.identity.token_lifetime)),
-            zoneless: false,
-        };
-        state.identity.issue(token)
-    }
-
-    /// Takes the admin role from the operator: Heat and other tenants' usage answer 403.
-    pub fn remove_admin_role(&self) {
-        let mut state = self.shared.lock();
-        let roles = state.identity.operator().roles.entry(ADMIN_PROJECT.to_owned()).or_default();
-        roles.retain(|role| role != "admin");
-    }
-
-    /// Gives the admin role back.
-    pub fn grant_admin_role(&self) {
-        self.remove_admin_role();
-        let mut state = self.shared.lock();
-        let roles = state.identity.operator().roles.entry(ADMIN_PROJECT.to_owned()).or_default();
-        roles.push("admin".to_owned());
-    }
-
-    /// How long tokens issued from now on are valid; an hour at first.
-    pub fn set_token_lifetime(&self, lifetime: Duration) {
-        self.shared.lock().identity.token_lifetime = lifetime;
-    }
-
-    /// Writes every `expires_at` without zone and fraction, as Keystone does for an application credential's end.
-    pub fn set_expires_at_without_zone(&self, on: bool) {
-        self.shared.lock().identity.expires_zoneless = on;
-    }
-
-    /// How many logins Keystone has handled, refused ones too.
-    #[must_use]
-    pub fn logins(&self) -> usize {
-        self.shared.lock().identity.logins
     }
 }

@@ -12,12 +12,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    Service, answer,
-    identity::Scope,
-    login,
-    state::{self, Shared},
-};
+use crate::cloud::{answer, clock, identity::Scope, ids, login, refusal::Refusal, service::Service, state::Shared};
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -29,62 +24,6 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v3/projects/{id}", get(project))
         .route("/v3/users/{user}/application_credentials/{id}", get(application_credential))
         .with_state(shared)
-}
-
-/// A refusal: Keystone's own shape of error.
-pub(super) struct Refusal {
-    status: StatusCode,
-    message: String,
-    /// Application credentials with a scope are told with an empty `identity` beside the message.
-    identity: bool,
-}
-
-impl Refusal {
-    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), identity: false }
-    }
-
-    /// What a wrong secret, password, user, project and role have in common.
-    pub(super) fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "The request you have made requires authentication.")
-    }
-
-    pub(super) fn bad_request(what: &str) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            format!(
-                "{what} The server could not comply with the request since it is either malformed or otherwise \
-                 incorrect. The client is assumed to be in error."
-            ),
-        )
-    }
-
-    pub(super) fn scope_of_credential() -> Self {
-        Self {
-            status: StatusCode::UNAUTHORIZED,
-            message:
-                "Error authenticating with application credential: Application credentials cannot request a scope."
-                    .to_owned(),
-            identity: true,
-        }
-    }
-
-    fn answer(self, shared: &Shared) -> Response {
-        let mut error = json!({
-            "code": self.status.as_u16(),
-            "message": self.message,
-            "title": self.status.canonical_reason(),
-        });
-        if self.identity {
-            error["identity"] = json!({});
-        }
-        let mut response = answer::json(self.status, &json!({"error": error}));
-        if self.status == StatusCode::UNAUTHORIZED {
-            let uri = format!("Keystone uri=\"{}/v3\"", shared.base(Service::Keystone));
-            answer::set(response.headers_mut(), header::WWW_AUTHENTICATE, &uri);
-        }
-        response
-    }
 }
 
 async fn versions(State(shared): State<Arc<Shared>>) -> Response {
@@ -117,10 +56,11 @@ async fn issue(
 ) -> Response {
     let is_json = answer::get(&headers, "content-type").is_some_and(|kind| kind.starts_with("application/json"));
     if !is_json {
-        return Refusal::bad_request("Expecting to find application/json in Content-Type header.").answer(&shared);
+        return Refusal::bad_request("Expecting to find application/json in Content-Type header.")
+            .answer(&shared.addresses);
     }
     let Ok(asked) = serde_json::from_slice::<Value>(&body) else {
-        return Refusal::bad_request("Expecting to find valid JSON in request body.").answer(&shared);
+        return Refusal::bad_request("Expecting to find valid JSON in request body.").answer(&shared.addresses);
     };
     let mut state = shared.lock();
     state.identity.logins += 1;
@@ -128,21 +68,21 @@ async fn issue(
         Ok(token) => token,
         Err(refusal) => {
             drop(state);
-            return refusal.answer(&shared);
+            return refusal.answer(&shared.addresses);
         }
     };
     let mut body = login::describe(&state.identity, &state.clock, &token);
     let with_catalogue = !query.is_some_and(|query| query.contains("nocatalog"));
     let Scope { project, system, domain, .. } = &token.scope;
     if with_catalogue && (project.is_some() || *system || *domain) {
-        body["catalog"] = state.catalogue.of_scope(&shared, project.as_deref(), *domain);
+        body["catalog"] = state.catalogue.of_scope(&shared.addresses, project.as_deref(), *domain);
     }
     let id = state.identity.issue(token);
     drop(state);
     let mut response = answer::json(StatusCode::CREATED, &json!({"token": body}));
     response.headers_mut().insert(header::VARY, header::HeaderValue::from_static("X-Auth-Token"));
     answer::set(response.headers_mut(), header::HeaderName::from_static("x-subject-token"), &id);
-    let request_id = format!("req-{}", state::new_uuid());
+    let request_id = format!("req-{}", ids::new_uuid());
     answer::set(response.headers_mut(), header::HeaderName::from_static("x-openstack-request-id"), &request_id);
     response
 }
@@ -151,7 +91,7 @@ async fn revoke(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respon
     let mut state = shared.lock();
     if state.identity.access(&headers, &state.clock).is_none() {
         drop(state);
-        return Refusal::unauthorized().answer(&shared);
+        return Refusal::unauthorized().answer(&shared.addresses);
     }
     if let Some(subject) = answer::get(&headers, "x-subject-token") {
         state.identity.revoke(subject);
@@ -163,11 +103,14 @@ async fn catalogue(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Res
     let state = shared.lock();
     let Some(access) = state.identity.access(&headers, &state.clock) else {
         drop(state);
-        return Refusal::unauthorized().answer(&shared);
+        return Refusal::unauthorized().answer(&shared.addresses);
     };
     let scoped = access.project.is_some() || access.system || access.domain;
-    let listing =
-        if scoped { state.catalogue.of_scope(&shared, access.project.as_deref(), access.domain) } else { json!([]) };
+    let listing = if scoped {
+        state.catalogue.of_scope(&shared.addresses, access.project.as_deref(), access.domain)
+    } else {
+        json!([])
+    };
     let link = format!("{}/v3/auth/catalog", shared.base(Service::Keystone));
     answer::json(StatusCode::OK, &json!({"catalog": listing, "links": {"self": link}}))
 }
@@ -199,14 +142,14 @@ async fn application_credential(
                 "name": known.name,
                 "description": null,
                 "project_id": known.project,
-                "expires_at": known.expires.map(|end| state::zoneless(state.clock.tell(end))),
+                "expires_at": known.expires.map(|end| clock::zoneless(state.clock.tell(end))),
                 "unrestricted": false,
                 "roles": [],
             }}),
         ),
         Err(refusal) => {
             drop(state);
-            refusal.answer(&shared)
+            refusal.answer(&shared.addresses)
         }
     }
 }
@@ -245,6 +188,6 @@ async fn project(State(shared): State<Arc<Shared>>, Path(id): Path<String>, head
                 "links": {"self": format!("{}/v3/projects/{id}", shared.base(Service::Keystone))},
             }}),
         ),
-        Err(refusal) => refusal.answer(&shared),
+        Err(refusal) => refusal.answer(&shared.addresses),
     }
 }

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use super::faults::NoAnswer;
+use crate::cloud::layer::NoAnswer;
 
 /// Holds a port for as long as the cloud lives.
 ///

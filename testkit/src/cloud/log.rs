@@ -1,13 +1,12 @@
 //! What was asked of the services.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
-use anyhow::{Result, bail};
 use axum::{extract::Request, http::header};
 use jiff::Timestamp;
-use tokio::{sync::Notify, time};
+use tokio::sync::Notify;
 
-use super::{Service, SimulatedCloud, answer};
+use crate::cloud::{answer, service::Service};
 
 /// One request as a service saw it.
 #[derive(Debug, Clone)]
@@ -51,11 +50,11 @@ impl RequestSeen {
 
 #[derive(Default)]
 pub(super) struct RequestLog {
-    seen: BTreeMap<Service, Vec<RequestSeen>>,
-    in_flight: BTreeMap<Service, usize>,
-    peak: BTreeMap<Service, usize>,
+    pub(super) seen: BTreeMap<Service, Vec<RequestSeen>>,
+    pub(super) in_flight: BTreeMap<Service, usize>,
+    pub(super) peak: BTreeMap<Service, usize>,
     /// Told of every request.
-    more: Arc<Notify>,
+    pub(super) more: Arc<Notify>,
 }
 
 impl RequestLog {
@@ -71,59 +70,5 @@ impl RequestLog {
     pub(super) fn left(&mut self, service: Service) {
         let now = self.in_flight.entry(service).or_default();
         *now = now.saturating_sub(1);
-    }
-}
-
-impl SimulatedCloud {
-    /// The requests that a service has seen, oldest first.
-    #[must_use]
-    pub fn requests(&self, service: Service) -> Vec<RequestSeen> {
-        self.shared.lock().log.seen.get(&service).cloned().unwrap_or_default()
-    }
-
-    /// How many requests a service has seen.
-    #[must_use]
-    pub fn count(&self, service: Service) -> usize {
-        self.shared.lock().log.seen.get(&service).map_or(0, Vec::len)
-    }
-
-    /// Waits until a service has seen so many requests.
-    ///
-    /// # Errors
-    /// It has not within the time.
-    pub async fn until_count(&self, service: Service, count: usize, timeout: Duration) -> Result<()> {
-        let more = self.shared.lock().log.more.clone();
-        let seen = async {
-            loop {
-                let next = more.notified();
-                if self.count(service) >= count {
-                    return;
-                }
-                next.await;
-            }
-        };
-        if time::timeout(timeout, seen).await.is_err() {
-            bail!("{service:?} has seen {} requests, not {count}, within {timeout:?}", self.count(service));
-        }
-        Ok(())
-    }
-
-    /// How many requests of a service are waiting for their answer.
-    #[must_use]
-    pub fn in_flight(&self, service: Service) -> usize {
-        self.shared.lock().log.in_flight.get(&service).copied().unwrap_or_default()
-    }
-
-    /// The most requests of a service that ever waited at once.
-    #[must_use]
-    pub fn peak_in_flight(&self, service: Service) -> usize {
-        self.shared.lock().log.peak.get(&service).copied().unwrap_or_default()
-    }
-
-    /// Forgets the requests seen so far, and the peaks.
-    pub fn clear_requests(&self) {
-        let mut state = self.shared.lock();
-        state.log.seen.clear();
-        state.log.peak = state.log.in_flight.clone();
     }
 }

@@ -3,10 +3,11 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{
+use crate::cloud::{
+    clock::{self, Clock},
     identity::{AccessRule, ApplicationCredential, Identity, Scope, Token, User},
-    keystone::Refusal,
-    state::{self, Clock},
+    ids,
+    refusal::Refusal,
 };
 
 /// Who logs in, before a scope.
@@ -41,7 +42,7 @@ pub(super) fn authenticate(identity: &Identity, clock: &Clock, asked: &Value) ->
         credential: None,
         methods,
         issued: now,
-        expires: state::shift(now, state::signed(identity.token_lifetime)),
+        expires: clock::shift(now, clock::signed(identity.token_lifetime)),
         zoneless: identity.expires_zoneless,
     };
     if let Some(credential) = proof.credential {
@@ -63,7 +64,7 @@ pub(super) fn describe(identity: &Identity, clock: &Clock, token: &Token) -> Val
     let domain = json!({"id": "default", "name": "Default"});
     let user = identity.user(&token.user);
     let name = user.map_or("", |user| &user.name);
-    let password_ends = user.and_then(|user| user.password_expires).map(|end| state::zoneless(clock.tell(end)));
+    let password_ends = user.and_then(|user| user.password_expires).map(|end| clock::zoneless(clock.tell(end)));
     let whole_seconds = |time| clock.tell(time).strftime("%Y-%m-%dT%H:%M:%S.000000Z").to_string();
     let expires = if token.zoneless {
         clock.tell(token.expires).strftime("%Y-%m-%dT%H:%M:%S").to_string()
@@ -73,7 +74,7 @@ pub(super) fn describe(identity: &Identity, clock: &Clock, token: &Token) -> Val
     let mut body = json!({
         "methods": token.methods,
         "user": {"domain": domain, "id": token.user, "name": name, "password_expires_at": password_ends},
-        "audit_ids": [&state::new_id()[..22]],
+        "audit_ids": [&ids::new_id()[..22]],
         "expires_at": expires,
         "issued_at": whole_seconds(token.issued),
     });

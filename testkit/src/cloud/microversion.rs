@@ -4,7 +4,7 @@ use std::fmt;
 
 use axum::http::HeaderMap;
 
-use super::answer;
+use crate::cloud::answer;
 
 pub(super) const NEWER_HEADER: &str = "openstack-api-version";
 pub(super) const OLDER_HEADER: &str = "x-openstack-nova-api-version";

@@ -1,6 +1,6 @@
 //! Nova's API: its versions and a tenant's usage.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -11,48 +11,15 @@ use axum::{
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::{
-    Service, SimulatedCloud, answer,
+use crate::cloud::{
+    answer,
     identity::Access,
+    ids,
     microversion::{self, Microversion},
-    state::{self, Shared},
-    usage::{Page, Server, Window},
+    service::Service,
+    state::Shared,
+    usage::{Page, Window},
 };
-
-pub(super) struct Nova {
-    servers: BTreeMap<String, Vec<Server>>,
-    max_limit: usize,
-    pub(super) microversions: bool,
-    link_host: Option<String>,
-}
-
-impl Nova {
-    pub(super) fn new() -> Self {
-        Self { servers: BTreeMap::new(), max_limit: 1000, microversions: true, link_host: None }
-    }
-}
-
-impl SimulatedCloud {
-    /// Sets a tenant's servers; none at first.
-    pub fn set_servers(&self, tenant: &str, servers: Vec<Server>) {
-        self.shared.lock().nova.servers.insert(tenant.to_owned(), servers);
-    }
-
-    /// At most so many servers in one answer; 1000 at first. Below microversion 2.40 the rest is left out silently.
-    pub fn set_max_limit(&self, limit: usize) {
-        self.shared.lock().nova.max_limit = limit;
-    }
-
-    /// Makes Nova one that knows no microversions.
-    pub fn disable_microversions(&self) {
-        self.shared.lock().nova.microversions = false;
-    }
-
-    /// Scheme, host and port in the links to next pages: Nova's own idea of itself, which may lead nowhere.
-    pub fn set_link_host(&self, base: &str) {
-        self.shared.lock().nova.link_host = Some(base.to_owned());
-    }
-}
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new().fallback(dispatch).with_state(shared)
@@ -86,7 +53,7 @@ async fn dispatch(State(shared): State<Arc<Shared>>, request: Request) -> Respon
         state.identity.access(request.headers(), &state.clock)
     };
     let Some(access) = access else {
-        return answer::unauthorized(&shared);
+        return answer::unauthorized(shared.base(Service::Keystone));
     };
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let (root, project, tenant) = match segments[..] {
@@ -235,7 +202,7 @@ fn with_version(mut response: Response, version: Option<&str>) -> Response {
         answer::set(headers, HeaderName::from_static(older), version);
         answer::set(headers, header::VARY, "OpenStack-API-Version, X-OpenStack-Nova-API-Version");
     }
-    let request_id = format!("req-{}", state::new_uuid());
+    let request_id = format!("req-{}", ids::new_uuid());
     answer::set(headers, HeaderName::from_static("x-openstack-request-id"), &request_id);
     answer::set(headers, HeaderName::from_static("x-compute-request-id"), &request_id);
     response

@@ -1,9 +1,11 @@
 //! What servers a tenant has, and what Nova makes of them for a window of time.
 
+use std::collections::BTreeMap;
+
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::{Value, json};
 
-use super::state;
+use crate::cloud::{clock, ids};
 
 /// A server of a tenant.
 #[derive(Debug, Clone)]
@@ -35,7 +37,7 @@ impl Server {
     #[must_use]
     pub fn new(name: &str, launched_at: Timestamp) -> Self {
         Self {
-            id: state::new_uuid(),
+            id: ids::new_uuid(),
             name: name.to_owned(),
             flavor: "s3.large.4".to_owned(),
             state: "active".to_owned(),
@@ -76,8 +78,8 @@ impl Server {
             "instance_id": self.id,
             "name": self.name,
             "tenant_id": tenant,
-            "started_at": self.launched_at.map(state::zoneless),
-            "ended_at": self.terminated_at.map(state::zoneless),
+            "started_at": self.launched_at.map(clock::zoneless),
+            "ended_at": self.terminated_at.map(clock::zoneless),
             "state": if self.terminated_at.is_some() { "terminated" } else { &self.state },
             "uptime": uptime,
         });
@@ -87,6 +89,20 @@ impl Server {
             row["vcpus"] = json!(self.vcpus);
         }
         row
+    }
+}
+
+/// The servers of all tenants, and how Nova is configured.
+pub(super) struct Nova {
+    pub(super) servers: BTreeMap<String, Vec<Server>>,
+    pub(super) max_limit: usize,
+    pub(super) microversions: bool,
+    pub(super) link_host: Option<String>,
+}
+
+impl Nova {
+    pub(super) fn new() -> Self {
+        Self { servers: BTreeMap::new(), max_limit: 1000, microversions: true, link_host: None }
     }
 }
 
@@ -103,7 +119,7 @@ impl Window {
     /// What is missing is "now", read twice: a window of microseconds without both, an error with an end alone.
     pub(super) fn parse(start: Option<&str>, end: Option<&str>, now: Timestamp) -> Result<Self, &'static str> {
         let start = start.map_or(Ok(now), instant)?;
-        let later = state::shift(now, jiff::SignedDuration::from_micros(5));
+        let later = clock::shift(now, jiff::SignedDuration::from_micros(5));
         let stop = end.map_or(Ok(later), instant)?;
         if start >= stop {
             return Err("Invalid start time. The start time cannot occur after the end time.");
@@ -175,8 +191,8 @@ impl<'a> Page<'a> {
             "total_vcpus_usage": processors,
             "total_memory_mb_usage": memory,
             "total_hours": hours,
-            "start": state::zoneless(window.start),
-            "stop": state::zoneless(window.stop),
+            "start": clock::zoneless(window.start),
+            "stop": clock::zoneless(window.stop),
         })
     }
 }

@@ -1,0 +1,9 @@
+//! The methods by which a test changes and reads the simulated cloud, by subject.
+
+mod catalogue;
+mod clouds_yaml;
+mod engines;
+mod faults;
+mod identity;
+mod log;
+mod services;
