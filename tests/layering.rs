@@ -182,6 +182,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
     ("eventually", &[]),
     ("recorded", &[]),
+    ("router", &[]),
     ("certificates", &[]),
     ("go", &[]),
     ("assets", &["go"]),

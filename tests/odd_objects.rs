@@ -135,9 +135,7 @@ impl Server {
             .route("/api/v1/namespaces/n/secrets/{name}", get(Self::secret))
             .route("/apis/events.k8s.io/v1/namespaces/n/events", post(async || (StatusCode::CREATED, "no JSON")))
             .with_state(server);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(axum::serve(listener, router).into_future());
+        let url = testkit::router::serve(router).await.unwrap();
         let kubeconfig = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
             "clusters": [{ "name": "c", "cluster": { "server": url } }],

@@ -42,10 +42,8 @@ async fn keystone() -> String {
         (axum::http::StatusCode::CREATED, HeaderMap::from_iter([token]), login)
     };
     let app = Router::new().route("/v3/auth/tokens", post(answer));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(axum::serve(listener, app).into_future());
-    format!("http://{address}/v3")
+    let url = testkit::router::serve(app).await.unwrap();
+    format!("{url}/v3")
 }
 
 /// Sessions of other users each time, logged in.

@@ -332,14 +332,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_answer_counts_from_its_arrival() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let answer = serde_json::to_string(&lease("other", "1")).unwrap();
         let slow = axum::Router::new().fallback(async move || {
             sleep(Duration::from_millis(300)).await;
             answer
         });
-        tokio::spawn(axum::serve(listener, slow).into_future());
+        let url = testkit::router::serve(slow).await.unwrap();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut elector = Elector::new(Config::new(url.parse().unwrap()), "ours", "lease", "me").unwrap();
         let tried = elector.try_once().await.unwrap();

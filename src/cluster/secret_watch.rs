@@ -79,17 +79,13 @@ mod tests {
     /// Contents of Secrets that no CloudTenant names must not come into this process.
     #[tokio::test]
     async fn only_metadata_of_secrets_is_requested() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let (accepts, mut accepted) = mpsc::unbounded_channel();
         let app = Router::new().fallback(async move |headers: HeaderMap| {
             let accept = headers.get_all("accept").iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
             accepts.send(accept.join(",")).unwrap();
             axum::http::StatusCode::UNPROCESSABLE_ENTITY
         });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(axum::serve(listener, app).into_future());
-        let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let client = testkit::router::kube_client(app).await.unwrap();
         let api: Api<Outline<Secret>> = Api::all(metadata_only(&client));
         let mut events = std::pin::pin!(api_server::follow(api, Lists::default(), AfterError::Resumes));
         for kind in ["a stream", "a page"] {

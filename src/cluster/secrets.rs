@@ -419,11 +419,7 @@ mod tests {
     async fn a_change_during_a_read_is_not_lost() {
         let server = Server { requested: Arc::new(Semaphore::new(0)), let_through: Arc::new(Semaphore::new(0)) };
         let app = Router::new().route("/api/v1/namespaces/n/secrets/s", get(answer)).with_state(server.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(axum::serve(listener, app).into_future());
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let client = testkit::router::kube_client(app).await.unwrap();
         let spec = r#"{"projectID": "p", "cloudCredentialsRef": {"secretName": "s"}}"#;
         let target = Target::new(&serde_json::from_str::<CloudTenantSpec>(spec).unwrap()).unwrap();
         let secrets = Secrets::new(client, 1, Budget::default());
@@ -464,11 +460,7 @@ mod tests {
             async move { serde_json::to_string(&secret).unwrap() }
         };
         let app = Router::new().route("/api/v1/namespaces/{namespace}/secrets/{name}", get(answer));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(axum::serve(listener, app).into_future());
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap()
+        testkit::router::kube_client(app).await.unwrap()
     }
 
     fn target(secret: &str) -> Target {

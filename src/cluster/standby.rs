@@ -70,7 +70,6 @@ mod tests {
     /// The API server's answers for namespaces a, b and c, and whether the standby could take over.
     #[tokio::test(start_paused = true)]
     async fn a_refused_namespace_prevents_nothing_while_another_can_be_listed() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         for (codes, allowed) in [
             ([200, 200, 200], true),
             ([200, 403, 200], true),
@@ -79,8 +78,6 @@ mod tests {
             ([200, 403, 503], false),
             ([200, 200, 500], false),
         ] {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let url = format!("http://{}", listener.local_addr().unwrap());
             let server = axum::Router::new().fallback(async move |uri: axum::http::Uri| {
                 let index = ["/a/", "/b/", "/c/"].iter().position(|name| uri.path().contains(name)).unwrap();
                 let code: u16 = codes[index];
@@ -88,10 +85,7 @@ mod tests {
                     format!(r#"{{"kind":"Status","status":"Failure","code":{code},"message":"","reason":""}}"#);
                 (axum::http::StatusCode::from_u16(code).unwrap(), status)
             });
-            tokio::spawn(axum::serve(listener, server).into_future());
-            let mut config = kube::Config::new(url.parse().unwrap());
-            config.default_retry = false;
-            let client = Client::try_from(config).unwrap();
+            let client = testkit::router::kube_client(server).await.unwrap();
             let namespaces = ["a", "b", "c"].map(str::to_owned).to_vec();
             let could = until_allowed(client, namespaces, Readiness::default());
             assert_eq!(tokio::time::timeout(3 * RETRY, could).await.is_ok(), allowed, "{codes:?}");
@@ -100,14 +94,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_list_is_not_parsed() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let deep =
             format!(r#"{{"items":[{{"metadata":{{"managedFields":{}{}}}}}]}}"#, "[".repeat(150), "]".repeat(150));
         let server = axum::Router::new().fallback(async move || deep);
-        tokio::spawn(axum::serve(listener, server).into_future());
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let client = testkit::router::kube_client(server).await.unwrap();
         for path in ["all namespaces", "one namespace"] {
             let namespaces = (path == "one namespace").then(|| "n".to_owned()).into_iter().collect();
             let allowed = until_allowed(client.clone(), namespaces, Readiness::default());

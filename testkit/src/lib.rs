@@ -8,4 +8,5 @@ pub mod eventually;
 mod go;
 pub mod operator;
 pub mod recorded;
+pub mod router;
 pub mod tools;

@@ -266,7 +266,6 @@ mod tests {
     /// For each server: the lists until one is complete, and the first list of the next watch in this process.
     #[tokio::test(start_paused = true)]
     async fn a_list_that_fails_as_a_stream_is_read_in_pages() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         for (server, expected) in [
             (Server::Streams, &["streamed", "streamed"][..]),
             (Server::Refuses, &["streamed", "paged", "paged"]),
@@ -277,14 +276,9 @@ mod tests {
             (Server::Starts, &["streamed", "streamed", "streamed", "streamed"]),
         ] {
             let requests = Arc::<Mutex<Vec<&'static str>>>::default();
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let url = format!("http://{}", listener.local_addr().unwrap());
             let recorded = requests.clone();
             let app = Router::new().fallback(async move |uri: Uri| answer(server, uri, recorded).await);
-            tokio::spawn(axum::serve(listener, app).into_future());
-            let mut config = kube::Config::new(url.parse().unwrap());
-            config.default_retry = false;
-            let client = kube::Client::try_from(config).unwrap();
+            let client = testkit::router::kube_client(app).await.unwrap();
             let lists = Lists::default();
             for _ in 0..2 {
                 let events = follow(Api::<ConfigMap>::all(client.clone()), lists.clone(), AfterError::Lists);
