@@ -2,6 +2,7 @@
 //! tenant's namespace and name, the hosts of down engines and, optionally, the project's ID. Series of clocks have the
 //! cloud's host.
 
+mod allocated;
 mod clocks;
 mod credentials;
 mod kept;
@@ -51,6 +52,7 @@ pub struct Metrics {
     watched: Family<WatchedLabels, Gauge>,
     ends: Ends,
     kept: kept::Kept,
+    allocated: allocated::Allocated,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -118,6 +120,8 @@ impl Metrics {
         own.register_collector(Box::new(panics::Caught));
         let kept = kept::Kept::default();
         own.register_collector(Box::new(kept.clone()));
+        let allocated = allocated::Allocated::default();
+        own.register_collector(Box::new(allocated.clone()));
         let ends = Ends::default();
         own.register_collector(Box::new(credentials::Expiries::new(tenants.clone(), project, ends.clone())));
         own.register_collector(Box::new(tenants::Tenants::new(tenants, project)));
@@ -178,6 +182,7 @@ impl Metrics {
             watched,
             ends,
             kept,
+            allocated,
         }
     }
 
@@ -202,6 +207,11 @@ impl Metrics {
     /// Exports the use of this budget.
     pub fn show_budget(&self, budget: Budget) {
         self.kept.set(budget);
+    }
+
+    /// Exports what this function returns: the bytes that the program has allocated, if its allocator counts them.
+    pub fn show_allocated(&self, read: fn() -> Option<u64>) {
+        self.allocated.set(read);
     }
 
     /// Counts a pass.
@@ -316,6 +326,19 @@ mod tests {
         ] {
             assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
         }
+    }
+
+    #[test]
+    fn allocated_bytes_are_exported_where_the_allocator_counts_them() {
+        let line = |read: Option<allocated::Read>| {
+            let metrics = Metrics::new();
+            read.into_iter().for_each(|read| metrics.show_allocated(read));
+            let text = metrics.encode();
+            text.lines().find(|line| line.starts_with("cloudtenant_allocated_bytes")).map(str::to_owned)
+        };
+        assert_eq!(line(None), None);
+        assert_eq!(line(Some(|| None)), None, "another allocator");
+        assert_eq!(line(Some(|| Some(7_000_000))).as_deref(), Some("cloudtenant_allocated_bytes 7000000"));
     }
 
     #[test]
