@@ -1,5 +1,7 @@
 //! The command line: arguments, telemetry, wiring, shutdown. Only this file ends the process.
 
+#[path = "main/allocator.rs"]
+mod allocator;
 #[path = "main/arguments.rs"]
 mod arguments;
 #[path = "main/log.rs"]
@@ -26,10 +28,6 @@ use cloudtenant_operator::{
 use kube::Client;
 use tokio::signal::unix::SignalKind;
 use tokio_util::sync::CancellationToken;
-
-#[cfg(feature = "jemalloc")]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// The exit status of `check` if it cannot judge the tenant's health.
 const EXIT_UNKNOWN: u8 = 2;
@@ -128,6 +126,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let readiness = Readiness::default();
     let budget = Budget::new(arguments.budget.read());
     metrics.show_budget(budget.clone());
+    metrics.show_allocated(allocator::allocated_bytes);
     let settings = Settings {
         namespaces: arguments.duties.namespaces(),
         watch_secrets: arguments.duties.watch_secrets,

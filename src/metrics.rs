@@ -2,6 +2,7 @@
 //! tenant's namespace and name, the hosts of down engines and, optionally, the project's ID. Series of clocks have the
 //! cloud's host.
 
+mod allocated;
 mod clocks;
 mod credentials;
 mod kept;
@@ -10,17 +11,21 @@ mod process;
 mod tenants;
 mod text;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use clocks::Clocks;
 pub use credentials::CredentialKind;
 use credentials::Ends;
 use jiff::Timestamp;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{
+        EncodeLabelSet,
+        text::{encode_eof, encode_registry},
+    },
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+use tenants::OfTenants;
 pub use tenants::ProjectLabel;
 
 use crate::{
@@ -39,6 +44,8 @@ const BUCKETS: [f64; 13] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 3
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// The series of tenants, a registry for each family.
+    tenants: Vec<Registry>,
     requests: Family<RequestLabels, Counter>,
     durations: Family<ServiceLabels, Histogram>,
     logins: Family<OutcomeLabels, Counter>,
@@ -51,6 +58,7 @@ pub struct Metrics {
     watched: Family<WatchedLabels, Gauge>,
     ends: Ends,
     kept: kept::Kept,
+    allocated: allocated::Allocated,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -85,6 +93,18 @@ struct OutcomeLabels {
     outcome: &'static str,
 }
 
+/// The prefix of the operator's own metrics.
+const PREFIX: &str = "cloudtenant";
+
+/// A text format of metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// OpenMetrics text 1.0.0.
+    OpenMetrics,
+    /// Prometheus' text format 0.0.4.
+    Plain,
+}
+
 /// The result of creating an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
@@ -114,13 +134,20 @@ impl Metrics {
     pub fn with_tenants(tenants: Roster, project: ProjectLabel) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(process::Process));
-        let own = registry.sub_registry_with_prefix("cloudtenant");
+        let own = registry.sub_registry_with_prefix(PREFIX);
         own.register_collector(Box::new(panics::Caught));
         let kept = kept::Kept::default();
         own.register_collector(Box::new(kept.clone()));
+        let allocated = allocated::Allocated::default();
+        own.register_collector(Box::new(allocated.clone()));
         let ends = Ends::default();
         own.register_collector(Box::new(credentials::Expiries::new(tenants.clone(), project, ends.clone())));
-        own.register_collector(Box::new(tenants::Tenants::new(tenants, project)));
+        let of_tenants = OfTenants::all(&tenants, project).map(|family| {
+            let mut registry = Registry::with_prefix(PREFIX);
+            registry.register_collector(Box::new(family));
+            registry
+        });
+        let tenants = of_tenants.collect();
         let requests = Family::default();
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
         let logins = Family::default();
@@ -166,6 +193,7 @@ impl Metrics {
         own.register("build_info", "The program's version, always 1", build);
         Self {
             registry,
+            tenants,
             requests,
             durations,
             logins,
@@ -178,6 +206,7 @@ impl Metrics {
             watched,
             ends,
             kept,
+            allocated,
         }
     }
 
@@ -202,6 +231,11 @@ impl Metrics {
     /// Exports the use of this budget.
     pub fn show_budget(&self, budget: Budget) {
         self.kept.set(budget);
+    }
+
+    /// Exports what this function returns: the bytes that the program has allocated, if its allocator counts them.
+    pub fn show_allocated(&self, read: fn() -> Option<u64>) {
+        self.allocated.set(read);
     }
 
     /// Counts a pass.
@@ -245,18 +279,33 @@ impl Metrics {
         self.watched.get_or_create(&WatchedLabels { watched_namespace: namespace.to_owned() }).set(watched.into());
     }
 
-    /// Encodes all metrics in Prometheus' text format 0.0.4.
-    #[must_use]
-    pub fn encode_plain(&self) -> String {
-        text::plain(&self.encode())
+    /// Encodes all metrics in parts. Each has whole families, and is encoded only when it is taken: ten thousand tenants
+    /// have 70 MB of text, which a scrape must not hold at once.
+    pub fn parts(self: Arc<Self>, format: Format) -> impl Iterator<Item = String> {
+        let parts = self.tenants.len() + 2;
+        (0..parts).map(move |part| {
+            let openmetrics = self.part(part);
+            match format {
+                Format::OpenMetrics => openmetrics,
+                Format::Plain => text::plain(&openmetrics),
+            }
+        })
     }
 
     /// Encodes all metrics as OpenMetrics text 1.0.0.
     #[must_use]
     pub fn encode(&self) -> String {
+        (0..self.tenants.len() + 2).map(|part| self.part(part)).collect()
+    }
+
+    /// Returns this part of the OpenMetrics text: the process, each family of the tenants, and the end mark.
+    fn part(&self, part: usize) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = match std::iter::once(&self.registry).chain(&self.tenants).nth(part) {
+            Some(registry) => encode_registry(&mut text, registry),
+            None => encode_eof(&mut text),
+        };
         text
     }
 }
@@ -316,6 +365,19 @@ mod tests {
         ] {
             assert!(text.lines().any(|have| have == line), "{line} in\n{text}");
         }
+    }
+
+    #[test]
+    fn allocated_bytes_are_exported_where_the_allocator_counts_them() {
+        let line = |read: Option<allocated::Read>| {
+            let metrics = Metrics::new();
+            read.into_iter().for_each(|read| metrics.show_allocated(read));
+            let text = metrics.encode();
+            text.lines().find(|line| line.starts_with("cloudtenant_allocated_bytes")).map(str::to_owned)
+        };
+        assert_eq!(line(None), None);
+        assert_eq!(line(Some(|| None)), None, "another allocator");
+        assert_eq!(line(Some(|| Some(7_000_000))).as_deref(), Some("cloudtenant_allocated_bytes 7000000"));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::{
 type Sample<'a> = (Vec<(&'static str, &'a str)>, f64);
 
 /// A metric: its name without the prefix, its help text, and the function that returns a tenant's samples.
+#[derive(Debug)]
 struct Family {
     name: &'static str,
     help: &'static str,
@@ -170,16 +171,18 @@ pub enum ProjectLabel {
     On,
 }
 
-/// Reads the roster at each scrape.
+/// Reads one family's series from the roster at each scrape.
 #[derive(Debug)]
-pub(super) struct Tenants {
+pub(super) struct OfTenants {
+    family: &'static Family,
     roster: Roster,
     project: ProjectLabel,
 }
 
-impl Tenants {
-    pub(super) const fn new(roster: Roster, project: ProjectLabel) -> Self {
-        Self { roster, project }
+impl OfTenants {
+    /// Returns a collector for each family.
+    pub(super) fn all(roster: &Roster, project: ProjectLabel) -> impl Iterator<Item = Self> {
+        FAMILIES.iter().map(move |family| Self { family, roster: roster.clone(), project })
     }
 }
 
@@ -190,24 +193,22 @@ pub(super) fn current(roster: &Roster) -> Vec<Arc<Watched>> {
     tenants
 }
 
-impl Collector for Tenants {
+impl Collector for OfTenants {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let tenants = current(&self.roster);
         if tenants.is_empty() {
             return Ok(());
         }
-        let nothing = CloudTenantStatus::default();
-        for family in FAMILIES {
-            let mut metric = encoder.encode_descriptor(family.name, family.help, None, MetricType::Gauge)?;
-            for tenant in &tenants {
-                let samples = match &tenant.0 {
-                    Ok(object) => (family.samples)(object, object.status.as_ref().unwrap_or(&nothing)),
-                    Err(_) => unreadable(family),
-                };
-                for (labels, value) in samples {
-                    let labels: Vec<_> = identity(tenant, self.project).chain(labels).collect();
-                    metric.encode_family(&labels)?.encode_gauge(&value)?;
-                }
+        let (family, nothing) = (self.family, CloudTenantStatus::default());
+        let mut metric = encoder.encode_descriptor(family.name, family.help, None, MetricType::Gauge)?;
+        for tenant in &tenants {
+            let samples = match &tenant.0 {
+                Ok(object) => (family.samples)(object, object.status.as_ref().unwrap_or(&nothing)),
+                Err(_) => unreadable(family),
+            };
+            for (labels, value) in samples {
+                let labels: Vec<_> = identity(tenant, self.project).chain(labels).collect();
+                metric.encode_family(&labels)?.encode_gauge(&value)?;
             }
         }
         Ok(())
@@ -250,7 +251,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Format, Metrics};
 
     #[test]
     fn caches_by_kind_are_a_metric_of_their_own() {
@@ -318,6 +319,41 @@ mod tests {
         let roster = Roster::default();
         roster.add(None, store);
         roster
+    }
+
+    #[test]
+    fn a_scrape_never_holds_the_text_of_all_families() {
+        let (store, mut writer) = reflector::store();
+        let kinds = [ty::READY, ty::STALLED, "EnginesHealthy", "CachesHealthy", "UsageReported", "Reconciling"];
+        let conditions = kinds.map(|kind| {
+            json!({ "type": kind, "status": "True", "reason": "Healthy", "message": "Well.",
+                "lastTransitionTime": "2026-11-22T05:09:46Z" })
+        });
+        for number in 0..1000 {
+            let tenant = json!({
+                "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant",
+                "metadata": { "namespace": "shop", "name": format!("tenant-{number}") },
+                "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
+                "status": { "conditions": conditions, "caches": { "all": { "running": 1, "error": 2 } } },
+            });
+            writer.apply_watcher_event(&Event::Apply(serde_json::from_value(tenant).unwrap()));
+        }
+        let roster = Roster::default();
+        roster.add(None, store);
+        let metrics = Arc::new(Metrics::with_tenants(roster, ProjectLabel::Off));
+        let whole = metrics.encode();
+        for (format, end) in [(Format::OpenMetrics, "# EOF\n"), (Format::Plain, "")] {
+            let parts: Vec<_> = metrics.clone().parts(format).collect();
+            let longest = parts.iter().map(String::len).max().unwrap();
+            assert!(longest < whole.len() / 2, "{format:?}: {longest} of {} bytes", whole.len());
+            let text = parts.concat();
+            let series = |text: &str| text.lines().filter(|line| line.contains("name=\"tenant-")).count();
+            assert_eq!(series(&text), series(&whole), "{format:?}");
+            assert!(text.ends_with(end) && text.matches("# EOF").count() == usize::from(!end.is_empty()), "{format:?}");
+            let types: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+            let distinct: std::collections::BTreeSet<_> = types.iter().collect();
+            assert_eq!(types.len(), distinct.len(), "{format:?}: a family is in two parts");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Serves `/healthz`, `/readyz` and `/metrics`.
 
 use std::{
+    convert::Infallible,
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -8,6 +9,7 @@ use std::{
 
 use axum::{
     Router,
+    body::Body,
     extract::State,
     http::{
         HeaderMap, StatusCode,
@@ -19,7 +21,10 @@ use axum::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
-use crate::{cluster::readiness::Readiness, metrics::Metrics};
+use crate::{
+    cluster::readiness::Readiness,
+    metrics::{Format, Metrics},
+};
 
 /// Number of connections that may wait to be accepted, as in tokio's own listener.
 const BACKLOG: i32 = 1024;
@@ -80,16 +85,18 @@ async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
     }
 }
 
-/// Returns OpenMetrics to clients that accept it, such as Prometheus, and the older text format to all others.
+/// Returns OpenMetrics to clients that accept it, such as Prometheus, and the older text format to all others. The server
+/// encodes the next part when the client has read most of the last one.
 async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> impl IntoResponse {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    if accepted.flat_map(|value| value.split(',')).any(|range| range.trim().starts_with("application/openmetrics-text"))
-    {
-        let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        ([(CONTENT_TYPE, openmetrics)], metrics.encode())
+    let mut ranges = accepted.flat_map(|value| value.split(','));
+    let (format, content_type) = if ranges.any(|range| range.trim().starts_with("application/openmetrics-text")) {
+        (Format::OpenMetrics, "application/openmetrics-text; version=1.0.0; charset=utf-8")
     } else {
-        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.encode_plain())
-    }
+        (Format::Plain, "text/plain; version=0.0.4; charset=utf-8")
+    };
+    let parts = metrics.parts(format).map(Ok::<_, Infallible>);
+    ([(CONTENT_TYPE, content_type)], Body::from_stream(futures::stream::iter(parts)))
 }
 
 #[cfg(test)]

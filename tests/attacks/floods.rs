@@ -1,5 +1,6 @@
 //! A cloud that does what it can to be asked, and to be written of, all the time.
 
+use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
 
 use crate::{
@@ -10,15 +11,15 @@ use crate::{
 /// The least pause that the operator keeps, in seconds.
 const PAUSE: f64 = 5.0;
 
-/// Heat's list with a report interval of 0, where half of the engines are down, each time the other half.
-fn engines(round: usize) -> Reply {
+/// Heat's list with a report interval of 0, where half of the engines are down, each time the other half. All have just
+/// reported: the operator does not count an engine that has been silent for long, or less long than before.
+fn engines(round: usize, reported: &str) -> Reply {
     let row = |number: usize| {
         let host = format!("host-{number}.lab");
-        let reported = if (number + round).is_multiple_of(2) { "2099-01-01T00:00:00" } else { "2020-01-01T00:00:00" };
         json!({
             "id": host, "binary": "heat-engine", "engine_id": host, "host": host, "hostname": host, "topic": "engine",
             "report_interval": 0, "created_at": "2020-01-01T00:00:00", "updated_at": reported, "deleted_at": null,
-            "status": "up",
+            "status": if (number + round).is_multiple_of(2) { "up" } else { "down" },
         })
     };
     Reply::ok(&json!({ "services": (0..10).map(row).collect::<Vec<_>>() }))
@@ -34,7 +35,8 @@ async fn report_intervals_of_0_and_503s() {
     let status = |status: u16| Reply::Status(status, "{}".into());
     let others = || Reply::Turns(vec![status(429), status(401), status(503), status(401)]);
     let down = Reply::Status(503, down.to_string().into());
-    let heat = vec![engines(0), down.clone(), down.clone(), engines(1), down.clone(), down];
+    let reported = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S").to_string();
+    let heat = vec![engines(0, &reported), down.clone(), engines(1, &reported), down];
     let cloud =
         Hostile::start(Answers { heat: Reply::Turns(heat), dcs: others(), nova: others(), ..Answers::default() });
     scene.add("flood", &[("clouds.yaml", cloud.clouds_yaml("").as_bytes())], &json!({ "timeout": "10s" })).await;

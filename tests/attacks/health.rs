@@ -1,4 +1,4 @@
-//! Asks /healthz all the time, on a thread of its own.
+//! Asks /healthz all the time, and /metrics now and then, on a thread of its own.
 
 use std::{
     io::{Read as _, Write as _},
@@ -14,6 +14,8 @@ use std::{
 use crate::process::{Memory, memory};
 
 const PAUSE: Duration = Duration::from_millis(200);
+/// /metrics is read once in so many times, each 2 s.
+const SCRAPE: usize = 10;
 /// The kubelet's probe waits no longer.
 const SLOW: Duration = Duration::from_secs(1);
 /// After this an answer has not come.
@@ -29,6 +31,8 @@ pub struct Seen {
     pub missing: usize,
     /// The last that was seen of the process' memory.
     pub memory: Memory,
+    /// The most bytes that the program had allocated, by its own metric; 0 if the build has no such metric.
+    pub allocated: u64,
 }
 
 impl Seen {
@@ -39,6 +43,7 @@ impl Seen {
             slow: self.slow.max(other.slow),
             missing: self.missing + other.missing,
             memory: Memory { peak, ..other.memory },
+            allocated: self.allocated.max(other.allocated),
         }
     }
 }
@@ -55,7 +60,10 @@ impl Health {
         let thread = thread::spawn(move || {
             let mut seen = Seen::default();
             let mut slow = 0;
-            while !stopped.load(Relaxed) {
+            for round in 0.. {
+                if stopped.load(Relaxed) {
+                    break;
+                }
                 let began = Instant::now();
                 let answered = answers(address);
                 seen.missing += usize::from(!answered);
@@ -63,6 +71,9 @@ impl Health {
                 seen.slow = seen.slow.max(slow);
                 seen.slowest = seen.slowest.max(began.elapsed());
                 seen.memory = memory(pid).unwrap_or(seen.memory);
+                if round % SCRAPE == 0 {
+                    seen.allocated = seen.allocated.max(allocated(address).unwrap_or_default());
+                }
                 thread::sleep(PAUSE);
             }
             seen
@@ -77,13 +88,20 @@ impl Health {
 }
 
 fn answers(address: SocketAddr) -> bool {
-    let asked = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&address, LATE)?;
-        stream.set_read_timeout(Some(LATE))?;
-        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    asked().is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
+    get(address, "/healthz", "").is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
+}
+
+/// The bytes that the program has allocated, as Prometheus reads them. `None` if the build has no such metric.
+pub fn allocated(address: SocketAddr) -> Option<u64> {
+    let answer = get(address, "/metrics", "Accept: application/openmetrics-text\r\n").ok()?;
+    answer.lines().find_map(|line| line.strip_prefix("cloudtenant_allocated_bytes "))?.parse().ok()
+}
+
+fn get(address: SocketAddr, path: &str, headers: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, LATE)?;
+    stream.set_read_timeout(Some(LATE))?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n{headers}\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }

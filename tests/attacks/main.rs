@@ -2,7 +2,7 @@
 //!
 //! Each attack runs against the operator's program with the chart's own memory limit, beside ten honest tenants in
 //! other namespaces. `ATTACKS_PROGRAM` names another build of the program, `ATTACKS_CREDENTIALS` another number of
-//! credentials for the last one.
+//! credentials for the last one. With `ATTACKS_MINUTE` each test measures memory a whole minute after its attack.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
