@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Read as _};
 use flate2::read::GzDecoder;
 
 use super::*;
-use crate::contents;
+use crate::{contents, notices::Notice};
 
 fn image(program: &[u8], created: i64) -> Image<'_> {
     Image {
@@ -14,7 +14,7 @@ fn image(program: &[u8], created: i64) -> Image<'_> {
         entrypoint: "/operator".into(),
         labels: vec![("org.opencontainers.image.title", "operator".into())],
         created,
-        files: contents::operator(program),
+        files: contents::operator(program, vec![Notice { name: "LICENSE", text: b"text".to_vec() }]),
     }
 }
 
@@ -82,6 +82,8 @@ fn an_archive_holds_what_a_loader_looks_for() {
             "etc/ssl/",
             "etc/ssl/certs/",
             "etc/ssl/certs/ca-certificates.crt",
+            "licenses/",
+            "licenses/LICENSE",
         ],
         "nothing else is in the image"
     );

@@ -11,8 +11,12 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::linked::Crate;
+
 /// The binary, and the package that has it.
 pub const PROGRAM: &str = "cloudtenant-operator";
+/// The profile of `Cargo.toml` that is only for what is delivered.
+const PROFILE: &str = "dist";
 
 /// What is compiled for.
 pub struct Target {
@@ -65,6 +69,16 @@ impl Project {
         })
     }
 
+    /// The operator itself.
+    pub fn own(&self) -> Crate {
+        (self.name.clone(), self.version.clone())
+    }
+
+    /// What cargo says about a crate.
+    pub fn package(&self, (name, version): &Crate) -> Option<&Value> {
+        self.packages.iter().find(|package| package["name"] == **name && package["version"] == **version)
+    }
+
     /// Returns the binary.
     pub fn compile(&self, target: &Target) -> Result<PathBuf> {
         let prefixes = self.prefixes()?;
@@ -74,8 +88,9 @@ impl Project {
         let mut cargo = cargo();
         cargo
             .args([
-                "rustc",
-                "--release",
+                "build",
+                "--profile",
+                PROFILE,
                 "--locked",
                 "--package",
                 PROGRAM,
@@ -83,9 +98,6 @@ impl Project {
                 PROGRAM,
                 "--target",
                 &target.triple,
-                "--",
-                // A panic tells its line all the same.
-                "-Cstrip=symbols",
             ])
             .current_dir(&self.root)
             // What somebody has set for other builds does not count here.
@@ -99,7 +111,7 @@ impl Project {
         }
         let status = cargo.stdin(Stdio::null()).status().context("run cargo")?;
         ensure!(status.success(), "cargo failed, {status}");
-        Ok(self.target_directory.join(&target.triple).join("release").join(PROGRAM))
+        Ok(self.target_directory.join(&target.triple).join(PROFILE).join(PROGRAM))
     }
 
     /// What directories are called in the binary. A later one is preferred to an earlier one.

@@ -5,10 +5,14 @@ use std::fmt::Write as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
-use crate::{archive::File, compile::PROGRAM};
+use crate::{
+    archive::File,
+    compile::PROGRAM,
+    notices::{self, Notice},
+};
 
 /// All that the operator's image holds, sorted.
-pub fn operator(program_bytes: &[u8]) -> Vec<File<'_>> {
+pub fn operator(program_bytes: &[u8], notices: Vec<Notice>) -> Vec<File<'_>> {
     let mut files = vec![
         File::directory("etc/"),
         File::directory("etc/ssl/"),
@@ -19,8 +23,10 @@ pub fn operator(program_bytes: &[u8]) -> Vec<File<'_>> {
         File::new("etc/group", b"nonroot:x:65532:\n".to_vec()),
         // How the C library finds hosts: /etc/hosts, which the kubelet writes, before DNS. It is its own default, said.
         File::new("etc/nsswitch.conf", b"hosts: files dns\n".to_vec()),
+        File::directory(notices::DIRECTORY),
         program(PROGRAM, program_bytes),
     ];
+    files.extend(notices.into_iter().map(|one| File::new(&format!("{}{}", notices::DIRECTORY, one.name), one.text)));
     files.sort_by(|one, other| one.path.cmp(&other.path));
     files
 }

@@ -6,6 +6,8 @@ mod archive;
 mod commit;
 mod compile;
 mod contents;
+mod linked;
+mod notices;
 mod sbom;
 
 use std::{fs, path::PathBuf, process::ExitCode};
@@ -13,7 +15,7 @@ use std::{fs, path::PathBuf, process::ExitCode};
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
 
-use crate::{archive::Image, commit::Commit, compile::Target};
+use crate::{archive::Image, commit::Commit, compile::Target, sbom::Bill};
 
 /// Builds container images without a builder.
 #[derive(Debug, Parser)]
@@ -100,6 +102,7 @@ fn build(arguments: &Build) -> Result<()> {
         None => project.compile(&target)?,
     };
     let program = fs::read(&binary).with_context(|| format!("read {}", binary.display()))?;
+    let bill = Bill::read(&project, &target)?;
     let tag = arguments.tag.as_ref().unwrap_or(&project.version);
     let image = Image {
         name: format!("{}:{tag}", arguments.repository),
@@ -107,13 +110,13 @@ fn build(arguments: &Build) -> Result<()> {
         entrypoint: format!("/{}", compile::PROGRAM),
         labels: commit.labels(&project, arguments.source.as_deref()),
         created: commit.time,
-        files: contents::operator(&program),
+        files: contents::operator(&program, notices::notices(&project, &bill.components)?),
     };
     if let Some(directory) = &arguments.rootfs {
         archive::unpack(&image.files, directory)?;
     }
     let sbom = arguments.out.with_extension("cdx.json");
-    write(&sbom, &sbom::document(&project, &target, &program, &commit)?)?;
+    write(&sbom, &bill.document(&program, &commit)?)?;
     let unpacked = finish(&image, &arguments.out)?;
     ensure!(unpacked < LIMIT, "the image has {unpacked} bytes, which is more than {LIMIT}");
     println!("sbom    {}", sbom.display());

@@ -1,6 +1,6 @@
 //! The software bill of materials: what is linked into the binary, as CycloneDX 1.6.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -9,69 +9,69 @@ use serde_json::{Value, json};
 use crate::{
     archive::{digest, hexadecimal},
     commit::Commit,
-    compile::{PROGRAM, Project, Target, cargo, output},
+    compile::{Project, Target, output},
+    linked::{self, Crate, Linked},
 };
 
-/// A crate, as `name version`: cargo links two versions of one crate, but never one twice.
-type Crate = (String, String);
+/// What the binary consists of.
+pub struct Bill<'a> {
+    project: &'a Project,
+    target: &'a Target,
+    linked: Linked,
+    /// As CycloneDX writes them: the linked crates, and what the compilers add.
+    pub components: Vec<Value>,
+}
 
-/// The same document for the same commit, target and binary.
-pub fn document(project: &Project, target: &Target, program: &[u8], commit: &Commit) -> Result<Vec<u8>> {
-    let tree = output(cargo().current_dir(&project.root).args([
-        "tree",
-        "--locked",
-        "--package",
-        PROGRAM,
-        "--target",
-        &target.triple,
-        // What only runs while it is compiled is not in it: build scripts' dependencies and macros.
-        "--edges=normal,no-proc-macro",
-        "--prefix=depth",
-        "--format= {p}",
-    ]))?;
-    let graph = graph(&tree)?;
-    let checksums = checksums(&std::fs::read_to_string(project.root.join("Cargo.lock"))?);
-    let own = (project.name.clone(), project.version.clone());
-    let mut components = Vec::new();
-    for name in graph.keys().filter(|name| **name != own) {
-        let package =
-            project.packages.iter().find(|package| package["name"] == *name.0 && package["version"] == *name.1);
-        components.push(component(name, package, checksums.get(name)));
+impl<'a> Bill<'a> {
+    pub fn read(project: &'a Project, target: &'a Target) -> Result<Self> {
+        let linked = linked::crates(project, target)?;
+        let checksums = checksums(&std::fs::read_to_string(project.root.join("Cargo.lock"))?);
+        let own = project.own();
+        let third_party = linked.keys().filter(|name| **name != own);
+        let mut components: Vec<_> =
+            third_party.map(|name| component(name, project.package(name), checksums.get(name))).collect();
+        components.extend(runtime(target)?);
+        Ok(Self { project, target, linked, components })
     }
-    components.extend(runtime(target)?);
-    let dependencies: Vec<_> = graph
-        .iter()
-        .map(|(name, needs)| json!({"ref": purl(name), "dependsOn": needs.iter().map(purl).collect::<Vec<_>>()}))
-        .collect();
-    let document = json!({
-        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.6",
-        "serialNumber": serial_number(&[program, format!("{graph:?}").as_bytes()].concat()),
-        "version": 1,
-        "metadata": {
-            "timestamp": Timestamp::from_second(commit.time)?.to_string(),
-            "component": {
-                "type": "application",
-                "bom-ref": purl(&own),
-                "name": own.0,
-                "version": own.1,
-                "description": project.description,
-                "purl": purl(&own),
-                "licenses": [{"expression": project.license}],
-                "hashes": [{"alg": "SHA-256", "content": digest(program).trim_start_matches("sha256:")}],
-                "properties": [
-                    {"name": "cloudtenant:target", "value": target.triple},
-                    {"name": "cloudtenant:revision", "value": commit.revision.as_deref().unwrap_or("unknown")},
-                ],
+
+    /// The same document for the same commit, target and binary.
+    pub fn document(&self, program: &[u8], commit: &Commit) -> Result<Vec<u8>> {
+        let Self { project, target, linked, components } = self;
+        let own = project.own();
+        let dependencies: Vec<_> = linked
+            .iter()
+            .map(|(name, needs)| json!({"ref": purl(name), "dependsOn": needs.iter().map(purl).collect::<Vec<_>>()}))
+            .collect();
+        let document = json!({
+            "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+            "bomFormat": "CycloneDX",
+            "specVersion": "1.6",
+            "serialNumber": serial_number(&[program, format!("{linked:?}").as_bytes()].concat()),
+            "version": 1,
+            "metadata": {
+                "timestamp": Timestamp::from_second(commit.time)?.to_string(),
+                "component": {
+                    "type": "application",
+                    "bom-ref": purl(&own),
+                    "name": own.0,
+                    "version": own.1,
+                    "description": project.description,
+                    "purl": purl(&own),
+                    "licenses": [{"expression": project.license}],
+                    "hashes": [{"alg": "SHA-256", "content": digest(program).trim_start_matches("sha256:")}],
+                    "properties": [
+                        {"name": "cloudtenant:target", "value": target.triple},
+                        {"name": "cloudtenant:revision", "value": commit.revision.as_deref().unwrap_or("unknown")},
+                    ],
+                },
             },
-        },
-        "components": components,
-        "dependencies": dependencies,
-    });
-    let mut text = serde_json::to_vec_pretty(&document)?;
-    text.push(b'\n');
-    Ok(text)
+            "components": components,
+            "dependencies": dependencies,
+        });
+        let mut text = serde_json::to_vec_pretty(&document)?;
+        text.push(b'\n');
+        Ok(text)
+    }
 }
 
 fn component(name: &Crate, package: Option<&Value>, checksum: Option<&String>) -> Value {
@@ -121,25 +121,6 @@ fn runtime(target: &Target) -> Result<Vec<Value>> {
         components.push(glibc);
     }
     Ok(components)
-}
-
-/// Reads `cargo tree`, whose lines are a depth, a name, a version, and remarks.
-fn graph(tree: &str) -> Result<BTreeMap<Crate, BTreeSet<Crate>>> {
-    let mut graph: BTreeMap<Crate, BTreeSet<Crate>> = BTreeMap::new();
-    let mut path: Vec<Crate> = Vec::new();
-    for line in tree.lines().filter(|line| !line.trim().is_empty()) {
-        let mut words = line.split_whitespace();
-        let mut word = || words.next().with_context(|| format!("cargo tree: {line}"));
-        let depth: usize = word()?.parse().with_context(|| format!("cargo tree: {line}"))?;
-        let name = (word()?.to_owned(), word()?.trim_start_matches('v').to_owned());
-        path.truncate(depth);
-        if let Some(parent) = path.last() {
-            graph.entry(parent.clone()).or_default().insert(name.clone());
-        }
-        graph.entry(name.clone()).or_default();
-        path.push(name);
-    }
-    Ok(graph)
 }
 
 /// The lock file has a checksum for every crate that comes from a registry.

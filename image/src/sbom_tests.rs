@@ -1,24 +1,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 fn of_this_workspace(program: &[u8]) -> (Vec<u8>, Value) {
     let commit = Commit { revision: Some("abc".into()), time: 7 };
     let target = Target::new(Some("x86_64-unknown-linux-gnu")).unwrap();
-    let text = document(&Project::read().unwrap(), &target, program, &commit).unwrap();
+    let project = Project::read().unwrap();
+    let text = Bill::read(&project, &target).unwrap().document(program, &commit).unwrap();
     let value = serde_json::from_slice(&text).unwrap();
     (text, value)
-}
-
-#[test]
-fn the_tree_becomes_a_graph_and_a_repeated_branch_is_one() {
-    let graph =
-        graph("0 top v1.0.0 (/source)\n1 left v2.0.0\n2 both v3.0.0\n1 right v4.0.0\n2 both v3.0.0 (*)\n").unwrap();
-    let name = |name: &str, version: &str| (name.to_owned(), version.to_owned());
-    assert_eq!(graph[&name("top", "1.0.0")], [name("left", "2.0.0"), name("right", "4.0.0")].into());
-    assert_eq!(graph[&name("right", "4.0.0")], [name("both", "3.0.0")].into());
-    assert_eq!(graph.len(), 4);
-    assert!(super::graph("what is this").is_err());
 }
 
 #[test]

@@ -108,9 +108,10 @@ pub(super) fn client_config(trust: Trust, few: bool) -> Result<ClientConfig, rus
     Ok(config)
 }
 
-/// reqwest sets the protocols only in a configuration that it builds itself.
+/// reqwest sets the protocols only in a configuration that it builds itself. A server that gets no offer of HTTP/2 does
+/// not select it, whatever it prefers.
 fn with_http(config: &mut ClientConfig) {
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
 }
 
 /// The deadline for each additional connection, so that the diagnosis ends before the caller's deadline.

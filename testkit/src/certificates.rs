@@ -103,10 +103,12 @@ impl Issued {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.clone()));
         let key = ring::default_provider().key_provider.load_private_key(key)?;
         let certified = CertifiedKey::new(self.chain.clone(), key);
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(versions)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        // Gateways prefer HTTP/2. The servers here speak HTTP/1.1 only, so a client that offers HTTP/2 fails.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }

@@ -1,12 +1,12 @@
 //! What the operator's tests, demo and benchmarks stand on: a real control plane and a simulated cloud.
 
-pub mod assets;
 pub mod certificates;
 pub mod cloud;
 pub mod control_plane;
 pub mod eventually;
-mod go;
 pub mod operator;
 pub mod recorded;
 pub mod router;
 pub mod tools;
+
+pub use programs::assets;

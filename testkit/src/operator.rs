@@ -77,7 +77,8 @@ impl ControlPlane {
     pub async fn install(&self, crds: &str, rbac: &str, account: Account<'_>, right: Right<'_>) -> Result<()> {
         self.apply_crds(crds).await?;
         let namespace = account.namespace;
-        let namespace = format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {namespace}}}}}");
+        // kubectl 1.32 takes a text that begins with a brace for JSON.
+        let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n");
         self.apply_yaml(None, &namespace).await?;
         self.apply_yaml(None, rbac).await?;
         let in_force = async {

@@ -11,8 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 pub use gitops::{Health, Judge, Verdicts, gitops};
-
-use crate::{
+use programs::{
     assets::version_flags,
     go::{self, say},
 };

@@ -46,6 +46,22 @@ async fn serve(
     (address, counts)
 }
 
+/// Over HTTP/2 the calls of a service that hangs would hold up all others: docs/decisions/0024.
+#[tokio::test]
+async fn calls_use_http_1_1_where_a_gateway_prefers_http_2() {
+    let root = Authority::root("root").unwrap();
+    let acceptor = root.issue(|_| {}).unwrap().acceptor(&[&TLS13]).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = listener.local_addr().unwrap();
+    let negotiated = async {
+        let stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+        stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec)
+    };
+    let network = Network::default();
+    let (negotiated, _) = tokio::join!(negotiated, greet_with(server, "127.0.0.1", Some(&root.pem), true, &network));
+    assert_eq!(negotiated.as_deref(), Some(&b"http/1.1"[..]));
+}
+
 /// A connection, and a TLS session that can be resumed, would otherwise let a call pass without a check.
 #[tokio::test]
 async fn a_connection_is_used_only_by_sessions_that_trust_its_server() {

@@ -1,8 +1,8 @@
-//! A tour of the operator: `cargo run --example demo`, with `-- --keep` to look around afterwards.
+//! A tour of the operator. `cargo run --example demo` (demo/demo.rs) builds and starts it.
 //!
-//! It needs Rust, Go for the first run, and nothing else. It starts a real Kubernetes API server and a simulated
-//! OpenStack cloud, runs the operator with the rights that deploy/rbac.yaml gives it, applies the CloudTenants
-//! beside this file, and lets an orchestration engine die. Nothing is left behind.
+//! It starts a real Kubernetes API server and a simulated OpenStack cloud, runs the operator with the rights that
+//! deploy/rbac.yaml gives it, applies the CloudTenants beside this file, and lets an orchestration engine die. Nothing
+//! is left behind.
 
 use std::{
     fmt::Display,
@@ -61,7 +61,7 @@ async fn main() -> Result<()> {
 }
 
 async fn tour(screen: &Screen, keep: bool, shutdown: &CancellationToken) -> Result<()> {
-    screen.say("Starting Kubernetes' own etcd and kube-apiserver. The first run builds them: three minutes, once.");
+    screen.say("Starting Kubernetes' own etcd and kube-apiserver.");
     let control_plane = ControlPlane::start().await?;
     control_plane.install(&crd_yaml()?, RBAC, ACCOUNT, LAST_RIGHT).await?;
     let demo = Demo { screen, client: control_plane.client().await?, control_plane };
