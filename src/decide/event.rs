@@ -18,7 +18,7 @@ use crate::{
     api::CloudTenantStatus,
     decide::{
         condition,
-        status::{about, condition_of, observed_at},
+        status::{about, observed_at},
     },
     observation::ProbeKind,
     target::Target,
@@ -141,7 +141,7 @@ fn credentials_transition(old: &CloudTenantStatus, new: &CloudTenantStatus) -> O
 fn notice(reason: EventReason, about: &str, note: String, stored: &CloudTenantStatus, kinds: &[ProbeKind]) -> Notice {
     let text = |time: &Time| time.0.to_string();
     let left = kinds.iter().map(|kind| {
-        let since = condition::find(&stored.conditions, condition_of(*kind));
+        let since = condition::find(&stored.conditions, kind.condition_type());
         let observed = observed_at(stored, *kind);
         format!(
             "{kind}/{}/{}",

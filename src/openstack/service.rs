@@ -172,7 +172,10 @@ impl Service {
     pub const ALL: [Self; 4] = [Self::Identity, Self::Orchestration, Self::Cache, Self::Compute];
 
     /// The services that have probes, with addresses from the catalogue. The client calls Keystone at `auth_url`.
-    pub const PROBED: [Self; 3] = [Self::Orchestration, Self::Cache, Self::Compute];
+    pub const PROBED: [Self; Self::ALL.len() - 1] = {
+        let [_keystone, probed @ ..] = Self::ALL;
+        probed
+    };
 
     /// The service's row.
     pub(crate) const fn row(self) -> &'static ServiceRow {
