@@ -4,6 +4,7 @@
 
 pub mod block;
 pub mod duration;
+pub mod event_reason;
 pub mod probe;
 pub mod reason;
 pub mod spec;
@@ -11,6 +12,7 @@ pub mod status;
 
 pub use block::Block;
 pub use duration::GoDuration;
+pub use event_reason::EventReason;
 use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::{
         CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,

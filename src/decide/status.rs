@@ -168,12 +168,11 @@ pub fn judge(data: &Data, target: &Target, old: &CloudTenantStatus, now: Timesta
     }
 }
 
-/// Whether the verdict on stored data is unhealthy.
-fn is_unhealthy(block: &Block, target: &Target) -> bool {
+/// The reason for these stored data, if the data alone determine it.
+fn reason_of(block: &Block, target: &Target) -> Option<Reason> {
     match block {
-        Block::Engines(block) => engines::is_bad(Some(block)),
-        Block::Caches(block) => is_bad(caches::reason(block, &target.caches)),
-        Block::Usage(_) => false,
+        Block::Engines(_) | Block::Usage(_) => None,
+        Block::Caches(block) => Some(caches::reason(block, &target.caches)),
     }
 }
 
@@ -234,12 +233,25 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
     new
 }
 
-/// Whether the probe's last verdict was unhealthy. The condition decides, because the spec may have changed since. If
-/// it is Unknown, and always for engines, the stored data decide.
-fn was_unhealthy(target: &Target, old: &CloudTenantStatus, kind: ProbeKind, block: Option<&Block>) -> bool {
-    let said = condition::reason(&old.conditions, kind.condition_type()).filter(|_| kind != ProbeKind::Engines);
-    let said = said.filter(|reason| matches!(reason.class(), Class::Well | Class::Bad));
-    said.map_or_else(|| block.is_some_and(|block| is_unhealthy(block, target)), is_bad)
+/// The reason of the probe's condition, if it is a verdict.
+pub(crate) fn observed_verdict(status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
+    let reason = condition::reason(&status.conditions, kind.condition_type());
+    reason.filter(|reason| matches!(reason.class(), Class::Well | Class::Bad))
+}
+
+/// The reason of the probe's last verdict. The condition decides, because the spec may have changed since. If it is
+/// Unknown, the stored data decide.
+pub(crate) fn last_verdict(target: &Target, status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
+    let stored = || status.clone().take_block(kind).and_then(|block| reason_of(&block, target));
+    observed_verdict(status, kind).or_else(stored)
+}
+
+/// Whether the probe's last verdict was unhealthy.
+fn was_unhealthy(target: &Target, old: &CloudTenantStatus, kind: ProbeKind) -> bool {
+    match kind {
+        ProbeKind::Engines => engines::is_bad(old.engines.as_ref()),
+        own => last_verdict(target, old, own).is_some_and(is_bad),
+    }
 }
 
 /// Whether this reason makes a condition False.
@@ -283,7 +295,7 @@ fn settle(pass: &Pass<'_>, old: &CloudTenantStatus, kind: ProbeKind, block: Opti
         Observation::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block),
         Observation::Seen(judged) => {
             let is_confirmed = || {
-                was_unhealthy(pass.target, old, kind, block.as_ref())
+                was_unhealthy(pass.target, old, kind)
                     || pass.streaks[kind] >= pass.target.probes[kind].failure_threshold
             };
             if is_bad(judged.reason) && !is_confirmed() {
