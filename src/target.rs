@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(target.timeout, Duration::from_secs(90));
         assert_eq!(target.engines.forget_after, Duration::from_secs(86_400));
         assert_eq!(target.usage.interval, Duration::from_secs(3600));
-        assert_eq!(ProbeKind::ALL.map(|kind| target.policy(kind)), [Policy::Auto; 3]);
+        assert_eq!(ProbeKind::ALL.map(|kind| target.policy(kind)), [Policy::Auto; ProbeKind::ALL.len()]);
         assert_eq!([ProbeKind::Engines, ProbeKind::Caches].map(|kind| target.probes[kind].failure_threshold), [1, 1]);
         assert_eq!((target.usage.period, target.ready_when_observed), (Period::Month, false));
         assert!(target.caches.include_failure && !target.suspend && target.ready_on.is_empty());

@@ -26,6 +26,7 @@ pub enum Access {
 
 /// The result of a probe that belongs to one tenant.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a pass has one for each probe, and drops them")]
 pub enum Answer {
     /// There is nothing new.
     #[default]
