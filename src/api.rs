@@ -2,12 +2,17 @@
 //!
 //! Types and constants only. [`crate::decide::status`] decides what a field's value leads to.
 
+pub mod block;
 pub mod duration;
+pub mod event_reason;
+pub mod probe;
 pub mod reason;
 pub mod spec;
 pub mod status;
 
+pub use block::Block;
 pub use duration::GoDuration;
+pub use event_reason::EventReason;
 use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::{
         CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
@@ -15,10 +20,11 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
 };
 use kube::CustomResourceExt as _;
+pub use probe::{ByProbe, ProbeKind};
 pub use reason::Reason;
 pub use spec::{
     CacheState, CachesProbe, CloudCredentialsRef, CloudTenant, CloudTenantSpec, EnginesProbe, Period, Policy,
-    ProbeName, Probes, ReadyWhen, UsageProbe,
+    ProbeRules, Probes, ReadyWhen, UsageProbe,
 };
 pub use status::{
     CacheCounts, CachesStatus, CloudTenantStatus, DownEngine, EngineHost, EnginesStatus, FlavorUsage, KindCounts,

@@ -21,13 +21,14 @@ pub use observed::{Access, Answer, EnginesAnswer, Observed, Shared};
 pub use writes::Writes;
 
 use crate::{
-    api::{CachesStatus, CloudTenantStatus, EnginesStatus, Reason, UsageStatus},
+    api::{Block, CloudTenantStatus, Reason},
     decide::{
         event::Notice,
+        probes::ProbeMemory,
         schedule::Turn,
-        status::{Judged, Observation, Pass, caches, engines, is_bad, usage},
+        status::{Engines, Judged, Observation, Pass, engines, is_bad},
     },
-    observation::{Outcome, ProbeKind, engines::age},
+    observation::{ByProbe, Data, Outcome, ProbeKind, engines::age},
     target::Target,
 };
 
@@ -73,12 +74,10 @@ pub struct Decision {
     interval: Duration,
 }
 
-/// The verdicts on the three observations.
+/// The verdicts on the observations.
 struct Judgement {
-    engines: Observation<Judged<EnginesStatus>>,
-    caches: Observation<Judged<CachesStatus>>,
-    usage: Observation<Judged<UsageStatus>>,
-    streaks: [u32; 2],
+    probes: ByProbe<Observation<Judged>>,
+    streaks: ByProbe<u32>,
     engines_number: Option<u64>,
     serves_request: bool,
 }
@@ -87,17 +86,15 @@ struct Judgement {
 pub fn decide(memory: &Memory, target: &Target, start: Start, observed: Observed, now: Timestamp) -> Decision {
     let mut memory = memory.clone();
     let Start { stored, version, generation, in_progress, access, .. } = start;
-    let is_running = [observed.caches == Answer::UnderWay, observed.usage == Answer::UnderWay];
+    let is_running = ByProbe::from_fn(|kind| observed.own[kind] == Answer::UnderWay);
     let source = observed.source.clone();
     let old = status::about(&stored, source.as_ref());
     let judgement = judge(&mut memory, target, &access, observed, (&stored, &old), now);
-    let Judgement { engines, caches, usage, streaks, engines_number, serves_request } = judgement;
+    let Judgement { probes, streaks, engines_number, serves_request } = judgement;
     let mut pass = Pass {
         target,
         generation,
-        engines,
-        caches,
-        usage,
+        probes,
         source,
         verdict_at: memory.verdict_at(),
         streaks,
@@ -156,40 +153,45 @@ fn judge(
         let times = memory.missing.map_or(1, |missing| missing.times);
         let failure = || failure.clone();
         return Judgement {
-            engines: Observation::Failed(failure(), times),
-            caches: Observation::Failed(failure(), times),
-            usage: Observation::Failed(failure(), times),
-            streaks: [0; 2],
+            probes: ByProbe::from_fn(|_| Observation::Failed(failure(), times)),
+            streaks: ByProbe::default(),
             engines_number: None,
             // A transient failure leaves the request open. Without a Secret, no probe can serve it.
             serves_request: !failure().transient,
         };
     }
     if *access == Access::Suspended {
-        let (engines, caches, usage) = (Observation::NotDue, Observation::NotDue, Observation::NotDue);
-        return Judgement { engines, caches, usage, streaks: [0; 2], engines_number: None, serves_request: false };
+        let probes = ByProbe::from_fn(|_| Observation::NotDue);
+        return Judgement { probes, streaks: ByProbe::default(), engines_number: None, serves_request: false };
     }
+    let mut streaks = ByProbe::default();
+    let mut probes = ByProbe::from_fn(|_| Observation::NotDue);
+    for (kind, answer) in observed.own {
+        let probe = &mut memory.probes[kind];
+        let data = probe.observe(answer, &after(target, kind, memory.share, now));
+        probes[kind] = data.map(|data| status::judge(&data, target, old, now));
+        streaks[kind] = probe.count(unhealthy(&probes[kind]));
+    }
+    let answered_at = observed.engines.answered_at(now);
     let (engines, serves_request) = memory.engines.observe(observed.engines, stored, now);
     let latest = match &engines {
         Observation::Seen(seen) => Some((seen.answers.number, seen.answers.number > seen.seen, seen.waits)),
         _ => None,
     };
-    let engines = engines.map(|seen| engines::judge(old.engines.as_ref(), &seen.answers, seen.seen, &target.engines));
+    let judge_engines = |seen: Engines| engines::judge(old.engines.as_ref(), &seen.answers, seen.seen, &target.engines);
+    let engines = engines.map(|seen| judge_engines(seen).map(Block::Engines));
     let (number, is_news, waits) = latest.unwrap_or_default();
     let unhealthy = unhealthy(&engines).filter(|_| is_news);
-    let engines_streak = memory.engines.count(number, unhealthy);
+    let ProbeMemory { turn, streak, .. } = &mut memory.probes[ProbeKind::Engines];
+    turn.verdict_at = turn.verdict_at.max(answered_at.unwrap_or(turn.verdict_at));
+    streaks[ProbeKind::Engines] = memory.engines.count(streak, number, unhealthy);
     // A second answer must confirm this one.
-    let engines = if waits { Observation::UnderWay } else { engines };
-    let caches = memory.caches.observe(observed.caches, &after(target, ProbeKind::Caches, memory.share, now));
-    let caches = caches.map(|seen| caches::judge(&seen, &target.caches, now));
-    let usage = memory.usage.observe(observed.usage, &after(target, ProbeKind::Usage, memory.share, now));
-    let usage = usage.map(|seen| usage::judge(&seen, old.usage.as_ref(), now));
-    let streaks = [engines_streak, memory.caches.count(self::unhealthy(&caches))];
+    probes[ProbeKind::Engines] = if waits { Observation::UnderWay } else { engines };
     let engines_number = latest.map(|(number, ..)| number);
-    Judgement { engines, caches, usage, streaks, engines_number, serves_request }
+    Judgement { probes, streaks, engines_number, serves_request }
 }
 
-fn unhealthy<B>(observation: &Observation<Judged<B>>) -> Option<bool> {
+fn unhealthy(observation: &Observation<Judged>) -> Option<bool> {
     match observation {
         Observation::Seen(judged) => Some(is_bad(judged.reason)),
         _ => None,
@@ -197,7 +199,7 @@ fn unhealthy<B>(observation: &Observation<Judged<B>>) -> Option<bool> {
 }
 
 /// Sets the next query's due time after an answer.
-fn after<T>(target: &Target, kind: ProbeKind, share: f64, now: Timestamp) -> impl Fn(&mut Turn, &Outcome<T>) {
+fn after(target: &Target, kind: ProbeKind, share: f64, now: Timestamp) -> impl Fn(&mut Turn, &Outcome<Data>) {
     let interval = target.interval_of(kind);
     move |turn, outcome| match outcome {
         Outcome::Seen(_) | Outcome::NotOffered(_) => turn.seen(interval, share, now),

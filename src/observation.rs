@@ -4,54 +4,14 @@ pub mod engine_list;
 pub mod engines;
 pub mod setback;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
+use engines::EngineAnswer;
 pub use engines::{EngineAnswers, EngineList, EngineRow};
 use jiff::Timestamp;
 
-use crate::api::{CacheCounts, ProbeName, Reason};
-
-/// The three probes. `Ready` considers them in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ProbeKind {
-    /// Heat's orchestration engines.
-    Engines,
-    /// DCS instances.
-    Caches,
-    /// Nova's usage.
-    Usage,
-}
-
-impl ProbeKind {
-    /// All probes.
-    pub const ALL: [Self; 3] = [Self::Engines, Self::Caches, Self::Usage];
-
-    /// The name in the spec and in metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Engines => "engines",
-            Self::Caches => "caches",
-            Self::Usage => "usage",
-        }
-    }
-}
-
-impl From<ProbeName> for ProbeKind {
-    fn from(name: ProbeName) -> Self {
-        match name {
-            ProbeName::Engines => Self::Engines,
-            ProbeName::Caches => Self::Caches,
-            ProbeName::Usage => Self::Usage,
-        }
-    }
-}
-
-impl fmt::Display for ProbeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+pub use crate::api::{ByProbe, ProbeKind};
+use crate::api::{CacheCounts, Reason};
 
 /// Why a probe failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +70,17 @@ impl<T> Outcome<T> {
             Self::Failed(failure) => Outcome::Failed(failure),
         }
     }
+}
+
+/// What a successful query returned.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// Heat's answer. Passes read the [answers](EngineAnswers) that all tenants of a credential share instead.
+    Engines(EngineAnswer),
+    /// DCS instances.
+    Caches(Caches),
+    /// Nova's usage.
+    Usage(Periods),
 }
 
 /// The counts of the project's cache instances from DCS.

@@ -1,4 +1,4 @@
-//! The three questions that the cloud is asked. Each file says where it asks and how the answer is read; what
+//! The questions that the cloud is asked. Each file says where it asks and how the answer is read; what
 //! it means is decided in [`crate::decide::status`].
 
 pub mod failure;
@@ -10,13 +10,33 @@ pub mod second_entry;
 pub mod usage;
 mod version;
 
+use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
+use usage::Window;
 
 use crate::{
-    observation::{Elsewhere, Outcome},
+    observation::{Data, Elsewhere, Outcome, ProbeKind},
     openstack::{Error, Failure, NoProject, Service, Session, listed, service::RequiredScope},
+    target::Target,
 };
+
+/// Runs the query of one probe. `frozen` is the closed period of usage that the status already contains, and `now` is
+/// the operator's clock.
+pub async fn ask(
+    kind: ProbeKind,
+    session: &Session,
+    target: &Target,
+    frozen: Option<Window>,
+    now: Timestamp,
+) -> Outcome<Data> {
+    let answer = match kind {
+        ProbeKind::Engines => engines::ask(session, target.engines_deadline(), now).await.map(Data::Engines),
+        ProbeKind::Caches => caches::ask(session, target).await.map(Data::Caches),
+        ProbeKind::Usage => usage::ask(session, target, frozen, now).await.map(Data::Usage),
+    };
+    outcome(session, answer)
+}
 
 /// How a question ended. A token carries the roles and the catalogue of its login, so after some failures a new
 /// one may know better.

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    api::{CacheState, CloudTenantSpec, GoDuration, Period, Policy, ProbeName, ReadyWhen},
-    observation::ProbeKind,
-};
+use crate::api::{ByProbe, CacheState, CloudTenantSpec, GoDuration, Period, Policy, ProbeKind, ProbeRules, ReadyWhen};
 
 /// Shortest deadline of the engines' call. Heat reports that no engine answers only after its RPC timeout of 60 s.
 pub const ENGINES_DEADLINE: Duration = Duration::from_secs(75);
@@ -33,7 +30,9 @@ pub struct Target {
     /// Ready is True whenever the probes succeed, even if they report unhealthy services.
     pub ready_when_observed: bool,
     /// The probes that count for Ready. Empty means all.
-    pub ready_on: Vec<ProbeName>,
+    pub ready_on: Vec<ProbeKind>,
+    /// The rules that every probe has.
+    pub probes: ByProbe<ProbeRules>,
     /// Heat's engines.
     pub engines: EnginesTarget,
     /// DCS instances.
@@ -42,13 +41,9 @@ pub struct Target {
     pub usage: UsageTarget,
 }
 
-/// The rules for engines.
+/// The rules for engines alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnginesTarget {
-    /// The policy for queries of Heat.
-    pub policy: Policy,
-    /// Number of consecutive unhealthy observations before the condition becomes False.
-    pub failure_threshold: u32,
     /// Silence after which an engine no longer counts.
     pub forget_after: Duration,
     /// Hosts whose engines do not count.
@@ -57,24 +52,18 @@ pub struct EnginesTarget {
     pub cloud_name: Option<String>,
 }
 
-/// The rules for caches.
+/// The rules for caches alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachesTarget {
-    /// The policy for queries of DCS.
-    pub policy: Policy,
-    /// Number of consecutive unhealthy observations before the condition becomes False.
-    pub failure_threshold: u32,
     /// Whether instances whose creation failed count.
     pub include_failure: bool,
     /// Unhealthy states besides `error`, sorted and without duplicates.
     pub unhealthy_states: Vec<CacheState>,
 }
 
-/// The rules for the usage.
+/// The rules for the usage alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageTarget {
-    /// The policy for queries of Nova.
-    pub policy: Policy,
     /// The interval of queries.
     pub interval: Duration,
     /// The period that the usage covers.
@@ -117,9 +106,8 @@ impl Target {
             suspend: spec.suspend,
             ready_when_observed: spec.ready_when == ReadyWhen::Observed,
             ready_on: spec.ready_on.clone(),
+            probes: ByProbe::from_fn(|kind| probes.rules(kind)),
             engines: EnginesTarget {
-                policy: probes.engines.policy,
-                failure_threshold: probes.engines.failure_threshold,
                 ignore_hosts: probes.engines.ignore_hosts.clone(),
                 cloud_name: probes.engines.cloud_name.clone(),
                 forget_after: within(
@@ -130,13 +118,10 @@ impl Target {
                 )?,
             },
             caches: CachesTarget {
-                policy: probes.caches.policy,
-                failure_threshold: probes.caches.failure_threshold,
                 include_failure: probes.caches.include_failure,
                 unhealthy_states: sorted(&probes.caches.unhealthy_states),
             },
             usage: UsageTarget {
-                policy: probes.usage.policy,
                 interval: within("spec.probes.usage.interval", &probes.usage.interval, secs(60), day)?,
                 period: probes.usage.period.unwrap_or_default(),
             },
@@ -145,12 +130,8 @@ impl Target {
 
     /// The probe's policy.
     #[must_use]
-    pub const fn policy(&self, kind: ProbeKind) -> Policy {
-        match kind {
-            ProbeKind::Engines => self.engines.policy,
-            ProbeKind::Caches => self.caches.policy,
-            ProbeKind::Usage => self.usage.policy,
-        }
+    pub fn policy(&self, kind: ProbeKind) -> Policy {
+        self.probes[kind].policy
     }
 
     /// Whether the spec enables this probe.
@@ -162,16 +143,13 @@ impl Target {
     /// Whether this probe counts for `Ready` according to the spec.
     #[must_use]
     pub fn counts_for_ready(&self, kind: ProbeKind) -> bool {
-        self.ready_on.is_empty() || self.ready_on.iter().any(|name| ProbeKind::from(*name) == kind)
+        self.ready_on.is_empty() || self.ready_on.contains(&kind)
     }
 
     /// The probe's interval.
     #[must_use]
-    pub const fn interval_of(&self, kind: ProbeKind) -> Duration {
-        match kind {
-            ProbeKind::Engines | ProbeKind::Caches => self.interval,
-            ProbeKind::Usage => self.usage.interval,
-        }
+    pub fn interval_of(&self, kind: ProbeKind) -> Duration {
+        if kind == ProbeKind::Usage { self.usage.interval } else { self.interval }
     }
 
     /// The time for which a verdict of this probe is valid: twice the sum of interval and call deadline.
@@ -229,8 +207,8 @@ mod tests {
         assert_eq!(target.timeout, Duration::from_secs(90));
         assert_eq!(target.engines.forget_after, Duration::from_secs(86_400));
         assert_eq!(target.usage.interval, Duration::from_secs(3600));
-        assert_eq!([target.engines.policy, target.caches.policy, target.usage.policy], [Policy::Auto; 3]);
-        assert_eq!([target.engines.failure_threshold, target.caches.failure_threshold], [1, 1]);
+        assert_eq!(ProbeKind::ALL.map(|kind| target.policy(kind)), [Policy::Auto; ProbeKind::ALL.len()]);
+        assert_eq!([ProbeKind::Engines, ProbeKind::Caches].map(|kind| target.probes[kind].failure_threshold), [1, 1]);
         assert_eq!((target.usage.period, target.ready_when_observed), (Period::Month, false));
         assert!(target.caches.include_failure && !target.suspend && target.ready_on.is_empty());
     }

@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{GoDuration, status::CloudTenantStatus};
+use super::{GoDuration, ProbeKind, status::CloudTenantStatus};
 
 /// CloudTenant observes one tenant (project) of an OpenStack cloud: the health of the cloud's orchestration engines and
 /// of the tenant's caches, and the usage of the tenant's servers.
@@ -106,7 +106,7 @@ pub struct CloudTenantSpec {
     #[schemars(length(min = 1, max = 3))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     #[x_kube(validation = Rule::new("self.all(x, self.exists_one(y, x == y))").message("readyOn must not name a probe twice"))]
-    pub ready_on: Vec<ProbeName>,
+    pub ready_on: Vec<ProbeKind>,
 
     /// If true, the operator runs no probes. Conditions and data do not change.
     #[serde(default)]
@@ -147,6 +147,30 @@ pub struct Probes {
     pub usage: UsageProbe,
 }
 
+/// The rules that every probe has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProbeRules {
+    /// Whether the operator runs the probe.
+    pub policy: Policy,
+    /// Number of consecutive unhealthy observations before the condition becomes False.
+    pub failure_threshold: u32,
+}
+
+impl Probes {
+    /// The rules of this probe that every probe has.
+    #[must_use]
+    pub const fn rules(&self, kind: ProbeKind) -> ProbeRules {
+        let Self { engines, caches, usage } = self;
+        let (policy, failure_threshold) = match kind {
+            ProbeKind::Engines => (engines.policy, engines.failure_threshold),
+            ProbeKind::Caches => (caches.policy, caches.failure_threshold),
+            // The usage is never unhealthy.
+            ProbeKind::Usage => (usage.policy, default_threshold()),
+        };
+        ProbeRules { policy, failure_threshold }
+    }
+}
+
 /// What `Ready` means.
 #[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReadyWhen {
@@ -155,17 +179,6 @@ pub enum ReadyWhen {
     Healthy,
     /// Ready is True if the counted probes returned a result.
     Observed,
-}
-
-/// A probe, as `readyOn` names it.
-#[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ProbeName {
-    /// Heat's orchestration engines.
-    Engines,
-    /// The project's cache instances.
-    Caches,
-    /// The usage of the project's servers.
-    Usage,
 }
 
 /// The calendar period, in UTC, that the usage is summed over.

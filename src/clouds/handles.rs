@@ -5,6 +5,7 @@ mod query;
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use jiff::Timestamp;
 pub use query::Query;
 
@@ -15,7 +16,7 @@ use crate::{
     },
     decide::{Access, Answer, Plan, Shared},
     identity::TenantName,
-    observation::{Caches, Periods, ProbeFailure, engines::age},
+    observation::{ByProbe, ProbeFailure, engines::age},
 };
 
 /// The resources of one tenant.
@@ -25,10 +26,8 @@ pub struct Handles {
     engines: Option<Engines>,
     /// Number of subscriptions so far.
     subscriptions: u64,
-    /// The query of DCS.
-    pub caches: Query<Caches>,
-    /// The query of Nova.
-    pub usage: Query<Periods>,
+    /// The tenant's own queries. There is none for the engines.
+    pub queries: ByProbe<Query>,
 }
 
 /// The subscription to a cloud's engines, with the tenant's own credential or the engines' own.
@@ -87,8 +86,7 @@ impl Handles {
     }
 
     fn stop_queries(&mut self) {
-        self.caches.stop();
-        self.usage.stop();
+        self.queries.values_mut().for_each(Query::stop);
     }
 
     /// Subscribes to the cloud's engines. An answer older than this tenant's interval does not count. An answer to a
@@ -154,17 +152,17 @@ impl Handles {
                 engines.subscription.current().await;
             }
         };
-        tokio::join!(engines, self.caches.finish(), self.usage.finish());
+        let queries = join_all(self.queries.values_mut().map(Query::finish));
+        tokio::join!(engines, queries);
     }
 
     /// Makes the queries that have not ended wake the tenant.
     pub fn wake_later(&mut self, wake: &Wake, tenant: &TenantName) {
-        self.caches.wake_later(wake, tenant);
-        self.usage.wake_later(wake, tenant);
+        self.queries.values_mut().for_each(|query| query.wake_later(wake, tenant));
     }
 
     /// Returns the results of the queries.
-    pub fn take(&mut self) -> (Answer<Caches>, Answer<Periods>) {
-        (self.caches.take(), self.usage.take())
+    pub fn take(&mut self) -> ByProbe<Answer> {
+        ByProbe::from_fn(|kind| self.queries[kind].take())
     }
 }

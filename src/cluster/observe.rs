@@ -74,7 +74,7 @@ pub async fn observe(
         _ = tokio::time::timeout(PATIENCE, handles.finish()) => {}
     }
     handles.wake_later(&context.wake, &id.name);
-    let (caches, usage) = handles.take();
+    let own = handles.take();
     let shared = handles.engines();
     let engines = match unanswered {
         Some(Missing::Failed(failure)) => EnginesAnswer::Missing(failure, shared),
@@ -83,7 +83,7 @@ pub async fn observe(
     };
     note_credentials(&context.metrics, &id.uid, target, handles, &cloud).await;
     let source = source(target, &cloud.config, &cloud.session, start.stored.source.as_ref(), Timestamp::now()).await;
-    Some((start, Observed { engines, caches, usage, source }))
+    Some((start, Observed { engines, own, source }))
 }
 
 /// Returns the closed period that the status already contains for this cloud.
@@ -160,19 +160,16 @@ async fn open_for_engines(
 
 /// Starts the tenant's own queries that are due and not under way.
 fn start_queries(target: &Target, handles: &mut Handles, cloud: &Arc<Cloud>, start: &Start) {
-    if start.plan.caches && !handles.caches.is_running() {
-        let (cloud, target) = (cloud.clone(), target.clone());
-        handles.caches.start(async move {
-            within_budget(&cloud, probe::outcome(&cloud.session, probe::caches::ask(&cloud.session, &target).await))
-        });
-    }
-    if start.plan.usage && !handles.usage.is_running() {
-        let frozen = frozen(&start.stored, &cloud.config, cloud.session.known_region().as_deref());
-        let (cloud, target) = (cloud.clone(), target.clone());
-        handles.usage.start(async move {
-            let asked = probe::usage::ask(&cloud.session, &target, frozen, Timestamp::now()).await;
-            within_budget(&cloud, probe::outcome(&cloud.session, asked))
-        });
+    for kind in ProbeKind::ALL {
+        let query = &mut handles.queries[kind];
+        if start.plan.due[kind] && !query.is_running() {
+            let frozen = frozen(&start.stored, &cloud.config, cloud.session.known_region().as_deref());
+            let (cloud, target) = (cloud.clone(), target.clone());
+            query.start(async move {
+                let outcome = probe::ask(kind, &cloud.session, &target, frozen, Timestamp::now()).await;
+                within_budget(&cloud, outcome)
+            });
+        }
     }
 }
 

@@ -8,79 +8,21 @@ mod engines;
 pub mod limit;
 mod observation;
 mod usage;
-
-use std::fmt;
+mod verdict;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+pub use crate::api::EventReason;
 use crate::{
     api::CloudTenantStatus,
     decide::{
         condition,
-        status::{about, condition_of, observed_at},
+        status::{about, observed_at},
     },
     observation::ProbeKind,
     target::Target,
 };
-
-macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident: $type_:ident),* $(,)?) => {
-        /// The closed set of event reasons. `docs/reasons.md` says for each what to do.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum EventReason { $($(#[$doc])* $name,)* }
-
-        impl EventReason {
-            /// All event reasons.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// Returns the event type: `Warning` or `Normal`.
-            #[must_use]
-            pub const fn type_(self) -> &'static str {
-                match self { $(Self::$name => stringify!($type_),)* }
-            }
-        }
-    };
-}
-
-events! {
-    /// The engines of a host have stopped reporting.
-    EngineDown: Warning,
-    /// The engines of a host report again, or the engines answer all requests again.
-    EngineRecovered: Normal,
-    /// No engine answered a request.
-    EngineUnresponsive: Warning,
-    /// No engine answers any longer.
-    AllEnginesDown: Warning,
-    /// The engines of a host no longer count.
-    EngineForgotten: Normal,
-    /// Cache instances are in error, or in a state that the spec lists as unhealthy.
-    CachesUnhealthy: Warning,
-    /// More cache instances are in error than before.
-    CacheErrorsIncreased: Warning,
-    /// The creation of cache instances failed.
-    CacheCreateFailed: Warning,
-    /// No cache instance is unhealthy any longer.
-    CachesRecovered: Normal,
-    /// The usage of a period has decreased.
-    UsageFell: Warning,
-    /// Keystone refuses the credential.
-    AuthenticationFailed: Warning,
-    /// Probes have failed.
-    ObservationFailed: Warning,
-    /// Probes succeed again.
-    ObservationRecovered: Normal,
-    /// The credential expires within seven days.
-    CredentialsExpiring: Warning,
-    /// The operator left out events of a tenant because there were too many.
-    EventsSuppressed: Warning,
-}
-
-impl fmt::Display for EventReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
-    }
-}
 
 /// An event that the operator has yet to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +65,8 @@ pub fn fnv1a(bytes: &[u8]) -> u64 {
 pub fn transitions(target: &Target, stored: &CloudTenantStatus, new: &CloudTenantStatus) -> Vec<Notice> {
     let old = about(stored, new.source.as_ref());
     let mut notices = engines::transitions(stored, &old, new);
-    notices.extend(caches::transition(target, stored, &old, new));
+    notices.extend(verdict::transitions(target, stored, &old, new));
+    notices.extend(caches::increase(target, &old, new));
     notices.extend(usage::transition(stored, &old, new));
     notices.extend(observation::transitions(target, stored, &old, new));
     notices.extend(credentials_transition(stored, new));
@@ -141,7 +84,7 @@ fn credentials_transition(old: &CloudTenantStatus, new: &CloudTenantStatus) -> O
 fn notice(reason: EventReason, about: &str, note: String, stored: &CloudTenantStatus, kinds: &[ProbeKind]) -> Notice {
     let text = |time: &Time| time.0.to_string();
     let left = kinds.iter().map(|kind| {
-        let since = condition::find(&stored.conditions, condition_of(*kind));
+        let since = condition::find(&stored.conditions, kind.condition_type());
         let observed = observed_at(stored, *kind);
         format!(
             "{kind}/{}/{}",

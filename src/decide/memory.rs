@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     Access, Decision, Writes,
-    probes::{Absence, EnginesProbe, OwnProbe},
+    probes::{Absence, EnginesProbe, ProbeMemory, Streak},
 };
 use crate::{
     api::{CloudTenant, CloudTenantStatus, REQUESTED_AT, condition_type},
@@ -16,7 +16,7 @@ use crate::{
         schedule::{Turn, backoff},
         status::observed_at,
     },
-    observation::{Caches, Periods, ProbeKind},
+    observation::{ByProbe, ProbeKind},
     target::Target,
 };
 
@@ -34,9 +34,8 @@ pub struct Memory {
     pub(super) share: f64,
     /// Start of the latest pass.
     began_at: Timestamp,
+    pub(super) probes: ByProbe<ProbeMemory>,
     pub(super) engines: EnginesProbe,
-    pub(super) caches: OwnProbe<Caches>,
-    pub(super) usage: OwnProbe<Periods>,
     generation: Option<i64>,
     /// The value of requestedAt that no pass has handled yet.
     pub(super) requested: Option<String>,
@@ -61,10 +60,8 @@ pub struct Plan {
     pub restart: bool,
     /// A request is open. A new subscription needs an answer to a query that begins after the request.
     pub is_requested: bool,
-    /// A query of DCS is due, unless one is under way.
-    pub caches: bool,
-    /// A query of Nova is due, unless one is under way.
-    pub usage: bool,
+    /// A query of the tenant's own is due, unless one is under way. There is none for the engines.
+    pub due: ByProbe<bool>,
 }
 
 /// A pass that has begun. Only [`Memory::begin`] creates it, and [`decide`](super::decide) consumes it.
@@ -112,9 +109,8 @@ impl Memory {
         Self {
             share,
             began_at: now,
-            engines: EnginesProbe::new(now),
-            caches: OwnProbe::new(turn(ProbeKind::Caches)),
-            usage: OwnProbe::new(turn(ProbeKind::Usage)),
+            probes: ByProbe::from_fn(|kind| ProbeMemory::new(turn(kind))),
+            engines: EnginesProbe::default(),
             generation: stored.observed_generation,
             requested: None,
             missing: None,
@@ -136,8 +132,7 @@ impl Memory {
         }
         self.note_access(&access, &mut plan, now);
         if matches!(access, Access::First | Access::Same | Access::Other) {
-            plan.caches = target.is_enabled(ProbeKind::Caches) && self.caches.turn.is_due(now);
-            plan.usage = target.is_enabled(ProbeKind::Usage) && self.usage.turn.is_due(now);
+            plan.due = ByProbe::from_fn(|kind| has_own_query(target, kind) && self.probes[kind].turn.is_due(now));
         }
         let requested = requested_at(object);
         let generation = object.metadata.generation;
@@ -152,30 +147,21 @@ impl Memory {
     fn keep_time(&mut self, target: &Target, now: Timestamp) {
         if now < self.began_at {
             let by = now.duration_since(self.began_at);
-            self.caches.turn.shift(by);
-            self.usage.turn.shift(by);
+            self.probes.values_mut().for_each(|probe| probe.turn.shift(by));
             self.engines.shift(by);
             let since = self.missing.iter_mut().map(|missing| &mut missing.since);
             since.for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
         }
         self.began_at = now;
         for kind in ProbeKind::ALL.into_iter().filter(|kind| !target.is_enabled(*kind)) {
-            *self.verdict_time(kind) = now;
-        }
-    }
-
-    const fn verdict_time(&mut self, kind: ProbeKind) -> &mut Timestamp {
-        match kind {
-            ProbeKind::Engines => &mut self.engines.verdict_at,
-            ProbeKind::Caches => &mut self.caches.turn.verdict_at,
-            ProbeKind::Usage => &mut self.usage.turn.verdict_at,
+            self.probes[kind].turn.verdict_at = now;
         }
     }
 
     /// Time of each probe's last verdict, or of its first query.
     #[must_use]
-    pub const fn verdict_at(&self) -> [Timestamp; 3] {
-        [self.engines.verdict_at, self.caches.turn.verdict_at, self.usage.turn.verdict_at]
+    pub fn verdict_at(&self) -> ByProbe<Timestamp> {
+        ByProbe::from_fn(|kind| self.probes[kind].turn.verdict_at)
     }
 
     /// A new spec or a new request makes all probes due.
@@ -185,8 +171,7 @@ impl Memory {
         plan.is_requested = requested.is_some();
         plan.restart = is_new || self.generation != object.metadata.generation;
         if plan.restart {
-            self.caches.turn.hurry(now);
-            self.usage.turn.hurry(now);
+            self.probes.values_mut().for_each(|probe| probe.turn.hurry(now));
         }
         self.requested = requested.cloned();
         self.generation = object.metadata.generation;
@@ -194,7 +179,7 @@ impl Memory {
 
     fn note_access(&mut self, access: &Access, plan: &mut Plan, now: Timestamp) {
         if matches!(access, Access::First | Access::Other) {
-            (self.engines.streak, self.caches.streak) = Default::default();
+            self.probes.values_mut().for_each(|probe| probe.streak = Streak::default());
         }
         match access {
             Access::Suspended => self.stop(plan, now),
@@ -205,7 +190,7 @@ impl Memory {
                 }
                 self.missing = Some(Absence::again(self.missing, now));
             }
-            Access::First => ProbeKind::ALL.into_iter().for_each(|kind| *self.verdict_time(kind) = now),
+            Access::First => self.probes.values_mut().for_each(|probe| probe.turn.verdict_at = now),
             Access::Other => self.reset(now),
             Access::Same => {}
         }
@@ -221,8 +206,7 @@ impl Memory {
 
     fn reset(&mut self, now: Timestamp) {
         self.engines.missing = None;
-        self.caches.reset(now);
-        self.usage.reset(now);
+        self.probes.values_mut().for_each(|probe| probe.reset(now));
     }
 
     /// The watch has brought the object with this resource version. The operator's own last write is needed only until
@@ -269,11 +253,15 @@ impl Memory {
         (self.failed_writes, self.conflicts) = (0, 0);
         if !matches!(write, super::Write::After(_)) {
             self.engines.commit(engines_number);
-            self.caches.commit();
-            self.usage.commit();
+            self.probes.values_mut().for_each(ProbeMemory::commit);
         }
         Next::Pass(next)
     }
+}
+
+/// Whether the tenant queries the service itself. The engines' answers come from their subscription.
+pub(super) fn has_own_query(target: &Target, kind: ProbeKind) -> bool {
+    kind != ProbeKind::Engines && target.is_enabled(kind)
 }
 
 fn requested_at(object: &CloudTenant) -> Option<&String> {
@@ -287,7 +275,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{Policy, Reason},
-        observation::{Outcome, ProbeFailure},
+        observation::{Caches, Data, Outcome, ProbeFailure},
     };
 
     fn at(second: i64) -> Timestamp {
@@ -319,16 +307,19 @@ mod tests {
         let start = at(7200);
         let mut memory = Memory::new("uid", &target, &CloudTenantStatus::default(), start);
         let _ = memory.begin(&target, &object(), missing(), start);
-        memory.caches.turn.seen(target.interval, 0.0, start);
+        memory.probes[ProbeKind::Caches].turn.seen(target.interval, 0.0, start);
         memory.keep_time(&target, at(3600));
-        assert_eq!(memory.caches.turn.next, at(3900), "an hour back");
+        assert_eq!(memory.probes[ProbeKind::Caches].turn.next, at(3900), "an hour back");
         assert_eq!(memory.missing, Some(Absence { since: at(3600), times: 1 }));
-        assert_eq!(memory.verdict_at(), [at(3600); 3]);
+        assert_eq!(memory.verdict_at(), ByProbe::from_fn(|_| at(3600)));
         memory.keep_time(&target, at(3900));
-        assert_eq!(memory.verdict_at(), [at(3600); 3], "time that passes");
-        (target.engines.policy, target.usage.policy) = (Policy::Disabled, Policy::Disabled);
+        assert_eq!(memory.verdict_at(), ByProbe::from_fn(|_| at(3600)), "time that passes");
+        for kind in [ProbeKind::Engines, ProbeKind::Usage] {
+            target.probes[kind].policy = Policy::Disabled;
+        }
         memory.keep_time(&target, at(9000));
-        assert_eq!(memory.verdict_at(), [9000, 3600, 9000].map(at), "what is disabled");
+        let expected = |kind| at(if kind == ProbeKind::Caches { 3600 } else { 9000 });
+        assert_eq!(memory.verdict_at(), ByProbe::from_fn(expected), "what is disabled");
     }
 
     /// The resource version that the watch has brought, and whether the operator's own last write is still kept.
@@ -355,10 +346,12 @@ mod tests {
             ("after none", Access::First, 1),
         ] {
             let _ = memory.begin(&target, &object(), access, at(0));
-            let answer = super::super::Answer::Came(Outcome::Seen(Caches::default()));
-            let _ = memory.caches.observe(answer, &|_, _| {});
+            let answer = super::super::Answer::Came(Outcome::Seen(Data::Caches(Caches::default())));
+            let Memory { probes, engines, .. } = &mut memory;
+            let _ = probes[ProbeKind::Caches].observe(answer, &|_, _| {});
             number += 1;
-            let streaks = [memory.engines.count(number, Some(true)), memory.caches.count(Some(true))];
+            let engines = engines.count(&mut probes[ProbeKind::Engines].streak, number, Some(true));
+            let streaks = [engines, probes[ProbeKind::Caches].count(Some(true))];
             assert_eq!(streaks, [streak; 2], "{name}");
         }
     }

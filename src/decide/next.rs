@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Memory, age};
+use super::{Memory, age, memory::has_own_query};
 use crate::{
     api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
     decide::{
         condition,
         schedule::{backoff, shortened},
-        status,
     },
-    observation::ProbeKind,
+    observation::{ByProbe, ProbeKind},
     target::Target,
 };
 
@@ -36,7 +35,7 @@ pub(super) fn has_waited(memory: &Memory, now: Timestamp) -> bool {
 
 /// Whether a probe's condition has this reason.
 pub(super) fn has(status: &CloudTenantStatus, reason: Reason) -> bool {
-    let reasons = ProbeKind::ALL.map(|kind| condition::reason(&status.conditions, status::condition_of(kind)));
+    let reasons = ProbeKind::ALL.map(|kind| condition::reason(&status.conditions, kind.condition_type()));
     reasons.contains(&Some(reason))
 }
 
@@ -47,7 +46,7 @@ pub(super) fn is_refused_now(old: &CloudTenantStatus, new: &CloudTenantStatus) -
 
 /// Whether a user has to act, for the CloudTenant or for a probe that does not count for Ready.
 fn needs_user(status: &CloudTenantStatus) -> bool {
-    let mut probes = ProbeKind::ALL.into_iter().map(status::condition_of);
+    let mut probes = ProbeKind::ALL.into_iter().map(ProbeKind::condition_type);
     let is_stalled = |reason: Reason| reason.class() == Class::Stalled;
     condition::find(&status.conditions, ty::STALLED).is_some()
         || probes.any(|type_| condition::reason(&status.conditions, type_).is_some_and(is_stalled))
@@ -57,7 +56,7 @@ fn needs_user(status: &CloudTenantStatus) -> bool {
 pub(super) fn pass(
     target: &Target,
     memory: &Memory,
-    is_running: [bool; 2],
+    is_running: ByProbe<bool>,
     (old, new): (&CloudTenantStatus, &CloudTenantStatus),
     now: Timestamp,
 ) -> Option<Duration> {
@@ -66,10 +65,9 @@ pub(super) fn pass(
     }
     let until = |next: Timestamp| Duration::try_from(next.duration_since(now)).unwrap_or_default();
     let mut wait = shortened(target.interval, memory.share);
-    let turns = [(ProbeKind::Caches, &memory.caches.turn), (ProbeKind::Usage, &memory.usage.turn)];
-    for ((kind, turn), is_running) in turns.into_iter().zip(is_running) {
-        if target.is_enabled(kind) && !is_running {
-            wait = wait.min(until(turn.next));
+    for kind in ProbeKind::ALL {
+        if has_own_query(target, kind) && !is_running[kind] {
+            wait = wait.min(until(memory.probes[kind].turn.next));
         }
     }
     if let Some(missing) = memory.missing {

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::{
     api::Source,
-    observation::{Caches, Elsewhere, EngineAnswers, Outcome, Periods, ProbeFailure},
+    observation::{ByProbe, Data, Elsewhere, EngineAnswers, Outcome, ProbeFailure},
 };
 
 /// How the tenant reaches its cloud in this pass.
@@ -23,14 +25,16 @@ pub enum Access {
 }
 
 /// The result of a probe that belongs to one tenant.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Answer<T> {
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a pass has one for each probe, and drops them")]
+pub enum Answer {
     /// There is nothing new.
+    #[default]
     Nothing,
     /// The query has not ended.
     UnderWay,
     /// The query has ended.
-    Came(Outcome<T>),
+    Came(Outcome<Data>),
 }
 
 /// Heat's answers, which all tenants of a credential share, as far as this tenant may use them.
@@ -46,6 +50,19 @@ pub struct Shared {
     pub serves_request: bool,
 }
 
+impl Shared {
+    /// When Heat gave the latest answer that counts for this tenant.
+    fn answered_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let answers = &self.answers;
+        if !self.is_current || answers.number == 0 {
+            return None;
+        }
+        let answered_at = if answers.not_offered { Some(answers.at) } else { answers.answered_at };
+        // After the clock stepped back, the answers may still have a later time.
+        answered_at.map(|at| at.min(now))
+    }
+}
+
 /// The result of the engines' probe.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EnginesAnswer {
@@ -59,15 +76,23 @@ pub enum EnginesAnswer {
     Missing(ProbeFailure, Option<Shared>),
 }
 
+impl EnginesAnswer {
+    /// When Heat gave the latest answer that counts for this tenant.
+    pub(super) fn answered_at(&self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Shared(shared) | Self::Missing(_, Some(shared)) => shared.answered_at(now),
+            Self::NotAsked | Self::NotOffered(_) | Self::Missing(_, None) => None,
+        }
+    }
+}
+
 /// All observations of one pass.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observed {
     /// Heat.
     pub engines: EnginesAnswer,
-    /// DCS.
-    pub caches: Answer<Caches>,
-    /// Nova.
-    pub usage: Answer<Periods>,
+    /// The tenant's own queries. There is none for the engines.
+    pub own: ByProbe<Answer>,
     /// The cloud that was used, once known.
     pub source: Option<Source>,
 }
@@ -75,7 +100,7 @@ pub struct Observed {
 impl Observed {
     /// Returns the observations of a pass that has no cloud.
     #[must_use]
-    pub const fn nothing() -> Self {
-        Self { engines: EnginesAnswer::NotAsked, caches: Answer::Nothing, usage: Answer::Nothing, source: None }
+    pub fn nothing() -> Self {
+        Self { engines: EnginesAnswer::NotAsked, own: ByProbe::default(), source: None }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         schedule::Turn,
         status::{Engines, Observation},
     },
-    observation::Outcome,
+    observation::{Data, Outcome},
 };
 
 /// Number of consecutive unhealthy observations. Each counts once, although a pass is repeated if its write failed.
@@ -42,25 +42,26 @@ impl Absence {
     }
 }
 
-/// A probe that belongs to one tenant.
+/// The memory of one probe. The engines' queries are not the tenant's own: they have no due time and no observation
+/// here, and [`EnginesProbe`] remembers the rest.
 #[derive(Debug, Clone)]
-pub struct OwnProbe<T> {
-    /// When the next query is due.
+pub struct ProbeMemory {
+    /// When the next query is due, and the time of the last verdict.
     pub(super) turn: Turn,
     /// The observation that the status does not contain yet.
-    found: Observation<T>,
+    found: Observation<Data>,
     /// The streak includes the latest observation.
     is_counted: bool,
     pub(super) streak: Streak,
 }
 
-impl<T: Clone> OwnProbe<T> {
+impl ProbeMemory {
     pub(super) fn new(turn: Turn) -> Self {
         Self { turn, found: Observation::NotDue, is_counted: true, streak: Streak::default() }
     }
 
     /// Stores the answer and returns the current observation. `next` sets when the next query is due.
-    pub(super) fn observe(&mut self, answer: Answer<T>, next: &impl Fn(&mut Turn, &Outcome<T>)) -> Observation<T> {
+    pub(super) fn observe(&mut self, answer: Answer, next: &impl Fn(&mut Turn, &Outcome<Data>)) -> Observation<Data> {
         let outcome = match answer {
             Answer::Nothing => return self.found.clone(),
             Answer::UnderWay => return Observation::UnderWay,
@@ -96,8 +97,8 @@ impl<T: Clone> OwnProbe<T> {
     }
 }
 
-/// The engines' probe.
-#[derive(Debug, Clone)]
+/// What is remembered of the engines' probe besides its [`ProbeMemory`].
+#[derive(Debug, Clone, Default)]
 pub struct EnginesProbe {
     /// The subscription that the numbers below belong to.
     subscription: u64,
@@ -105,18 +106,11 @@ pub struct EnginesProbe {
     judged: u64,
     /// Number of the latest answer in the streak.
     counted: u64,
-    pub(super) streak: Streak,
-    /// Time of the engines' last verdict, or of the first query.
-    pub(super) verdict_at: Timestamp,
     /// The time since which the engines' own entry of clouds.yaml has been missing.
     pub(super) missing: Option<Absence>,
 }
 
 impl EnginesProbe {
-    pub(super) fn new(now: Timestamp) -> Self {
-        Self { subscription: 0, judged: 0, counted: 0, streak: Streak::default(), verdict_at: now, missing: None }
-    }
-
     /// Stores Heat's answers. Returns the observation for this tenant and whether it serves the tenant's latest
     /// request.
     pub(super) fn observe(
@@ -133,13 +127,13 @@ impl EnginesProbe {
             }
             EnginesAnswer::Shared(shared) => {
                 self.missing = None;
-                return (self.read(&shared, old, now), shared.serves_request);
+                return (self.read(&shared, old), shared.serves_request);
             }
             EnginesAnswer::Missing(failure, shared) => {
                 let missing = Absence::again(self.missing, now);
                 self.missing = Some(missing);
                 return match shared {
-                    Some(shared) => (self.read(&shared, old, now), shared.serves_request),
+                    Some(shared) => (self.read(&shared, old), shared.serves_request),
                     None => {
                         // The first failure may pass by itself. The second one is in the status, and answers the request.
                         let serves_request = !failure.transient || missing.times > 1;
@@ -151,28 +145,21 @@ impl EnginesProbe {
         (Observation::NotDue, true)
     }
 
-    fn read(&mut self, shared: &Shared, old: &CloudTenantStatus, now: Timestamp) -> Observation<Engines> {
+    fn read(&mut self, shared: &Shared, old: &CloudTenantStatus) -> Observation<Engines> {
         if shared.subscription != self.subscription {
             (self.subscription, self.judged, self.counted) = (shared.subscription, 0, 0);
         }
         if !shared.is_current {
             return Observation::UnderWay;
         }
-        let answers = &shared.answers;
-        if answers.number > 0 {
-            let answered_at = if answers.not_offered { Some(answers.at) } else { answers.answered_at };
-            // After the clock stepped back, the answers may still have a later time.
-            let answered_at = answered_at.map(|at| at.min(now));
-            self.verdict_at = self.verdict_at.max(answered_at.unwrap_or(self.verdict_at));
-        }
-        Observation::at(answers.clone(), self.judged, old)
+        Observation::at(shared.answers.clone(), self.judged, old)
     }
 
     /// Counts the answer with this number once.
-    pub(super) fn count(&mut self, number: u64, unhealthy: Option<bool>) -> u32 {
+    pub(super) fn count(&mut self, streak: &mut Streak, number: u64, unhealthy: Option<bool>) -> u32 {
         let is_new = number > self.counted;
         self.counted = self.counted.max(number);
-        self.streak.count(is_new, unhealthy)
+        streak.count(is_new, unhealthy)
     }
 
     /// Call this once the status contains the answer with this number.
@@ -183,7 +170,7 @@ impl EnginesProbe {
     /// Moves all times by this duration after the local clock stepped back.
     pub(super) fn shift(&mut self, by: SignedDuration) {
         let since = self.missing.iter_mut().map(|missing| &mut missing.since);
-        since.chain([&mut self.verdict_at]).for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+        since.for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
     }
 }
 
@@ -204,7 +191,7 @@ mod tests {
     /// A pass whose write failed is repeated with the same answers. They do not count again.
     #[test]
     fn an_answer_of_heat_counts_once() {
-        let mut engines = EnginesProbe::new(at(0));
+        let (mut engines, mut streak) = (EnginesProbe::default(), Streak::default());
         for (name, number, unhealthy, counted) in [
             ("the first", 1, Some(true), 1),
             ("the same once more", 1, Some(true), 1),
@@ -216,13 +203,13 @@ mod tests {
             ("a good one", 4, Some(false), 0),
             ("a bad one", 5, Some(true), 1),
         ] {
-            assert_eq!(engines.count(number, unhealthy), counted, "{name}");
+            assert_eq!(engines.count(&mut streak, number, unhealthy), counted, "{name}");
         }
     }
 
     #[test]
     fn an_answer_of_dcs_counts_once() {
-        let mut caches = OwnProbe::<Caches>::new(Turn::first(None, std::time::Duration::ZERO, 0.0, at(0)));
+        let mut caches = ProbeMemory::new(Turn::first(None, std::time::Duration::ZERO, 0.0, at(0)));
         for (name, comes, unhealthy, counted) in [
             ("the first", true, Some(true), 1),
             ("the same once more", false, Some(true), 1),
@@ -230,7 +217,8 @@ mod tests {
             ("a good one", true, Some(false), 0),
             ("a bad one", true, Some(true), 1),
         ] {
-            let answer = if comes { Answer::Came(Outcome::Seen(Caches::default())) } else { Answer::Nothing };
+            let answer =
+                if comes { Answer::Came(Outcome::Seen(Data::Caches(Caches::default()))) } else { Answer::Nothing };
             let observation = caches.observe(answer, &|_, _| {});
             assert!(matches!(observation, Observation::Seen(_)), "{name}");
             assert_eq!(caches.count(unhealthy), counted, "{name}");
@@ -240,7 +228,7 @@ mod tests {
     /// The entry for the engines alone may be missing while the main entry is usable.
     #[test]
     fn the_engines_own_entry() {
-        let mut engines = EnginesProbe::new(at(0));
+        let mut engines = EnginesProbe::default();
         let old = CloudTenantStatus::default();
         let failure = |reason, transient| ProbeFailure { reason, message: String::new(), retry_after: None, transient };
         let passing = || failure(Reason::ConnectionFailed, true);

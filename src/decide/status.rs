@@ -1,6 +1,5 @@
 //! Computes the new status from the old one, the observations and the time, as pure functions.
 
-mod block;
 pub mod caches;
 pub mod engine_count;
 pub mod engines;
@@ -10,31 +9,37 @@ mod write;
 
 use std::sync::Arc;
 
-use block::Block;
-pub(crate) use block::observed_at;
 use engines::{Said, said};
 use jiff::Timestamp;
 pub use write::{differs, is_heartbeat_due};
 
 use crate::{
-    api::{
-        self, CachesStatus, CloudTenantStatus, EnginesStatus, Policy, Reason, Source, UsageStatus,
-        condition_type as ty, reason::Class,
-    },
+    api::{self, Block, CloudTenantStatus, Policy, Reason, Source, condition_type as ty, reason::Class},
     decide::condition,
-    observation::{Elsewhere, EngineAnswers, ProbeFailure, ProbeKind, engines::age},
+    observation::{ByProbe, Data, Elsewhere, EngineAnswers, Outcome, ProbeFailure, ProbeKind, engines::age},
     target::Target,
 };
 
 /// The verdict on an observation.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Judged<B> {
+pub struct Judged<B = Block> {
     /// The condition's reason, which determines the condition's status.
     pub reason: Reason,
     /// The condition's message.
     pub message: String,
+    /// The most important figures of the block, for the report of `check`.
+    pub figures: String,
     /// The data block that belongs to the verdict.
     pub block: B,
+}
+
+impl<B> Judged<B> {
+    /// Applies `change` to the block.
+    #[must_use]
+    pub fn map<U>(self, change: impl FnOnce(B) -> U) -> Judged<U> {
+        let Self { reason, message, figures, block } = self;
+        Judged { reason, message, figures, block: change(block) }
+    }
 }
 
 /// The result of a probe.
@@ -111,18 +116,14 @@ pub struct Pass<'a> {
     pub target: &'a Target,
     /// The spec's generation.
     pub generation: i64,
-    /// Heat. An answer that a second one must confirm is `UnderWay`.
-    pub engines: Observation<Judged<EnginesStatus>>,
-    /// DCS.
-    pub caches: Observation<Judged<CachesStatus>>,
-    /// Nova.
-    pub usage: Observation<Judged<UsageStatus>>,
+    /// The result of each probe. An answer of Heat that a second one must confirm is `UnderWay`.
+    pub probes: ByProbe<Observation<Judged>>,
     /// The cloud that was used, once known.
     pub source: Option<Source>,
-    /// Time of the last verdict, or of the first query: engines, caches, usage.
-    pub verdict_at: [Timestamp; 3],
-    /// Number of consecutive unhealthy observations including this pass: engines, caches.
-    pub streaks: [u32; 2],
+    /// Time of each probe's last verdict, or of its first query.
+    pub verdict_at: ByProbe<Timestamp>,
+    /// Number of each probe's consecutive unhealthy observations including this pass.
+    pub streaks: ByProbe<u32>,
     /// The grace period of a missing Secret has ended, so that a user has to act.
     pub waited: bool,
     /// The value of requestedAt that this pass has handled.
@@ -135,9 +136,7 @@ impl Pass<'_> {
     /// Whether no query is under way.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        self.engines != Observation::UnderWay
-            && self.caches != Observation::UnderWay
-            && self.usage != Observation::UnderWay
+        self.probes.values().all(|observation| *observation != Observation::UnderWay)
     }
 }
 
@@ -156,13 +155,24 @@ impl Verdict {
     }
 }
 
-/// The probe's condition type.
+/// Judges the data of a query. `old` is the status until now.
 #[must_use]
-pub const fn condition_of(kind: ProbeKind) -> &'static str {
-    match kind {
-        ProbeKind::Engines => ty::ENGINES_HEALTHY,
-        ProbeKind::Caches => ty::CACHES_HEALTHY,
-        ProbeKind::Usage => ty::USAGE_REPORTED,
+pub fn judge(data: &Data, target: &Target, old: &CloudTenantStatus, now: Timestamp) -> Judged {
+    match data {
+        Data::Engines(answer) => {
+            let answers = EngineAnswers::default().and(Outcome::Seen(answer.clone()), now);
+            engines::judge(old.engines.as_ref(), &answers, 0, &target.engines).map(Block::Engines)
+        }
+        Data::Caches(caches) => caches::judge(caches, &target.caches, now).map(Block::Caches),
+        Data::Usage(usage) => usage::judge(usage, old.usage.as_ref(), now).map(Block::Usage),
+    }
+}
+
+/// The reason for these stored data, if the data alone determine it.
+fn reason_of(block: &Block, target: &Target) -> Option<Reason> {
+    match block {
+        Block::Engines(_) | Block::Usage(_) => None,
+        Block::Caches(block) => Some(caches::reason(block, &target.caches)),
     }
 }
 
@@ -174,6 +184,11 @@ pub const fn condition_of(kind: ProbeKind) -> &'static str {
 pub fn is_same_place(before: &Source, host: &str, region: Option<&str>) -> bool {
     let same_region = before.region.as_deref().zip(region).is_none_or(|(before, now)| before == now);
     before.host == host && same_region
+}
+
+/// Returns the time at which this probe's data were observed.
+pub(crate) fn observed_at(status: &CloudTenantStatus, kind: ProbeKind) -> Option<Timestamp> {
+    status.block_observed_at(kind).map(|at| at.0)
 }
 
 /// Returns the part of the old status that concerns this cloud. Data and verdicts of another cloud are dropped.
@@ -201,32 +216,42 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
         source: pass.source.clone().or_else(|| old.source.clone()),
         ..CloudTenantStatus::default()
     };
-    let target = pass.target;
-    let confirmed = engines::is_bad(old.engines.as_ref()) || pass.streaks[0] >= target.engines.failure_threshold;
-    let (engines, block) = settle(pass, old, ProbeKind::Engines, &pass.engines, old.engines.as_ref(), confirmed);
-    let succeeded = engines.reason.class() != Class::Passing && engines.reason.class() != Class::Stalled;
-    new.engines = block.map(|mut block| {
-        block.summary = engines::summary(&block, succeeded && engines.reason != Reason::EngineUnresponsive);
-        block
+    let mut blocks = old.clone();
+    let verdicts = ByProbe::from_fn(|kind| {
+        let (verdict, block) = settle(pass, old, kind, blocks.take_block(kind));
+        block.into_iter().for_each(|block| new.set_block(block));
+        verdict
     });
-    let confirmed = were_caches_unhealthy(target, old) || pass.streaks[1] >= target.caches.failure_threshold;
-    let (caches, block) = settle(pass, old, ProbeKind::Caches, &pass.caches, old.caches.as_ref(), confirmed);
-    new.caches = block;
-    let (usage, block) = settle(pass, old, ProbeKind::Usage, &pass.usage, old.usage.as_ref(), true);
-    new.usage = block;
-    new.conditions = ready::conditions(pass, old, &[engines, caches, usage]);
-    let counted = ProbeKind::ALL.into_iter().filter(|kind| target.counts_for_ready(*kind));
+    if let Some(block) = &mut new.engines {
+        let reason = verdicts[ProbeKind::Engines].reason;
+        let succeeded = !matches!(reason.class(), Class::Passing | Class::Stalled);
+        block.summary = engines::summary(block, succeeded && reason != Reason::EngineUnresponsive);
+    }
+    new.conditions = ready::conditions(pass, old, &verdicts);
+    let counted = ProbeKind::ALL.into_iter().filter(|kind| pass.target.counts_for_ready(*kind));
     new.observed_at = counted.filter_map(|kind| observed_at(&new, kind)).min().map(api::time);
     new
 }
 
-/// Whether the status reports unhealthy caches. The condition decides, because the spec may have changed since. If it
-/// is Unknown, the stored counts decide.
-fn were_caches_unhealthy(target: &Target, old: &CloudTenantStatus) -> bool {
-    let said = condition::reason(&old.conditions, ty::CACHES_HEALTHY);
-    let said = said.filter(|reason| matches!(reason.class(), Class::Well | Class::Bad));
-    let counted = || old.caches.as_ref().map(|block| caches::reason(block, &target.caches));
-    said.or_else(counted).is_some_and(is_bad)
+/// The reason of the probe's condition, if it is a verdict.
+pub(crate) fn observed_verdict(status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
+    let reason = condition::reason(&status.conditions, kind.condition_type());
+    reason.filter(|reason| matches!(reason.class(), Class::Well | Class::Bad))
+}
+
+/// The reason of the probe's last verdict. The condition decides, because the spec may have changed since. If it is
+/// Unknown, the stored data decide.
+pub(crate) fn last_verdict(target: &Target, status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
+    let stored = || status.clone().take_block(kind).and_then(|block| reason_of(&block, target));
+    observed_verdict(status, kind).or_else(stored)
+}
+
+/// Whether the probe's last verdict was unhealthy.
+fn was_unhealthy(target: &Target, old: &CloudTenantStatus, kind: ProbeKind) -> bool {
+    match kind {
+        ProbeKind::Engines => engines::is_bad(old.engines.as_ref()),
+        own => last_verdict(target, old, own).is_some_and(is_bad),
+    }
 }
 
 /// Whether this reason makes a condition False.
@@ -256,29 +281,29 @@ pub fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Cl
     }
 }
 
-/// Returns the verdict and the block of one probe.
-fn settle<B: Block>(
-    pass: &Pass<'_>,
-    old: &CloudTenantStatus,
-    kind: ProbeKind,
-    observation: &Observation<Judged<B>>,
-    block: Option<&B>,
-    confirmed: bool,
-) -> (Verdict, Option<B>) {
+/// Returns the verdict and the block of one probe. `block` is the one of the old status.
+fn settle(pass: &Pass<'_>, old: &CloudTenantStatus, kind: ProbeKind, block: Option<Block>) -> (Verdict, Option<Block>) {
     let verdict = |reason, message: String| Verdict { kind, reason, message };
     let policy = pass.target.policy(kind);
     if policy == Policy::Disabled {
         let message = format!("Not probed: probes.{kind}.policy is Disabled.");
         return (verdict(Reason::ProbeDisabled, message), None);
     }
-    let stale = age(pass.verdict_at[kind as usize], pass.now) > pass.target.valid_for(kind);
-    match observation {
+    let stale = age(pass.verdict_at[kind], pass.now) > pass.target.valid_for(kind);
+    match &pass.probes[kind] {
         // An old answer of Heat stays available while the next one is missing.
-        Observation::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block.cloned()),
+        Observation::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block),
         Observation::Seen(judged) => {
-            if is_bad(judged.reason) && !confirmed {
+            let is_confirmed = || {
+                was_unhealthy(pass.target, old, kind)
+                    || pass.streaks[kind] >= pass.target.probes[kind].failure_threshold
+            };
+            if is_bad(judged.reason) && !is_confirmed() {
                 // The data stay, but the time of the observation moves.
-                let block = block.cloned().map(|block| block.observed(judged.block.observed_at()));
+                let block = block.map(|mut block| {
+                    *block.observed_at_mut() = judged.block.observed_at().cloned();
+                    block
+                });
                 let kept = kept(old, kind, stale);
                 if matches!(kept.reason.class(), Class::Passing | Class::Stalled) {
                     let message = "Unhealthy, but for fewer consecutive observations than failureThreshold.".to_owned();
@@ -289,17 +314,15 @@ fn settle<B: Block>(
             (verdict(judged.reason, judged.message.clone()), Some(judged.block.clone()))
         }
         Observation::NotOffered(elsewhere) if policy == Policy::Required || block.is_some() => {
-            (verdict(Reason::EndpointNotFound, absent(kind, elsewhere.as_ref())), block.cloned())
+            (verdict(Reason::EndpointNotFound, absent(kind, elsewhere.as_ref())), block)
         }
         Observation::NotOffered(elsewhere) => {
             (verdict(Reason::ServiceNotOffered, not_offered(elsewhere.as_ref())), None)
         }
         Observation::Failed(failure, times) if !failure.transient || *times > 1 || stale || needed_user(old, kind) => {
-            (verdict(failure.reason, failure.message.clone()), block.cloned())
+            (verdict(failure.reason, failure.message.clone()), block)
         }
-        Observation::NotDue | Observation::UnderWay | Observation::Failed(..) => {
-            (kept(old, kind, stale), block.cloned())
-        }
+        Observation::NotDue | Observation::UnderWay | Observation::Failed(..) => (kept(old, kind, stale), block),
     }
 }
 
@@ -331,13 +354,13 @@ pub fn absent(kind: ProbeKind, elsewhere: Option<&Elsewhere>) -> String {
 
 /// Whether a user had to act and apparently has: the query now fails with a transient error.
 fn needed_user(old: &CloudTenantStatus, kind: ProbeKind) -> bool {
-    let before = condition::reason(&old.conditions, condition_of(kind));
+    let before = condition::reason(&old.conditions, kind.condition_type());
     before.is_some_and(|reason| reason.class() == Class::Stalled && reason != Reason::InvalidSpec)
 }
 
 /// Returns the verdict that remains while there is no new one.
 fn kept(old: &CloudTenantStatus, kind: ProbeKind, stale: bool) -> Verdict {
-    let before = condition::find(&old.conditions, condition_of(kind));
+    let before = condition::find(&old.conditions, kind.condition_type());
     let stands = before.and_then(|before| Some((Reason::parse(&before.reason)?, before.message.clone())));
     // At this point the spec is valid and the probe is enabled.
     let stands = stands.filter(|(reason, _)| !matches!(reason, Reason::InvalidSpec | Reason::ProbeDisabled));

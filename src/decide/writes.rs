@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::observation::engines::age;
+use crate::observation::{ProbeKind, engines::age};
 
 /// Shortest time between two writes.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Number of writes without a pause until the first pass after a user's change has ended. It covers the first write and
 /// one for each probe that answers later. A user, or `helm --wait`, waits for them.
-const AT_ONCE: u32 = 4;
+const AT_ONCE: usize = 1 + ProbeKind::ALL.len();
 
 /// The latest writes of a tenant's status. This is kept in memory only, so a new leader may write at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Writes {
     /// Generation and hash of requestedAt of the latest writes.
     request: Option<(i64, u64)>,
-    at_once: u32,
+    at_once: usize,
     last: Option<Timestamp>,
 }
 

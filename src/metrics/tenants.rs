@@ -10,7 +10,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metri
 
 use crate::{
     api::{CloudTenant, CloudTenantStatus, Reason, UsageFigures, bound, condition_type as ty},
-    decide::status::{condition_of, observed_at},
+    decide::status::observed_at,
     observation::ProbeKind,
     target::Target,
     watched::roster::{Roster, Watched},
@@ -238,7 +238,7 @@ fn unreadable(family: &Family) -> Vec<Sample<'static>> {
     match family.name {
         "info" => vec![(vec![("cloud", ""), ("region", "")], 1.0)],
         "status_condition" => {
-            let unknown = [ty::READY].into_iter().chain(ProbeKind::ALL.map(condition_of));
+            let unknown = [ty::READY].into_iter().chain(ProbeKind::ALL.map(ProbeKind::condition_type));
             unknown.map(|type_| of(type_, "Unknown")).chain([of(ty::STALLED, "True")]).collect()
         }
         _ => Vec::new(),

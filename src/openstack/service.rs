@@ -5,17 +5,33 @@ use std::fmt;
 /// In bytes.
 const KIB: usize = 1 << 10;
 
-/// A service of the cloud.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Service {
-    /// Keystone: logins and projects.
-    Identity,
+macro_rules! services {
+    ($($(#[$doc:meta])* $name:ident: $row:path),* $(,)?) => {
+        /// A service of the cloud.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Service { $($(#[$doc])* $name,)* }
+
+        impl Service {
+            /// Every service.
+            pub const ALL: [Self; [$(stringify!($name)),*].len()] = [$(Self::$name),*];
+
+            /// The service's row.
+            pub(crate) const fn row(self) -> &'static ServiceRow {
+                match self { $(Self::$name => &$row,)* }
+            }
+        }
+    };
+}
+
+services! {
+    /// Keystone: logins and projects. It comes first.
+    Identity: KEYSTONE,
     /// Heat.
-    Orchestration,
+    Orchestration: HEAT,
     /// The Distributed Cache Service, of catalogue type `dcs`.
-    Cache,
+    Cache: DCS,
     /// Nova.
-    Compute,
+    Compute: NOVA,
 }
 
 /// The properties of a service.
@@ -168,21 +184,11 @@ const NOVA: ServiceRow = ServiceRow {
 };
 
 impl Service {
-    /// Every service.
-    pub const ALL: [Self; 4] = [Self::Identity, Self::Orchestration, Self::Cache, Self::Compute];
-
     /// The services that have probes, with addresses from the catalogue. The client calls Keystone at `auth_url`.
-    pub const PROBED: [Self; 3] = [Self::Orchestration, Self::Cache, Self::Compute];
-
-    /// The service's row.
-    pub(crate) const fn row(self) -> &'static ServiceRow {
-        match self {
-            Self::Identity => &KEYSTONE,
-            Self::Orchestration => &HEAT,
-            Self::Cache => &DCS,
-            Self::Compute => &NOVA,
-        }
-    }
+    pub const PROBED: [Self; Self::ALL.len() - 1] = {
+        let [_keystone, probed @ ..] = Self::ALL;
+        probed
+    };
 
     /// The name in messages.
     #[must_use]

@@ -18,7 +18,7 @@ use crate::{
         condition,
         status::{self, Pass},
     },
-    observation::ProbeFailure,
+    observation::{ByProbe, ProbeFailure},
     openstack::Network,
     target::Target,
 };
@@ -93,17 +93,15 @@ pub async fn check(subject: &Subject, on_step: &mut (dyn FnMut(&Step) + Send)) -
             first_failure = Some(step);
         }
     };
-    let observations = steps::run(subject, &mut on_step).await;
+    let (probes, source) = steps::run(subject, &mut on_step).await;
     let now = Timestamp::now();
     let pass = Pass {
         target: &subject.target,
         generation: 1,
-        engines: observations.engines,
-        caches: observations.caches,
-        usage: observations.usage,
-        source: observations.source,
-        verdict_at: [now; 3],
-        streaks: [u32::MAX; 2],
+        probes,
+        source,
+        verdict_at: ByProbe::from_fn(|_| now),
+        streaks: ByProbe::from_fn(|_| u32::MAX),
         waited: true,
         handled: None,
         now,

@@ -4,7 +4,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use cloudtenant_operator::{
-    api::Policy,
     decide::status::engine_count::{Known, count},
     observation::engines::EngineAnswer,
     probe,
@@ -17,13 +16,8 @@ use crate::{
     world::{compare, lines},
 };
 
-const RULES: EnginesTarget = EnginesTarget {
-    policy: Policy::Auto,
-    failure_threshold: 1,
-    forget_after: Duration::from_secs(86_400),
-    ignore_hosts: Vec::new(),
-    cloud_name: None,
-};
+const RULES: EnginesTarget =
+    EnginesTarget { forget_after: Duration::from_secs(86_400), ignore_hosts: Vec::new(), cloud_name: None };
 
 #[test]
 fn rows_of_a_list() {

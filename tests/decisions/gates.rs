@@ -1,7 +1,7 @@
 //! `readyOn`: which probes `Ready`, `Stalled` and `observedAt` come from. The lines are those of `passes`.
 
 use cloudtenant_operator::{
-    api::{CloudTenantStatus, Policy, ProbeName, condition_type as ty},
+    api::{CloudTenantStatus, Policy, ProbeKind, condition_type as ty},
     decide::{condition, status},
 };
 use jiff::Timestamp;
@@ -118,7 +118,7 @@ fn messages_say_what_counts() {
     let every = "Nothing is observed: every probe is disabled or not offered by this cloud.";
     let named = "Nothing counts for Ready: every probe in readyOn is disabled or not offered by this cloud, so name \
                  another probe in readyOn.";
-    let caches = &[ProbeName::Caches][..];
+    let caches = &[ProbeKind::Caches][..];
     for (name, ready_on, observed, off, [engines, caches, usage], expected) in [
         ("all well", &[][..], false, false, ["up", "ok", "full"], "All enabled probes are healthy."),
         (
@@ -131,7 +131,7 @@ fn messages_say_what_counts() {
         ),
         (
             "Observed",
-            &[ProbeName::Engines],
+            &[ProbeKind::Engines],
             true,
             false,
             ["down", "!Timeout", "full"],
@@ -147,7 +147,7 @@ fn messages_say_what_counts() {
         world.target.ready_on = ready_on.to_vec();
         world.target.ready_when_observed = observed;
         if off {
-            world.target.caches.policy = Policy::Disabled;
+            world.target.probes[ProbeKind::Caches].policy = Policy::Disabled;
         }
         let (status, _) = world.pass_in_words(engines, caches, usage);
         assert_eq!(message(&status, ty::READY), expected, "{name}");
@@ -173,7 +173,7 @@ fn observed_at_is_the_oldest_of_what_counts() {
         // Written, whether or not it is worth a write.
         world.stored = status;
     };
-    let ready_on = |names: &'static [ProbeName]| move |world: &mut World| world.target.ready_on = names.to_vec();
+    let ready_on = |names: &'static [ProbeKind]| move |world: &mut World| world.target.ready_on = names.to_vec();
     let same = |_: &mut World| {};
     expect("nothing was seen", 0, &same, ["...", "...", "..."], None);
     expect("the first one", 10, &same, ["...", "ok", "..."], Some(10));
@@ -181,12 +181,18 @@ fn observed_at_is_the_oldest_of_what_counts() {
     expect("one more", 30, &same, ["-", "-", "full"], Some(10));
     expect("a failure is no observation", 40, &same, ["!Timeout", "!Timeout", "-"], Some(10));
     expect("the next verdicts", 300, &same, ["up", "err", "-"], Some(30));
-    expect("of those in readyOn", 310, &ready_on(&[ProbeName::Engines]), ["-", "ok", "-"], Some(300));
-    expect("of two", 320, &ready_on(&[ProbeName::Caches, ProbeName::Usage]), ["-", "-", "-"], Some(30));
-    expect("a probe that is not offered has no data", 330, &ready_on(&[ProbeName::Caches]), ["-", "-", "-"], Some(310));
+    expect("of those in readyOn", 310, &ready_on(&[ProbeKind::Engines]), ["-", "ok", "-"], Some(300));
+    expect("of two", 320, &ready_on(&[ProbeKind::Caches, ProbeKind::Usage]), ["-", "-", "-"], Some(30));
+    expect("a probe that is not offered has no data", 330, &ready_on(&[ProbeKind::Caches]), ["-", "-", "-"], Some(310));
     expect("suspended: it stays", 340, &|world| world.target.suspend = true, ["-", "-", "-"], Some(310));
     expect("and goes on", 350, &|world| world.target.suspend = false, ["-", "ok", "-"], Some(350));
-    expect("disabled: no data", 360, &|world| world.target.caches.policy = Policy::Disabled, ["-", "-", "-"], None);
+    expect(
+        "disabled: no data",
+        360,
+        &|world| world.target.probes[ProbeKind::Caches].policy = Policy::Disabled,
+        ["-", "-", "-"],
+        None,
+    );
     expect("all probes count again", 370, &ready_on(&[]), ["up", "-", "-"], Some(30));
     expect("another cloud", 380, &|world| world.source = Some(source("b")), ["...", "-", "..."], None);
 }

@@ -13,7 +13,7 @@ use cloudtenant_operator::{
     },
     identity::TenantName,
     metrics::Metrics,
-    observation::{EngineAnswers, Outcome, engines::EngineAnswer},
+    observation::{Data, EngineAnswers, Outcome, ProbeKind, engines::EngineAnswer},
     openstack::Network,
     panics::Part,
 };
@@ -48,16 +48,17 @@ async fn what_takes_long_holds_up_one_pass() {
     let (wake, mut woken) = mpsc::channel(1);
     let (answer, answered) = oneshot::channel();
     let mut handles = Handles::default();
-    handles.caches.start(async { Outcome::Seen(caches(answered.await.unwrap()).unwrap()) });
+    handles.queries[ProbeKind::Caches]
+        .start(async { Outcome::Seen(Data::Caches(caches(answered.await.unwrap()).unwrap())) });
     assert!(timeout(Duration::from_millis(1), handles.finish()).await.is_err(), "waited for");
-    handles.caches.wake_later(&wake, &name("t"));
-    assert_eq!(handles.caches.take(), Answer::UnderWay);
+    handles.queries[ProbeKind::Caches].wake_later(&wake, &name("t"));
+    assert_eq!(handles.queries[ProbeKind::Caches].take(), Answer::UnderWay);
     handles.finish().await;
-    assert_eq!(handles.caches.take(), Answer::UnderWay);
+    assert_eq!(handles.queries[ProbeKind::Caches].take(), Answer::UnderWay);
     answer.send("ok").unwrap();
     assert_eq!(woken.recv().await, Some(name("t")));
     handles.finish().await;
-    assert!(matches!(handles.caches.take(), Answer::Came(Outcome::Seen(_))));
+    assert!(matches!(handles.queries[ProbeKind::Caches].take(), Answer::Came(Outcome::Seen(_))));
 }
 
 /// A probe that panics is told, and asked again like any other.
@@ -65,10 +66,10 @@ async fn what_takes_long_holds_up_one_pass() {
 async fn a_probe_that_breaks_off() {
     let mut handles = Handles::default();
     let before = Part::Probe.count();
-    handles.caches.start(async { panic!("on purpose") });
+    handles.queries[ProbeKind::Caches].start(async { panic!("on purpose") });
     handles.finish().await;
     assert_eq!(Part::Probe.count(), before + 1);
-    let answer = handles.caches.take();
+    let answer = handles.queries[ProbeKind::Caches].take();
     assert!(matches!(answer, Answer::Came(Outcome::Failed(failure)) if failure.reason.as_str() == "UnexpectedAnswer"));
 }
 
@@ -123,13 +124,13 @@ async fn a_new_spec_or_request_is_asked_anew() {
             "metadata": { "name": "t", "generation": generation, "annotations": requested.map(|at| json!({ REQUESTED_AT: at })) },
             "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
         });
-        handles.caches.start(std::future::pending());
+        handles.queries[ProbeKind::Caches].start(std::future::pending());
         let mut object: CloudTenant = serde_json::from_value(object).unwrap();
         object.status = Some(stored.clone());
         let plan = memory.begin(&target, &object, Access::Same, START).plan;
         handles.follow(plan, START);
-        let is_running = handles.caches.is_running();
-        assert_eq!((!is_running, plan.caches && !is_running), (anew, anew), "{name}");
+        let is_running = handles.queries[ProbeKind::Caches].is_running();
+        assert_eq!((!is_running, plan.due[ProbeKind::Caches] && !is_running), (anew, anew), "{name}");
         stored.observed_generation = Some(generation);
     }
 }
@@ -269,8 +270,8 @@ async fn another_cloud() {
         ("another", &other, Access::Other, false),
         ("and back", &open, Access::Other, false),
     ] {
-        handles.caches.start(std::future::pending());
+        handles.queries[ProbeKind::Caches].start(std::future::pending());
         assert_eq!(handles.turn_to(cloud), access, "{name}");
-        assert_eq!(handles.caches.is_running(), is_running, "{name}");
+        assert_eq!(handles.queries[ProbeKind::Caches].is_running(), is_running, "{name}");
     }
 }

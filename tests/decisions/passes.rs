@@ -5,12 +5,8 @@
 //! see and it may pass, `!Reason` could not see, for all else see `words`. `new` is a tenant nobody has visited.
 
 use cloudtenant_operator::{
-    api::{CacheState, CloudTenantStatus, Policy, ProbeName, Reason, condition_type as ty, reason::Class, time},
-    decide::{
-        condition,
-        status::{self, condition_of},
-    },
-    observation::ProbeKind,
+    api::{CacheState, CloudTenantStatus, Policy, ProbeKind, Reason, condition_type as ty, reason::Class, time},
+    decide::{condition, status},
 };
 
 use crate::{
@@ -36,12 +32,12 @@ fn step(world: &mut World, cells: &[String]) -> Vec<String> {
             ("generation", number) => world.generation = number.parse().unwrap(),
             ("suspend", on) => world.target.suspend = on == "true",
             ("cloud", host) => world.source = Some(source(host)),
-            ("engines", word) => world.target.engines.policy = policy(word),
-            ("caches", word) => world.target.caches.policy = policy(word),
-            ("usage", word) => world.target.usage.policy = policy(word),
+            ("engines", word) => world.target.probes[ProbeKind::Engines].policy = policy(word),
+            ("caches", word) => world.target.probes[ProbeKind::Caches].policy = policy(word),
+            ("usage", word) => world.target.probes[ProbeKind::Usage].policy = policy(word),
             ("threshold", times) => {
                 let times = times.parse().unwrap();
-                (world.target.engines.failure_threshold, world.target.caches.failure_threshold) = (times, times);
+                world.set_thresholds(times);
             }
             ("own", name) => world.target.engines.cloud_name = Some(name.to_owned()),
             ("readyWhen", word) => world.target.ready_when_observed = word == "Observed",
@@ -58,7 +54,7 @@ fn step(world: &mut World, cells: &[String]) -> Vec<String> {
         world.restart();
     }
     let (status, notices) = world.pass_in_words(looks[0], looks[1], looks[2]);
-    let reasons = ProbeKind::ALL.map(|kind| reason_of(&status, condition_of(kind)));
+    let reasons = ProbeKind::ALL.map(|kind| reason_of(&status, kind.condition_type()));
     let ready = condition::find(&status.conditions, ty::READY).unwrap();
     let beside: Vec<_> = [ty::RECONCILING, ty::STALLED]
         .into_iter()
@@ -87,7 +83,7 @@ fn policy(word: &str) -> Policy {
     }
 }
 
-fn probe_name(word: &str) -> ProbeName {
+fn probe_name(word: &str) -> ProbeKind {
     serde_json::from_value(word.into()).unwrap()
 }
 
@@ -508,7 +504,7 @@ fn what_is_worth_a_write() {
 #[test]
 fn a_verdict_below_the_threshold_is_a_look() {
     let mut world = World::new();
-    (world.target.engines.failure_threshold, world.target.caches.failure_threshold) = (3, 3);
+    world.set_thresholds(3);
     let (well, _) = world.pass_in_words("up", "ok", "full");
     world.now = later(START, 600);
     let (bad, _) = world.pass_in_words("down", "err", "full");

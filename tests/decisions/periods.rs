@@ -8,6 +8,7 @@ use cloudtenant_operator::{
     api::{Period, Reason, condition_type as ty},
     cluster::observe,
     decide::{Answer, EnginesAnswer},
+    observation::ProbeKind,
     probe,
 };
 use jiff::Timestamp;
@@ -65,8 +66,7 @@ async fn step(cloud: &SimulatedCloud, world: &mut World, servers: &mut Vec<Serve
     // A session of its own takes the cloud's time from its login.
     let session = session(&config);
     let frozen = observe::frozen(&world.stored, &config, config.region());
-    let answer = probe::usage::ask(&session, &world.target, frozen, Timestamp::now()).await;
-    let usage = Answer::Came(probe::outcome(&session, answer));
+    let usage = Answer::Came(probe::ask(ProbeKind::Usage, &session, &world.target, frozen, Timestamp::now()).await);
     let (status, _) = world.pass(EnginesAnswer::NotAsked, Answer::Nothing, usage);
     let time = |time: &Option<Time>| time.as_ref().unwrap().0.strftime("%m-%dT%H:%M").to_string();
     let window = |start: &Option<Time>, end: &Option<Time>| format!("{} {}", time(start), time(end));

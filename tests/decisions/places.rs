@@ -2,11 +2,8 @@
 
 use cloudtenant_operator::{
     api::{Policy, Source, condition_type as ty},
-    decide::{
-        Answer, EnginesAnswer, condition,
-        status::{condition_of, is_same_place},
-    },
-    observation::{Elsewhere, Outcome, ProbeKind},
+    decide::{Answer, EnginesAnswer, condition, status::is_same_place},
+    observation::{Data, Elsewhere, Outcome, ProbeKind},
 };
 
 use crate::{
@@ -35,7 +32,11 @@ fn the_same_place() {
 fn a_region_that_was_chosen_drops_nothing() {
     let mut world = World::new();
     world.source = Some(Source { region: None, ..source("k") });
-    world.pass(EnginesAnswer::NotAsked, Answer::Came(Outcome::Seen(caches("ok").unwrap())), Answer::Nothing);
+    world.pass(
+        EnginesAnswer::NotAsked,
+        Answer::Came(Outcome::Seen(Data::Caches(caches("ok").unwrap()))),
+        Answer::Nothing,
+    );
     let with_region = |region: &str| Some(Source { region: Some(region.to_owned()), ..source("k") });
     world.source = with_region("a");
     let (status, _) = world.pass(EnginesAnswer::NotAsked, Answer::Nothing, Answer::Nothing);
@@ -60,7 +61,7 @@ fn a_service_that_other_regions_offer() {
             .0;
         ProbeKind::ALL.map(|kind| {
             let status = if kind == ProbeKind::Engines { &engines } else { &others };
-            let found = condition::find(&status.conditions, condition_of(kind)).unwrap();
+            let found = condition::find(&status.conditions, kind.condition_type()).unwrap();
             (found.reason.clone(), found.message.clone())
         })
     };
@@ -74,7 +75,7 @@ fn a_service_that_other_regions_offer() {
     ] {
         let mut world = World::new();
         let target = &mut world.target;
-        (target.engines.policy, target.caches.policy, target.usage.policy) = (policy, policy, policy);
+        target.probes.values_mut().for_each(|probe| probe.policy = policy);
         for ((found, message), service) in seen(&mut world).into_iter().zip(["Heat", "DCS", "Nova"]) {
             assert_eq!(found, reason, "{service}");
             let sentence = format!("{service} is not offered in region a");
@@ -84,7 +85,11 @@ fn a_service_that_other_regions_offer() {
     }
     // Once observed, its absence is an error.
     let mut world = World::new();
-    world.pass(EnginesAnswer::NotAsked, Answer::Came(Outcome::Seen(caches("ok").unwrap())), Answer::Nothing);
+    world.pass(
+        EnginesAnswer::NotAsked,
+        Answer::Came(Outcome::Seen(Data::Caches(caches("ok").unwrap()))),
+        Answer::Nothing,
+    );
     let (status, _) =
         world.pass(EnginesAnswer::NotAsked, Answer::Came(Outcome::NotOffered(elsewhere("DCS"))), Answer::Nothing);
     assert_eq!(reason_of(&status, ty::CACHES_HEALTHY), "EndpointNotFound");

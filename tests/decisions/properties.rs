@@ -119,7 +119,7 @@ proptest! {
         let mut world = World::new();
         world.target.caches.unhealthy_states.extend(frozen.then_some(CacheState::Frozen));
         world.target.ready_when_observed = observed;
-        (world.target.engines.failure_threshold, world.target.caches.failure_threshold) = (threshold, threshold);
+        world.set_thresholds(threshold);
         for [engines, caches, usage] in looks {
             world.now = later(world.now, 10);
             let (new, _) = world.pass_in_words(engines, caches, usage);

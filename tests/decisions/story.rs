@@ -43,7 +43,7 @@ fn step(world: &mut World, cells: &[String], restarts: bool) -> Vec<String> {
             Default::default()
         }
         words if words.starts_with("threshold=") => {
-            world.target.engines.failure_threshold = words[10..].parse().unwrap();
+            world.set_thresholds(words[10..].parse().unwrap());
             Default::default()
         }
         words if words.starts_with("forgetAfter=") => {

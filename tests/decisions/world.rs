@@ -12,9 +12,11 @@ use cloudtenant_operator::{
     decide::{
         Access, Answer, Decision, EnginesAnswer, Memory, Observed, Shared, Write, Written, condition, decide,
         event::{EventReason, Notice},
-        status::{self, Engines, Observation, condition_of},
+        status::{self, Engines, Observation},
     },
-    observation::{Caches, EngineAnswers, Outcome, Periods, Previous, ProbeFailure, ProbeKind, engines::EngineAnswer},
+    observation::{
+        ByProbe, Data, EngineAnswers, Outcome, Periods, Previous, ProbeFailure, ProbeKind, engines::EngineAnswer,
+    },
     target::Target,
 };
 use jiff::Timestamp;
@@ -78,8 +80,15 @@ impl World {
     pub fn of_engines() -> Self {
         let mut world = Self::new();
         world.target.interval = Duration::from_secs(10);
-        (world.target.caches.policy, world.target.usage.policy) = (Policy::Disabled, Policy::Disabled);
+        for kind in [ProbeKind::Caches, ProbeKind::Usage] {
+            world.target.probes[kind].policy = Policy::Disabled;
+        }
         world
+    }
+
+    /// Sets failureThreshold for every probe.
+    pub fn set_thresholds(&mut self, times: u32) {
+        self.target.probes.values_mut().for_each(|probe| probe.failure_threshold = times);
     }
 
     /// The operator starts anew.
@@ -149,8 +158,9 @@ impl World {
             }
         };
         let now = self.now;
-        let caches = answer(caches_, caches);
-        let usage = answer(usage_, |word| Some(Periods { current: usage(word, now)?, previous: Previous::Kept }));
+        let caches = answer(caches_, |word| caches(word).map(Data::Caches));
+        let usage =
+            answer(usage_, |word| Some(Data::Usage(Periods { current: usage(word, now)?, previous: Previous::Kept })));
         self.pass(engines, caches, usage)
     }
 
@@ -172,13 +182,10 @@ impl World {
     }
 
     /// A pass: the new status, and what was told. What is told is told once.
-    pub fn pass(
-        &mut self,
-        engines: EnginesAnswer,
-        caches: Answer<Caches>,
-        usage: Answer<Periods>,
-    ) -> (CloudTenantStatus, Vec<Notice>) {
-        self.pass_by(None, Observed { engines, caches, usage, source: self.source.clone() })
+    pub fn pass(&mut self, engines: EnginesAnswer, caches: Answer, usage: Answer) -> (CloudTenantStatus, Vec<Notice>) {
+        let mut own = ByProbe::default();
+        (own[ProbeKind::Caches], own[ProbeKind::Usage]) = (caches, usage);
+        self.pass_by(None, Observed { engines, own, source: self.source.clone() })
     }
 
     fn pass_by(&mut self, missing: Option<ProbeFailure>, observed: Observed) -> (CloudTenantStatus, Vec<Notice>) {
@@ -194,8 +201,7 @@ impl World {
             self.memory.commit(decision, Written::Skipped);
             now += pause;
             let engines = observed.engines;
-            let (caches, usage) = (Answer::Nothing, Answer::Nothing);
-            let observed = Observed { engines, caches, usage, source: observed.source };
+            let observed = Observed { engines, own: ByProbe::default(), source: observed.source };
             let access = if self.target.suspend { Access::Suspended } else { Access::Same };
             decision = self.decide(access, observed, now);
         }
@@ -224,7 +230,8 @@ impl World {
     /// A failure that follows another, with no verdict between, may have the other's name: it is no news.
     fn saw_nothing_between(&self, reason: EventReason) -> bool {
         let unknown = |kind: ProbeKind| {
-            condition::find(&self.stored.conditions, condition_of(kind)).is_some_and(|found| found.status == "Unknown")
+            condition::find(&self.stored.conditions, kind.condition_type())
+                .is_some_and(|found| found.status == "Unknown")
         };
         matches!(
             reason,
@@ -300,7 +307,7 @@ fn in_words(decision: &Decision) -> String {
 }
 
 /// What came of caches or usage.
-fn answer<T>(word: &str, seen: impl Fn(&str) -> Option<T>) -> Answer<T> {
+fn answer(word: &str, seen: impl Fn(&str) -> Option<Data>) -> Answer {
     Answer::Came(match word {
         "-" => return Answer::Nothing,
         "..." => return Answer::UnderWay,

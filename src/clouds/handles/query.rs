@@ -9,51 +9,45 @@ use crate::{
     clouds::Wake,
     decide::Answer,
     identity::TenantName,
-    observation::{Outcome, ProbeFailure},
+    observation::{Data, Outcome, ProbeFailure},
     panics::{Part, caught},
 };
 
 /// The query of one tenant's own probe.
-#[derive(Debug)]
-pub struct Query<T> {
-    running: Option<Running<T>>,
-    answer: Option<Outcome<T>>,
-}
-
-impl<T> Default for Query<T> {
-    fn default() -> Self {
-        Self { running: None, answer: None }
-    }
+#[derive(Debug, Default)]
+pub struct Query {
+    running: Option<Running>,
+    answer: Option<Outcome<Data>>,
 }
 
 /// A query under way. Dropping it aborts the query.
 #[derive(Debug)]
-struct Running<T> {
-    end: Arc<End<T>>,
+struct Running {
+    end: Arc<End>,
     _task: AbortOnDropHandle<()>,
 }
 
 /// The shared end of a query.
 #[derive(Debug)]
-struct End<T> {
-    state: Mutex<State<T>>,
+struct End {
+    state: Mutex<State>,
     come: Notify,
 }
 
 #[derive(Debug)]
-struct State<T> {
-    answer: Option<Outcome<T>>,
+struct State {
+    answer: Option<Outcome<Data>>,
     /// The tenant that the answer wakes.
     waits: Option<(Wake, TenantName)>,
 }
 
-impl<T> End<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+impl End {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T: Send + 'static> Query<T> {
+impl Query {
     /// Whether the query is under way.
     #[must_use]
     pub const fn is_running(&self) -> bool {
@@ -61,7 +55,7 @@ impl<T: Send + 'static> Query<T> {
     }
 
     /// Starts the query in the background.
-    pub fn start(&mut self, query: impl Future<Output = Outcome<T>> + Send + 'static) {
+    pub fn start(&mut self, query: impl Future<Output = Outcome<Data>> + Send + 'static) {
         let end = Arc::new(End { state: Mutex::new(State { answer: None, waits: None }), come: Notify::new() });
         let query = tracing::Instrument::in_current_span(query);
         let at_end = end.clone();
@@ -116,7 +110,7 @@ impl<T: Send + 'static> Query<T> {
     }
 
     /// Returns the result. Each answer is returned once.
-    pub fn take(&mut self) -> Answer<T> {
+    pub fn take(&mut self) -> Answer {
         self.collect();
         match self.answer.take() {
             Some(outcome) => Answer::Came(outcome),

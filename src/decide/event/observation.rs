@@ -3,7 +3,7 @@
 use super::{EventReason, Notice, notice};
 use crate::{
     api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
-    decide::{condition, status::condition_of},
+    decide::condition,
     observation::ProbeKind,
     target::Target,
 };
@@ -50,7 +50,7 @@ pub(super) fn transitions(
         notices.push(notice(EventReason::ObservationFailed, &names(&failed), note, stored, &failed));
     }
     let recovers = |kind: &ProbeKind| {
-        let seen = condition::reason(&new.conditions, condition_of(*kind));
+        let seen = condition::reason(&new.conditions, kind.condition_type());
         let verdict = |reason: Reason| match reason {
             Reason::NoEnginesListed => true,
             // After a failure, this reason means that the probe works again and its verdict is below failureThreshold.
@@ -70,7 +70,7 @@ pub(super) fn transitions(
 /// Returns why the probe fails. A Secret or an entry that may still arrive counts only once the condition Stalled is
 /// set. An invalid spec is not the cloud's failure.
 fn failing(target: &Target, status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
-    let reason_of = |kind| condition::reason(&status.conditions, condition_of(kind));
+    let reason_of = |kind: ProbeKind| condition::reason(&status.conditions, kind.condition_type());
     let reason = reason_of(kind)?;
     let stalled = condition::find(&status.conditions, ty::STALLED).is_some();
     // The engines' own entry causes no Stalled condition if engines do not count for Ready, so its event must not wait.

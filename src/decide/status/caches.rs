@@ -22,7 +22,15 @@ pub fn judge(seen: &Caches, rules: &CachesTarget, now: Timestamp) -> Judged<Cach
         by_kind: by_kind.map(|(kind, counts)| KindCounts { kind: kind.clone(), counts: counts.clone() }).collect(),
     };
     let reason = reason(&block, rules);
-    Judged { reason, message: message(&block, rules), block }
+    Judged { reason, message: message(&block, rules), figures: running(&block), block }
+}
+
+/// Describes how many instances run, and of which kinds if there are several.
+fn running(block: &CachesStatus) -> String {
+    let Some(all) = block.all.running else { return "the region does not count running instances".to_owned() };
+    let kinds = block.by_kind.iter().filter_map(|kind| Some(format!("{} {}", kind.counts.running?, kind.kind)));
+    let kinds: Vec<_> = kinds.collect();
+    if kinds.len() < 2 { format!("{all} running") } else { format!("{all} running ({})", kinds.join(", ")) }
 }
 
 /// Returns the reason for these counts. It also applies to a stored block, so that Unknown between two verdicts repeats
@@ -63,7 +71,7 @@ fn of(counts: &CacheCounts, name: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{CacheState, Policy};
+    use crate::api::CacheState;
 
     fn counts(error: Option<i64>, create_failed: Option<i64>) -> CacheCounts {
         CacheCounts { running: Some(3), error, create_failed, ..CacheCounts::default() }
@@ -71,7 +79,7 @@ mod tests {
 
     fn rules(include_failure: bool, unhealthy_states: &[CacheState]) -> CachesTarget {
         let unhealthy_states = unhealthy_states.to_vec();
-        CachesTarget { policy: Policy::Auto, failure_threshold: 1, include_failure, unhealthy_states }
+        CachesTarget { include_failure, unhealthy_states }
     }
 
     #[test]

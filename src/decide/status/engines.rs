@@ -205,7 +205,8 @@ fn verdict(reason: Reason, mut block: EnginesStatus) -> Judged<EnginesStatus> {
         _ => "All orchestration engines report in time.".to_owned(),
     };
     block.summary = summary(&block, reason != Reason::EngineUnresponsive);
-    Judged { reason, message, block }
+    let figures = format!("{} engines up", block.summary);
+    Judged { reason, message, figures, block }
 }
 
 /// Formats `2/2`. It is `?/2` while the current state is unknown, and `?` stands for a figure that was never observed.

@@ -1,13 +1,13 @@
-//! Computes `Ready`, `Reconciling` and `Stalled` from the three verdicts, as kstatus expects them.
+//! Computes `Ready`, `Reconciling` and `Stalled` from the verdicts, as kstatus expects them.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{Observation, Pass, Verdict, condition_of};
+use super::{Observation, Pass, Verdict};
 use crate::{
     api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
     decide::condition,
-    observation::ProbeKind,
+    observation::{ByProbe, ProbeKind},
 };
 
 const SUSPENDED: &str = "Suspended: ";
@@ -16,7 +16,7 @@ const ALL_HEALTHY: &str = "All enabled probes are healthy.";
 const ALL_OBSERVED: &str = "All enabled probes returned a result.";
 
 /// Builds all conditions of a pass.
-pub(super) fn conditions(pass: &Pass<'_>, old: &CloudTenantStatus, verdicts: &[Verdict]) -> Vec<Condition> {
+pub(super) fn conditions(pass: &Pass<'_>, old: &CloudTenantStatus, verdicts: &ByProbe<Verdict>) -> Vec<Condition> {
     let next = |type_: &str, status: &str, reason, message: &str| {
         condition::next(&old.conditions, type_, status, reason, message, pass.generation, pass.now)
     };
@@ -27,9 +27,9 @@ pub(super) fn conditions(pass: &Pass<'_>, old: &CloudTenantStatus, verdicts: &[V
     let gate = Gate::new(pass, verdicts, in_progress);
     let (reason, message) = gate.ready();
     let mut conditions = vec![next(ty::READY, reason.condition_status(), reason, &message)];
-    for verdict in verdicts {
+    for verdict in verdicts.values() {
         let status = verdict.reason.condition_status();
-        conditions.push(next(condition_of(verdict.kind), status, verdict.reason, &verdict.message));
+        conditions.push(next(verdict.kind.condition_type(), status, verdict.reason, &verdict.message));
     }
     if in_progress {
         conditions.push(next(
@@ -55,11 +55,7 @@ const fn is_observed(reason: Reason) -> bool {
 
 /// Whether the catalogue of this pass lacks the service.
 fn is_not_offered(pass: &Pass<'_>, kind: ProbeKind) -> bool {
-    match kind {
-        ProbeKind::Engines => matches!(pass.engines, Observation::NotOffered(_)),
-        ProbeKind::Caches => matches!(pass.caches, Observation::NotOffered(_)),
-        ProbeKind::Usage => matches!(pass.usage, Observation::NotOffered(_)),
-    }
+    matches!(pass.probes[kind], Observation::NotOffered(_))
 }
 
 /// The verdicts that determine `Ready` and `Stalled`. A failure of all probes, such as a missing Secret, is in each of
@@ -77,16 +73,16 @@ struct Gate<'a> {
 }
 
 impl<'a> Gate<'a> {
-    fn new(pass: &Pass<'_>, verdicts: &'a [Verdict], in_progress: bool) -> Self {
+    fn new(pass: &Pass<'_>, verdicts: &'a ByProbe<Verdict>, in_progress: bool) -> Self {
         let named = |verdict: &&Verdict| pass.target.counts_for_ready(verdict.kind);
         let kept_not_offered =
             |verdict: &Verdict| verdict.reason == Reason::ServiceNotOffered && !is_not_offered(pass, verdict.kind);
         Self {
-            counted: verdicts.iter().filter(named).filter(|verdict| is_observed(verdict.reason)).collect(),
+            counted: verdicts.values().filter(named).filter(|verdict| is_observed(verdict.reason)).collect(),
             when_observed: pass.target.ready_when_observed,
             is_narrowed: !pass.target.ready_on.is_empty(),
-            leaves_out: verdicts.iter().any(|verdict| !named(&verdict) && is_observed(verdict.reason)),
-            is_too_early: in_progress && verdicts.iter().filter(named).any(kept_not_offered),
+            leaves_out: verdicts.values().any(|verdict| !named(&verdict) && is_observed(verdict.reason)),
+            is_too_early: in_progress && verdicts.values().filter(named).any(kept_not_offered),
         }
     }
 
@@ -143,7 +139,8 @@ impl<'a> Gate<'a> {
 /// Keeps conditions and data. `Ready` says that the CloudTenant is suspended.
 pub(super) fn suspended(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
     let mut conditions = Vec::new();
-    for type_ in [ty::READY, ty::ENGINES_HEALTHY, ty::CACHES_HEALTHY, ty::USAGE_REPORTED, ty::STALLED] {
+    let of_probes = ProbeKind::ALL.map(ProbeKind::condition_type);
+    for type_ in std::iter::once(ty::READY).chain(of_probes).chain([ty::STALLED]) {
         let mut condition = match condition::find(&old.conditions, type_) {
             Some(before) => before.clone(),
             None if type_ == ty::STALLED => continue,
@@ -171,7 +168,7 @@ pub(super) fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp
             Some(condition::next(&old.conditions, type_, "Unknown", reason, message, generation, now))
         }
     };
-    std::iter::once(ty::READY).chain(ProbeKind::ALL.map(condition_of)).filter_map(next).collect()
+    std::iter::once(ty::READY).chain(ProbeKind::ALL.map(ProbeKind::condition_type)).filter_map(next).collect()
 }
 
 /// Makes every condition report the invalid spec.
@@ -179,7 +176,7 @@ pub(super) fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, n
     let next = |type_: &str, status: &str| {
         condition::next(&old.conditions, type_, status, Reason::InvalidSpec, message, generation, now)
     };
-    let probes = ProbeKind::ALL.map(|kind| next(condition_of(kind), "Unknown"));
+    let probes = ProbeKind::ALL.map(|kind| next(kind.condition_type(), "Unknown"));
     let ready = next(ty::READY, "Unknown");
     std::iter::once(ready).chain(probes).chain([next(ty::STALLED, "True")]).collect()
 }

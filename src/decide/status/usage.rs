@@ -34,7 +34,8 @@ pub fn judge(periods: &Periods, old: Option<&UsageStatus>, now: Timestamp) -> Ju
             Previous::Read(usage) => Some(PreviousUsage { figures: figures(usage) }),
         },
     };
-    Judged { reason, message: message.to_owned(), block }
+    let figures = format!("{} servers, {} vCPU-hours", block.figures.servers, block.figures.vcpu_hours);
+    Judged { reason, message: message.to_owned(), figures, block }
 }
 
 fn figures(seen: &Usage) -> UsageFigures {

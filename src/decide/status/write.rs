@@ -41,17 +41,18 @@ fn timeless(status: &CloudTenantStatus) -> CloudTenantStatus {
     }
     let forget = |time: &mut Option<Time>| *time = None;
     forget(&mut status.observed_at);
+    for kind in ProbeKind::ALL {
+        if let Some(mut block) = status.take_block(kind) {
+            forget(block.observed_at_mut());
+            status.set_block(block);
+        }
+    }
     if let Some(engines) = &mut status.engines {
-        forget(&mut engines.observed_at);
         engines.hosts.iter_mut().for_each(|host| forget(&mut host.last_heartbeat));
         engines.down_engines.iter_mut().for_each(|engine| forget(&mut engine.last_heartbeat));
         forget(&mut engines.answering_since);
     }
-    if let Some(caches) = &mut status.caches {
-        forget(&mut caches.observed_at);
-    }
     if let Some(usage) = &mut status.usage {
-        forget(&mut usage.observed_at);
         forget(&mut usage.figures.end);
     }
     status

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 
 use super::{Mark, Step, Subject, trust};
 use crate::{
-    api::{CachesStatus, EnginesStatus, Policy, Reason, Source, UsageStatus, reason::Class},
+    api::{CloudTenantStatus, Policy, Reason, Source, reason::Class},
     cluster::{observe, secrets::Texts},
-    decide::status::{Judged, Observation, absent, caches, engines, not_offered, usage},
-    observation::{EngineAnswers, Outcome, ProbeFailure, ProbeKind},
+    decide::status::{Judged, Observation, absent, judge, not_offered},
+    observation::{ByProbe, Data, Outcome, ProbeFailure, ProbeKind},
     openstack::{CloudConfig, Holder, Network, NoCounters, Service, Session, TokenScope},
     probe::{self, failure},
     target::Target,
@@ -21,26 +21,8 @@ use crate::{
 /// Longest wait for a connection to Keystone's port.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The observations of the probes.
-#[derive(Debug)]
-pub(super) struct Observations {
-    pub(super) engines: Observation<Judged<EnginesStatus>>,
-    pub(super) caches: Observation<Judged<CachesStatus>>,
-    pub(super) usage: Observation<Judged<UsageStatus>>,
-    pub(super) source: Option<Source>,
-}
-
-impl Observations {
-    fn failed(failure: &ProbeFailure) -> Self {
-        // The count is the maximum because a check asks only once.
-        Self {
-            engines: Observation::Failed(failure.clone(), u32::MAX),
-            caches: Observation::Failed(failure.clone(), u32::MAX),
-            usage: Observation::Failed(failure.clone(), u32::MAX),
-            source: None,
-        }
-    }
-}
+/// The observations of the probes, and the cloud that was used.
+type Observations = (ByProbe<Observation<Judged>>, Option<Source>);
 
 type OnStep<'a> = dyn FnMut(Step) + Send + 'a;
 
@@ -48,13 +30,17 @@ type OnStep<'a> = dyn FnMut(Step) + Send + 'a;
 pub(super) async fn run(subject: &Subject, on_step: &mut OnStep<'_>) -> Observations {
     match open_session(subject, on_step).await {
         Ok((config, session, source)) => {
-            let observations = probes(subject, &config, &session, source, on_step).await;
+            let mut probes = ByProbe::from_fn(|_| Observation::NotDue);
+            for kind in ProbeKind::ALL {
+                probes[kind] = probe(subject, kind, &config, &session, on_step).await;
+            }
             if let Some(step) = trust::of_services(subject, &config, &session).await {
                 on_step(step);
             }
-            observations
+            (probes, source)
         }
-        Err(failure) => Observations::failed(&failure),
+        // The count is the maximum because a check asks only once.
+        Err(failure) => (ByProbe::from_fn(|_| Observation::Failed(failure.clone(), u32::MAX)), None),
     }
 }
 
@@ -187,61 +173,8 @@ async fn catalogue(session: &Session, deadline: Duration) -> String {
     offers.join("; ")
 }
 
-async fn probes(
-    subject: &Subject,
-    config: &CloudConfig,
-    session: &Session,
-    source: Option<Source>,
-    on_step: &mut OnStep<'_>,
-) -> Observations {
-    let target = &subject.target;
-    let now = Timestamp::now;
-    let ask = ask_engines(subject, config, session);
-    let engines = probe(target, ProbeKind::Engines, on_step, ask, |answers| {
-        let judged = engines::judge(None, answers, 0, &target.engines);
-        let found = format!("{} engines up. {}", judged.block.summary, judged.message);
-        (judged, found)
-    });
-    let engines = engines.await;
-    let caches = probe(
-        target,
-        ProbeKind::Caches,
-        on_step,
-        async { probe::outcome(session, probe::caches::ask(session, target).await) },
-        |seen| {
-            let judged = caches::judge(seen, &target.caches, now());
-            let found = format!("{}. {}", running(&judged.block), judged.message);
-            (judged, found)
-        },
-    );
-    let caches = caches.await;
-    let usage = probe(
-        target,
-        ProbeKind::Usage,
-        on_step,
-        async { probe::outcome(session, probe::usage::ask(session, target, None, now()).await) },
-        |seen| {
-            let judged = usage::judge(seen, None, now());
-            let figures = &judged.block.figures;
-            let found = format!("{} servers, {} vCPU-hours. {}", figures.servers, figures.vcpu_hours, judged.message);
-            (judged, found)
-        },
-    );
-    let usage = usage.await;
-    Observations { engines, caches, usage, source }
-}
-
-/// Describes how many instances run, and of which kinds if there are several.
-fn running(block: &CachesStatus) -> String {
-    let Some(all) = block.all.running else { return "the region does not count running instances".to_owned() };
-    let kinds = block.by_kind.iter().filter_map(|kind| Some(format!("{} {}", kind.counts.running?, kind.kind)));
-    let kinds: Vec<_> = kinds.collect();
-    if kinds.len() < 2 { format!("{all} running") } else { format!("{all} running ({})", kinds.join(", ")) }
-}
-
 /// Queries Heat with the tenant's own credential or the engines' own.
-async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session) -> Outcome<EngineAnswers> {
-    let deadline = subject.target.engines_deadline();
+async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session) -> Outcome<Data> {
     let own = match (&subject.target.engines.cloud_name, &subject.secret) {
         (Some(name), Ok(texts)) => match own_session(subject, texts, name, config, session).await {
             Outcome::Seen(own) => Some(own),
@@ -251,9 +184,7 @@ async fn ask_engines(subject: &Subject, config: &CloudConfig, session: &Session)
         _ => None,
     };
     let session = own.as_ref().unwrap_or(session);
-    let asked = probe::engines::ask(session, deadline, Timestamp::now()).await;
-    let answered = |answer| EngineAnswers::default().and(Outcome::Seen(answer), Timestamp::now());
-    probe::outcome(session, asked).map(answered)
+    probe::ask(ProbeKind::Engines, session, &subject.target, None, Timestamp::now()).await
 }
 
 async fn own_session(
@@ -279,26 +210,32 @@ async fn own_session(
     }
 }
 
-async fn probe<T, B>(
-    target: &Target,
+async fn probe(
+    subject: &Subject,
     kind: ProbeKind,
+    config: &CloudConfig,
+    session: &Session,
     on_step: &mut OnStep<'_>,
-    ask: impl Future<Output = Outcome<T>> + Send,
-    judge: impl FnOnce(&T) -> (Judged<B>, String) + Send,
-) -> Observation<Judged<B>> {
+) -> Observation<Judged> {
+    let target = &subject.target;
     let name = kind.as_str();
     let began = Instant::now();
     let policy = target.policy(kind);
     let (mark, found, observation) = if policy != Policy::Disabled {
-        match ask.await {
-            Outcome::Seen(seen) => {
-                let (judged, found) = judge(&seen);
+        let outcome = match kind {
+            ProbeKind::Engines => ask_engines(subject, config, session).await,
+            own => probe::ask(own, session, target, None, Timestamp::now()).await,
+        };
+        match outcome {
+            Outcome::Seen(data) => {
+                let judged = judge(&data, target, &CloudTenantStatus::default(), Timestamp::now());
                 let mark = match judged.reason.class() {
                     Class::Well if judged.reason == Reason::Reported || !matches!(kind, ProbeKind::Usage) => Mark::Ok,
                     Class::Well => Mark::Note,
                     _ => Mark::Bad,
                 };
-                (mark, format!("allowed; {found}"), Observation::Seen(judged))
+                let found = format!("allowed; {}. {}", judged.figures, judged.message);
+                (mark, found, Observation::Seen(judged))
             }
             Outcome::NotOffered(elsewhere) => {
                 let (mark, found) = match &elsewhere {

@@ -110,11 +110,11 @@ pub(crate) fn step(count: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{CacheCounts, CacheState, KindCounts, Policy};
+    use crate::api::{CacheCounts, CacheState, KindCounts};
 
     fn rules(states: &[CacheState]) -> CachesTarget {
         let unhealthy_states = states.to_vec();
-        CachesTarget { policy: Policy::Auto, failure_threshold: 1, include_failure: true, unhealthy_states }
+        CachesTarget { include_failure: true, unhealthy_states }
     }
 
     /// Parses `error=1 running=2`. Kinds have the form `redis: error=1`; `;` separates the parts.
