@@ -149,7 +149,5 @@ async fn write(
         return Ok(Written::Skipped);
     }
     let Decision { notices, waits_for_events, version, status, .. } = decision;
-    let written =
-        context.writer.tell_and_write((id, object), notices, *waits_for_events, version.clone(), status).await;
-    written.map(Written::As)
+    context.writer.tell_and_write((id, object), notices, *waits_for_events, version.clone(), status).await
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{Observation, Pass, Verdict, condition_of};
+use super::{Observation, Pass, Refusal, Verdict, condition_of};
 use crate::{
     api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
     decide::condition,
@@ -144,7 +144,8 @@ impl<'a> Gate<'a> {
 pub(super) fn suspended(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
     let mut conditions = Vec::new();
     for type_ in [ty::READY, ty::ENGINES_HEALTHY, ty::CACHES_HEALTHY, ty::USAGE_REPORTED, ty::STALLED] {
-        let mut condition = match condition::find(&old.conditions, type_) {
+        let before = condition::find(&old.conditions, type_);
+        let mut condition = match before.filter(|before| before.reason != Reason::StatusRefused.as_str()) {
             Some(before) => before.clone(),
             None if type_ == ty::STALLED => continue,
             None => {
@@ -176,9 +177,28 @@ pub(super) fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp
 
 /// Makes every condition report the invalid spec.
 pub(super) fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Vec<Condition> {
-    let next = |type_: &str, status: &str| {
-        condition::next(&old.conditions, type_, status, Reason::InvalidSpec, message, generation, now)
+    stalled(Reason::InvalidSpec, message, generation, old, now)
+}
+
+/// Makes every condition report that the API server refuses the status.
+pub(super) fn refused(cause: Refusal, generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Vec<Condition> {
+    let message = match cause {
+        Refusal::Invalid => {
+            "The Kubernetes API refuses the status of this CloudTenant: ask the administrator of the cluster to \
+             install the CRD of the operator's version, and to check admission policies and webhooks."
+        }
+        Refusal::TooLarge => {
+            "The Kubernetes API refuses the status of this CloudTenant, because the object would be too large: remove \
+             large annotations."
+        }
     };
+    stalled(Reason::StatusRefused, message, generation, old, now)
+}
+
+/// Gives this reason to every condition.
+fn stalled(reason: Reason, message: &str, generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Vec<Condition> {
+    let next =
+        |type_: &str, status: &str| condition::next(&old.conditions, type_, status, reason, message, generation, now);
     let probes = ProbeKind::ALL.map(|kind| next(condition_of(kind), "Unknown"));
     let ready = next(ty::READY, "Unknown");
     std::iter::once(ready).chain(probes).chain([next(ty::STALLED, "True")]).collect()
