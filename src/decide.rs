@@ -110,8 +110,14 @@ pub fn decide(memory: &Memory, target: &Target, start: Start, observed: Observed
     let mut next = next::pass(target, &memory, is_running, (&stored, &new), now);
     let mut notices = Vec::new();
     let mut write = Write::Nothing;
-    if status::differs(&stored, &new) || status::is_heartbeat_due(target, &stored, &new) {
-        write = match memory.writes.wait(in_progress, now) {
+    let refused = memory.refused.as_ref().map(|refused| refused.wait(now));
+    if let Some(wait) = refused {
+        next = Some(next.map_or(wait, |next| next.min(wait)).max(next::SHORTEST_WAIT));
+    }
+    let is_retry = refused.is_some_and(|wait| wait.is_zero());
+    if is_retry || status::differs(&stored, &new) || status::is_heartbeat_due(target, &stored, &new) {
+        let wait = memory.writes.wait(in_progress, now).max(refused.filter(|wait| !wait.is_zero()));
+        write = match wait {
             None => Write::Now,
             Some(wait) => {
                 next = Some(next.map_or(wait, |next| next.min(wait)));

@@ -74,10 +74,22 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cluster::rights", &[]),
     ("cluster::schema", &["api"]),
     ("cluster::verify", &["cluster::rights"]),
-    ("cluster::standby", &["api", "cluster::readiness"]),
+    ("cluster::standby", &["api", "cluster::api_server", "cluster::readiness"]),
     ("cluster::leader", &["cluster::api_server", "watched::object"]),
     ("cluster::secrets", &["budget", "identity", "observation", "openstack", "probe", "target", "watched::object"]),
-    ("cluster::writer", &["api", "cluster::leader", "decide::event", "identity", "metrics", "watched::object"]),
+    (
+        "cluster::writer",
+        &[
+            "api",
+            "cluster::leader",
+            "decide",
+            "decide::event",
+            "decide::status",
+            "identity",
+            "metrics",
+            "watched::object",
+        ],
+    ),
     (
         "cluster::context",
         &[

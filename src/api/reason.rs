@@ -104,6 +104,8 @@ reasons! {
     Stalled {
         /// The spec cannot be read.
         InvalidSpec,
+        /// The API server refuses the status that the operator writes.
+        StatusRefused,
         /// The Secret does not exist.
         SecretNotFound,
         /// The Secret lacks the key `clouds.yaml`.
@@ -148,6 +150,12 @@ impl Reason {
             Class::Bad => "False",
             Class::NotAsked | Class::Passing | Class::Stalled => "Unknown",
         }
+    }
+
+    /// Whether the reason concerns the CloudTenant object itself and says nothing about the cloud.
+    #[must_use]
+    pub const fn is_about_object(self) -> bool {
+        matches!(self, Self::InvalidSpec | Self::StatusRefused)
     }
 
     /// Whether a Secret or an entry is missing that may still be applied, since manifests arrive in any order.

@@ -2,6 +2,7 @@
 
 mod kubeconfig;
 mod lists;
+mod pace;
 mod proxy;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
@@ -21,7 +22,7 @@ use kube::{
     runtime::watcher,
 };
 pub use kubeconfig::{ConfigError, from_kubeconfig};
-pub use lists::{AfterError, LISTING, Lists, follow};
+pub use lists::{AfterError, LISTING, Lists, follow, is_refusal, is_refused};
 use proxy::Proxy;
 pub use proxy::ProxyError;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -54,14 +55,17 @@ pub fn settled(mut config: Config) -> Config {
     config
 }
 
-/// Creates a client of the API server.
-///
-/// This is kube's own client in most cases. The operator builds its own if the kubeconfig has a proxy, or if the
-/// authority is the server's own certificate: webpki rejects that, while OpenSSL and client-go accept it.
+/// Creates a client of the API server, with pauses between watches that end at once.
 ///
 /// # Errors
 /// The configuration cannot be used.
 pub fn client(config: Config) -> Result<Client, kube::Error> {
+    Ok(pace::paced(&unpaced(config)?))
+}
+
+/// This is kube's own client in most cases. The operator builds its own if the kubeconfig has a proxy, or if the
+/// authority is the server's own certificate: webpki rejects that, while OpenSSL and client-go accept it.
+fn unpaced(config: Config) -> Result<Client, kube::Error> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     match &config.proxy_url {

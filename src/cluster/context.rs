@@ -1,7 +1,7 @@
 //! The shared data of all passes, and the state of each tenant.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -69,6 +69,8 @@ pub struct Context {
     pub passes: Arc<Semaphore>,
     /// Cancelled when the process ends or another one becomes the leader.
     pub shutdown: CancellationToken,
+    /// The namespaces in which the API server refuses the watch.
+    lost: Mutex<HashSet<String>>,
     tenants: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Tenant>>>>>,
 }
 
@@ -91,6 +93,7 @@ impl Context {
             wake,
             passes: Arc::new(Semaphore::new(PASSES.into())),
             shutdown,
+            lost: Mutex::default(),
             tenants: Mutex::default(),
         }
     }
@@ -124,6 +127,21 @@ impl Context {
                 tenant.memory.brought(version);
             }
         }
+    }
+
+    /// Records whether the API server refuses the watch on this namespace.
+    pub fn lose(&self, namespace: &str, is_lost: bool) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_lost {
+            lost.remove(namespace);
+        } else if !lost.contains(namespace) {
+            lost.insert(namespace.to_owned());
+        }
+    }
+
+    /// Whether the API server refuses the watch on this namespace. It then refuses Secrets and statuses too.
+    pub fn is_lost(&self, namespace: &str) -> bool {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).contains(namespace)
     }
 
     /// Returns the state of the tenant with this UID. It is empty at first.

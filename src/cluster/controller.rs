@@ -139,6 +139,7 @@ impl Operator {
                         self.roster.follow(following.namespace.as_deref(), watched);
                         if let Some(namespace) = &following.namespace {
                             self.metrics.watched(namespace, watched);
+                            context.lose(namespace, following.is_refused());
                         }
                     }
                 }

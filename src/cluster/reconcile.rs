@@ -23,6 +23,9 @@ use crate::{
 /// Wait until the operator retries a failed write of the status for an invalid spec.
 const REJECT_RETRY: Duration = Duration::from_secs(30);
 
+/// Wait until the operator checks again whether a lost namespace is back.
+const LOST_RETRY: Duration = Duration::from_secs(10);
+
 /// Wait until the operator repeats a pass that panicked, with fresh state.
 const PANIC_RETRY: Duration = Duration::from_secs(60);
 
@@ -48,6 +51,11 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
     };
     let tenant = context.tenant(&id.uid);
     let mut tenant = tenant.lock().await;
+    if context.is_lost(&id.name.namespace) {
+        // Nothing can be read or written for it, so nothing is asked of its cloud either.
+        *tenant = None;
+        return Ok(Action::requeue(LOST_RETRY));
+    }
     let done = match caught(Part::Pass, resume(&context, &id, &watched, &mut tenant)).await {
         Ok(done) => done,
         Err(_) => {
@@ -149,7 +157,61 @@ async fn write(
         return Ok(Written::Skipped);
     }
     let Decision { notices, waits_for_events, version, status, .. } = decision;
-    let written =
-        context.writer.tell_and_write((id, object), notices, *waits_for_events, version.clone(), status).await;
-    written.map(Written::As)
+    context.writer.tell_and_write((id, object), notices, *waits_for_events, version.clone(), status).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use kube::Client;
+    use serde_json::json;
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{
+        cluster::{context::Settings, leader::Mandate},
+        metrics::Metrics,
+    };
+
+    /// The API server denies everything in the namespace. Each line: whether the namespace is known as lost | requests,
+    /// and failed passes.
+    #[tokio::test]
+    async fn a_tenant_of_a_lost_namespace_causes_no_request_and_no_error() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let requests = Arc::new(AtomicU32::new(0));
+        let counted = requests.clone();
+        let server = axum::Router::new().fallback(async move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            (axum::http::StatusCode::FORBIDDEN, r#"{"kind":"Status","status":"Failure","code":403,"message":""}"#)
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(axum::serve(listener, server).into_future());
+        let mut config = kube::Config::new(url.parse().unwrap());
+        config.default_retry = false;
+        let client = Client::try_from(config).unwrap();
+        let (settings, metrics) = (Settings::default(), Arc::new(Metrics::new()));
+        let (wake, _woken) = mpsc::channel(1);
+        let mandate = Mandate::unlimited();
+        let context = Context::new(&client, &settings, mandate, metrics.clone(), wake, CancellationToken::new());
+        let context = Arc::new(context);
+        let object = json!({
+            "metadata": { "name": "shop", "namespace": "n", "uid": "u", "generation": 1, "resourceVersion": "1" },
+            "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
+        });
+        let watched = Arc::new(Watched::read(&object.to_string()));
+        let has_failed = || metrics.encode().contains(r#"cloudtenant_reconciles_total{outcome="error"} 1"#);
+        context.lose("n", true);
+        for _ in 0..3 {
+            let action = reconcile(watched.clone(), context.clone()).await.unwrap();
+            assert_eq!(action, Action::requeue(LOST_RETRY));
+        }
+        assert_eq!((requests.load(Ordering::Relaxed), has_failed()), (0, false));
+        context.lose("n", false);
+        reconcile(watched, context).await.unwrap();
+        assert!(requests.load(Ordering::Relaxed) > 0);
+        assert!(has_failed(), "{}", metrics.encode());
+    }
 }

@@ -9,7 +9,10 @@ use kube::{
 
 use crate::{
     api::CloudTenant,
-    cluster::readiness::{Readiness, Requirement},
+    cluster::{
+        api_server,
+        readiness::{Readiness, Requirement},
+    },
 };
 
 /// Wait before the standby retries.
@@ -38,8 +41,7 @@ pub async fn until_allowed(client: Client, namespaces: Vec<String>, readiness: R
             let why = match tokio::time::timeout(DEADLINE, list_one(&client, &path)).await {
                 Ok(Ok(_)) => continue,
                 Ok(Err(error)) => {
-                    refused +=
-                        usize::from(matches!(&error, kube::Error::Api(status) if matches!(status.code, 403 | 404)));
+                    refused += usize::from(api_server::is_refused(&error));
                     error.to_string()
                 }
                 Err(_) => "no answer in time".to_owned(),
@@ -73,7 +75,7 @@ mod tests {
         for (codes, allowed) in [
             ([200, 200, 200], true),
             ([200, 403, 200], true),
-            ([404, 403, 200], true),
+            ([403, 403, 200], true),
             ([403, 403, 403], false),
             ([200, 403, 503], false),
             ([200, 200, 500], false),

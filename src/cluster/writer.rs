@@ -1,22 +1,25 @@
 //! Writes the events and then the status to the API server.
 
+mod place;
+
 use std::{sync::Arc, time::Duration};
 
+use http::{HeaderValue, header::CONTENT_TYPE};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{core::v1::ObjectReference, events::v1::Event},
-    apimachinery::pkg::apis::meta::v1::MicroTime,
+    apimachinery::pkg::apis::meta::v1::{Condition, MicroTime},
 };
 use kube::{
     Api, Client, Resource as _,
     api::{ObjectMeta, Patch, PatchParams, PostParams, Request},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     api::{CloudTenant, CloudTenantStatus, FIELD_MANAGER, bound},
     cluster::leader::Mandate,
-    decide::event::Notice,
+    decide::{Written, event::Notice, status},
     identity::{TenantId, TenantName},
     metrics::{Metrics, Told},
     watched::object::Watched,
@@ -88,20 +91,40 @@ impl StatusWriter {
     /// The API server did not answer.
     pub async fn stored(&self, tenant: &TenantName) -> Result<(CloudTenantStatus, Option<String>), WriteError> {
         let objects: Api<Watched> = Api::namespaced(self.client.clone(), &tenant.namespace);
-        Ok(match self.within(objects.get_opt(&tenant.name)).await? {
-            Some(Watched(Ok(found))) => (found.status.unwrap_or_default(), found.metadata.resource_version),
-            Some(Watched(Err(odd))) => (odd.status, odd.metadata.resource_version),
-            None => Default::default(),
-        })
+        let found = self.within(objects.get_opt(&tenant.name)).await?;
+        let version = found.as_ref().and_then(|found| found.meta().resource_version.clone());
+        Ok((found.map(Watched::into_status).unwrap_or_default(), version))
     }
 
-    /// Writes the status and returns its new resource version, or `None` if the tenant is gone. `base` is the resource
-    /// version from which the status was computed. The API server therefore rejects a delayed write if another process
-    /// has written since.
+    /// Writes the status in the place of whatever is stored. `base` is the resource version from which the status was
+    /// computed. The API server therefore rejects a delayed write if another process has written since. The result
+    /// has no resource version if the tenant is gone.
     ///
     /// # Errors
     /// The API server did not accept the write, or has a newer version ([`WriteError::is_conflict`]).
     pub async fn write(
+        &self,
+        tenant: &TenantName,
+        base: Option<String>,
+        status: &CloudTenantStatus,
+    ) -> Result<Written, WriteError> {
+        let written = self.put(tenant, base, status).await;
+        if !written.as_ref().is_err_and(WriteError::is_conflict) {
+            self.metrics.status_written(written.is_ok());
+        }
+        let error = match written {
+            Ok(version) => return Ok(Written::As(version)),
+            Err(error) if error.is_status(&[404]) => return Ok(Written::As(None)),
+            Err(error) => error,
+        };
+        match place::refusal(&error) {
+            Some(cause) => self.write_refused(tenant, cause, status, error).await.map(Written::Refused),
+            None => Err(error),
+        }
+    }
+
+    /// Applies the status. If that is not enough, the status replaces the stored one. Returns the resource version.
+    async fn put(
         &self,
         tenant: &TenantName,
         base: Option<String>,
@@ -114,22 +137,70 @@ impl StatusWriter {
             "status": status,
         });
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        let request = Request::new(CloudTenant::url_path(&(), Some(&tenant.namespace)));
-        let request = request.patch_subresource("status", &tenant.name, &parameters, &Patch::Apply(&patch));
-        let written = self.within(self.send(request)).await;
-        if !written.as_ref().is_err_and(WriteError::is_conflict) {
-            self.metrics.status_written(written.is_ok());
-        }
-        match written {
-            Ok(object) => Ok(Watched::read(&object).meta().resource_version.clone()),
-            Err(error) if error.is_status(&[404]) => Ok(None),
+        match self.within(self.send(patch_status(tenant, &parameters, &Patch::Apply(&patch)))).await {
+            Ok(object) => {
+                let object = Watched::read(&object);
+                let version = object.meta().resource_version.clone();
+                if !place::has_rest(&object, status) {
+                    return Ok(version);
+                }
+                let conditions = object.into_status().conditions;
+                let replaced = self.replace(tenant, version.clone(), status, &conditions).await;
+                Ok(replaced.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "what others wrote into the status was not removed");
+                    version
+                }))
+            }
+            Err(error) if place::is_unapplicable(&error) => {
+                let (stored, _) = self.stored(tenant).await?;
+                self.replace(tenant, base, status, &stored.conditions).await
+            }
             Err(error) => Err(error),
         }
     }
 
-    /// Creates the notices' events and then writes the status. Returns its resource version, or `None` if the tenant is
-    /// gone. A permanently refused event does not prevent the write. An event that may still be created does if `waits`
-    /// is set, because no later pass would emit it.
+    /// Writes a minimal status in the place of a refused one. Returns its resource version.
+    async fn write_refused(
+        &self,
+        tenant: &TenantName,
+        cause: status::Refusal,
+        refused: &CloudTenantStatus,
+        error: WriteError,
+    ) -> Result<Option<String>, WriteError> {
+        let (stored, mut version) = self.stored(tenant).await?;
+        let minimal = status::refused(cause, refused, &stored, Timestamp::now());
+        if status::differs(&stored, &minimal) {
+            // If this write is refused too, the first error shows the cause.
+            let Ok(written) = self.replace(tenant, version, &minimal, &stored.conditions).await else {
+                return Err(error);
+            };
+            version = written;
+        }
+        tracing::warn!(%error, "the API server refuses the status; a minimal one is in its place");
+        Ok(version)
+    }
+
+    /// Replaces the whole status. Returns its resource version.
+    async fn replace(
+        &self,
+        tenant: &TenantName,
+        base: Option<String>,
+        status: &CloudTenantStatus,
+        stored: &[Condition],
+    ) -> Result<Option<String>, WriteError> {
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patch = place::replacement(base.as_deref(), status, stored);
+        let request = patch_status(tenant, &parameters, &Patch::Merge(&patch)).map(|mut request| {
+            // kube offers this kind of patch only with another crate.
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json-patch+json"));
+            request
+        });
+        Ok(Watched::read(&self.within(self.send(request)).await?).meta().resource_version.clone())
+    }
+
+    /// Creates the notices' events and then writes the status, as [`write`](Self::write) does. A permanently refused
+    /// event does not prevent the write. An event that may still be created does if `waits` is set, because no later
+    /// pass would emit it.
     ///
     /// # Errors
     /// The status was not written. The next pass begins with the same notices.
@@ -140,7 +211,7 @@ impl StatusWriter {
         waits: bool,
         version: Option<String>,
         status: &CloudTenantStatus,
-    ) -> Result<Option<String>, WriteError> {
+    ) -> Result<Written, WriteError> {
         let mut failed = Vec::new();
         let written = async {
             for notice in notices {
@@ -225,15 +296,29 @@ impl StatusWriter {
     }
 }
 
+fn patch_status(
+    tenant: &TenantName,
+    parameters: &PatchParams,
+    patch: &Patch<&Value>,
+) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
+    Request::new(CloudTenant::url_path(&(), Some(&tenant.namespace))).patch_subresource(
+        "status",
+        &tenant.name,
+        parameters,
+        patch,
+    )
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use axum::{
         Router,
         extract::Path,
-        http::StatusCode,
-        routing::{patch, post},
+        http::{HeaderMap, StatusCode},
+        routing::{get, patch, post},
     };
-    use serde_json::Value;
 
     use super::*;
     use crate::{cluster::leader::RENEW_DEADLINE, decide::event::EventReason};
@@ -276,12 +361,7 @@ mod tests {
     }
 
     /// Writes one notice and one status, with these answers of the API server.
-    async fn write_once(
-        writer: &StatusWriter,
-        event: u16,
-        status: u16,
-        waits: bool,
-    ) -> Result<Option<String>, WriteError> {
+    async fn write_once(writer: &StatusWriter, event: u16, status: u16, waits: bool) -> Result<Written, WriteError> {
         let tenant = json!({
             "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": "shop" },
             "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
@@ -333,7 +413,7 @@ mod tests {
             let done = write_once(&writer, event, status, waits).await;
             let row = format!("{event} {status} {waits}");
             assert_eq!(done.is_ok(), written, "{row}");
-            assert!(!done.is_ok_and(|version| version.as_deref() != Some("2")), "{row}");
+            assert!(!done.is_ok_and(|written| written != Written::As(Some("2".to_owned()))), "{row}");
             assert_eq!(counted(&writer), outcomes, "{row}");
         }
     }
@@ -346,6 +426,79 @@ mod tests {
             let done = write_once(&writer, 201, 200, waits).await;
             assert!(matches!(done, Err(WriteError::NotLeading)), "{done:?}");
             assert_eq!(counted(&writer), Vec::<&str>::new());
+        }
+    }
+
+    /// A CloudTenant whose writes have these codes: applied, replaced, replaced by a minimal status. Returns the writer
+    /// and the kinds of writes that the API server receives.
+    async fn refusing(codes: [u16; 3], message: &'static str) -> (StatusWriter, Arc<Mutex<Vec<&'static str>>>) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let writes = Arc::<Mutex<Vec<&'static str>>>::default();
+        let received = writes.clone();
+        let object = |version: &str| {
+            let metadata = json!({ "name": "shop", "resourceVersion": version });
+            json!({ "metadata": metadata, "status": { "observedGeneration": 1 } }).to_string()
+        };
+        let write = async move |headers: HeaderMap, body: String| {
+            let is_applied = headers[CONTENT_TYPE] == "application/apply-patch+yaml";
+            let kind = match (is_applied, body.contains("StatusRefused")) {
+                (true, _) => 0,
+                (false, false) => 1,
+                (false, true) => 2,
+            };
+            received.lock().unwrap().push(["applied", "replaced", "minimal"][kind]);
+            let code = codes[kind];
+            let refusal = json!({ "kind": "Status", "status": "Failure", "code": code, "message": message });
+            let body = if code < 300 { object(["2", "3", "4"][kind]) } else { refusal.to_string() };
+            (StatusCode::from_u16(code).unwrap(), body)
+        };
+        let server = Router::new()
+            .route("/apis/cloudtenant.dev/v1alpha1/namespaces/n/cloudtenants/t/status", patch(write))
+            .route("/apis/cloudtenant.dev/v1alpha1/namespaces/n/cloudtenants/t", get(async move || object("1")));
+        tokio::spawn(axum::serve(listener, server).into_future());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut config = kube::Config::new(url.parse().unwrap());
+        config.default_retry = false;
+        let client = Client::try_from(config).unwrap();
+        (StatusWriter::new(client, "me", Arc::new(Metrics::new()), Mandate::unlimited()), writes)
+    }
+
+    /// Each line: the codes of the writes | the writes, and the result.
+    #[tokio::test]
+    async fn a_status_that_cannot_be_applied_replaces_and_a_refused_one_is_replaced_by_a_minimal_one() {
+        let written = |version: &str| Some(Written::As(Some(version.to_owned())));
+        let refused = || Some(Written::Refused(Some("4".to_owned())));
+        let (applied, replaced, minimal) =
+            (&["applied"][..], &["applied", "replaced"][..], &["applied", "replaced", "minimal"][..]);
+        let without_replacement = &["applied", "minimal"][..];
+        let rows = [
+            ([200, 500, 500], "", applied, written("2")),
+            ([500, 200, 0], "failed to create typed live object", replaced, written("3")),
+            ([422, 200, 0], "", replaced, written("3")),
+            ([400, 200, 0], "", replaced, written("3")),
+            ([422, 422, 200], "", minimal, refused()),
+            ([500, 422, 200], "", minimal, refused()),
+            ([413, 413, 200], "", minimal, refused()),
+            ([500, 500, 200], "trying to send message larger than max", minimal, refused()),
+            ([500, 500, 200], "etcdserver: request is too large", minimal, refused()),
+            ([403, 0, 200], "", without_replacement, refused()),
+            ([403, 0, 403], "", without_replacement, None),
+            ([422, 422, 422], "", minimal, None),
+            ([500, 500, 0], "etcdserver: leader changed", replaced, None),
+            ([422, 409, 0], "", replaced, None),
+            ([409, 0, 0], "", applied, None),
+            ([429, 0, 0], "", applied, None),
+            ([503, 0, 0], "", applied, None),
+            ([404, 0, 0], "", applied, Some(Written::As(None))),
+        ];
+        for (codes, message, expected, result) in rows {
+            let (writer, writes) = refusing(codes, message).await;
+            let name = TenantName { namespace: "n".to_owned(), name: "t".to_owned() };
+            let status = CloudTenantStatus { observed_generation: Some(1), ..CloudTenantStatus::default() };
+            let done = writer.write(&name, Some("1".to_owned()), &status).await;
+            assert_eq!(done.ok(), result, "{codes:?} {message}");
+            assert_eq!(*writes.lock().unwrap(), expected, "{codes:?} {message}");
         }
     }
 }

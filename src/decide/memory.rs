@@ -13,7 +13,7 @@ use crate::{
     decide::{
         condition,
         event::{fnv1a, limit::Limit},
-        schedule::{Turn, backoff},
+        schedule::{Turn, after, backoff},
         status::observed_at,
     },
     observation::{ByProbe, ProbeKind},
@@ -22,6 +22,10 @@ use crate::{
 
 /// Wait until the next pass after a write conflict.
 const CONFLICT_RETRY: Duration = Duration::from_secs(1);
+
+/// Wait until the operator tries again to write a status that the API server refused. Only an administrator can change
+/// that, and each attempt takes three requests.
+const REFUSED_RETRY: Duration = Duration::from_secs(300);
 
 /// After this many consecutive conflicts, the watch has stopped delivering the writes of others.
 const CONFLICTS: u32 = 10;
@@ -47,6 +51,8 @@ pub struct Memory {
     pub(super) failed_writes: u32,
     /// Number of consecutive write conflicts.
     conflicts: u32,
+    /// The status that the API server refused last.
+    pub(super) refused: Option<RefusedStatus>,
     /// The status that was written last, with the resource version that it got.
     written: Option<(u64, Arc<CloudTenantStatus>)>,
 }
@@ -62,6 +68,24 @@ pub struct Plan {
     pub is_requested: bool,
     /// A query of the tenant's own is due, unless one is under way. There is none for the engines.
     pub due: ByProbe<bool>,
+}
+
+/// A status that the API server refused. While a minimal one is stored in its place, decisions start from this one, so
+/// that no event is emitted twice.
+#[derive(Debug, Clone)]
+pub(super) struct RefusedStatus {
+    status: Arc<CloudTenantStatus>,
+    /// Resource version of the minimal status.
+    version: Option<u64>,
+    retry_at: Timestamp,
+}
+
+impl RefusedStatus {
+    /// Returns the wait until the operator tries again to write the whole status.
+    pub(super) fn wait(&self, now: Timestamp) -> Duration {
+        // A clock that stepped back must not delay the write.
+        Duration::try_from(self.retry_at.duration_since(now)).unwrap_or_default().min(REFUSED_RETRY)
+    }
 }
 
 /// A pass that has begun. Only [`Memory::begin`] creates it, and [`decide`](super::decide) consumes it.
@@ -85,6 +109,8 @@ pub enum Written {
     Skipped,
     /// The status is written and has this resource version.
     As(Option<String>),
+    /// The API server refused the status. A minimal one is stored in its place and has this resource version.
+    Refused(Option<String>),
     /// The object changed before the write.
     Conflict,
     /// The API server did not accept the write.
@@ -118,6 +144,7 @@ impl Memory {
             writes: Writes::default(),
             failed_writes: 0,
             conflicts: 0,
+            refused: None,
             written: None,
         }
     }
@@ -172,6 +199,7 @@ impl Memory {
         plan.restart = is_new || self.generation != object.metadata.generation;
         if plan.restart {
             self.probes.values_mut().for_each(|probe| probe.turn.hurry(now));
+            self.refused.iter_mut().for_each(|refused| refused.retry_at = now);
         }
         self.requested = requested.cloned();
         self.generation = object.metadata.generation;
@@ -220,6 +248,10 @@ impl Memory {
     fn current(&self, object: &CloudTenant) -> (CloudTenantStatus, Option<String>) {
         let brought = object.metadata.resource_version.clone();
         let number: Option<u64> = brought.as_ref().and_then(|version| version.parse().ok());
+        if let Some(RefusedStatus { status, version, .. }) = &self.refused {
+            let newer = version.filter(|version| number.is_some_and(|brought| brought < *version));
+            return (status.as_ref().clone(), newer.map(|version| version.to_string()).or(brought));
+        }
         match &self.written {
             Some((version, status)) if number.is_some_and(|brought| brought < *version) => {
                 (status.as_ref().clone(), Some(version.to_string()))
@@ -230,7 +262,7 @@ impl Memory {
 
     /// A pass ends: what the decision has changed is remembered. What was observed counts as written only if it is.
     pub fn commit(&mut self, decision: Decision, written: Written) -> Next {
-        let Decision { memory, status, write, next, engines_number, decided_at, interval, .. } = decision;
+        let Decision { memory, status, write, mut next, engines_number, decided_at, interval, .. } = decision;
         *self = memory;
         match written {
             Written::Conflict if self.conflicts < CONFLICTS => {
@@ -245,8 +277,18 @@ impl Memory {
             Written::As(version) => {
                 self.events.wrote();
                 self.writes.wrote(decided_at);
+                self.refused = None;
                 let version = version.and_then(|version| version.parse().ok());
                 self.written = version.map(|version| (version, Arc::new(status)));
+            }
+            Written::Refused(version) => {
+                self.events.wrote();
+                self.writes.wrote(decided_at);
+                self.written = None;
+                let version = version.and_then(|version| version.parse().ok());
+                let retry_at = after(decided_at, REFUSED_RETRY);
+                self.refused = Some(RefusedStatus { status: Arc::new(status), version, retry_at });
+                next = Some(next.map_or(REFUSED_RETRY, |next| next.min(REFUSED_RETRY)));
             }
             Written::Skipped => {}
         }
@@ -275,6 +317,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{Policy, Reason},
+        decide,
         observation::{Caches, Data, Outcome, ProbeFailure},
     };
 
@@ -353,6 +396,46 @@ mod tests {
             let engines = engines.count(&mut probes[ProbeKind::Engines].streak, number, Some(true));
             let streaks = [engines, probes[ProbeKind::Caches].count(Some(true))];
             assert_eq!(streaks, [streak; 2], "{name}");
+        }
+    }
+
+    /// A tenant whose login is refused, while the API server refuses its status. Each line: what happens, and when |
+    /// whether the operator writes, the events, and how the API server answers.
+    #[test]
+    fn a_refused_status_is_tried_again_after_a_pause_and_repeats_no_event() {
+        let (target, mut object) = (target(), object());
+        object.metadata.generation = Some(1);
+        object.metadata.resource_version = Some("9".to_owned());
+        let mut memory = Memory::new("uid", &target, &CloudTenantStatus::default(), at(0));
+        let refused = || Written::Refused(Some("10".to_owned()));
+        for (name, second, generation, reason, writes, events, written) in [
+            ("the first pass", 0, 1, Reason::AuthenticationFailed, true, 1, refused()),
+            ("the same", 10, 1, Reason::AuthenticationFailed, false, 0, Written::Skipped),
+            ("something else", 20, 1, Reason::CloudNotFound, false, 0, Written::Skipped),
+            ("the same again", 30, 1, Reason::AuthenticationFailed, false, 0, Written::Skipped),
+            ("after the pause", 300, 1, Reason::AuthenticationFailed, true, 0, refused()),
+            ("a new spec", 310, 2, Reason::AuthenticationFailed, true, 0, refused()),
+            ("the same", 320, 2, Reason::AuthenticationFailed, false, 0, Written::Skipped),
+            ("accepted", 610, 2, Reason::AuthenticationFailed, true, 0, Written::As(Some("11".to_owned()))),
+            ("nothing new", 620, 2, Reason::AuthenticationFailed, false, 0, Written::Skipped),
+        ] {
+            object.metadata.generation = Some(generation);
+            let failure = ProbeFailure { reason, message: String::new(), retry_after: None, transient: false };
+            let start = memory.begin(&target, &object, Access::Missing(failure), at(second));
+            let version = if second == 0 {
+                "9"
+            } else if second < 620 {
+                "10"
+            } else {
+                "11"
+            };
+            assert_eq!(start.version.as_deref(), Some(version), "{name}");
+            let decision = decide::decide(&memory, &target, start, decide::Observed::nothing(), at(second));
+            assert_eq!((decision.write == decide::Write::Now, decision.notices.len()), (writes, events), "{name}");
+            let next = memory.commit(decision, written);
+            assert!(matches!(next, Next::Pass(Some(wait)) if wait <= REFUSED_RETRY && !wait.is_zero()), "{name}");
+            // The watch brings the minimal status.
+            object.status = Some(CloudTenantStatus { observed_generation: Some(1), ..CloudTenantStatus::default() });
         }
     }
 }

@@ -26,7 +26,7 @@ const STALLED_RETRY: Duration = Duration::from_secs(30);
 const REFUSED_RETRY: Duration = Duration::from_secs(5);
 
 /// Shortest wait between two passes.
-const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+pub(super) const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Whether a missing Secret, or the engines' missing entry, has exceeded its grace period, so that a user has to act.
 pub(super) fn has_waited(memory: &Memory, now: Timestamp) -> bool {

@@ -140,6 +140,15 @@ impl Pass<'_> {
     }
 }
 
+/// Why the API server refuses a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The CRD's schema, an admission policy or a webhook does not accept it.
+    Invalid,
+    /// The object would be too large.
+    TooLarge,
+}
+
 /// The data from which a condition is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Verdict {
@@ -270,6 +279,24 @@ pub fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, now: Tim
     }
 }
 
+/// Returns the status in the place of one that the API server refused. It contains no data, because the data may be the
+/// cause. `old` is the stored status.
+#[must_use]
+pub fn refused(
+    cause: Refusal,
+    status: &CloudTenantStatus,
+    old: &CloudTenantStatus,
+    now: Timestamp,
+) -> CloudTenantStatus {
+    let generation = status.observed_generation.unwrap_or_default();
+    CloudTenantStatus {
+        observed_generation: status.observed_generation,
+        last_handled_reconcile_at: status.last_handled_reconcile_at.clone(),
+        conditions: ready::refused(cause, generation, old, now),
+        ..CloudTenantStatus::default()
+    }
+}
+
 /// Returns the status of an object whose pass panicked. Data and source stay. The computation is minimal because the
 /// cause of the panic is unknown.
 #[must_use]
@@ -355,7 +382,7 @@ pub fn absent(kind: ProbeKind, elsewhere: Option<&Elsewhere>) -> String {
 /// Whether a user had to act and apparently has: the query now fails with a transient error.
 fn needed_user(old: &CloudTenantStatus, kind: ProbeKind) -> bool {
     let before = condition::reason(&old.conditions, kind.condition_type());
-    before.is_some_and(|reason| reason.class() == Class::Stalled && reason != Reason::InvalidSpec)
+    before.is_some_and(|reason| reason.class() == Class::Stalled && !reason.is_about_object())
 }
 
 /// Returns the verdict that remains while there is no new one.
@@ -363,7 +390,7 @@ fn kept(old: &CloudTenantStatus, kind: ProbeKind, stale: bool) -> Verdict {
     let before = condition::find(&old.conditions, kind.condition_type());
     let stands = before.and_then(|before| Some((Reason::parse(&before.reason)?, before.message.clone())));
     // At this point the spec is valid and the probe is enabled.
-    let stands = stands.filter(|(reason, _)| !matches!(reason, Reason::InvalidSpec | Reason::ProbeDisabled));
+    let stands = stands.filter(|(reason, _)| !reason.is_about_object() && *reason != Reason::ProbeDisabled);
     let (reason, message) = match stands {
         Some((reason, message)) if matches!(reason.class(), Class::Passing | Class::Stalled) => (reason, message),
         _ if stale => (

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 pub use gitops::{Health, Judge, Verdicts, gitops};
 use programs::{
-    assets::version_flags,
+    assets::{KUBERNETES_VERSION, version_flags},
     go::{self, say},
 };
 
@@ -30,7 +30,7 @@ pub fn helm() -> Result<PathBuf> {
 /// # Errors
 /// They cannot be built.
 pub fn node() -> Result<PathBuf> {
-    let kubelet = go_tool_linked("node", &["tool"], "kubelet", &version_flags())?;
+    let kubelet = go_tool_linked("node", &["tool"], "kubelet", &version_flags(KUBERNETES_VERSION))?;
     Ok(kubelet.parent().context("kubelet is in no directory")?.to_owned())
 }
 

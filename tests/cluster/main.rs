@@ -19,6 +19,7 @@ mod odd_metadata;
 mod replicas;
 mod rights;
 mod stop;
+mod stored;
 mod subjects;
 mod trouble;
 mod validation;

@@ -114,6 +114,21 @@ const fn is_unsuitable(code: u16) -> bool {
     matches!(code, 400 | 405 | 406 | 413 | 415 | 422 | 501)
 }
 
+/// Whether the API server denies the right, or has no such namespace or CRD. That may be so for one namespace alone.
+#[must_use]
+pub const fn is_refused(error: &Call) -> bool {
+    match error {
+        Call::Api(status) => is_refusal(status.code),
+        _ => false,
+    }
+}
+
+/// The same of an answer's code.
+#[must_use]
+pub const fn is_refusal(code: u16) -> bool {
+    matches!(code, 403 | 404)
+}
+
 struct Watch<K> {
     events: BoxStream<'static, Result<Event<K>, Error>>,
     list: List,
@@ -294,6 +309,24 @@ mod tests {
             }
             assert_eq!(*requests.lock().unwrap(), expected, "{server:?}");
         }
+    }
+
+    #[test]
+    fn a_denied_right_and_a_missing_namespace_are_refusals() {
+        for (code, refused) in [
+            (400, false),
+            (401, false),
+            (403, true),
+            (404, true),
+            (410, false),
+            (422, false),
+            (429, false),
+            (503, false),
+        ] {
+            let status = format!(r#"{{"status":"Failure","code":{code},"message":"m","reason":"r"}}"#);
+            assert_eq!(is_refused(&Call::Api(serde_json::from_str(&status).unwrap())), refused, "{code}");
+        }
+        assert!(!is_refused(&Call::Service("no connection".into())));
     }
 
     #[test]

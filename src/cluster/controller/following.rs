@@ -64,6 +64,11 @@ impl Following {
         self.lock().as_ref().is_some_and(lost)
     }
 
+    /// Whether the API server refuses the watch, so that it refuses all else in this namespace too.
+    pub(super) fn is_refused(&self) -> bool {
+        self.lock().as_ref().is_some_and(|failing| failing.refused)
+    }
+
     /// Returns why the watch fails. `None` if it works.
     pub(super) fn why(&self) -> Option<String> {
         self.lock().as_ref().map(|failing| failing.why.clone())
@@ -98,15 +103,13 @@ pub(super) fn events(api: Api<Watched>, lists: Lists) -> impl Stream<Item = Resu
     api_server::follow(api, lists, AfterError::Lists)
 }
 
-/// Whether the API server denies the right, or has no such namespace or CRD.
+/// Whether the API server refuses the watch.
 fn is_refused(error: &watcher::Error) -> bool {
     use watcher::Error::{InitialListFailed, NoResourceVersion, WatchError, WatchFailed, WatchStartFailed};
     match error {
-        InitialListFailed(kube::Error::Api(status))
-        | WatchStartFailed(kube::Error::Api(status))
-        | WatchFailed(kube::Error::Api(status))
-        | WatchError(status) => matches!(status.code, 403 | 404),
-        InitialListFailed(_) | WatchStartFailed(_) | WatchFailed(_) | NoResourceVersion => false,
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => api_server::is_refused(error),
+        WatchError(status) => api_server::is_refusal(status.code),
+        NoResourceVersion => false,
     }
 }
 
@@ -178,7 +181,6 @@ mod tests {
             ("the right is gone", 1063, Some(Err(answer(403, "forbidden"))), true),
             ("the right is back", 1070, Some(Ok(Event::InitDone)), false),
             ("the API server starts", 1071, Some(Err(answer(503, "starting"))), false),
-            ("the namespace is gone", 1072, Some(Err(answer(404, "not found"))), true),
         ] {
             if let Some(event) = event {
                 following.note(&event, at(second));

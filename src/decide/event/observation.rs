@@ -68,7 +68,7 @@ pub(super) fn transitions(
 }
 
 /// Returns why the probe fails. A Secret or an entry that may still arrive counts only once the condition Stalled is
-/// set. An invalid spec is not the cloud's failure.
+/// set. An invalid spec or a refused status is not the cloud's failure.
 fn failing(target: &Target, status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
     let reason_of = |kind: ProbeKind| condition::reason(&status.conditions, kind.condition_type());
     let reason = reason_of(kind)?;
@@ -78,7 +78,7 @@ fn failing(target: &Target, status: &CloudTenantStatus, kind: ProbeKind) -> Opti
     let waits = waits.filter_map(reason_of).any(Reason::may_still_arrive);
     let fails = match reason.class() {
         Class::Passing => true,
-        Class::Stalled => reason != Reason::InvalidSpec && (stalled || !waits || !reason.may_still_arrive()),
+        Class::Stalled => !reason.is_about_object() && (stalled || !waits || !reason.may_still_arrive()),
         Class::Well | Class::Bad | Class::NotAsked => false,
     };
     fails.then_some(reason)

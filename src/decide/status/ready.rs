@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{Observation, Pass, Verdict};
+use super::{Observation, Pass, Refusal, Verdict};
 use crate::{
     api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
     decide::condition,
@@ -141,7 +141,8 @@ pub(super) fn suspended(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenant
     let mut conditions = Vec::new();
     let of_probes = ProbeKind::ALL.map(ProbeKind::condition_type);
     for type_ in std::iter::once(ty::READY).chain(of_probes).chain([ty::STALLED]) {
-        let mut condition = match condition::find(&old.conditions, type_) {
+        let before = condition::find(&old.conditions, type_);
+        let mut condition = match before.filter(|before| before.reason != Reason::StatusRefused.as_str()) {
             Some(before) => before.clone(),
             None if type_ == ty::STALLED => continue,
             None => {
@@ -173,9 +174,28 @@ pub(super) fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp
 
 /// Makes every condition report the invalid spec.
 pub(super) fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Vec<Condition> {
-    let next = |type_: &str, status: &str| {
-        condition::next(&old.conditions, type_, status, Reason::InvalidSpec, message, generation, now)
+    stalled(Reason::InvalidSpec, message, generation, old, now)
+}
+
+/// Makes every condition report that the API server refuses the status.
+pub(super) fn refused(cause: Refusal, generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Vec<Condition> {
+    let message = match cause {
+        Refusal::Invalid => {
+            "The Kubernetes API refuses the status of this CloudTenant: ask the administrator of the cluster to \
+             install the CRD of the operator's version, and to check admission policies and webhooks."
+        }
+        Refusal::TooLarge => {
+            "The Kubernetes API refuses the status of this CloudTenant, because the object would be too large: remove \
+             large annotations."
+        }
     };
+    stalled(Reason::StatusRefused, message, generation, old, now)
+}
+
+/// Gives this reason to every condition.
+fn stalled(reason: Reason, message: &str, generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Vec<Condition> {
+    let next =
+        |type_: &str, status: &str| condition::next(&old.conditions, type_, status, reason, message, generation, now);
     let probes = ProbeKind::ALL.map(|kind| next(kind.condition_type(), "Unknown"));
     let ready = next(ty::READY, "Unknown");
     std::iter::once(ready).chain(probes).chain([next(ty::STALLED, "True")]).collect()

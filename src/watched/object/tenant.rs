@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{Members, Text, members, metadata};
-use crate::api::{CloudTenant, CloudTenantSpec, CloudTenantStatus};
+use crate::api::{CloudTenant, CloudTenantSpec, CloudTenantStatus, condition_type};
 
 /// Length in characters of the description of an unreadable value, which may contain a long text.
 const LONGEST: usize = 300;
@@ -44,6 +44,15 @@ impl Watched {
             Err(why) => Err(Unreadable { why, metadata, status: status.unwrap_or_default() }),
         })
     }
+
+    /// Returns the readable status.
+    #[must_use]
+    pub fn into_status(self) -> CloudTenantStatus {
+        match self.0 {
+            Ok(tenant) => tenant.status.unwrap_or_default(),
+            Err(unreadable) => unreadable.status,
+        }
+    }
 }
 
 fn spec(object: &Members<'_>) -> Result<CloudTenantSpec, String> {
@@ -68,8 +77,14 @@ fn field_at(text: &str, column: usize) -> Option<String> {
     found.map(|(name, _)| name)
 }
 
-/// Returns the status without unreadable fields and conditions. The next pass writes its own again.
+/// Returns the status without unreadable fields and conditions. It then also lacks `observedGeneration`, as the status
+/// of a CloudTenant that has not been reconciled, so that the next pass writes its own in its place. An unreadable
+/// condition of another controller does not count: the operator leaves it alone.
 fn status(text: &RawValue, metadata: &ObjectMeta) -> CloudTenantStatus {
+    // serde also reads a list as the fields in their order.
+    if text.get().trim_start().starts_with('[') {
+        return CloudTenantStatus::default();
+    }
     let error = match serde_json::from_str::<Option<CloudTenantStatus>>(text.get()) {
         Ok(status) => return status.unwrap_or_default(),
         Err(error) => error,
@@ -83,16 +98,34 @@ fn status(text: &RawValue, metadata: &ObjectMeta) -> CloudTenantStatus {
         serde_json::from_value::<CloudTenantStatus>(Value::Object(alone)).is_ok()
     };
     let mut kept = Map::new();
+    let mut is_whole = true;
     for (name, text) in members(text.get()) {
-        let Ok(mut value) = serde_json::from_str::<Value>(text.get()) else { continue };
+        let Ok(mut value) = serde_json::from_str::<Value>(text.get()) else {
+            is_whole = false;
+            continue;
+        };
         if let (Value::Array(conditions), "conditions") = (&mut value, &*name) {
-            conditions.retain(|condition| is_read("conditions", &Value::Array(vec![condition.clone()])));
+            conditions.retain(|condition| {
+                let is_read = is_read("conditions", &Value::Array(vec![condition.clone()]));
+                is_whole &= is_read || is_foreign(condition);
+                is_read
+            });
         }
         if is_read(&name, &value) {
             kept.insert(name, value);
+        } else {
+            is_whole = false;
         }
     }
+    if !is_whole {
+        kept.remove("observedGeneration");
+    }
     serde_json::from_value(Value::Object(kept)).unwrap_or_default()
+}
+
+/// Whether the condition is of another controller's type.
+fn is_foreign(condition: &Value) -> bool {
+    condition["type"].as_str().is_some_and(|type_| !condition_type::ALL.contains(&type_))
 }
 
 impl<'de> Deserialize<'de> for Watched {
@@ -245,13 +278,50 @@ mod tests {
             json!([condition("Ready", "2026-01-01T00:00:00Z"), condition("Odd", "9999-12-31T23:59:59Z"), 5]);
         let status = json!({ "observedGeneration": 3, "conditions": conditions, "observedAt": "never", "usage": [] });
         for spec in [good(), json!({})] {
-            let status = match read(json!({ "name": "shop" }), spec, status.clone()).0 {
-                Ok(tenant) => tenant.status.unwrap(),
-                Err(unreadable) => unreadable.status,
-            };
-            assert_eq!((status.observed_generation, status.observed_at, status.usage), (Some(3), None, None));
+            let status = read(json!({ "name": "shop" }), spec, status.clone()).into_status();
+            assert_eq!((status.observed_at, status.usage), (None, None));
             let types: Vec<_> = status.conditions.iter().map(|condition| &*condition.type_).collect();
             assert_eq!(types, ["Ready"]);
+        }
+    }
+
+    /// Each line: the stored status | whether the next pass writes its own, whatever it concludes.
+    #[test]
+    fn a_status_that_cannot_be_read_is_as_that_of_a_tenant_that_has_not_been_reconciled() {
+        let condition = |type_: Value, since: &str| {
+            let mut condition = json!({ "type": type_, "status": "True", "reason": "R", "message": "" });
+            condition["lastTransitionTime"] = json!(since);
+            condition
+        };
+        let (good_time, odd_time) = ("2026-01-01T00:00:00Z", "9999-12-31T23:59:59Z");
+        for (status, is_written) in [
+            (json!({}), false),
+            (json!({ "volumes": [1], "engines": { "racks": "x" } }), false),
+            (json!({ "conditions": [condition(json!("Ready"), good_time)] }), false),
+            (json!({ "conditions": [condition(json!("Backup"), odd_time)] }), false),
+            (json!({ "conditions": [condition(json!("Ready"), odd_time)] }), true),
+            (json!({ "conditions": [condition(json!(5), good_time)] }), true),
+            (json!({ "conditions": [{ "type": "Ready" }] }), true),
+            (json!({ "conditions": [null] }), true),
+            (json!({ "conditions": "x" }), true),
+            (json!({ "conditions": { "Ready": "True" } }), true),
+            (json!({ "observedAt": 5 }), true),
+            (json!({ "lastHandledReconcileAt": {} }), true),
+            (json!({ "engines": [1] }), true),
+            (json!({ "engines": { "total": "2" } }), true),
+            (json!({ "engines": { "total": -1 } }), true),
+            (json!({ "engines": { "hosts": { "a": 1 } } }), true),
+            (json!({ "usage": { "servers": 1.5 } }), true),
+        ] {
+            let mut status = status;
+            status["observedGeneration"] = json!(3);
+            let read = read(json!({ "name": "shop" }), good(), status.clone()).into_status();
+            assert_eq!(read.observed_generation.is_none(), is_written, "{status}");
+        }
+        for status in [json!(null), json!("x"), json!([1]), json!(5), json!(true), json!({ "observedGeneration": "3" })]
+        {
+            let read = read(json!({ "name": "shop" }), good(), status.clone()).into_status();
+            assert_eq!(read, CloudTenantStatus::default(), "{status}");
         }
     }
 }

@@ -7,6 +7,9 @@
 //! 2. `setup-envtest`'s store, below the user's data directory;
 //! 3. the same store, filled by `go install` from the pinned modules in `testkit/kubernetes`.
 //!
+//! With `KUBERNETES=oldest` or `KUBERNETES=newest`, kube-apiserver is of the oldest or newest version that the operator
+//! supports. It is built into the same store. etcd and kubectl stay those of the usual version.
+//!
 //! Tests need the pinned version. The demo also takes others, and programs of `PATH`: [`Assets::any_or_build`].
 
 use std::{
@@ -14,12 +17,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{found, go};
 
 /// The version of Kubernetes that `testkit/kubernetes/go.mod` pins.
 pub const KUBERNETES_VERSION: &str = "1.36.3";
+
+/// The oldest version of Kubernetes that the operator supports. `testkit/kubernetes/oldest/go.mod` pins it.
+pub const OLDEST_VERSION: &str = "1.31.14";
+
+/// The newest version of Kubernetes that the tests have run on. `testkit/kubernetes/newest/go.mod` pins it.
+pub const NEWEST_VERSION: &str = "1.37.2";
+
+/// Chooses the version of kube-apiserver.
+const VERSION_VARIABLE: &str = "KUBERNETES";
 
 const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
 
@@ -47,6 +59,17 @@ impl Assets {
     /// `KUBEBUILDER_ASSETS` is set and its directory lacks a binary; or there are no binaries and they
     /// cannot be built.
     pub fn find_or_build() -> Result<Self> {
+        let assets = Self::usual()?;
+        match env::var(VERSION_VARIABLE).as_deref().unwrap_or_default() {
+            "" => Ok(assets),
+            "oldest" => Ok(Self { kube_apiserver: api_server("oldest", OLDEST_VERSION)?, ..assets }),
+            "newest" => Ok(Self { kube_apiserver: api_server("newest", NEWEST_VERSION)?, ..assets }),
+            other => bail!("{VERSION_VARIABLE} is {other:?}: set it to oldest or newest, or unset it"),
+        }
+    }
+
+    /// The binaries of the usual version.
+    fn usual() -> Result<Self> {
         if let Some(assets) = Self::of_variable() {
             return assets;
         }
@@ -141,7 +164,51 @@ fn store() -> Result<PathBuf> {
 
 /// The directory of the pinned version.
 fn pinned(store: &Path) -> PathBuf {
-    store.join("k8s").join(format!("{KUBERNETES_VERSION}-{}-{}", go_os(), go_arch()))
+    version_directory(&store.join("k8s"), KUBERNETES_VERSION)
+}
+
+fn version_directory(parent: &Path, version: &str) -> PathBuf {
+    parent.join(format!("{version}-{}-{}", go_os(), go_arch()))
+}
+
+/// kube-apiserver of this version, from the store or built from the module of this name. A directory with that alone
+/// must not be in `setup-envtest`'s own part of the store, because the tool expects all three binaries there.
+fn api_server(module: &str, version: &str) -> Result<PathBuf> {
+    const NAME: &str = "kube-apiserver";
+    let store = store()?;
+    let installed = version_directory(&store.join("k8s"), version).join(NAME);
+    if installed.is_file() {
+        return Ok(installed);
+    }
+    let directory = version_directory(&store.join("testkit"), version);
+    let program = directory.join(NAME);
+    if program.is_file() {
+        return Ok(program);
+    }
+    fs::create_dir_all(&directory).with_context(|| format!("create {}", directory.display()))?;
+    let _lock = locked(&store)?;
+    if program.is_file() {
+        return Ok(program);
+    }
+    let staging = store.join(".testkit-staging");
+    go::emptied(&staging)?;
+    let build = go::Build {
+        what: &format!("{NAME} {version} (this takes about five minutes)"),
+        without_go: &format!("there is no {NAME} {version}, and no go to build it with: install Go 1.26 or newer"),
+        module: &modules().join(module),
+        packages: &["tool"],
+        ldflags: &version_flags(version),
+    };
+    let built = build.install(&staging).and_then(|()| {
+        fs::rename(staging.join(NAME), &program).with_context(|| format!("install {}", program.display()))
+    });
+    go::remove_if_present(&staging)?;
+    built.map(|()| program)
+}
+
+/// The directory of the Go modules that pin Kubernetes.
+fn modules() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../kubernetes")
 }
 
 fn go_os() -> &'static str {
@@ -210,9 +277,9 @@ fn build(
             "there are no Kubernetes binaries, and no go to build them with: install Go 1.26 or newer, \
              or set {ASSETS_VARIABLE} to a directory with etcd, kube-apiserver and kubectl"
         ),
-        module: &Path::new(env!("CARGO_MANIFEST_DIR")).join("../kubernetes"),
+        module: &modules(),
         packages: &binaries.iter().map(|at| PACKAGES[*at]).collect::<Vec<_>>(),
-        ldflags: &version_flags(),
+        ldflags: &version_flags(KUBERNETES_VERSION),
     };
     let built = run(&build, &staging).and_then(|()| install(&staging, directory, binaries));
     go::remove_if_present(&staging)?;
@@ -221,11 +288,11 @@ fn build(
 
 /// Without a version, Kubernetes' programs would call themselves v0.0.0-master.
 #[must_use]
-pub fn version_flags() -> String {
+pub fn version_flags(of: &str) -> String {
     let version = "k8s.io/component-base/version";
-    let mut parts = KUBERNETES_VERSION.split('.');
+    let mut parts = of.split('.');
     let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    format!("-X {version}.gitVersion=v{KUBERNETES_VERSION} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}")
+    format!("-X {version}.gitVersion=v{of} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}")
 }
 
 /// One rename for each binary, so that a file that is there is complete, even in a directory that

@@ -1,0 +1,147 @@
+//! What the writer does where server-side apply is not enough: the stored status does not fit the schema, other field
+//! managers own parts of it, or the API server refuses the new one.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Resource as _;
+use serde_json::{Value, json};
+
+use super::WriteError;
+use crate::{
+    api::{CloudTenantStatus, condition_type},
+    decide::status::{Refusal, differs},
+    watched::object::Watched,
+};
+
+/// Codes of answers to server-side apply after which the writer replaces the status. With 500 the API server says that
+/// the stored object, or the applied one, does not fit the schema's types.
+const UNAPPLICABLE: [u16; 4] = [400, 413, 422, 500];
+
+/// Parts of the messages of a 500 that says that the object is too large for etcd.
+const TOO_LARGE: [&str; 2] = ["larger than max", "too large"];
+
+/// Whether replacing the status may succeed where applying it did not.
+pub(super) fn is_unapplicable(error: &WriteError) -> bool {
+    error.is_status(&UNAPPLICABLE)
+}
+
+/// Returns why the API server refuses this status. `None` for errors that do not depend on the status.
+pub(super) fn refusal(error: &WriteError) -> Option<Refusal> {
+    let WriteError::Kube(error) = error else { return None };
+    let kube::Error::Api(answer) = &**error else { return None };
+    match answer.code {
+        400 | 403 | 422 => Some(Refusal::Invalid),
+        413 => Some(Refusal::TooLarge),
+        500 if TOO_LARGE.iter().any(|part| answer.message.contains(part)) => Some(Refusal::TooLarge),
+        _ => None,
+    }
+}
+
+/// Whether the object, after this status was applied to it, has conditions or data of other field managers. Examples
+/// are a restored status and one that a person wrote.
+pub(super) fn has_rest(object: &Watched, applied: &CloudTenantStatus) -> bool {
+    // The API server stores times without fractions of seconds.
+    let applied = serde_json::to_value(applied).and_then(serde_json::from_value);
+    let is_object = object.meta().resource_version.is_some();
+    is_object && applied.is_ok_and(|applied| differs(&object.clone().into_status(), &applied))
+}
+
+/// Returns the JSON patch that replaces the whole status and keeps the conditions of other controllers. The API server
+/// answers 409 if the object no longer has the resource version `base`.
+pub(super) fn replacement(base: Option<&str>, status: &CloudTenantStatus, stored: &[Condition]) -> Value {
+    let mut status = status.clone();
+    for condition in stored.iter().filter(|condition| !condition_type::ALL.contains(&&*condition.type_)) {
+        if status.conditions.iter().all(|have| have.type_ != condition.type_) {
+            status.conditions.push(condition.clone());
+        }
+    }
+    let lock = base.map(|base| json!({ "op": "add", "path": "/metadata/resourceVersion", "value": base }));
+    lock.into_iter().chain([json!({ "op": "add", "path": "/status", "value": status })]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(conditions: &[(&str, &str)]) -> Value {
+        let condition = |(type_, message): &(&str, &str)| {
+            json!({
+                "type": type_, "status": "True", "reason": "R", "message": message,
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            })
+        };
+        json!({ "observedGeneration": 1, "conditions": conditions.iter().map(condition).collect::<Vec<_>>() })
+    }
+
+    fn with(mut status: Value, pointer: &str, value: Value) -> Value {
+        status[pointer] = value;
+        status
+    }
+
+    /// Each line: the object's status after the status was applied | whether something of others is left.
+    #[test]
+    fn conditions_and_data_of_others_are_found() {
+        let ours = || status(&[("Ready", "m")]);
+        let applied: CloudTenantStatus = serde_json::from_value(ours()).unwrap();
+        for (name, stored, has) in [
+            ("the same", ours(), false),
+            ("a foreign condition", status(&[("Ready", "m"), ("Backup", "m")]), false),
+            ("a field of a later version", with(ours(), "volumes", json!({ "total": 1 })), false),
+            (
+                "a foreign condition that cannot be read",
+                with(
+                    status(&[]),
+                    "conditions",
+                    json!([
+                        ours()["conditions"][0], { "type": "Backup", "status": 5 },
+                    ]),
+                ),
+                false,
+            ),
+            ("Stalled of another manager", status(&[("Ready", "m"), ("Stalled", "m")]), true),
+            ("a condition twice", status(&[("Ready", "m"), ("Ready", "m")]), true),
+            ("data of another manager", with(ours(), "usage", json!({ "servers": 1 })), true),
+            ("a time that cannot be read", with(ours(), "observedAt", json!("never")), true),
+            ("data that cannot be read", with(ours(), "usage", json!([])), true),
+            (
+                "a condition that cannot be read",
+                with(
+                    status(&[]),
+                    "conditions",
+                    json!([
+                        ours()["conditions"][0], { "type": "Stalled", "status": "True" },
+                    ]),
+                ),
+                true,
+            ),
+            (
+                "a condition without a type",
+                with(
+                    status(&[]),
+                    "conditions",
+                    json!([
+                        ours()["conditions"][0], { "status": "True" },
+                    ]),
+                ),
+                true,
+            ),
+        ] {
+            let object = json!({
+                "metadata": { "name": "shop", "resourceVersion": "2" },
+                "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } }, "status": stored,
+            });
+            assert_eq!(has_rest(&Watched::read(&object.to_string()), &applied), has, "{name}");
+            let unreadable = with(object, "spec", json!({}));
+            assert_eq!(has_rest(&Watched::read(&unreadable.to_string()), &applied), has, "{name}, unreadable spec");
+        }
+    }
+
+    #[test]
+    fn a_replacement_keeps_the_conditions_of_others() {
+        let read = |value| serde_json::from_value::<CloudTenantStatus>(value).unwrap();
+        let stored = read(status(&[("Ready", "old"), ("Stalled", "old"), ("Backup", "one"), ("Backup", "two")]));
+        let patch = replacement(Some("7"), &read(status(&[("Ready", "new")])), &stored.conditions);
+        assert_eq!(patch[0], json!({ "op": "add", "path": "/metadata/resourceVersion", "value": "7" }));
+        assert_eq!((&patch[1]["op"], &patch[1]["path"]), (&json!("add"), &json!("/status")));
+        assert_eq!(patch[1]["value"], status(&[("Ready", "new"), ("Backup", "one")]));
+    }
+}
