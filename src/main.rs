@@ -22,6 +22,7 @@ use cloudtenant_operator::{
         server,
     },
     watched::roster::Roster,
+    words,
 };
 use kube::Client;
 use tokio::signal::unix::SignalKind;
@@ -58,10 +59,15 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => (verify(&arguments), 1),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("cloudtenant-operator: {error:#}");
+        report(&error);
         failed
     })
     .into()
+}
+
+/// Prints why a command failed. The causes may quote objects, files and answers of the API server.
+fn report(error: &anyhow::Error) {
+    eprintln!("cloudtenant-operator: {}", words::lines(&format!("{error:#}")));
 }
 
 fn check(arguments: &Check) -> anyhow::Result<u8> {
@@ -76,7 +82,7 @@ fn check(arguments: &Check) -> anyhow::Result<u8> {
                 match found.await {
                     Ok(subject) => subject,
                     Err(error) => {
-                        eprintln!("cloudtenant-operator: {error:#}");
+                        report(&error);
                         return Ok(EXIT_UNKNOWN);
                     }
                 }
@@ -153,8 +159,9 @@ fn verify(arguments: &Verify) -> anyhow::Result<u8> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let client = client().await?;
         let duties = arguments.duties.read(&client);
-        let fine =
-            cloudtenant_operator::cluster::verify::verify(client, &arguments.url, &duties, |line| println!("{line}"));
+        let fine = cloudtenant_operator::cluster::verify::verify(client, &arguments.url, &duties, |line| {
+            println!("{}", words::lines(line));
+        });
         Ok(u8::from(!fine.await?))
     })
 }

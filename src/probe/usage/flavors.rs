@@ -16,9 +16,6 @@ const MOST_SUMMED: usize = 1000;
 /// The maximum number of further flavors that are counted as left out.
 const MOST_COUNTED: usize = 10_000;
 
-/// In characters.
-pub(super) const LONGEST_FLAVOR: usize = 255;
-
 /// Replaces the flavor of a row without one.
 pub(super) const NO_FLAVOR: &str = "(none)";
 
