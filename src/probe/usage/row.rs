@@ -7,7 +7,7 @@ use serde::{
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::flavors::NO_FLAVOR;
+use super::{MOST_HOURS, flavors::NO_FLAVOR};
 use crate::{observation::FlavorUsage, words::word};
 
 /// A row of `server_usages`. Nova omits the amounts of a server that is deleted during the query.
@@ -36,8 +36,8 @@ impl Row {
 impl From<Row> for FlavorUsage {
     fn from(row: Row) -> Self {
         let hours = row.hours.amount();
-        // The product of two large numbers may be infinite.
-        let times = |amount: Loose| Some(amount.amount() * hours).filter(|product| product.is_finite()).unwrap_or(0.0);
+        let times =
+            |amount: Loose| Some(amount.amount() * hours).filter(|product| *product <= MOST_HOURS).unwrap_or(0.0);
         let flavor = match row.flavor {
             Loose::Text(name) if !name.trim().is_empty() => name,
             _ => NO_FLAVOR.to_owned(),
@@ -66,7 +66,7 @@ impl Loose {
     /// The number if it is a valid amount; 0 for any other value.
     fn amount(&self) -> f64 {
         match self {
-            Self::Number(number) if number.is_finite() && *number > 0.0 => *number,
+            Self::Number(number) if (0.0..=MOST_HOURS).contains(number) => *number,
             _ => 0.0,
         }
     }
@@ -159,7 +159,15 @@ mod tests {
             ("hours that are none", r#"{"flavor": "m1", "hours": "1", "vcpus": 1}"#, "m1", [0.0; 4]),
             ("negative hours", r#"{"flavor": "m1", "hours": -1, "vcpus": 1}"#, "m1", [0.0; 4]),
             ("a negative amount", r#"{"flavor": "m1", "hours": 1, "vcpus": -1}"#, "m1", [1.0, 0.0, 0.0, 0.0]),
-            ("too much", r#"{"flavor": "m1", "hours": 1e300, "vcpus": 1e300}"#, "m1", [1e300, 0.0, 0.0, 0.0]),
+            ("too much", r#"{"flavor": "m1", "hours": 1e16, "vcpus": 1}"#, "m1", [0.0; 4]),
+            ("the most", r#"{"flavor": "m1", "hours": 1e15, "vcpus": 1}"#, "m1", [1e15, 1e15, 0.0, 0.0]),
+            (
+                "a product that is too much",
+                r#"{"flavor": "m1", "hours": 1e9, "vcpus": 1e9}"#,
+                "m1",
+                [1e9, 0.0, 0.0, 0.0],
+            ),
+            ("negative zero", r#"{"flavor": "m1", "hours": -0.0, "vcpus": 1}"#, "m1", [0.0; 4]),
             ("nothing at all", "{}", "(none)", [0.0; 4]),
         ] {
             let used = read(row);
@@ -182,7 +190,7 @@ mod tests {
             let used = read(&json!({ "flavor": flavor, "hours": hours, "vcpus": vcpus }).to_string());
             prop_assert!((1..=255).contains(&used.flavor.len()));
             prop_assert!(!used.flavor.contains(crate::words::is_unsafe));
-            prop_assert!([used.server_hours, used.vcpu_hours].iter().all(|hours| hours.is_finite() && *hours >= 0.0));
+            prop_assert!([used.server_hours, used.vcpu_hours].iter().all(|hours| (0.0..=MOST_HOURS).contains(hours)));
         }
     }
 }
