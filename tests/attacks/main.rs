@@ -13,6 +13,7 @@ mod floods;
 mod health;
 mod hostile;
 mod metadata;
+mod policies;
 mod process;
 mod scene;
 mod secrets;
