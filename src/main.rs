@@ -145,7 +145,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let process = Process::new(client, settings, metrics, roster, readiness, shutdown);
     tokio::select! {
         ended = tokio::spawn(process.run(elector)) => ended.context("the process broke off")??,
-        ended = server => ended?.context("the server for /metrics broke off")?,
+        ended = server => match ended.context("the server for /metrics broke off")? {},
     }
     tracing::info!("stopped");
     Ok(())

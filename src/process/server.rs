@@ -1,9 +1,14 @@
 //! Serves `/healthz`, `/readyz` and `/metrics`.
 
+mod connections;
+mod texts;
+
 use std::{
+    convert::Infallible,
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -13,16 +18,21 @@ use axum::{
         HeaderMap, StatusCode,
         header::{ACCEPT, CONTENT_TYPE},
     },
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::get,
 };
+use connections::Limits;
 use socket2::{Domain, Protocol, Socket, Type};
+use texts::{Format, Texts};
 use tokio::net::TcpListener;
 
 use crate::{cluster::readiness::Readiness, metrics::Metrics};
 
 /// Number of connections that may wait to be accepted, as in tokio's own listener.
 const BACKLOG: i32 = 1024;
+
+/// Prometheus, the kubelet and a person's browser need a few. A half request costs about 10 KiB (measured).
+const LIMITS: Limits = Limits { connections: 128, head: Duration::from_secs(10), whole: Duration::from_secs(60) };
 
 /// Listens on this address. `[::]` accepts IPv4 too, and becomes `0.0.0.0` on a node without IPv6.
 ///
@@ -62,15 +72,12 @@ fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Serves until the process ends.
-///
-/// # Errors
-/// The listener failed.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Readiness) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Readiness) -> Infallible {
     let app = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz).with_state(readiness))
-        .route("/metrics", get(scrape).with_state(metrics));
-    axum::serve(listener, app).await
+        .route("/metrics", get(scrape).with_state(Arc::new(Texts::new(metrics))));
+    connections::serve(listener, app, LIMITS).await
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
@@ -81,14 +88,17 @@ async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
 }
 
 /// Returns OpenMetrics to clients that accept it, such as Prometheus, and the older text format to all others.
-async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> impl IntoResponse {
+async fn scrape(State(texts): State<Arc<Texts>>, headers: HeaderMap) -> Response {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    if accepted.flat_map(|value| value.split(',')).any(|range| range.trim().starts_with("application/openmetrics-text"))
-    {
-        let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        ([(CONTENT_TYPE, openmetrics)], metrics.encode())
+    let is_openmetrics = |range: &str| range.trim().starts_with("application/openmetrics-text");
+    let (format, content_type) = if accepted.flat_map(|value| value.split(',')).any(is_openmetrics) {
+        (Format::OpenMetrics, "application/openmetrics-text; version=1.0.0; charset=utf-8")
     } else {
-        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.encode_plain())
+        (Format::Plain, "text/plain; version=0.0.4; charset=utf-8")
+    };
+    match texts.get(format).await {
+        Some(text) => ([(CONTENT_TYPE, content_type)], text).into_response(),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 

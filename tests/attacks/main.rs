@@ -16,6 +16,7 @@ mod metadata;
 mod policies;
 mod process;
 mod scene;
+mod scrapes;
 mod secrets;
 mod sessions;
 mod texts;
