@@ -35,3 +35,4 @@ pub mod process;
 pub mod target;
 pub mod trust;
 pub mod watched;
+pub mod words;

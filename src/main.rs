@@ -24,6 +24,7 @@ use cloudtenant_operator::{
         server,
     },
     watched::roster::Roster,
+    words,
 };
 use kube::Client;
 use tokio::signal::unix::SignalKind;
@@ -56,10 +57,15 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => (verify(&arguments), 1),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("cloudtenant-operator: {error:#}");
+        report(&error);
         failed
     })
     .into()
+}
+
+/// Prints why a command failed. The causes may quote objects, files and answers of the API server.
+fn report(error: &anyhow::Error) {
+    eprintln!("cloudtenant-operator: {}", words::lines(&format!("{error:#}")));
 }
 
 fn check(arguments: &Check) -> anyhow::Result<u8> {
@@ -74,7 +80,7 @@ fn check(arguments: &Check) -> anyhow::Result<u8> {
                 match found.await {
                     Ok(subject) => subject,
                     Err(error) => {
-                        eprintln!("cloudtenant-operator: {error:#}");
+                        report(&error);
                         return Ok(EXIT_UNKNOWN);
                     }
                 }
@@ -138,7 +144,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let process = Process::new(client, settings, metrics, roster, readiness, shutdown);
     tokio::select! {
         ended = tokio::spawn(process.run(elector)) => ended.context("the process broke off")??,
-        ended = server => ended?.context("the server for /metrics broke off")?,
+        ended = server => match ended.context("the server for /metrics broke off")? {},
     }
     tracing::info!("stopped");
     Ok(())
@@ -152,8 +158,9 @@ fn verify(arguments: &Verify) -> anyhow::Result<u8> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let client = client().await?;
         let duties = arguments.duties.read(&client);
-        let fine =
-            cloudtenant_operator::cluster::verify::verify(client, &arguments.url, &duties, |line| println!("{line}"));
+        let fine = cloudtenant_operator::cluster::verify::verify(client, &arguments.url, &duties, |line| {
+            println!("{}", words::lines(line));
+        });
         Ok(u8::from(!fine.await?))
     })
 }

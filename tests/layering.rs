@@ -16,6 +16,7 @@ use std::{
 /// other groups' inner imports are their own business, and so is what tests import.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Plain data and small helpers that know nothing of clouds and Kubernetes.
+    ("words", &[]),
     ("identity", &[]),
     ("panics", &[]),
     ("budget", &[]),
@@ -24,10 +25,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("target", &["api", "observation"]),
     // The clients of a cloud. Counters are handed to them.
     ("trust", &[]),
-    ("openstack", &["trust"]),
-    ("probe", &["api", "budget", "observation", "openstack", "target"]),
+    ("openstack", &["trust", "words"]),
+    ("probe", &["api", "budget", "observation", "openstack", "target", "words"]),
     // Pure decisions.
-    ("decide::condition", &["api"]),
+    ("decide::condition", &["api", "words"]),
     ("decide::schedule", &["observation"]),
     ("decide::status", &["api", "decide::condition", "observation", "target"]),
     ("decide::event", &["api", "decide::condition", "decide::status", "observation", "target"]),
@@ -35,7 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "decide",
         &["api", "decide::condition", "decide::event", "decide::schedule", "decide::status", "observation", "target"],
     ),
-    ("watched::object", &["api"]),
+    ("watched::object", &["api", "words"]),
     ("watched::roster", &["watched::object"]),
     ("watched", &[]),
     (
@@ -88,6 +89,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "identity",
             "metrics",
             "watched::object",
+            "words",
         ],
     ),
     (
@@ -123,6 +125,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "openstack",
             "probe",
             "target",
+            "words",
         ],
     ),
     (
@@ -171,6 +174,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "probe",
             "target",
             "watched::object",
+            "words",
         ],
     ),
     (
@@ -328,6 +332,7 @@ const MAIN: &[&str] = &[
     "process::run",
     "process::server",
     "watched::roster",
+    "words",
 ];
 
 /// Files and folders of decisions. They are given the time and the observations, and ask nobody.

@@ -22,6 +22,7 @@ use crate::{
     openstack::{CloudConfig, Session},
     probe::{self, usage::Window},
     target::Target,
+    words::word,
 };
 
 /// Longest wait of a pass for its queries. Later results go into a later write.
@@ -89,7 +90,7 @@ pub async fn observe(
 /// Returns the closed period that the status already contains for this cloud.
 #[must_use]
 pub fn frozen(old: &CloudTenantStatus, config: &CloudConfig, region: Option<&str>) -> Option<Window> {
-    old.source.as_ref().filter(|source| is_same_place(source, &config.host(), region))?;
+    old.source.as_ref().filter(|source| is_same_place(source, &word(&config.host()), region))?;
     let previous = &old.usage.as_ref()?.previous.as_ref()?.figures;
     Some(Window { start: previous.start.as_ref()?.0, end: previous.end.as_ref()?.0 })
 }
@@ -188,16 +189,16 @@ pub async fn source(
     now: Timestamp,
 ) -> Option<Source> {
     session.known_holder()?;
-    let (host, secret_name, cloud_name) = (config.host(), &target.secret_name, &target.cloud_name);
-    let is_same = |old: &&Source| (&old.secret_name, &old.cloud_name, &old.host) == (secret_name, cloud_name, &host);
+    let (secret_name, cloud_name, host) = (word(&target.secret_name), word(&target.cloud_name), word(&config.host()));
+    let is_same = |old: &&Source| (&old.secret_name, &old.cloud_name, &old.host) == (&secret_name, &cloud_name, &host);
     let credentials_expire_at = match credential_end(session).await {
         Some(end) => end.filter(|end| *end < after(now, EXPIRES_SOON)).map(api::time),
         None => old.filter(is_same).and_then(|old| old.credentials_expire_at.clone()),
     };
     let project = session.known_project();
     Some(Source {
-        secret_name: secret_name.clone(),
-        cloud_name: cloud_name.clone(),
+        secret_name,
+        cloud_name,
         host,
         region: session.known_region(),
         token_project_id: project.as_ref().map(|project| project.id.clone()),

@@ -23,6 +23,7 @@ use crate::{
     identity::{TenantId, TenantName},
     metrics::{Metrics, Told},
     watched::object::Watched,
+    words::escaped,
 };
 
 /// Longest wait for the API server.
@@ -253,7 +254,7 @@ impl StatusWriter {
             reporting_instance: Some(self.instance.clone()),
             action: Some("Observe".to_owned()),
             reason: Some(reason.clone()),
-            note: Some(notice.note[..notice.note.floor_char_boundary(bound::MESSAGE)].to_owned()),
+            note: Some(escaped(&notice.note, bound::MESSAGE)),
             type_: Some(notice.reason.type_().to_owned()),
             regarding: Some(ObjectReference { resource_version: None, ..tenant.object_ref(&()) }),
             ..Event::default()

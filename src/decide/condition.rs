@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::api::{self, Reason, bound};
+use crate::{
+    api::{self, Reason, bound},
+    words::escaped,
+};
 
 /// Returns the condition of this type.
 #[must_use]
@@ -39,11 +42,12 @@ pub fn next(
     }
 }
 
-/// Truncates a message that is longer than [`bound::MESSAGE`] characters.
+/// Escapes a message, and truncates it if it is longer than [`bound::MESSAGE`] characters.
 fn shorten(message: &str) -> String {
+    let message = escaped(message, usize::MAX);
     match message.char_indices().nth(bound::MESSAGE) {
         Some((end, _)) => format!("{}…", &message[..end]),
-        None => message.to_owned(),
+        None => message,
     }
 }
 

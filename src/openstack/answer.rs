@@ -9,7 +9,7 @@ use tokio::{
     time::Instant as Deadline,
 };
 
-use super::{Error, Failure, Service, aside::aside, words::ErrorBody};
+use super::{Error, Failure, Service, aside::aside, time::is_plausible, words::ErrorBody};
 
 /// The longest `Retry-After` that is honoured. Without this bound, one wrong header would stop the probes.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -45,7 +45,7 @@ pub struct Answer {
 impl Answer {
     pub(super) fn new(status: u16, headers: HeaderMap, body: Vec<u8>, room: Option<Held>) -> Self {
         let text = |name| headers.get(name)?.to_str().ok().filter(|text| text.len() <= LONGEST_TIME);
-        let date = text(DATE).and_then(http_date);
+        let date = text(DATE).and_then(http_date).filter(is_plausible);
         let retry_after = text(RETRY_AFTER).and_then(|text| retry_after(text, date.unwrap_or_else(Timestamp::now)));
         let deadline = Deadline::now() + READING;
         Self { status, date, retry_after, took: Duration::ZERO, body, headers, deadline, _room: room }

@@ -9,8 +9,8 @@ use super::{
     Error, Service,
     config::{CloudConfig, web_url},
     rows::{List, Odd, Rows},
-    words::is_unsafe,
 };
+use crate::words::is_unsafe;
 
 /// The bounds for a catalogue, which stays in memory as long as its token. A region has three addresses per service.
 const MOST_ADDRESSES: usize = 1000;

@@ -9,7 +9,7 @@ pub(super) use place::{needs_project, web_url, with_token, with_version};
 use url::Url;
 
 use super::{Secret, Service, bundle::Bundle, error::listed, yaml::Entry};
-use crate::trust::Authorities;
+use crate::{trust::Authorities, words::word};
 
 /// One validated entry of a `clouds.yaml`.
 ///
@@ -133,7 +133,7 @@ impl Interface {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// `clouds` has no entry of this name.
-    #[error("clouds.yaml has no cloud named {cloud} (it has: {})", listed(known))]
+    #[error("clouds.yaml has no cloud named {} (it has: {})", word(cloud), listed(known))]
     CloudNotFound {
         /// The requested entry.
         cloud: String,
@@ -141,7 +141,7 @@ pub enum ConfigError {
         known: Vec<String>,
     },
     /// A value is missing or cannot be used.
-    #[error("{field} {problem}")]
+    #[error("{} {problem}", word(field))]
     Invalid {
         /// The key, such as `auth.password` or `region_name`; `clouds.yaml` means the file as a whole.
         field: String,

@@ -2,11 +2,11 @@
 
 use std::{error::Error as StdError, io::ErrorKind, time::Duration};
 
-use super::{
-    Service, TlsFault,
-    words::{ErrorCode, clean},
+use super::{Service, TlsFault, words::ErrorCode};
+use crate::{
+    trust::Distrust,
+    words::{escaped, word},
 };
-use crate::trust::Distrust;
 
 /// A failed call: the error, and the service.
 ///
@@ -58,13 +58,13 @@ pub enum NoProject {
     System,
 }
 
-/// Formats names for a sentence: at most ten names of at most 64 characters.
+/// Formats names for a sentence: at most ten names of at most 64 bytes.
 pub(crate) fn listed(names: &[String]) -> String {
     const MOST: usize = 10;
     const LONGEST: usize = 64;
     let short = |name: &String| {
-        let more = if name.chars().count() > LONGEST { "…" } else { "" };
-        clean(name, LONGEST) + more
+        let whole = word(name);
+        if whole.len() > LONGEST { escaped(name, LONGEST) + "…" } else { whole }
     };
     let shown: Vec<_> = names.iter().take(MOST).map(short).collect();
     match names.len().saturating_sub(MOST) {
@@ -128,7 +128,7 @@ pub enum Error {
     #[error("the service catalogue does not offer it")]
     ServiceNotInCatalogue,
     /// The catalogue offers the service only in other regions.
-    #[error("the service catalogue does not offer it in region {region} (it does in: {})", listed(offered_in))]
+    #[error("the service catalogue does not offer it in region {} (it does in: {})", word(region), listed(offered_in))]
     ServiceElsewhere {
         /// The region in use.
         region: String,
@@ -136,7 +136,7 @@ pub enum Error {
         offered_in: Vec<String>,
     },
     /// The catalogue lists other regions only.
-    #[error("the service catalogue does not know the region {region} (it knows: {})", listed(known))]
+    #[error("the service catalogue does not know the region {} (it knows: {})", word(region), listed(known))]
     RegionNotFound {
         /// The requested region.
         region: String,
@@ -350,7 +350,8 @@ mod tests {
         assert_eq!(listed(&names(0)), "");
         assert_eq!(listed(&names(2)), "r0, r1");
         assert_eq!(listed(&names(12)), "r0, r1, r2, r3, r4, r5, r6, r7, r8, r9 and 2 more");
-        assert_eq!(listed(&["ü".repeat(65)]), format!("{}…", "ü".repeat(64)));
+        assert_eq!(listed(&["ü".repeat(32)]), "ü".repeat(32));
+        assert_eq!(listed(&["ü".repeat(33)]), format!("{}…", "ü".repeat(32)));
     }
 
     #[test]

@@ -28,6 +28,7 @@ use super::{
     token::{Holder, Token, TokenProject},
     tokens::{Current, Tokens},
 };
+use crate::words::word;
 
 /// The maximum number of concurrent calls of a session to one service. Further calls wait, within their deadlines.
 const IN_FLIGHT: usize = 16;
@@ -186,10 +187,10 @@ impl Session {
     }
 
     /// The region whose addresses are used: the configured one, or else the one that was chosen from the catalogue of
-    /// the current token.
+    /// the current token. In the form that may be displayed.
     pub fn known_region(&self) -> Option<String> {
-        let named = self.config.region().map(str::to_owned);
-        named.or_else(|| Some(self.tokens.held()?.places.region()?.to_owned()))
+        let named = self.config.region().map(word);
+        named.or_else(|| Some(word(self.tokens.held()?.places.region()?)))
     }
 
     /// The error for a call that needs a project, if the current token has none.

@@ -13,11 +13,9 @@ use super::{
     places::Places,
     rows::{List, Odd, Rows},
     time::openstack_time,
-    words::shown,
 };
+use crate::words::{LONGEST, word};
 
-/// In bytes. Longer names and IDs are ignored. Keystone limits them to 255 characters.
-const LONGEST: usize = 255;
 /// In bytes. The client sends the token as a header. Servers accept headers of 8 KiB or 16 KiB.
 const LONGEST_TOKEN: usize = 16 << 10;
 
@@ -172,10 +170,9 @@ struct UsedCredential {
     access_rules: Odd<Vec<IgnoredAny>>,
 }
 
-/// A text that is neither empty nor too long.
+/// A text that is neither empty nor too long, as it may be displayed. Keystone limits names and IDs to 255 characters.
 fn text(Odd(text): Odd<String>) -> Option<String> {
-    let text = text.filter(|text| !text.is_empty() && text.len() <= LONGEST)?;
-    Some(shown(text, LONGEST))
+    text.filter(|text| !text.is_empty() && text.len() <= LONGEST).map(|text| word(&text))
 }
 
 impl Token {

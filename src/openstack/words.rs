@@ -1,63 +1,19 @@
-//! Texts from outside: a service's error text, and how such text is made safe to print.
+//! A service's error text, and the error code and request ID in it.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// The maximum number of characters of a service's text in the log.
+use crate::words::escaped;
+
+/// The maximum length of a service's text in the log, in bytes.
 const MOST_TEXT: usize = 500;
 /// In bytes. A longer error body is not parsed as JSON; the services' errors are far shorter.
 const MOST_READ: usize = 64 << 10;
 /// The maximum number of characters of an error code.
 const MOST_CODE: usize = 32;
-/// The maximum number of characters of a request ID.
+/// The maximum length of a request ID, in bytes.
 const MOST_ID: usize = 128;
-
-/// Unicode's format characters (category Cf, version 16), and its line and paragraph separators. They are invisible,
-/// and some change the direction of the following text.
-const INVISIBLE: [(char, char); 22] = [
-    ('\u{ad}', '\u{ad}'),
-    ('\u{600}', '\u{605}'),
-    ('\u{61c}', '\u{61c}'),
-    ('\u{6dd}', '\u{6dd}'),
-    ('\u{70f}', '\u{70f}'),
-    ('\u{890}', '\u{891}'),
-    ('\u{8e2}', '\u{8e2}'),
-    ('\u{180e}', '\u{180e}'),
-    ('\u{200b}', '\u{200f}'),
-    ('\u{2028}', '\u{2029}'),
-    ('\u{202a}', '\u{202e}'),
-    ('\u{2060}', '\u{2064}'),
-    ('\u{2066}', '\u{206f}'),
-    ('\u{feff}', '\u{feff}'),
-    ('\u{fff9}', '\u{fffb}'),
-    ('\u{110bd}', '\u{110bd}'),
-    ('\u{110cd}', '\u{110cd}'),
-    ('\u{13430}', '\u{1343f}'),
-    ('\u{1bca0}', '\u{1bca3}'),
-    ('\u{1d173}', '\u{1d17a}'),
-    ('\u{e0001}', '\u{e0001}'),
-    ('\u{e0020}', '\u{e007f}'),
-];
-
-/// Whether a character controls a terminal or the surrounding text.
-pub(crate) fn is_unsafe(c: char) -> bool {
-    c.is_control() || INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
-}
-
-/// Makes text from outside safe to print, at most `most` characters. Line breaks and tabs become spaces. Control
-/// characters, format characters and directional marks are removed.
-pub(crate) fn clean(text: &str, most: usize) -> String {
-    let kept =
-        text.chars().filter_map(|c| if c.is_ascii_whitespace() { Some(' ') } else { (!is_unsafe(c)).then_some(c) });
-    let text: String = kept.take(most).collect();
-    text.trim().to_owned()
-}
-
-/// A name from outside, cleaned with [`clean`] only if it contains unsafe characters.
-pub(crate) fn shown(name: String, most: usize) -> String {
-    if name.contains(is_unsafe) { clean(&name, most) } else { name }
-}
 
 /// An error code that a service or its gateway documents, such as `DCS.4001` or `APIGW.0308`. It has at most 32
 /// letters, digits, dots, hyphens and underscores.
@@ -83,7 +39,7 @@ impl fmt::Display for ErrorCode {
 /// The content of an error body.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ErrorBody {
-    /// The service's text, not cleaned.
+    /// The service's text, not escaped.
     pub(super) text: String,
     /// The documented code.
     pub(super) code: Option<ErrorCode>,
@@ -108,7 +64,7 @@ impl ErrorBody {
         }
     }
 
-    /// The text for the log: cleaned, at most 500 characters, and without the secret that was sent.
+    /// The text for the log: escaped, at most 500 bytes, and without the secret that was sent.
     pub(super) fn log_text(&self, secret: &str) -> String {
         // A shorter secret would match in any text.
         const SHORTEST: usize = 4;
@@ -121,7 +77,7 @@ impl ErrorBody {
             }
         }
         let words: Vec<_> = text.split_whitespace().collect();
-        clean(&words.join(" "), MOST_TEXT)
+        escaped(&words.join(" "), MOST_TEXT)
     }
 
     /// The request IDs in the headers and the body, for the log.
@@ -134,7 +90,7 @@ impl ErrorBody {
         let values = named.filter_map(|(_, value)| value.to_str().ok());
         let mut ids: Vec<String> = Vec::new();
         for id in values.chain(self.request_id.as_deref()) {
-            let id = clean(id, MOST_ID);
+            let id = escaped(id.trim(), MOST_ID);
             if !id.is_empty() && ids.len() < MOST && !ids.contains(&id) {
                 ids.push(id);
             }
@@ -179,23 +135,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn foreign_text_is_cleaned() {
-        for (name, text, cleaned) in [
-            ("plain", "No such project.", "No such project."),
-            ("lines and tabs", "a\r\nb\tc", "a  b c"),
-            ("a terminal's escape", "\u{1b}[31mred\u{7}\u{9b}2J", "[31mred2J"),
-            ("NUL and DEL", "a\0b\u{7f}c", "abc"),
-            ("turned direction", "a\u{202e}b\u{2066}c\u{200f}d\u{61c}e", "abcde"),
-            ("invisible", "a\u{200b}b\u{feff}c\u{ad}d\u{e0041}e", "abcde"),
-            ("separators", "a\u{2028}b\u{2029}c", "abc"),
-            ("other scripts", "Ошибка 错误 ✗", "Ошибка 错误 ✗"),
-            ("cut at a character", "ééééééééééééééééééééé", "éééééééééééééééééééé"),
-        ] {
-            assert_eq!(clean(text, 20), cleaned, "{name}");
-        }
-    }
 
     #[test]
     fn the_envelopes_of_the_services() {
@@ -305,15 +244,8 @@ mod tests {
         #[test]
         fn any_body_gives_a_short_line(body in proptest::collection::vec(any::<u8>(), 0..2000)) {
             let text = ErrorBody::of(&body).log_text("");
-            prop_assert!(text.chars().count() <= MOST_TEXT);
-            prop_assert!(!text.contains(is_unsafe), "{text:?}");
-        }
-
-        #[test]
-        fn any_text_is_cleaned_once(text in any::<String>(), most in 0_usize..50) {
-            let once = clean(&text, most);
-            prop_assert!(once.chars().count() <= most && !once.contains(is_unsafe));
-            prop_assert_eq!(clean(&once, most), once.clone());
+            prop_assert!(text.len() <= MOST_TEXT);
+            prop_assert!(!text.contains(crate::words::is_unsafe), "{text:?}");
         }
     }
 }

@@ -7,8 +7,9 @@ use super::{is_version, join, project};
 use crate::{
     api::{CacheCounts, OtherCount, bound},
     observation::Caches,
-    openstack::{Error, Failure, Service, Session, words},
+    openstack::{Error, Failure, Service, Session},
     target::Target,
+    words,
 };
 
 /// The maximum number of undocumented counts in the status. [`bound::CACHE_KINDS`] is the bound for kinds.

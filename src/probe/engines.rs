@@ -14,16 +14,13 @@ use crate::{
     openstack::{
         Answer, Error, Failure, Service, Session, openstack_time,
         rows::{List, Rows},
-        words::shown,
     },
+    words::{self, whole_word},
 };
 
 /// A longer list is refused, because every tenant of the credential evaluates it. Engines in pods leave a record behind
 /// at each restart, until someone runs `heat-manage service clean`.
 const MOST_ROWS: usize = 10_000;
-
-/// In bytes. Heat's database limits a host's name to 255 characters.
-const LONGEST_NAME: usize = 255;
 
 /// Queries Heat. `now` is the operator's clock, for answers without a `Date`.
 ///
@@ -80,8 +77,8 @@ impl EngineRows {
         let time = |text: &Option<String>| text.as_deref().and_then(openstack_time);
         let created = time(&row.created_at);
         let says_down = row.status.eq_ignore_ascii_case("down");
-        let engine_id = self.name(row.engine_id.unwrap_or_default());
-        self.has_long_name |= row.id.len() > LONGEST_NAME;
+        let engine_id = self.name(&row.engine_id.unwrap_or_default());
+        self.has_long_name |= row.id.len() > words::LONGEST;
         EngineRow {
             says_down,
             // `updated_at` is null until the engine's first report.
@@ -90,21 +87,21 @@ impl EngineRows {
             report_interval: row.report_interval.map_or(DEFAULT_REPORT_INTERVAL, Duration::from_secs),
             id: row.id.as_str().into(),
             engine_id: if says_down { self.shared(engine_id) } else { Arc::default() },
-            host: self.shared_name(row.host),
-            binary: self.shared_name(row.binary),
-            topic: self.shared_name(row.topic),
+            host: self.shared_name(&row.host),
+            binary: self.shared_name(&row.binary),
+            topic: self.shared_name(&row.topic),
         }
     }
 
-    /// The name as it may be displayed. A name that is too long is not kept.
-    fn name(&mut self, text: String) -> String {
-        let name = shown(text, LONGEST_NAME);
-        let is_long = name.len() > LONGEST_NAME;
-        self.has_long_name |= is_long;
-        if is_long { String::new() } else { name }
+    /// The name as it may be displayed. A name that is too long is not kept, because a part of it may be the name of
+    /// another engine.
+    fn name(&mut self, text: &str) -> String {
+        let name = whole_word(text);
+        self.has_long_name |= name.is_none();
+        name.unwrap_or_default()
     }
 
-    fn shared_name(&mut self, text: String) -> Arc<str> {
+    fn shared_name(&mut self, text: &str) -> Arc<str> {
         let name = self.name(text);
         self.shared(name)
     }

@@ -9,6 +9,7 @@ use crate::{
     budget::OverBudget,
     observation::ProbeFailure,
     openstack::{self, ConfigError, Error, Service, listed, service::ServiceRow},
+    words::word,
 };
 
 /// Why a tenant's Secret cannot be used.
@@ -140,7 +141,7 @@ pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
         Error::NotFound => fatal(Reason::EndpointNotFound, not_found(service)),
         Error::RegionNotFound { region, known } => fatal(
             Reason::RegionNotFound,
-            format!("The catalogue has no region {region} for {service}: use one of {}.", listed(known)),
+            format!("The catalogue has no region {} for {service}: use one of {}.", word(region), listed(known)),
         ),
         Error::RateLimited { .. } => transient(
             Reason::RateLimited,

@@ -38,6 +38,10 @@ const MAX_LIMIT: u64 = 1000;
 /// The maximum number of pages in one pass.
 const MOST_PAGES: usize = 1000;
 
+/// The largest sum of hours that is read. A million servers with a terabyte of memory each use less in a month, and a
+/// larger number is no longer exact to a thousandth.
+const MOST_HOURS: f64 = 1e15;
+
 /// In bytes. A marker is a server's ID, which has 36.
 const LONGEST_MARKER: usize = 255;
 
@@ -247,7 +251,8 @@ impl Sum {
     /// Adds a page; `{}` adds nothing.
     ///
     /// # Errors
-    /// Totals without rows, rows without totals, negative totals, or a window that ends before it starts. A start in
+    /// Totals without rows, rows without totals, negative or implausibly large totals, or a window that ends before it
+    /// starts. A start in
     /// the future causes such answers.
     pub fn add(&mut self, page: Page) -> Result<(), Error> {
         let usage = page.tenant_usage;
@@ -260,7 +265,7 @@ impl Sum {
         let [Some(hours), Some(vcpu), Some(memory), Some(disk)] = totals else {
             return Err(Error::Unexpected("Nova's usage lacks one of its totals"));
         };
-        if [hours, vcpu, memory, disk].iter().any(|total| !total.is_finite() || *total < 0.0) {
+        if [hours, vcpu, memory, disk].iter().any(|total| *total < 0.0) {
             return Err(Error::Unexpected("Nova's usage is negative"));
         }
         let time = |text: &Option<String>| text.as_deref().and_then(openstack_time);
@@ -282,7 +287,12 @@ impl Sum {
         sum.memory_mb_hours += memory;
         sum.disk_gb_hours += disk;
         let sums = [sum.server_hours, sum.vcpu_hours, sum.memory_mb_hours, sum.disk_gb_hours];
-        if sums.iter().all(|sum| sum.is_finite()) { Ok(()) } else { Err(Error::Unexpected("Nova's usage has no end")) }
+        // False for infinity, too, and for what is no number.
+        if sums.iter().all(|sum| *sum <= MOST_HOURS) {
+            Ok(())
+        } else {
+            Err(Error::Unexpected("Nova's usage is more than 10^15 hours, which no project has"))
+        }
     }
 
     /// Returns the usage. Without pagination, the maximum number of rows means a truncated answer. With fewer rows,

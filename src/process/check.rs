@@ -21,7 +21,11 @@ use crate::{
     observation::{ByProbe, ProbeFailure},
     openstack::Network,
     target::Target,
+    words::escaped,
 };
+
+/// In bytes. A step names several services with their addresses.
+const LONGEST_FOUND: usize = 4096;
 
 /// The input of a check.
 #[derive(Debug)]
@@ -87,7 +91,8 @@ impl Outlook {
 /// Runs the check once. It calls `on_step` at the end of each step.
 pub async fn check(subject: &Subject, on_step: &mut (dyn FnMut(&Step) + Send)) -> Outlook {
     let mut first_failure = None;
-    let mut on_step = |step: Step| {
+    let mut on_step = |mut step: Step| {
+        step.found = escaped(&step.found, LONGEST_FOUND);
         on_step(&step);
         if step.mark == Mark::Failed && first_failure.is_none() {
             first_failure = Some(step);

@@ -1,10 +1,14 @@
 //! Serves `/healthz`, `/readyz` and `/metrics`.
 
+mod connections;
+mod texts;
+
 use std::{
     convert::Infallible,
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -12,13 +16,16 @@ use axum::{
     body::Body,
     extract::State,
     http::{
-        HeaderMap, StatusCode,
-        header::{ACCEPT, CONTENT_TYPE},
+        HeaderMap, HeaderName, StatusCode,
+        header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE},
     },
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::get,
 };
+use connections::Limits;
+use futures::stream;
 use socket2::{Domain, Protocol, Socket, Type};
+use texts::Texts;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -28,6 +35,9 @@ use crate::{
 
 /// Number of connections that may wait to be accepted, as in tokio's own listener.
 const BACKLOG: i32 = 1024;
+
+/// Prometheus, the kubelet and a person's browser need a few. A half request costs about 10 KiB (measured).
+const LIMITS: Limits = Limits { connections: 128, head: Duration::from_secs(10), whole: Duration::from_secs(60) };
 
 /// Listens on this address. `[::]` accepts IPv4 too, and becomes `0.0.0.0` on a node without IPv6.
 ///
@@ -67,15 +77,12 @@ fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Serves until the process ends.
-///
-/// # Errors
-/// The listener failed.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Readiness) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, readiness: Readiness) -> Infallible {
     let app = Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz).with_state(readiness))
-        .route("/metrics", get(scrape).with_state(metrics));
-    axum::serve(listener, app).await
+        .route("/metrics", get(scrape).with_state(Arc::new(Texts::new(metrics))));
+    connections::serve(listener, app, LIMITS).await
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
@@ -85,18 +92,24 @@ async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
     }
 }
 
-/// Returns OpenMetrics to clients that accept it, such as Prometheus, and the older text format to all others. The server
-/// encodes the next part when the client has read most of the last one.
-async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> impl IntoResponse {
-    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut ranges = accepted.flat_map(|value| value.split(','));
-    let (format, content_type) = if ranges.any(|range| range.trim().starts_with("application/openmetrics-text")) {
+/// Returns OpenMetrics to clients that accept it, such as Prometheus, and the older text format to all others.
+async fn scrape(State(texts): State<Arc<Texts>>, headers: HeaderMap) -> Response {
+    let accepts = |name: HeaderName, wanted: &str| {
+        let accepted = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        accepted.flat_map(|value| value.split(',')).any(|one| one.trim().starts_with(wanted))
+    };
+    let (format, content_type) = if accepts(ACCEPT, "application/openmetrics-text") {
         (Format::OpenMetrics, "application/openmetrics-text; version=1.0.0; charset=utf-8")
     } else {
         (Format::Plain, "text/plain; version=0.0.4; charset=utf-8")
     };
-    let parts = metrics.parts(format).map(Ok::<_, Infallible>);
-    ([(CONTENT_TYPE, content_type)], Body::from_stream(futures::stream::iter(parts)))
+    let Some(text) = texts.get(format).await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    let content_type = (CONTENT_TYPE, content_type);
+    if accepts(ACCEPT_ENCODING, "gzip") {
+        ([content_type, (CONTENT_ENCODING, "gzip")], text).into_response()
+    } else {
+        ([content_type], Body::from_stream(stream::iter(texts::inflated(text)))).into_response()
+    }
 }
 
 #[cfg(test)]

@@ -14,10 +14,7 @@ use serde_json::value::RawValue;
 pub use tenant::{Unreadable, Watched};
 pub use text::Text;
 
-use crate::api::REQUESTED_AT;
-
-/// In bytes. A time has at most 35 bytes, and the status repeats the value.
-const LONGEST_REQUESTED: usize = 256;
+use crate::{api::REQUESTED_AT, words::word};
 
 /// The members of a JSON object, each as its unparsed text. serde_json checks that text without recursion.
 pub type Members<'a> = BTreeMap<String, &'a RawValue>;
@@ -35,13 +32,13 @@ pub fn value<T: DeserializeOwned>(members: &Members<'_>, name: &str) -> Option<T
 }
 
 /// Returns the metadata that the operator uses, and the first unreadable field. Only the presence of
-/// `deletionTimestamp` is read. Of the annotations only the first 256 bytes of `requestedAt` are kept.
+/// `deletionTimestamp` is read. Of the annotations only `requestedAt` is kept, as a [`word`].
 #[must_use]
 pub fn metadata(object: &Members<'_>) -> (ObjectMeta, Option<&'static str>) {
     let fields = object.get("metadata").map(|text| members(text.get())).unwrap_or_default();
     let mut odd = None;
     let annotations = fields.get("annotations").map(|text| members(text.get())).unwrap_or_default();
-    let requested: Option<String> = field(&annotations, REQUESTED_AT, &mut odd).map(cut);
+    let requested: Option<String> = field(&annotations, REQUESTED_AT, &mut odd).map(|value: String| word(&value));
     let deleted = fields.get("deletionTimestamp").is_some_and(|text| text.get() != "null");
     let metadata = ObjectMeta {
         name: field(&fields, "name", &mut odd),
@@ -54,11 +51,6 @@ pub fn metadata(object: &Members<'_>) -> (ObjectMeta, Option<&'static str>) {
         ..ObjectMeta::default()
     };
     (metadata, odd)
-}
-
-/// Returns the first 256 bytes, or fewer to keep a character whole. The copy frees the rest of the text.
-fn cut(text: String) -> String {
-    text[..text.floor_char_boundary(LONGEST_REQUESTED)].to_owned()
 }
 
 fn field<T: DeserializeOwned>(fields: &Members<'_>, name: &'static str, odd: &mut Option<&'static str>) -> Option<T> {

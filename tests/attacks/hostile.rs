@@ -55,6 +55,8 @@ pub struct Answers {
     pub nova: Reply,
     /// What follows the service's name in the catalogue's addresses.
     pub version: &'static str,
+    /// The name of the token's project, user and role.
+    pub names: &'static str,
 }
 
 impl Default for Answers {
@@ -65,6 +67,7 @@ impl Default for Answers {
             dcs: Reply::ok(&json!({})),
             nova: Reply::ok(&json!({ "tenant_usage": {} })),
             version: "/v1/p",
+            names: "shop",
         }
     }
 }
@@ -87,8 +90,10 @@ impl Hostile {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let token =
-            answers.keystone.clone().unwrap_or_else(|| Reply::Status(201, token(&base, answers.version).into()));
+        let token = answers
+            .keystone
+            .clone()
+            .unwrap_or_else(|| Reply::Status(201, token(&base, answers.version, answers.names).into()));
         let shared = Arc::new(Shared { answers, token, calls: Default::default() });
         let app = Router::new().fallback(answer).with_state(shared.clone());
         thread::spawn(move || {
@@ -124,14 +129,16 @@ impl Hostile {
     }
 }
 
-pub fn token(base: &str, version: &str) -> String {
+fn token(base: &str, version: &str, name: &str) -> String {
     let service = |kind: &str, name: &str| {
         let url = format!("{base}/{name}{version}");
         json!({ "type": kind, "endpoints": [{ "interface": "public", "region": "R", "url": url }] })
     };
     json!({ "token": {
         "expires_at": "2099-01-01T00:00:00Z",
-        "project": { "id": PROJECT, "name": "shop" },
+        "project": { "id": PROJECT, "name": name },
+        "user": { "id": "u", "name": name },
+        "roles": [{ "name": name }],
         "catalog": [service("orchestration", "heat"), service("dcs", "dcs"), service("compute", "nova")],
     }})
     .to_string()

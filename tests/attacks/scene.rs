@@ -96,7 +96,7 @@ pub struct Scene<'a> {
     restarted: bool,
 }
 
-async fn shared() -> &'static ControlPlane {
+pub async fn shared() -> &'static ControlPlane {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     let control_plane = ControlPlane::shared().await.unwrap();
     INSTALLED.get_or_init(async || install(control_plane).await).await;

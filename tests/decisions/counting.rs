@@ -162,12 +162,12 @@ fn rows_as_heat_writes_them() {
 
 /// A name is shown in conditions, events and metrics.
 #[test]
-fn names_without_what_controls_a_terminal() {
+fn names_that_control_a_terminal_are_escaped() {
     let body = r#"{"services": [{"host": "h\u001b[2J\u202e1", "status": "down", "engine_id": "a\nb", "topic": "e"}]}"#;
     let answer = probe::engines::parse(200, body.as_bytes(), START, START).unwrap().unwrap();
     let EngineAnswer::Listed(list) = answer else { panic!("no list") };
     let row = &list.rows[0];
-    assert_eq!([&*row.host, &*row.engine_id, &*row.topic], ["h[2J1", "a b", "e"]);
+    assert_eq!([&*row.host, &*row.engine_id, &*row.topic], [r"h\u{1b}[2J\u{202e}1", r"a\u{a}b", "e"]);
 }
 
 /// Which 503s are Heat's own word on its engines.

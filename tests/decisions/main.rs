@@ -18,6 +18,7 @@ mod recordings;
 mod refusals;
 mod services;
 mod story;
+mod values;
 #[path = "../gitops/verdict.rs"]
 mod verdict;
 mod verdicts;

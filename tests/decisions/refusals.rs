@@ -218,7 +218,7 @@ const ROWS: &[Row] = &[
         (DCS, 500),
         "{\"error_msg\": \"a\\u001b[2Jb\\u202ec\\nd\"}",
         ["ServerError", "look at its log."],
-        &["a[2Jbc d"],
+        &[r"a\\u{1b}[2Jb\\u{202e}c d"],
     ),
     row(
         "a service that repeats what it was sent",

@@ -5,6 +5,7 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
+use super::MOST_HOURS;
 use crate::observation::FlavorUsage;
 
 /// The maximum number of flavors in the status.
@@ -15,9 +16,6 @@ const MOST_SUMMED: usize = 1000;
 
 /// The maximum number of further flavors that are counted as left out.
 const MOST_COUNTED: usize = 10_000;
-
-/// In characters.
-pub(super) const LONGEST_FLAVOR: usize = 255;
 
 /// Replaces the flavor of a row without one.
 pub(super) const NO_FLAVOR: &str = "(none)";
@@ -41,7 +39,7 @@ impl Flavors {
                 (&mut sum.memory_mb_hours, used.memory_mb_hours),
                 (&mut sum.disk_gb_hours, used.disk_gb_hours),
             ] {
-                *sum = (*sum + used).min(f64::MAX);
+                *sum = (*sum + used).min(MOST_HOURS);
             }
         } else if self.summed.len() < MOST_SUMMED {
             self.summed.insert(used.flavor.clone(), used);
@@ -123,10 +121,10 @@ mod tests {
             page
         };
         let mut sum = page(&[("a", 1.0), ("b", 2.0)]);
-        sum.merge(page(&[("b", 3.0), ("c", f64::MAX)]));
-        sum.merge(page(&[("c", f64::MAX)]));
+        sum.merge(page(&[("b", 3.0), ("c", MOST_HOURS)]));
+        sum.merge(page(&[("c", MOST_HOURS)]));
         let (flavors, _) = sum.finish();
         let summed: Vec<_> = flavors.iter().map(|used| (used.flavor.as_str(), used.servers, used.vcpu_hours)).collect();
-        assert_eq!(summed, [("c", 2, f64::MAX), ("b", 2, 5.0), ("a", 1, 1.0)]);
+        assert_eq!(summed, [("c", 2, MOST_HOURS), ("b", 2, 5.0), ("a", 1, 1.0)]);
     }
 }

@@ -1,10 +1,13 @@
 //! Finds the CloudTenant in a file as kubectl reads it: YAML or JSON, several documents, and lists of objects.
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
 use kube::Resource as _;
 use serde_json::{Value, json};
 
-use crate::api::CloudTenant;
+use crate::{api::CloudTenant, words::escaped};
+
+/// In bytes.
+const LONGEST_ERROR: usize = 500;
 
 /// Returns the first CloudTenant of the file. One of another API group is returned only if there is no other.
 ///
@@ -42,7 +45,9 @@ fn documents(text: &str) -> anyhow::Result<Vec<Value>> {
         // A snippet could quote a Secret in the same file.
         with_snippet: false,
     };
-    serde_saphyr::from_multiple_with_options(text, options).context("not YAML that can be read")
+    // The parser may quote the file.
+    serde_saphyr::from_multiple_with_options(text, options)
+        .map_err(|error| anyhow!("not YAML that can be read: {}", escaped(&error.to_string(), LONGEST_ERROR)))
 }
 
 /// Collects the object, or the objects of a list at any depth.

@@ -13,9 +13,10 @@ use crate::{
     cluster::{observe, secrets::Texts},
     decide::status::{Judged, Observation, absent, judge, not_offered},
     observation::{ByProbe, Data, Outcome, ProbeFailure, ProbeKind},
-    openstack::{CloudConfig, Holder, Network, NoCounters, Service, Session, TokenScope},
+    openstack::{CloudConfig, Holder, Network, NoCounters, Service, Session, TokenScope, listed},
     probe::{self, failure},
     target::Target,
+    words::word,
 };
 
 /// Longest wait for a connection to Keystone's port.
@@ -87,7 +88,7 @@ async fn open_session(
     let began = Instant::now();
     let login = session.log_in(target.timeout).await.map_err(|error| reported(&error));
     let holder = session.known_holder().unwrap_or_default();
-    let user = if holder.user.is_empty() { holder.user_id.clone() } else { holder.user.clone() };
+    let user = if holder.user.is_empty() { &holder.user_id } else { &holder.user };
     let source = observe::source(target, &config, &session, None, Timestamp::now()).await;
     let login = login.map(|()| match source.as_ref().and_then(|source| source.credentials_expire_at.as_ref()) {
         Some(end) => (Mark::Note, format!("as {user}, with a credential that ends at {}", end.0)),
@@ -109,16 +110,16 @@ fn read(target: &Target, texts: &Texts) -> Result<(Mark, String, Arc<CloudConfig
     let (cacert, region) = (cacert.as_deref(), target.region.as_deref());
     let read = CloudConfig::parse_with_notes(clouds.expose(), &target.cloud_name, cacert, region);
     let (config, notes) = read.map_err(|error| failure::of_config(&error))?;
-    let mut found = format!("cloud {} at {}", target.cloud_name, config.host());
+    let mut found = format!("cloud {} at {}", word(&target.cloud_name), word(&config.host()));
     if let Some(region) = config.region() {
-        found += &format!(", region {region}");
+        found += &format!(", region {}", word(region));
     }
     if let Some(key) = notes.first_of {
         found += &format!(" (the first of {key})");
     }
     let mut mark = Mark::Ok;
     if !notes.ignored.is_empty() {
-        found += &format!("; not read: {}", notes.ignored.join(", "));
+        found += &format!("; not read: {}", listed(&notes.ignored));
         mark = Mark::Note;
     }
     Ok((mark, found, Arc::new(config)))
@@ -154,7 +155,7 @@ fn scope(session: &Session, holder: &Holder) -> (Mark, String) {
         TokenScope::Domain(name) => format!("domain {name}"),
         TokenScope::System => "the whole system".to_owned(),
     };
-    let roles = if holder.roles.is_empty() { "none".to_owned() } else { holder.roles.join(", ") };
+    let roles = if holder.roles.is_empty() { "none".to_owned() } else { listed(&holder.roles) };
     let found = format!("{scope}, roles: {roles}");
     if holder.has_access_rules {
         return (Mark::Note, format!("{found}; access rules: it may make the calls that they list, and no others"));
@@ -166,7 +167,7 @@ async fn catalogue(session: &Session, deadline: Duration) -> String {
     let mut offers = Vec::new();
     for service in Service::PROBED {
         offers.push(match session.endpoint(service, deadline).await {
-            Ok(endpoint) => format!("{service} at {}", endpoint.url),
+            Ok(endpoint) => format!("{service} at {}", word(endpoint.url.as_str())),
             Err(failure) => format!("no {service}: {}", failure.error),
         });
     }

@@ -8,9 +8,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{Members, Text, members, metadata};
-use crate::api::{CloudTenant, CloudTenantSpec, CloudTenantStatus, condition_type};
+use crate::{
+    api::{CloudTenant, CloudTenantSpec, CloudTenantStatus, condition_type},
+    words::{escaped, word},
+};
 
-/// Length in characters of the description of an unreadable value, which may contain a long text.
+/// Length in bytes of the description of an unreadable value, which may contain a long text.
 const LONGEST: usize = 300;
 
 /// A CloudTenant. An unreadable one stops neither a list nor a watch.
@@ -63,7 +66,7 @@ fn spec(object: &Members<'_>) -> Result<CloudTenantSpec, String> {
         let said = said.rsplit_once(" at line ").map_or(&*said, |(said, _)| said);
         let field = if error.line() == 1 { field_at(text, error.column()) } else { None };
         let field = field.map(|name| format!("spec.{name}: ")).unwrap_or_default();
-        let said: String = format!("{field}{said}").chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+        let said = escaped(&format!("{field}{said}"), LONGEST);
         format!("The spec cannot be read: {}.", said.trim_end_matches('.'))
     })
 }
@@ -91,7 +94,7 @@ fn status(text: &RawValue, metadata: &ObjectMeta) -> CloudTenantStatus {
     };
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let name = metadata.name.as_deref().unwrap_or_default();
-    let field = field_at(text.get(), error.column()).unwrap_or_default();
+    let field = word(&field_at(text.get(), error.column()).unwrap_or_default());
     tracing::warn!(namespace, name, field, "a part of the status cannot be read and is left out");
     let is_read = |name: &str, value: &Value| {
         let alone = Map::from_iter([(name.to_owned(), value.clone())]);
@@ -207,9 +210,9 @@ mod tests {
     fn a_long_requested_at_is_truncated_on_read() {
         for (value, kept) in [
             ("2026-11-22T05:09:46Z".to_owned(), 20),
-            ("a".repeat(256), 256),
-            ("a".repeat(250_000), 256),
-            ("ü".repeat(125_000), 256),
+            ("a".repeat(255), 255),
+            ("a".repeat(250_000), 255),
+            ("ü".repeat(125_000), 254),
             (format!("a{}", "ü".repeat(125_000)), 255),
             (format!("ab{}", "\u{1F600}".repeat(60_000)), 254),
         ] {
@@ -217,7 +220,7 @@ mod tests {
             let watched = read(metadata, good(), Value::Null);
             let requested = &watched.meta().annotations.as_ref().unwrap()[REQUESTED_AT];
             assert_eq!((requested.len(), value.starts_with(requested.as_str())), (kept, true));
-            assert!(requested.capacity() <= 256, "the rest is not kept either");
+            assert!(requested.capacity() <= 255, "the rest is not kept either");
         }
     }
 

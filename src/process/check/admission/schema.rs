@@ -8,6 +8,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::rules;
+use crate::words::word;
 
 /// Number of characters of a value that a message shows.
 const SHOWN: usize = 100;
@@ -51,7 +52,7 @@ pub(super) fn check(schema: &Value, path: &str, value: &mut Value, faults: &mut 
 
 fn object(schema: &Value, path: &str, value: &mut Value, faults: &mut Vec<String>) {
     let Some(fields) = value.as_object_mut() else { return };
-    let at = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let at = |name: &str| if path.is_empty() { word(name) } else { format!("{path}.{}", word(name)) };
     fields.retain(|name, value| !value.is_null() || schema["properties"][name]["nullable"] == true);
     for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         if !fields.contains_key(name) {

@@ -1,0 +1,140 @@
+//! The texts of `/metrics`. A text has about 7 KB for each CloudTenant, so it is kept compressed, to about a twentieth.
+
+use std::{
+    convert::Infallible,
+    io::{Read as _, Write as _},
+    sync::{Arc, Weak},
+};
+
+use axum::body::Bytes;
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use tokio::{sync::Mutex, task::spawn_blocking, time::Instant};
+
+use crate::metrics::{Format, Metrics};
+
+/// The maximum number of texts of one format that are being sent. A slow reader may keep one for a minute.
+const MOST: usize = 2;
+
+/// Bytes that are decompressed at a time, for a client that does not accept gzip.
+const PIECE: usize = 64 << 10;
+
+/// Encodes one text at a time and shares it between clients.
+#[derive(Debug)]
+pub(super) struct Texts {
+    metrics: Arc<Metrics>,
+    openmetrics: Mutex<Vec<Sent>>,
+    plain: Mutex<Vec<Sent>>,
+}
+
+/// A text that some clients may still receive.
+#[derive(Debug)]
+struct Sent {
+    /// When its encoding began.
+    began: Instant,
+    text: Weak<[u8]>,
+}
+
+/// A share of a text. The text ends with its last share.
+struct Share(Arc<[u8]>);
+
+impl AsRef<[u8]> for Share {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Texts {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, openmetrics: Mutex::default(), plain: Mutex::default() }
+    }
+
+    /// Returns a gzip-compressed text that is not older than the call. If other clients are still receiving as many
+    /// texts as may exist, it is the newest of these. `None` if the encoding failed.
+    pub(super) async fn get(&self, format: Format) -> Option<Bytes> {
+        let arrived = Instant::now();
+        let mut sent = match format {
+            Format::OpenMetrics => self.openmetrics.lock().await,
+            Format::Plain => self.plain.lock().await,
+        };
+        sent.retain(|one| one.text.strong_count() > 0);
+        let newest = sent.last().and_then(|newest| Some((newest.began, newest.text.upgrade()?)));
+        let is_full = sent.len() >= MOST;
+        if let Some((_, text)) = newest.filter(|(began, _)| is_full || *began >= arrived) {
+            return Some(Bytes::from_owner(Share(text)));
+        }
+        let metrics = self.metrics.clone();
+        let began = Instant::now();
+        // A long text must not delay `/healthz`.
+        let text: Arc<[u8]> = spawn_blocking(move || deflated(metrics.parts(format))).await.ok()??.into();
+        sent.push(Sent { began, text: Arc::downgrade(&text) });
+        Some(Bytes::from_owner(Share(text)))
+    }
+}
+
+/// Compresses the parts one after the other, so that only one of them is in memory. `None` cannot happen: writing to
+/// memory does not fail.
+fn deflated(parts: impl Iterator<Item = String>) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    for part in parts {
+        encoder.write_all(part.as_bytes()).ok()?;
+    }
+    encoder.finish().ok()
+}
+
+/// The text in pieces, each decompressed when the client has read most of the last one.
+pub(super) fn inflated(text: Bytes) -> impl Iterator<Item = Result<Bytes, Infallible>> {
+    let mut decoder = GzDecoder::new(std::io::Cursor::new(text));
+    std::iter::from_fn(move || {
+        let mut piece = Vec::with_capacity(PIECE);
+        decoder.by_ref().take(PIECE as u64).read_to_end(&mut piece).ok()?;
+        (!piece.is_empty()).then(|| Ok(piece.into()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn clients_share_the_texts_that_exist() {
+        let metrics = Arc::new(Metrics::default());
+        let texts = Texts::new(metrics.clone());
+        let get = async || texts.get(Format::Plain).await.unwrap();
+        let read = |text: &Bytes| {
+            let pieces: Vec<_> = inflated(text.clone()).map(|piece| piece.unwrap()).collect();
+            String::from_utf8(pieces.concat()).unwrap()
+        };
+        let leading =
+            |text: &Bytes| read(text).lines().find(|line| line.starts_with("cloudtenant_leader ")).unwrap().to_owned();
+        let first = get().await;
+        let second = get().await;
+        assert_ne!(first.as_ptr(), second.as_ptr(), "a text that is older than the call");
+        let third = get().await;
+        assert_eq!(second.as_ptr(), third.as_ptr(), "a third text");
+        // As soon as one has been sent, there is room for a new one.
+        drop(first);
+        assert_ne!(get().await.as_ptr(), second.as_ptr());
+        assert_eq!(leading(&second), leading(&third));
+        let other = texts.get(Format::OpenMetrics).await.unwrap();
+        assert!(read(&other).ends_with("# EOF\n") && !read(&second).ends_with("# EOF\n"));
+    }
+
+    #[tokio::test]
+    async fn clients_that_wait_get_one_text() {
+        let texts = Arc::new(Texts::new(Arc::new(Metrics::default())));
+        let held = texts.plain.lock().await;
+        let waiting: Vec<_> = (0..20)
+            .map(|_| {
+                let texts = texts.clone();
+                tokio::spawn(async move { texts.get(Format::Plain).await.unwrap() })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        drop(held);
+        let mut found = Vec::new();
+        for one in waiting {
+            found.push(one.await.unwrap());
+        }
+        assert!(found.iter().all(|text| text.as_ptr() == found[0].as_ptr()));
+    }
+}
