@@ -16,6 +16,7 @@ use cloudtenant_operator::{
     api::{CloudTenant, crd_yaml},
     cluster::{context::Settings, controller::Operator, leader::Mandate, readiness::Readiness},
     metrics::Metrics,
+    openstack::Network,
     watched::roster::Roster,
 };
 use k8s_openapi::api::core::v1::Secret;
@@ -77,7 +78,8 @@ async fn tour(screen: &Screen, keep: bool, shutdown: &CancellationToken) -> Resu
     }
     demo.furnish(&cloud).await?;
     let config = demo.control_plane.service_account_config(ACCOUNT.namespace, ACCOUNT.name).await?;
-    let settings = Settings { instance: "demo".to_owned(), ..Settings::default() };
+    let network = Network::default().allowing_loopback();
+    let settings = Settings { instance: "demo".to_owned(), network, ..Settings::default() };
     let operator = Operator::new(Client::try_from(config)?, settings, Arc::new(Metrics::new()), Roster::default());
     let stop = shutdown.clone();
     let operator = tokio::spawn(async move { operator.run(Mandate::unlimited(), Readiness::default(), stop).await });

@@ -17,6 +17,7 @@ use cloudtenant_operator::{
     budget::Budget,
     cluster::{api_server, context::Settings, leader::Elector, readiness::Readiness},
     metrics::{Metrics, ProjectLabel},
+    openstack::Network,
     panics,
     process::{
         check::{Report, Subject},
@@ -70,12 +71,22 @@ fn report(error: &anyhow::Error) {
 
 fn check(arguments: &Check) -> anyhow::Result<u8> {
     tokio::runtime::Runtime::new()?.block_on(async {
-        let network = arguments.network.read()?;
+        // A check has its user's own reach.
+        let network = |config: Option<&kube::Config>| {
+            arguments.network.read(api_server::addresses(config)).map(Network::only_warning)
+        };
         let subject = match (&arguments.file, &arguments.clouds, &arguments.name) {
-            (Some(file), Some(clouds), _) => Subject::from_files(file, clouds, arguments.cacert.as_deref(), network)?,
+            (Some(file), Some(clouds), _) => {
+                Subject::from_files(file, clouds, arguments.cacert.as_deref(), network(None)?)?
+            }
             (_, _, Some(name)) => {
+                // Wrong arguments end the check before the cluster is called.
+                network(None)?;
                 let found = async {
-                    Subject::from_cluster(client().await?, arguments.namespace.as_deref(), name, network).await
+                    let config = api_server::config().await.context(API_UNREACHABLE)?;
+                    let network = network(Some(&config))?;
+                    let client = api_server::client(config)?;
+                    Subject::from_cluster(client, arguments.namespace.as_deref(), name, network).await
                 };
                 match found.await {
                     Ok(subject) => subject,
@@ -113,8 +124,8 @@ fn run(arguments: &Run) -> anyhow::Result<()> {
 async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     tokio::spawn(signalled(shutdown.clone())?);
-    let network = arguments.network.read()?;
     let config = api_server::config().await.context(API_UNREACHABLE)?;
+    let network = arguments.network.read(api_server::addresses(Some(&config)))?;
     let client = api_server::client(config.clone())?;
     let lease = arguments.duties.lease(&client);
     let named = arguments.instance.clone().filter(|name| !name.trim().is_empty());

@@ -45,9 +45,9 @@ fn run(arguments: &[&str]) -> (i32, String) {
 
 fn run_in(environment: &[(&str, &str)], arguments: &[&str]) -> (i32, String) {
     let binary = env!("CARGO_BIN_EXE_cloudtenant-operator");
-    // Nothing of the environment: it may name a proxy, or a cluster.
+    // Nothing of the environment: it may name a proxy, or a cluster. The simulated cloud is on this host.
     let mut command = Command::new(binary);
-    command.args(arguments).env_clear().envs(environment.iter().copied());
+    command.args(arguments).env_clear().env("ALLOW_CLOUD_CIDR", "127.0.0.0/8").envs(environment.iter().copied());
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = format!("{}{}", String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
     assert!(!SECRETS.iter().any(|secret| text.contains(secret)), "{arguments:?} printed a secret:\n{text}");
@@ -832,4 +832,65 @@ async fn a_cloud_is_reached_by_its_proxy_and_trusted_by_a_file() {
     let missing = folder.path().join("none.pem").display().to_string();
     let (code, text) = check(&spec, &clouds, &["--cloud-ca-file", &missing]);
     assert!(code == 64 && text.contains("--cloud-ca-file"), "{code} {text}");
+}
+
+/// A check has its user's own reach: it calls what the operator would refuse, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_that_the_operator_refuses_are_only_warned_about() {
+    let cloud = cloud().await;
+    let spec = spec(&json!({}));
+    let services = cloud.base_url(Service::Nova).replace("127.0.0.1", "localhost");
+    let by_name = format!("{}    compute_endpoint_override: {services}/v2.1\n", as_it_is(&cloud));
+    let loopback = "would refuse this: Keystone is not called, since its address is a loopback address: correct \
+                    auth_url in clouds.yaml, or allow the address by the operator's --allow-cloud-cidr";
+    for (name, arguments, clouds, says, omits) in [
+        (
+            "allowed",
+            &["--allow-cloud-cidr=127.0.0.0/8"][..],
+            as_it_is(&cloud),
+            &["✔ address", "✔ catalogue"][..],
+            "would refuse",
+        ),
+        (
+            "a loopback address",
+            &["--allow-cloud-cidr="],
+            as_it_is(&cloud),
+            &["! address", loopback, "! catalogue"],
+            "Fix",
+        ),
+        (
+            "a name of one",
+            &["--allow-cloud-cidr=", "--cloud-hosts=127.0.0.1,localhost"],
+            by_name,
+            &["Nova at http://localhost", "refuse this: Nova is not called, since its address is a loopback address"],
+            "--cloud-hosts",
+        ),
+        (
+            "another host",
+            &["--cloud-hosts=keystone.example.com"],
+            as_it_is(&cloud),
+            &["! address", "its host is not among those of --cloud-hosts"],
+            "Fix",
+        ),
+        (
+            "plain HTTP",
+            &["--require-https"],
+            as_it_is(&cloud),
+            &["! address", "its URL begins with http, which --require-https refuses"],
+            "Fix",
+        ),
+    ] {
+        let (code, text) = check(&spec, &clouds, arguments);
+        assert_eq!(code, 0, "{name}:\n{text}");
+        assert!(says.iter().all(|says| text.contains(says)), "{name}:\n{text}");
+        assert!(!text.contains(omits), "{name}:\n{text}");
+    }
+    for (argument, says) in [
+        ("--allow-cloud-cidr=127.0.0.1/8", "give 127.0.0.0/8"),
+        ("--allow-cloud-cidr=localhost", "is no range of addresses"),
+        ("--cloud-hosts=http://keystone", "is no host"),
+    ] {
+        let (code, text) = check(&spec, &as_it_is(&cloud), &[argument]);
+        assert!(code == 64 && text.contains(says), "{argument}: {code} {text}");
+    }
 }

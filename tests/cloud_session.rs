@@ -155,7 +155,7 @@ impl Client {
     }
 
     fn with(cloud: &Cloud, auth: &str, more: &str) -> Self {
-        Self::among(&Network::default(), cloud, auth, more)
+        Self::among(&Network::default().allowing_loopback(), cloud, auth, more)
     }
 
     /// One of several sessions of a process.
@@ -259,7 +259,7 @@ impl Counters for Notes {
 async fn the_caller_counts_requests_logins_and_a_login_that_panics() {
     let cloud = Cloud::start().await;
     let notes = Arc::new(Notes::default());
-    let client = Client::counted(notes.clone(), &Network::default(), &cloud, "token: t", "");
+    let client = Client::counted(notes.clone(), &Network::default().allowing_loopback(), &cloud, "token: t", "");
     let failed = client.get().await.unwrap_err();
     assert_eq!(failed.service, Service::Identity);
     assert!(matches!(failed.error, Error::Unexpected(_)), "{failed}");
@@ -567,7 +567,7 @@ async fn a_login_outlives_those_who_waited_for_it() {
 #[tokio::test]
 async fn a_credential_has_one_try_for_all_its_regions() {
     let cloud = Cloud::start().await;
-    let network = Network::default();
+    let network = Network::default().allowing_loopback();
     let client = |auth: &str, region: usize| {
         let auth = format!("user_id: u, password: hunter2, {auth}");
         Client::among(&network, &cloud, &auth, &format!("region_name: r{region},"))
@@ -708,7 +708,7 @@ async fn a_long_body_is_read_on_another_thread_within_the_calls_deadline() {
 #[tokio::test]
 async fn large_bodies_wait_for_each_other() {
     let cloud = Cloud::start().await;
-    let network = Network::default();
+    let network = Network::default().allowing_loopback();
     let more = format!("orchestration_endpoint_override: '{}',", cloud.url);
     let clients: Vec<_> = (0..5).map(|_| Client::among(&network, &cloud, "token: t", &more)).collect();
     cloud.answers(|path, _| {

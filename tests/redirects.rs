@@ -58,7 +58,7 @@ impl Cloud {
         let auth = "username: u, password: hunter2, user_domain_id: default, project_id: p";
         let yaml = format!("clouds: {{c: {{auth: {{auth_url: '{}/old/v3', {auth}}}}}}}", self.url);
         let config = CloudConfig::parse(&yaml, "c", None, None).unwrap();
-        Session::new(Arc::new(config), &Network::default(), Arc::new(Metrics::new())).unwrap()
+        Session::new(Arc::new(config), &Network::default().allowing_loopback(), Arc::new(Metrics::new())).unwrap()
     }
 
     fn asked(&self) -> Vec<Asked> {

@@ -69,7 +69,12 @@ async fn an_ordinary_credential_costs_a_few_kibibytes() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let keystone = keystone().await;
     let (wake, _woken) = tokio::sync::mpsc::channel(1);
-    let clouds = Clouds::new(Network::default(), Arc::new(Metrics::new()), wake, Budget::new(Limits::default()));
+    let clouds = Clouds::new(
+        Network::default().allowing_loopback(),
+        Arc::new(Metrics::new()),
+        wake,
+        Budget::new(Limits::default()),
+    );
     let warm = open(&clouds, &keystone, 0..24).await;
 
     let before = live();

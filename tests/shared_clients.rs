@@ -62,7 +62,7 @@ fn session(network: &Network, cloud: &str, token: usize) -> Session {
 #[tokio::test]
 async fn sessions_share_one_connection_and_no_state() {
     let (url, calls) = cloud().await;
-    let network = Network::default();
+    let network = Network::default().allowing_loopback();
     for number in 0..20 {
         session(&network, &url, number).greet(LONG).await.unwrap();
     }
@@ -81,7 +81,7 @@ async fn sessions_share_one_connection_and_no_state() {
 #[tokio::test]
 async fn each_call_has_its_own_sessions_token() {
     let (url, calls) = cloud_with_logins().await;
-    let network = Network::default();
+    let network = Network::default().allowing_loopback();
     let sessions: Vec<_> = (0..30).map(|number| session(&network, &url, number)).collect();
     for _ in 0..3 {
         let asked = sessions.iter().enumerate().map(|(number, session)| {
@@ -127,7 +127,7 @@ async fn cloud_with_logins() -> (String, Arc<Mutex<Vec<(String, String)>>>) {
 async fn idle_connections_have_a_bound() {
     const ORIGINS: usize = 300;
     let open = Arc::new(AtomicUsize::new(0));
-    let network = Network::default();
+    let network = Network::default().allowing_loopback();
     for number in 0..ORIGINS {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -44,6 +44,22 @@ pub async fn config() -> Result<Config, ConfigError> {
     kubeconfig::infer().await.map(settled)
 }
 
+/// Returns the hosts and ports of the API server: the configuration's, and those in the environment of every Pod.
+#[must_use]
+pub fn addresses(config: Option<&Config>) -> Vec<(String, u16)> {
+    let configured = config.and_then(|config| {
+        let url = &config.cluster_url;
+        let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("http") { 80 } else { 443 });
+        Some((url.host()?.to_owned(), port))
+    });
+    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    let in_cluster = variable("KUBERNETES_SERVICE_HOST").map(|host| {
+        let port = variable("KUBERNETES_SERVICE_PORT").and_then(|port| port.parse().ok()).unwrap_or(443);
+        (host, port)
+    });
+    configured.into_iter().chain(in_cluster).collect()
+}
+
 /// Sets the operator's timeouts and disables kube's retries.
 #[must_use]
 pub fn settled(mut config: Config) -> Config {
@@ -167,4 +183,22 @@ where
         }
         std::future::ready(!odd)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_api_servers_host_and_port_are_those_of_its_url() {
+        for (url, host, port) in [
+            ("https://10.96.0.1", "10.96.0.1", 443),
+            ("https://api.example.com:6443/clusters/c", "api.example.com", 6443),
+            ("http://127.0.0.1", "127.0.0.1", 80),
+            ("https://[fd00:10:96::1]:443", "[fd00:10:96::1]", 443),
+        ] {
+            let found = addresses(Some(&Config::new(url.parse().unwrap())));
+            assert_eq!(found[0], (host.to_owned(), port), "{url}");
+        }
+    }
 }

@@ -1,13 +1,13 @@
 //! The arguments of the command line and the environment.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeSet, error::Error, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use anyhow::Context as _;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum, builder::FalseyValueParser};
 use cloudtenant_operator::{
     budget::{Bytes, Limits},
     cluster::rights::Duties,
-    openstack::{Network, ProxyRule},
+    openstack::{Cidr, CloudHost, Network, ProxyRule, Rules},
 };
 use kube::Client;
 
@@ -97,25 +97,51 @@ pub(super) struct NetworkArguments {
     /// the proxies of HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
     #[arg(long, env = "CLOUD_PROXIES", value_delimiter = ',', hide_env_values = true)]
     pub(super) cloud_proxies: Vec<String>,
+    /// Ranges of addresses that the operator calls although it refuses them by default: loopback, link-local, metadata,
+    /// multicast and reserved addresses. As in 127.0.0.0/8; an address alone is a range, too. Never the API server.
+    #[arg(long, env = "ALLOW_CLOUD_CIDR", value_delimiter = ',')]
+    pub(super) allow_cloud_cidr: Vec<String>,
+    /// The only hosts that the operator calls: a name, *.suffix, or a range of addresses. Ranges apply to the addresses
+    /// of all other names, too. Default: all hosts.
+    #[arg(long, env = "CLOUD_HOSTS", value_delimiter = ',')]
+    pub(super) cloud_hosts: Vec<String>,
+    /// Refuse addresses of clouds that begin with http.
+    #[arg(long, env = "REQUIRE_HTTPS", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) require_https: bool,
+}
+
+/// The parsed values without the empty ones.
+fn parsed<T: FromStr<Err: Error + Send + Sync + 'static>>(
+    values: &[String],
+    flag: &'static str,
+) -> anyhow::Result<Vec<T>> {
+    let values = values.iter().map(|value| value.trim()).filter(|value| !value.is_empty());
+    values.map(str::parse).collect::<Result<_, _>>().context(flag)
 }
 
 impl NetworkArguments {
-    pub(super) fn read(&self) -> anyhow::Result<Network> {
+    /// `api_servers` are hosts and ports of the Kubernetes API, which is never called as a cloud.
+    pub(super) fn read(&self, api_servers: Vec<(String, u16)>) -> anyhow::Result<Network> {
         let read = |path: &PathBuf| {
             std::fs::read_to_string(path).with_context(|| format!("--cloud-ca-file {}", path.display()))
         };
         let authorities = self.cloud_ca_file.as_ref().map(read).transpose()?;
         // clap would print a wrong value, which may contain a password.
-        let rules = self.cloud_proxies.iter().filter(|rule| !rule.trim().is_empty()).map(|rule| rule.parse());
-        let rules = rules.collect::<Result<Vec<ProxyRule>, _>>().context("--cloud-proxies")?;
+        let proxies: Vec<ProxyRule> = parsed(&self.cloud_proxies, "--cloud-proxies")?;
         if self.cloud_ca_merge_system {
             tracing::warn!(
                 "--cloud-ca-merge-system (CLOUD_CA_MERGE_SYSTEM, chart: cloudCA.mergeSystem) is deprecated and will be \
                  removed in the next minor version: add all authorities of a cloud to its Secret's key cacert"
             );
         }
-        let network = Network::new(authorities.as_deref(), rules).context("--cloud-ca-file")?;
-        Ok(network.keeping_system(self.cloud_ca_merge_system))
+        let network = Network::new(authorities.as_deref(), proxies).context("--cloud-ca-file")?;
+        let rules = Rules {
+            allowed: parsed::<Cidr>(&self.allow_cloud_cidr, "--allow-cloud-cidr")?,
+            hosts: parsed::<CloudHost>(&self.cloud_hosts, "--cloud-hosts")?,
+            https_only: self.require_https,
+            api_servers,
+        };
+        Ok(network.keeping_system(self.cloud_ca_merge_system).guarded_by(rules))
     }
 }
 

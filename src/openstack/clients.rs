@@ -18,6 +18,7 @@ use super::{
     CloudConfig, Error, Network,
     aside::on_another_thread,
     bundle::{Bundle, Digest},
+    guard::Route,
     tls,
 };
 use crate::trust::Authorities;
@@ -61,7 +62,7 @@ impl Setting {
     }
 }
 
-/// The clients of one setting, with the same trust.
+/// The clients of one setting and one route, with the same trust.
 pub(super) struct Clients {
     /// Keeps its connections open between calls.
     pooled: Client,
@@ -69,7 +70,7 @@ pub(super) struct Clients {
     unpooled: Client,
 }
 
-/// The clients of one setting, built at the first use.
+/// The clients of one setting and one route, built at the first use.
 type Cell = Arc<OnceCell<Arc<Clients>>>;
 
 struct Cached {
@@ -82,7 +83,7 @@ struct Cached {
 /// All clients in use.
 #[derive(Default)]
 pub(super) struct AllClients {
-    built: Mutex<HashMap<Setting, Cached>>,
+    built: Mutex<HashMap<(Setting, Route), Cached>>,
     /// When each origin last answered through a client that keeps its connections.
     answered: Mutex<HashMap<(Setting, Origin), Instant>>,
 }
@@ -97,20 +98,22 @@ pub(super) struct Choice {
 }
 
 impl AllClients {
-    /// The client for a call to this origin. It is built on another thread; concurrent calls share the result.
+    /// The client for a call to this origin on its route. It is built on another thread; concurrent calls share the
+    /// result.
     pub(super) async fn choose(
         &self,
         network: &Network,
         config: &CloudConfig,
         origin: &Origin,
+        route: Route,
     ) -> Result<Choice, Error> {
         let setting = network.setting(config);
         let bytes = config.cacert.as_ref().map_or(0, |bundle| bundle.pem().len());
-        let cell = self.cell(setting, bytes, Instant::now());
+        let cell = self.cell((setting, route), bytes, Instant::now());
         let build = || async {
             let (network, bundle, verify) = (network.clone(), config.cacert.clone(), config.verify);
-            on_another_thread(Deadline::now() + BUILDING, move || Clients::build(&network, bundle.as_ref(), verify))
-                .await?
+            let build = move || Clients::build(&network, bundle.as_ref(), verify, route);
+            on_another_thread(Deadline::now() + BUILDING, build).await?
         };
         let clients = cell.get_or_try_init(build).await?;
         let (keeps, may_reuse) = self.keeps(setting, origin, Instant::now());
@@ -133,19 +136,19 @@ impl AllClients {
         built.retain(|_, cached| now.saturating_duration_since(cached.used) < UNUSED);
     }
 
-    /// The entry of this setting. A new `cacert` replaces the least recently used ones. The two settings without a
-    /// `cacert` are never replaced, because most sessions use them.
-    fn cell(&self, setting: Setting, bytes: usize, now: Instant) -> Cell {
+    /// The entry of this setting and route. A new `cacert` replaces the least recently used ones. The two settings
+    /// without a `cacert` are never replaced, because most sessions use them.
+    fn cell(&self, key: (Setting, Route), bytes: usize, now: Instant) -> Cell {
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(cached) = built.get_mut(&setting) {
+        if let Some(cached) = built.get_mut(&key) {
             cached.used = now;
             return cached.clients.clone();
         }
-        if matches!(setting, Setting::Bundle(..)) {
+        if matches!(key.0, Setting::Bundle(..)) {
             make_room(&mut built, bytes);
         }
         let clients = Cell::default();
-        built.insert(setting, Cached { clients: clients.clone(), bytes, used: now });
+        built.insert(key, Cached { clients: clients.clone(), bytes, used: now });
         clients
     }
 
@@ -164,24 +167,24 @@ impl AllClients {
 }
 
 /// Drops the least recently used clients with a `cacert` until a further one of this size fits.
-fn make_room(built: &mut HashMap<Setting, Cached>, bytes: usize) {
-    let is_bundle = |setting: &Setting| matches!(setting, Setting::Bundle(..));
+fn make_room(built: &mut HashMap<(Setting, Route), Cached>, bytes: usize) {
+    let is_bundle = |(setting, _): &(Setting, Route)| matches!(setting, Setting::Bundle(..));
     loop {
-        let bundles = || built.iter().filter(|(setting, _)| is_bundle(setting));
+        let bundles = || built.iter().filter(|(key, _)| is_bundle(key));
         let sum: usize = bundles().map(|(_, cached)| cached.bytes).sum();
         if bundles().count() < MOST_BUNDLES && sum + bytes <= MOST_BYTES {
             return;
         }
-        let oldest = bundles().min_by_key(|(_, cached)| cached.used).map(|(setting, _)| *setting);
+        let oldest = bundles().min_by_key(|(_, cached)| cached.used).map(|(key, _)| *key);
         let Some(oldest) = oldest else { return };
         built.remove(&oldest);
     }
 }
 
 impl Clients {
-    fn build(network: &Network, bundle: Option<&Bundle>, verify: bool) -> Result<Arc<Self>, Error> {
+    fn build(network: &Network, bundle: Option<&Bundle>, verify: bool, route: Route) -> Result<Arc<Self>, Error> {
         let unusable = || Error::Unexpected("the operator could not build an HTTP client");
-        let builder = || network.apply(builder());
+        let builder = || network.apply(builder(), route);
         let (pooled, unpooled) = if verify {
             // The process reads the system's authorities once. It does so here, not on a thread that serves
             // connections.
@@ -221,12 +224,14 @@ mod tests {
 
     use super::*;
 
-    fn bundle(number: usize) -> Setting {
-        Setting::Bundle(Digest::of(&[&number.to_string()]), false)
+    const ROUTE: Route = Route::Direct(None);
+
+    fn bundle(number: usize) -> (Setting, Route) {
+        (Setting::Bundle(Digest::of(&[&number.to_string()]), false), ROUTE)
     }
 
-    fn has(all: &AllClients, setting: Setting) -> bool {
-        all.built.lock().unwrap().contains_key(&setting)
+    fn has(all: &AllClients, key: (Setting, Route)) -> bool {
+        all.built.lock().unwrap().contains_key(&key)
     }
 
     /// A line is: the number of settings in use, the bytes of each, and how many are kept.
@@ -240,14 +245,14 @@ mod tests {
             (3, MOST_BYTES, 1),
         ] {
             let (all, start) = (AllClients::default(), Instant::now());
-            let ordinary = [Setting::System, Setting::Unchecked].map(|setting| all.cell(setting, 0, start));
+            let ordinary = [Setting::System, Setting::Unchecked].map(|setting| all.cell((setting, ROUTE), 0, start));
             for number in 0..used {
                 all.cell(bundle(number), bytes, start + Duration::from_secs(number as u64));
             }
             let newest = (0..used).filter(|number| has(&all, bundle(*number))).collect::<Vec<_>>();
             assert_eq!(newest, (used - kept..used).collect::<Vec<_>>(), "{used} of {bytes} bytes");
             for (setting, cell) in [Setting::System, Setting::Unchecked].into_iter().zip(ordinary) {
-                assert!(Arc::ptr_eq(&cell, &all.cell(setting, 0, start)), "{used} of {bytes} bytes");
+                assert!(Arc::ptr_eq(&cell, &all.cell((setting, ROUTE), 0, start)), "{used} of {bytes} bytes");
             }
         }
     }

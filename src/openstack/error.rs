@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io::ErrorKind, time::Duration};
 
-use super::{Service, TlsFault, words::ErrorCode};
+use super::{Rule, Service, TlsFault, words::ErrorCode};
 use crate::{
     trust::Distrust,
     words::{escaped, word},
@@ -37,8 +37,17 @@ impl Failure {
 }
 
 /// Why the client refuses to call an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Refusal {
+    /// The guard of addresses refuses what a connection would go to.
+    #[error("its address is {0}")]
+    Address(Rule),
+    /// There are hosts that may be called, and this is not among them.
+    #[error("its host is not among those of --cloud-hosts")]
+    Unlisted,
+    /// The URL's scheme is `http`.
+    #[error("its URL begins with http, which --require-https refuses")]
+    PlainHttp,
     /// The URL's scheme, host or port is not that of the service's endpoint.
     #[error("the address is not the service's own")]
     OtherOrigin,
@@ -246,7 +255,9 @@ impl Error {
 
     /// The class of a call without a complete answer.
     pub(super) fn of_transport(error: &reqwest::Error) -> Self {
-        if error.is_dns() {
+        if let Some(refusal) = causes(error).find_map(|cause| cause.downcast_ref()) {
+            Self::AddressRefused(*refusal)
+        } else if error.is_dns() {
             Self::Dns
         } else if let Some(tls) = of_tls(error) {
             tls

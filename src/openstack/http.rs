@@ -67,7 +67,8 @@ impl Http {
         let origin = request.url().origin();
         let clients = self.network.clients();
         for _ in 0..=REDIRECTS {
-            let choice = clients.choose(&self.network, &self.config, &origin).await?;
+            let route = self.network.route(request.url()).await?;
+            let choice = clients.choose(&self.network, &self.config, &origin, route).await?;
             let response = self.execute(&choice, &request).await?;
             let Some(target) = redirect_target(&response) else {
                 let answer = self.read(limit, response).await?;

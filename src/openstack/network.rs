@@ -1,14 +1,17 @@
-//! Network settings for all clouds: additional certificate authorities, and proxies.
+//! Network settings for all clouds: additional certificate authorities, proxies, and the guard of addresses.
 
 use std::{fmt, str::FromStr, sync::Arc, time::Instant};
 
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{ClientBuilder, Proxy};
 use url::Url;
 
 use super::{
-    CloudConfig,
+    CloudConfig, Error, Refusal,
     clients::{AllClients, Setting},
     credential::Credentials,
+    guard::{Cidr, Guard, Resolver, Route, Rules},
+    hosts::Hosts,
     http::Room,
 };
 use crate::trust::{Authorities, Reliance, System, Trust, Unreadable};
@@ -20,6 +23,8 @@ pub struct Network {
     keeps_system: bool,
     reliance: Reliance,
     proxies: Arc<[ProxyRule]>,
+    environment: Environment,
+    guard: Arc<Guard>,
     credentials: Arc<Credentials>,
     clients: Arc<AllClients>,
     room: Arc<Room>,
@@ -32,12 +37,14 @@ pub struct ProxyRule {
     proxy: Url,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Hosts {
-    All,
-    /// The suffix with its leading dot.
-    Below(String),
-    One(String),
+/// The proxies of the environment, as the HTTP client reads them.
+#[derive(Clone)]
+struct Environment(Arc<Matcher>);
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self(Arc::new(Matcher::from_system()))
+    }
 }
 
 /// Why a setting cannot be used. It never contains a proxy's address.
@@ -72,6 +79,51 @@ impl Network {
     pub fn keeping_system(mut self, keeps: bool) -> Self {
         self.keeps_system = keeps;
         self
+    }
+
+    /// Sets which addresses are called.
+    #[must_use]
+    pub fn guarded_by(mut self, rules: Rules) -> Self {
+        self.set_guard(Guard::new(rules, true));
+        self
+    }
+
+    /// Makes the guard of addresses refuse nothing. [`Network::objection`] still says what it would refuse.
+    #[must_use]
+    pub fn only_warning(mut self) -> Self {
+        self.set_guard(Guard::new(self.guard.rules().clone(), false));
+        self
+    }
+
+    /// Also calls 127.0.0.0/8, where the clouds of tests and of the demo are.
+    #[must_use]
+    pub fn allowing_loopback(self) -> Self {
+        self.guarded_by(Rules { allowed: vec![Cidr::LOOPBACK], ..Rules::default() })
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_guard(mut self, guard: Guard) -> Self {
+        self.set_guard(guard);
+        self
+    }
+
+    fn set_guard(&mut self, guard: Guard) {
+        self.guard = Arc::new(guard);
+        // Clients keep the guard that they were built with.
+        self.clients = Arc::default();
+    }
+
+    /// Why the operator would not call this URL. Looks its host up.
+    pub async fn objection(&self, url: &Url) -> Option<Refusal> {
+        self.guard.objection(url, self.leads_by_proxy(url)).await
+    }
+
+    /// The route to this URL's host.
+    ///
+    /// # Errors
+    /// The guard of addresses refuses the URL.
+    pub(super) async fn route(&self, url: &Url) -> Result<Route, Error> {
+        self.guard.route(url, self.leads_by_proxy(url)).await
     }
 
     /// Whether the server's certificate was trusted only by the system's authorities although there is a `cacert`.
@@ -115,29 +167,33 @@ impl Network {
         Trust::new(given.collect(), Some(system))
     }
 
-    /// Whether a proxy rule matches the address's host.
+    /// Whether calls to this URL go through a proxy. Without explicit rules, the environment's apply (`HTTPS_PROXY`,
+    /// `HTTP_PROXY`, `NO_PROXY`).
     #[must_use]
     pub fn leads_by_proxy(&self, url: &Url) -> bool {
+        if self.proxies.is_empty() {
+            return url.as_str().parse().is_ok_and(|uri| self.environment.0.intercept(&uri).is_some());
+        }
         url.host_str().is_some_and(|host| proxy_for(&self.proxies, host).is_some())
     }
 
-    /// Without explicit rules, the environment's apply (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
-    pub(super) fn apply(&self, builder: ClientBuilder) -> ClientBuilder {
-        if self.proxies.is_empty() {
-            return builder;
+    /// Sets the proxies and the resolver of a client for calls on this route.
+    pub(super) fn apply(&self, builder: ClientBuilder, route: Route) -> ClientBuilder {
+        let builder = builder.dns_resolver(Arc::new(Resolver::new(self.guard.clone(), route)));
+        match route {
+            Route::Direct(_) | Route::Within(_) => builder.no_proxy(),
+            // The client reads the environment in the same way as `leads_by_proxy`.
+            Route::Proxy if self.proxies.is_empty() => builder,
+            Route::Proxy => {
+                let rules = self.proxies.clone();
+                builder.no_proxy().proxy(Proxy::custom(move |url| proxy_for(&rules, url.host_str()?).cloned()))
+            }
         }
-        let rules = self.proxies.clone();
-        builder.no_proxy().proxy(Proxy::custom(move |url| proxy_for(&rules, url.host_str()?).cloned()))
     }
 }
 
 fn proxy_for<'a>(rules: &'a [ProxyRule], host: &str) -> Option<&'a Url> {
-    let rule = rules.iter().find(|rule| match &rule.hosts {
-        Hosts::All => true,
-        Hosts::Below(suffix) => host.ends_with(suffix),
-        Hosts::One(name) => host == name,
-    });
-    rule.map(|rule| &rule.proxy)
+    rules.iter().find(|rule| rule.hosts.include(host)).map(|rule| &rule.proxy)
 }
 
 impl FromStr for ProxyRule {
@@ -145,21 +201,10 @@ impl FromStr for ProxyRule {
 
     fn from_str(text: &str) -> Result<Self, NetworkError> {
         let (host, address) = text.trim().split_once('=').ok_or(NetworkError::Form)?;
-        let host = host.trim().to_ascii_lowercase();
-        let name = |name: &str| {
-            let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-            let fine = |character: char| character.is_ascii_alphanumeric() || "-._".contains(character);
-            let named = !name.is_empty() && name.chars().all(fine);
-            named || address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
-        };
-        let hosts = match host.strip_prefix('*') {
-            Some("") => Hosts::All,
-            Some(suffix) if suffix.starts_with('.') && name(&suffix[1..]) => Hosts::Below(suffix.to_owned()),
-            None if name(&host) => Hosts::One(host.clone()),
-            _ => return Err(NetworkError::Host(host)),
-        };
+        let hosts = host.parse().map_err(NetworkError::Host)?;
         let proxy = Url::parse(address.trim()).ok().filter(|url| url.scheme() == "http" && url.has_host());
-        Ok(Self { hosts, proxy: proxy.ok_or(NetworkError::Address(host))? })
+        let unusable = || NetworkError::Address(host.trim().to_ascii_lowercase());
+        Ok(Self { hosts, proxy: proxy.ok_or_else(unusable)? })
     }
 }
 
@@ -171,7 +216,11 @@ impl fmt::Debug for ProxyRule {
 
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Network").field("authorities", &self.authorities).field("proxies", &self.proxies).finish()
+        f.debug_struct("Network")
+            .field("authorities", &self.authorities)
+            .field("proxies", &self.proxies)
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
     }
 }
 

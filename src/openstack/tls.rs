@@ -150,7 +150,8 @@ enum WitnessResult {
 async fn run_witness(url: &Url, network: &Network, curves: bool) -> Option<WitnessResult> {
     let mut config = Witness::client_config(curves).ok()?;
     with_http(&mut config);
-    let client = network.apply(clients::builder()).tls_backend_preconfigured(config).build().ok()?;
+    let route = network.route(url).await.ok()?;
+    let client = network.apply(clients::builder(), route).tls_backend_preconfigured(config).build().ok()?;
     let mut root = url.clone();
     (_, _) = (root.set_username(""), root.set_password(None));
     root.set_path("/");

@@ -8,7 +8,7 @@ use crate::{
     api::Reason,
     budget::OverBudget,
     observation::ProbeFailure,
-    openstack::{self, ConfigError, Error, Service, listed, service::ServiceRow},
+    openstack::{self, ConfigError, Error, Refusal, Rule, Service, listed, service::ServiceRow},
     words::word,
 };
 
@@ -110,7 +110,7 @@ pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
         Error::CertificateUntrusted(why) => tls::of_certificate(service, *why),
         Error::AddressRefused(why) => fatal(
             Reason::AddressRefused,
-            format!("{service} is not called, since {why}: correct {}.", service.address_source()),
+            format!("{service} is not called, since {why}: correct {}{}.", service.address_source(), setting(*why)),
         ),
         Error::LoginRefused => fatal(
             Reason::AuthenticationFailed,
@@ -181,6 +181,19 @@ pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
         None => found.message,
     };
     Some(ProbeFailure { message, retry_after: failure.retry_after(), ..found })
+}
+
+/// The operator's flag that lets the operator call the address, as the end of a sentence.
+const fn setting(why: Refusal) -> &'static str {
+    match why {
+        // No flag allows these.
+        Refusal::Address(Rule::ApiServer) | Refusal::OtherOrigin | Refusal::Redirect => "",
+        Refusal::Address(
+            Rule::Loopback | Rule::LinkLocal | Rule::Metadata | Rule::Unspecified | Rule::Multicast | Rule::Reserved,
+        ) => ", or allow the address by the operator's --allow-cloud-cidr",
+        Refusal::Unlisted => ", or add the host to the operator's --cloud-hosts",
+        Refusal::PlainHttp => ", or start the operator without --require-https",
+    }
 }
 
 fn token_rejected(service: Service) -> String {

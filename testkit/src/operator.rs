@@ -102,7 +102,7 @@ pub struct Operator {
 
 impl Operator {
     /// Runs `program run` as its account, and returns when it listens. `environment` is all that it has besides
-    /// `KUBECONFIG`.
+    /// `KUBECONFIG` and `ALLOW_CLOUD_CIDR`.
     ///
     /// # Errors
     /// The program cannot be run, or ends: the error has its log.
@@ -130,6 +130,8 @@ impl Operator {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("KUBECONFIG", &file)
+            // The simulated cloud is there. `environment` may say otherwise.
+            .env("ALLOW_CLOUD_CIDR", "127.0.0.0/8")
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -129,7 +129,7 @@ impl Hostile {
     }
 }
 
-fn token(base: &str, version: &str, name: &str) -> String {
+pub fn token(base: &str, version: &str, name: &str) -> String {
     let service = |kind: &str, name: &str| {
         let url = format!("{base}/{name}{version}");
         json!({ "type": kind, "endpoints": [{ "interface": "public", "region": "R", "url": url }] })

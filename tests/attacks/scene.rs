@@ -32,9 +32,9 @@ use crate::{
     process::{Memory, memory, processor},
 };
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudtenant-operator");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_cloudtenant-operator");
 const RBAC: &str = include_str!("../../deploy/rbac.yaml");
-const ACCOUNT: Account<'_> = Account { namespace: "cloudtenant-system", name: "cloudtenant-operator" };
+pub const ACCOUNT: Account<'_> = Account { namespace: "cloudtenant-system", name: "cloudtenant-operator" };
 const LAST_RIGHT: Right<'_> = Right { verb: "create", group: "events.k8s.io", resource: "events" };
 
 /// The project of a hostile server's tokens.

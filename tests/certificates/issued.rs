@@ -153,8 +153,8 @@ async fn each_kind_has_its_verdict() {
             Other => Some(other.pem.as_str()),
         };
         // A file of the operator's counts as the Secret's key does, and beside it.
-        let file = Network::new(list, Vec::new()).unwrap();
-        let both = ("by cacert", list, Network::default());
+        let file = Network::new(list, Vec::new()).unwrap().allowing_loopback();
+        let both = ("by cacert", list, Network::default().allowing_loopback());
         let beside = ("by file, beside a cacert", Some(other.pem.as_str()), file.clone());
         for (way, cacert, network) in [both, ("by file", None, file), beside] {
             for versions in [&[&TLS12], &[&TLS13]] {
@@ -187,7 +187,7 @@ async fn what_is_no_proof_of_a_certificate() {
     ] {
         for versions in [&[&TLS12], &[&TLS13]] {
             let server = serve(issued.acceptor(versions).unwrap(), |_| String::new()).await.unwrap();
-            let verdict = greet(server, "127.0.0.1", Some(&root.pem), &Network::default()).await;
+            let verdict = greet(server, "127.0.0.1", Some(&root.pem), &Network::default().allowing_loopback()).await;
             assert_eq!(verdict, Err(Error::CertificateUntrusted(expected)), "{name}, {versions:?}");
         }
     }
@@ -206,7 +206,11 @@ async fn a_name_is_the_hosts_and_a_list_may_be_long() {
         let acceptor = issued.acceptor(rustls::DEFAULT_VERSIONS).unwrap();
         let server = serve(acceptor, |_| String::new()).await.unwrap();
         for host in ["127.0.0.1", "localhost"] {
-            assert_eq!(greet(server, host, Some(&list), &Network::default()).await, Ok(()), "{host}");
+            assert_eq!(
+                greet(server, host, Some(&list), &Network::default().allowing_loopback()).await,
+                Ok(()),
+                "{host}"
+            );
         }
     }
 }
@@ -235,7 +239,7 @@ async fn no_tls_is_no_matter_of_certificates() {
                 while matches!(tokio::io::AsyncReadExt::read(&mut stream, &mut rest).await, Ok(1..)) {}
             }
         });
-        let verdict = greet(address, "127.0.0.1", None, &Network::default()).await;
+        let verdict = greet(address, "127.0.0.1", None, &Network::default().allowing_loopback()).await;
         assert_eq!(verdict, Err(error.clone()), "{greeting:?}");
         let message = sentence(error);
         assert!(message.contains(advice), "{message}");

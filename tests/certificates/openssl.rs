@@ -123,11 +123,12 @@ async fn a_plain_self_signed_certificate_is_taken() {
         let cacert = certificate(&folder);
         for version in ["-tls1_2", "-tls1_3"] {
             let server = Server::start(&folder, &[version]);
-            let verdict = greet(server.address, "127.0.0.1", Some(&cacert), &Network::default()).await;
+            let verdict =
+                greet(server.address, "127.0.0.1", Some(&cacert), &Network::default().allowing_loopback()).await;
             assert_eq!(verdict, expected.map_err(Error::CertificateUntrusted), "{name}, {version}");
         }
         let server = Server::start(&folder, &[]);
-        let verdict = greet(server.address, "127.0.0.1", None, &Network::default()).await;
+        let verdict = greet(server.address, "127.0.0.1", None, &Network::default().allowing_loopback()).await;
         let unlisted = expected.err().unwrap_or(Distrust::SelfSigned);
         assert_eq!(verdict, Err(Error::CertificateUntrusted(unlisted)), "{name}, not listed");
     }
@@ -153,7 +154,8 @@ async fn unsupported_keys_are_named() {
         let cacert = certificate(&folder);
         for version in versions {
             let server = Server::start(&folder, &[version, "-cipher", "DEFAULT:@SECLEVEL=0"]);
-            let verdict = greet(server.address, "127.0.0.1", Some(&cacert), &Network::default()).await;
+            let verdict =
+                greet(server.address, "127.0.0.1", Some(&cacert), &Network::default().allowing_loopback()).await;
             let message = sentence(verdict.unwrap_err());
             assert!(message.contains(part), "{key:?}, {version}: {message}");
         }
@@ -186,10 +188,12 @@ async fn unsupported_chains_are_named() {
 
         let list = std::fs::read_to_string(root.path().join("ca.pem")).unwrap();
         let server = Server::start(&root, &["-cipher", "DEFAULT:@SECLEVEL=0"]);
-        let verdict = greet(server.address, "127.0.0.1", Some(&list), &Network::default()).await;
+        let verdict = greet(server.address, "127.0.0.1", Some(&list), &Network::default().allowing_loopback()).await;
         assert_eq!(verdict, expected.map_err(Error::CertificateUntrusted), "{authority:?}, {digest:?}");
         // The way out that the sentence names.
-        let verdict = greet(server.address, "127.0.0.1", Some(&certificate(&root)), &Network::default()).await;
+        let verdict =
+            greet(server.address, "127.0.0.1", Some(&certificate(&root)), &Network::default().allowing_loopback())
+                .await;
         assert_eq!(verdict, Ok(()), "{authority:?}, {digest:?}: listed itself");
     }
 }
@@ -205,15 +209,15 @@ async fn a_certificate_that_only_webpki_reads() {
     let folder = self_signed(&odd, &[NAMED, &["-addext", "basicConstraints=critical,CA:FALSE"]].concat());
     let server = Server::start(&folder, &[]);
     let cacert = certificate(&folder);
-    let verdict = greet(server.address, "127.0.0.1", Some(&cacert), &Network::default()).await;
+    let verdict = greet(server.address, "127.0.0.1", Some(&cacert), &Network::default().allowing_loopback()).await;
     assert_eq!(verdict, Ok(()), "by its own signature");
-    let verdict = greet(server.address, "127.0.0.1", None, &Network::default()).await;
+    let verdict = greet(server.address, "127.0.0.1", None, &Network::default().allowing_loopback()).await;
     assert_eq!(verdict, Err(Error::CertificateUntrusted(Distrust::UnknownAuthority)));
 
     let folder = self_signed(&odd, NAMED);
     let server = Server::start(&folder, &[]);
     let cacert = certificate(&folder);
-    let verdict = greet(server.address, "127.0.0.1", Some(&cacert), &Network::default()).await;
+    let verdict = greet(server.address, "127.0.0.1", Some(&cacert), &Network::default().allowing_loopback()).await;
     assert_eq!(verdict, Err(Error::CertificateUntrusted(Distrust::Chain)), "an authority's");
 }
 
@@ -241,7 +245,7 @@ async fn servers_without_our_tls() {
     ] {
         let more = if more.contains(&"-cipher") { more.to_vec() } else { [more, &weak].concat() };
         let server = Server::start(&folder, &more);
-        let verdict = greet(server.address, "127.0.0.1", Some(&cacert), &Network::default()).await;
+        let verdict = greet(server.address, "127.0.0.1", Some(&cacert), &Network::default().allowing_loopback()).await;
         assert_eq!(verdict, Err(Error::TlsFailed(expected)), "{more:?}");
         sentence(verdict.unwrap_err());
     }

@@ -70,7 +70,7 @@ async fn a_connection_is_used_only_by_sessions_that_trust_its_server() {
     let untrusted = |distrust| Err(Error::CertificateUntrusted(distrust));
     for versions in [&[&TLS12][..], &[&TLS13]] {
         let (server, counts) = serve(&issued, versions).await;
-        let network = Network::default();
+        let network = Network::default().allowing_loopback();
         let merging = network.clone().keeping_system(true);
         for (number, (network, cacert, verify, expected, connections)) in [
             (&network, Some(&root.pem), true, Ok(()), 1),

@@ -4,9 +4,41 @@ use std::time::Duration;
 
 use cloudtenant_operator::{
     api::{Reason, reason::Class},
-    openstack::{ConfigError, Distrust, Error, ErrorCode, Failure, NoProject, Refusal, Service, TlsFault},
+    openstack::{ConfigError, Distrust, Error, ErrorCode, Failure, NoProject, Refusal, Rule, Service, TlsFault},
     probe::failure::{SecretError, of_call, of_config, of_secret},
 };
+
+/// The message names the rule and the flag that lifts it, and never the address.
+#[test]
+fn refused_addresses() {
+    let correct = "correct its catalogue entry or orchestration_endpoint_override";
+    let cidr = ", or allow the address by the operator's --allow-cloud-cidr";
+    for (refusal, since, flag) in [
+        (Refusal::Address(Rule::Loopback), "its address is a loopback address", cidr),
+        (Refusal::Address(Rule::LinkLocal), "its address is a link-local address", cidr),
+        (Refusal::Address(Rule::Metadata), "its address is the address of a cloud's metadata service", cidr),
+        (Refusal::Address(Rule::Unspecified), "its address is an unspecified address", cidr),
+        (Refusal::Address(Rule::Multicast), "its address is a multicast address", cidr),
+        (Refusal::Address(Rule::Reserved), "its address is a reserved address", cidr),
+        (Refusal::Address(Rule::ApiServer), "its address is the address of the Kubernetes API server", ""),
+        (
+            Refusal::Unlisted,
+            "its host is not among those of --cloud-hosts",
+            ", or add the host to the operator's --cloud-hosts",
+        ),
+        (
+            Refusal::PlainHttp,
+            "its URL begins with http, which --require-https refuses",
+            ", or start the operator without --require-https",
+        ),
+        (Refusal::OtherOrigin, "the address is not the service's own", ""),
+        (Refusal::Redirect, "the service redirected to another address", ""),
+    ] {
+        let failure = of_call(&Error::AddressRefused(refusal).at(Service::Orchestration)).unwrap();
+        assert_eq!(failure.message, format!("Heat is not called, since {since}: {correct}{flag}."));
+        assert_eq!(failure.reason.class(), Class::Stalled);
+    }
+}
 
 #[test]
 fn failed_calls() {
@@ -20,6 +52,10 @@ fn failed_calls() {
         (Error::CertificateUntrusted(Distrust::Expired), Reason::CertificateUntrusted, true),
         (Error::AddressRefused(Refusal::Redirect), Reason::AddressRefused, true),
         (Error::AddressRefused(Refusal::OtherOrigin), Reason::AddressRefused, true),
+        (Error::AddressRefused(Refusal::Address(Rule::Loopback)), Reason::AddressRefused, true),
+        (Error::AddressRefused(Refusal::Address(Rule::ApiServer)), Reason::AddressRefused, true),
+        (Error::AddressRefused(Refusal::Unlisted), Reason::AddressRefused, true),
+        (Error::AddressRefused(Refusal::PlainHttp), Reason::AddressRefused, true),
         (Error::LoginRefused, Reason::AuthenticationFailed, true),
         (Error::Unscoped, Reason::InvalidCloudConfig, true),
         (Error::NoProject(NoProject::Domain), Reason::InvalidCloudConfig, true),

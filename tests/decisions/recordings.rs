@@ -104,7 +104,8 @@ async fn answer_said(cloud: &SimulatedCloud, service: Service, answers: &[&Recor
         cloud.fault(service, if index + 1 < answers.len() { fault.times(1) } else { fault });
     }
     let config = CloudConfig::parse(&cloud.clouds_yaml("c"), "c", None, None).unwrap();
-    let session = Session::new(Arc::new(config), &Network::default(), Arc::new(Metrics::new())).unwrap();
+    let session =
+        Session::new(Arc::new(config), &Network::default().allowing_loopback(), Arc::new(Metrics::new())).unwrap();
     let target = World::new().target;
     match service {
         Service::Keystone => session.project(DEADLINE).await.map_or_else(|error| not_seen(&error), |_| "ok".to_owned()),

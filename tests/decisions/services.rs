@@ -33,7 +33,7 @@ pub fn session(config: &Arc<CloudConfig>) -> Session {
 fn counting_session(config: &Arc<CloudConfig>, metrics: &Arc<Metrics>) -> Session {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    Session::new(config.clone(), &Network::default(), metrics.clone()).unwrap()
+    Session::new(config.clone(), &Network::default().allowing_loopback(), metrics.clone()).unwrap()
 }
 
 /// A session, and the seconds that have passed by its clock.
@@ -42,7 +42,8 @@ pub fn aging(config: &Arc<CloudConfig>) -> (Session, Arc<AtomicU64>) {
     let seconds = Arc::new(AtomicU64::new(0));
     let (start, passed) = (Instant::now(), seconds.clone());
     let clock = Arc::new(move || start + Duration::from_secs(passed.load(SeqCst)));
-    let session = Session::with_clock(config.clone(), &Network::default(), Arc::new(Metrics::new()), clock);
+    let session =
+        Session::with_clock(config.clone(), &Network::default().allowing_loopback(), Arc::new(Metrics::new()), clock);
     (session.unwrap(), seconds)
 }
 
@@ -269,7 +270,7 @@ async fn clocks_that_differ() {
         drop(session(&config));
         let metrics = Arc::new(Metrics::new());
         metrics.leads(true);
-        let session = Session::new(config, &Network::default(), metrics.clone()).unwrap();
+        let session = Session::new(config, &Network::default().allowing_loopback(), metrics.clone()).unwrap();
         let now = Timestamp::now();
         assert_eq!(session.cloud_time(CloudService::Orchestration, now), now, "before the first answer");
         probe::engines::ask(&session, Duration::from_secs(20), now).await.unwrap();

@@ -53,6 +53,12 @@
 - name: CLOUD_PROXIES
   value: {{ include "cloudtenant-operator.cloudProxies" . | quote }}
 {{- end }}
+- name: ALLOW_CLOUD_CIDR
+  value: {{ join "," .Values.cloudAddresses.allowCIDRs | quote }}
+- name: CLOUD_HOSTS
+  value: {{ join "," .Values.cloudAddresses.hosts | quote }}
+- name: REQUIRE_HTTPS
+  value: {{ .Values.cloudAddresses.requireHTTPS | default false | quote }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}

@@ -6,6 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use url::Url;
 
 use super::{Mark, Step, Subject, trust};
 use crate::{
@@ -100,8 +101,8 @@ async fn open_session(
         (None, Some(region)) => format!("region {region} (the first in the catalogue); "),
         _ => String::new(),
     };
-    let found = region + &catalogue(&session, target.timeout).await;
-    step("catalogue", Instant::now(), Ok((Mark::Ok, found)))?;
+    let (mark, found) = catalogue(&session, &subject.network, target.timeout).await;
+    step("catalogue", Instant::now(), Ok((mark, region + &found)))?;
     Ok((config, session, source))
 }
 
@@ -127,8 +128,9 @@ fn read(target: &Target, texts: &Texts) -> Result<(Mark, String, Arc<CloudConfig
 
 async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, String), ProbeFailure> {
     let url = config.auth_url();
+    let objection = objection(network, Service::Identity, url).await;
     if network.leads_by_proxy(url) {
-        return Ok((Mark::Note, format!("{} is reached by a proxy", config.host())));
+        return Ok((Mark::Note, format!("{} is reached by a proxy{}", config.host(), objection.unwrap_or_default())));
     }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(443);
@@ -139,10 +141,19 @@ async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, Strin
     match connected {
         Ok(Ok(stream)) => {
             let peer = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
-            Ok((Mark::Ok, format!("{} accepts connections at {peer}", config.host())))
+            let mark = if objection.is_some() { Mark::Note } else { Mark::Ok };
+            let found = format!("{} accepts connections at {peer}{}", config.host(), objection.unwrap_or_default());
+            Ok((mark, found))
         }
         _ => Err(fails(crate::openstack::Error::ConnectionFailed)),
     }
+}
+
+/// Returns a warning if the operator would refuse the address, which the check calls with its user's own reach.
+async fn objection(network: &Network, service: Service, url: &Url) -> Option<String> {
+    let refusal = tokio::time::timeout(CONNECT, network.objection(url)).await.ok().flatten()?;
+    let failure = reported(&crate::openstack::Error::AddressRefused(refusal).at(service));
+    Some(format!(", but the operator would refuse this: {}", failure.message.trim_end_matches('.')))
 }
 
 /// Describes the token's scope and roles.
@@ -163,15 +174,21 @@ fn scope(session: &Session, holder: &Holder) -> (Mark, String) {
     (Mark::Ok, found)
 }
 
-async fn catalogue(session: &Session, deadline: Duration) -> String {
-    let mut offers = Vec::new();
+async fn catalogue(session: &Session, network: &Network, deadline: Duration) -> (Mark, String) {
+    let (mut mark, mut offers) = (Mark::Ok, Vec::new());
     for service in Service::PROBED {
         offers.push(match session.endpoint(service, deadline).await {
-            Ok(endpoint) => format!("{service} at {}", word(endpoint.url.as_str())),
+            Ok(endpoint) => {
+                let objection = objection(network, service, &endpoint.url).await;
+                if objection.is_some() {
+                    mark = Mark::Note;
+                }
+                format!("{service} at {}{}", word(endpoint.url.as_str()), objection.unwrap_or_default())
+            }
             Err(failure) => format!("no {service}: {}", failure.error),
         });
     }
-    offers.join("; ")
+    (mark, offers.join("; "))
 }
 
 /// Queries Heat with the tenant's own credential or the engines' own.

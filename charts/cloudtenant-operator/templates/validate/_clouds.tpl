@@ -1,4 +1,4 @@
-{{/* Authorities and proxies of the clouds. */}}
+{{/* Authorities, addresses and proxies of the clouds. */}}
 {{- define "cloudtenant-operator.validateClouds" -}}
 {{- $v := .Values -}}
 
@@ -19,6 +19,13 @@
 {{- if $v.cloudCA.secret.name }}{{ $bundles = append $bundles "cloudCA.secret.name" }}{{ end -}}
 {{- if gt (len $bundles) 1 -}}
 {{- fail (printf "%s exclude each other: set one" (join " and " $bundles)) -}}
+{{- end -}}
+
+{{- include "cloudtenant-operator.validateCIDRs" (list "cloudAddresses.allowCIDRs" $v.cloudAddresses.allowCIDRs) -}}
+{{- range $v.cloudAddresses.hosts -}}
+{{- if contains "/" . -}}
+{{- include "cloudtenant-operator.validateCIDRs" (list "cloudAddresses.hosts" (list .)) -}}
+{{- end -}}
 {{- end -}}
 
 {{- if and $v.cloudProxies $v.cloudProxiesSecret.name -}}

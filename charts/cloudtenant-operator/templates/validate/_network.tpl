@@ -1,3 +1,16 @@
+{{/* For a value's name and its CIDRs: all must be networks. */}}
+{{- define "cloudtenant-operator.validateCIDRs" -}}
+{{- $name := first . -}}
+{{- range last . -}}
+{{- if not (include "cloudtenant-operator.isCIDR" .) -}}
+{{- fail (printf "%s: %q is no CIDR, such as 198.51.100.0/24" $name .) -}}
+{{- end -}}
+{{- if include "cloudtenant-operator.hasHostBits" . -}}
+{{- fail (printf "%s: %q has bits behind its prefix: give the network's first address, or one address with the longest prefix" $name .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Whom the Pods reach, and who reaches them. */}}
 {{- define "cloudtenant-operator.validateNetwork" -}}
 {{- with .Values.networkPolicy -}}
@@ -14,14 +27,7 @@
 {{- end -}}
 {{- end -}}
 {{- range $name, $given := $cidrs -}}
-{{- range $given -}}
-{{- if not (include "cloudtenant-operator.isCIDR" .) -}}
-{{- fail (printf "networkPolicy.%s: %q is no CIDR, such as 198.51.100.0/24" $name .) -}}
-{{- end -}}
-{{- if include "cloudtenant-operator.hasHostBits" . -}}
-{{- fail (printf "networkPolicy.%s: %q has bits behind its prefix: give the network's first address, or one address with the longest prefix" $name .) -}}
-{{- end -}}
-{{- end -}}
+{{- include "cloudtenant-operator.validateCIDRs" (list (printf "networkPolicy.%s" $name) $given) -}}
 {{- end -}}
 
 {{- if .enabled -}}
