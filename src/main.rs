@@ -109,7 +109,7 @@ fn run(arguments: &Run) -> anyhow::Result<()> {
 async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     tokio::spawn(signalled(shutdown.clone())?);
-    let network = arguments.network.read()?;
+    let network = arguments.hosts.apply(arguments.network.read()?);
     let config = api_server::config().await.context(API_UNREACHABLE)?;
     let client = api_server::client(config.clone())?;
     let lease = arguments.duties.lease(&client);

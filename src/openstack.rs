@@ -15,7 +15,9 @@ mod error;
 mod http;
 mod keys;
 mod log;
+mod lookup;
 mod network;
+mod pace;
 mod places;
 #[doc(hidden)]
 pub mod readers;

@@ -1,9 +1,8 @@
 //! One pass: resolve, observe, decide, write.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use kube::runtime::controller::Action;
 
 use crate::{
     api::{CloudTenant, CloudTenantStatus},
@@ -16,6 +15,7 @@ use crate::{
     decide::{Decision, Memory, Next, Write, Written, decide, status},
     identity::{TenantId, TenantName},
     panics::{Part, caught},
+    share::Turn,
     target::Target,
     watched::roster::Watched,
 };
@@ -24,19 +24,17 @@ use crate::{
 const REJECT_RETRY: Duration = Duration::from_secs(30);
 
 /// Wait until the operator repeats a pass that panicked, with fresh state.
-const PANIC_RETRY: Duration = Duration::from_secs(60);
+pub(super) const PANIC_RETRY: Duration = Duration::from_secs(60);
 
 /// The result of a pass: when the next one starts, or why the status was not written and when the operator retries.
-type Done = Result<Action, (WriteError, Duration)>;
+type Done = Result<Option<Duration>, (WriteError, Duration)>;
 
-/// Reconciles one tenant.
-///
-/// # Errors
-/// Never. The operator logs, counts and retries failures.
-pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<Action, Infallible> {
+/// Reconciles one tenant. Returns when the next pass starts; `None` means that only a change starts it. The operator
+/// logs, counts and retries failures.
+pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>, mut turn: Turn) -> Option<Duration> {
     let metadata = kube::Resource::meta(watched.as_ref());
     if metadata.deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
+        return None;
     }
     let id = TenantId {
         uid: metadata.uid.clone().unwrap_or_default(),
@@ -48,24 +46,30 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
     };
     let tenant = context.tenant(&id.uid);
     let mut tenant = tenant.lock().await;
-    let done = match caught(Part::Pass, resume(&context, &id, &watched, &mut tenant)).await {
+    let done = match caught(Part::Pass, resume(&context, &id, &watched, &mut tenant, &mut turn)).await {
         Ok(done) => done,
         Err(_) => {
             // After a panic the state may be inconsistent.
             *tenant = None;
             let written = caught(Part::Pass, write_broke_off(&context, &id)).await;
-            written.unwrap_or(Ok(Action::requeue(PANIC_RETRY)))
+            written.unwrap_or(Ok(Some(PANIC_RETRY)))
         }
     };
     context.metrics.reconciled(done.is_ok());
-    Ok(done.unwrap_or_else(|(error, wait)| {
+    done.unwrap_or_else(|(error, wait)| {
         tracing::warn!(%error, "the status was not written");
-        Action::requeue(wait)
-    }))
+        Some(wait)
+    })
 }
 
 /// Runs a pass with the tenant's state if the spec is valid.
-async fn resume(context: &Context, id: &TenantId, watched: &Watched, tenant: &mut Option<Tenant>) -> Done {
+async fn resume(
+    context: &Context,
+    id: &TenantId,
+    watched: &Watched,
+    tenant: &mut Option<Tenant>,
+    turn: &mut Turn,
+) -> Done {
     match watched.0.as_ref().map(|object| (object, Target::new(&object.spec))) {
         Ok((object, Ok(target))) => {
             let tenant = tenant.get_or_insert_with(|| {
@@ -73,7 +77,7 @@ async fn resume(context: &Context, id: &TenantId, watched: &Watched, tenant: &mu
                 let memory = Memory::new(&id.uid, &target, &stored, Timestamp::now());
                 Tenant { memory, handles: Handles::default() }
             });
-            pass(context, id, object, &target, tenant).await
+            pass(context, (id, object), &target, tenant, turn).await
         }
         Ok((_, Err(invalid))) => reject(context, id, &invalid.to_string()).await,
         Err(unreadable) => {
@@ -87,14 +91,14 @@ async fn resume(context: &Context, id: &TenantId, watched: &Watched, tenant: &mu
 async fn reject(context: &Context, id: &TenantId, message: &str) -> Done {
     let now = Timestamp::now();
     let written = rewrite(context, id, |old| status::invalid(message, id.generation, old, now)).await;
-    written.map(|()| Action::await_change()).map_err(|error| (error, REJECT_RETRY))
+    written.map(|()| None).map_err(|error| (error, REJECT_RETRY))
 }
 
 /// Writes that the pass panicked.
 async fn write_broke_off(context: &Context, id: &TenantId) -> Done {
     let now = Timestamp::now();
     let written = rewrite(context, id, |old| status::broke_off(id.generation, old, now)).await;
-    written.map(|()| Action::requeue(PANIC_RETRY)).map_err(|error| (error, PANIC_RETRY))
+    written.map(|()| Some(PANIC_RETRY)).map_err(|error| (error, PANIC_RETRY))
 }
 
 /// Writes the changed status if it differs from the stored one.
@@ -112,11 +116,17 @@ async fn rewrite(
 }
 
 /// The four stages of a pass. All rules are in [`decide`](crate::decide).
-async fn pass(context: &Context, id: &TenantId, object: &CloudTenant, target: &Target, tenant: &mut Tenant) -> Done {
+async fn pass(
+    context: &Context,
+    (id, object): (&TenantId, &CloudTenant),
+    target: &Target,
+    tenant: &mut Tenant,
+    turn: &mut Turn,
+) -> Done {
     let Tenant { memory, handles } = tenant;
     let resolved = observe::resolve(context, id, target).await;
-    let observed = observe::observe(context, (id, object), target, (&mut *memory, &mut *handles), resolved).await;
-    let Some((start, observed)) = observed else { return Ok(Action::await_change()) };
+    let observed = observe::observe(context, (id, object), target, (&mut *memory, &mut *handles), resolved, turn).await;
+    let Some((start, observed)) = observed else { return Ok(None) };
     let decision = decide(memory, target, start, observed, Timestamp::now());
     let written = write(context, (id, object), target, handles, &decision).await;
     let (end, error) = match written {
@@ -126,8 +136,8 @@ async fn pass(context: &Context, id: &TenantId, object: &CloudTenant, target: &T
     };
     match (memory.commit(decision, end), error) {
         (Next::Retry(wait), Some(error)) => Err((error, wait)),
-        (Next::Retry(wait), None) => Ok(Action::requeue(wait)),
-        (Next::Pass(next), _) => Ok(next.map_or_else(Action::await_change, Action::requeue)),
+        (Next::Retry(wait), None) => Ok(Some(wait)),
+        (Next::Pass(next), _) => Ok(next),
     }
 }
 

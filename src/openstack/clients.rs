@@ -18,6 +18,7 @@ use super::{
     CloudConfig, Error, Network,
     aside::on_another_thread,
     bundle::{Bundle, Digest},
+    lookup::Resolver,
     tls,
 };
 use crate::trust::Authorities;
@@ -207,6 +208,7 @@ pub(super) fn builder() -> ClientBuilder {
         .gzip(true)
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)
+        .dns_resolver(Resolver)
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(MOST_IDLE)
         // Over HTTP/2 all calls to an origin would share one connection with a limited number of streams, so the calls of

@@ -9,6 +9,7 @@
 mod bodies;
 mod cage;
 mod credentials;
+mod fairness;
 mod floods;
 mod health;
 mod hostile;

@@ -1,7 +1,7 @@
 {{/* What is given beside the chart's own variables, volumes and mounts. */}}
 {{- define "cloudtenant-operator.validateExtra" -}}
 {{- $v := .Values -}}
-{{- $ours := list "POD_NAME" "POD_NAMESPACE" "WATCH_NAMESPACE" "WATCH_SECRETS" "LEADER_ELECTION" "LEASE_NAME" "LISTEN_ADDRESS" "LOG_LEVEL" "LOG_FORMAT" "KEPT_PER_NAMESPACE" "KEPT_IN_ALL" "METRICS_PROJECT_LABEL" "CLOUD_CA_FILE" "CLOUD_CA_MERGE_SYSTEM" "CLOUD_PROXIES" -}}
+{{- $ours := list "POD_NAME" "POD_NAMESPACE" "WATCH_NAMESPACE" "WATCH_SECRETS" "LEADER_ELECTION" "LEASE_NAME" "LISTEN_ADDRESS" "LOG_LEVEL" "LOG_FORMAT" "KEPT_PER_NAMESPACE" "KEPT_IN_ALL" "CLOUD_REQUESTS_PER_SECOND" "CLOUD_REQUESTS_IN_FLIGHT" "METRICS_PROJECT_LABEL" "CLOUD_CA_FILE" "CLOUD_CA_MERGE_SYSTEM" "CLOUD_PROXIES" -}}
 {{- $names := list -}}
 {{- range $v.extraEnv -}}
 {{- if has .name $ours -}}
