@@ -7,6 +7,7 @@ mod answer;
 pub(crate) mod aside;
 mod bundle;
 mod catalogue;
+mod circuit;
 mod clients;
 mod config;
 mod counters;

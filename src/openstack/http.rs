@@ -10,7 +10,7 @@ use reqwest::{
     header::{HeaderName, HeaderValue, LOCATION},
 };
 use tokio::time::timeout;
-use url::Url;
+use url::{Origin, Url};
 
 use super::{Answer, CloudConfig, Error, Network, Refusal, clients::Choice, tls};
 use crate::share::{Permit, Priority, Rule, Shares, namespace};
@@ -71,7 +71,7 @@ impl Http {
         for _ in 0..=REDIRECTS {
             self.network.pace().wait(request.url().host_str().unwrap_or_default()).await;
             let choice = clients.choose(&self.network, &self.config, &origin).await?;
-            let response = self.execute(&choice, &request).await?;
+            let response = self.execute(&choice, &origin, &request).await?;
             let Some(target) = redirect_target(&response) else {
                 let answer = self.read(limit, response).await?;
                 if choice.keeps {
@@ -89,12 +89,15 @@ impl Http {
 
     /// Returns the head of one answer. Servers close idle connections, so a failure on a pooled connection is retried
     /// once.
-    async fn execute(&self, choice: &Choice, request: &Request) -> Result<Response, Error> {
+    async fn execute(&self, choice: &Choice, origin: &Origin, request: &Request) -> Result<Response, Error> {
+        let attempt = self.network.circuits().begin(origin)?;
         let copy = || request.try_clone().ok_or(Error::Unexpected("the request could not be built"));
         let mut answer = choice.client.execute(copy()?).await;
         if answer.as_ref().is_err_and(is_reset) && choice.may_reuse {
             answer = choice.client.execute(copy()?).await;
         }
+        let failed = answer.as_ref().err().filter(|error| error.is_connect()).map(Error::of_transport);
+        attempt.ended(failed.as_ref(), Instant::now());
         match answer.map_err(|error| Error::of_transport(&error)) {
             Err(Error::TlsFailed(fault)) => Err(tls::explain(fault, request.url(), &self.network).await),
             answer => answer,

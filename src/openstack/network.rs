@@ -7,6 +7,7 @@ use url::Url;
 
 use super::{
     CloudConfig,
+    circuit::Circuits,
     clients::{AllClients, Setting},
     credential::Credentials,
     http::Room,
@@ -30,6 +31,7 @@ pub struct Network {
     pace: Arc<Pace>,
     /// `None` is the default.
     queries_in_flight: Option<u32>,
+    circuits: Arc<Circuits>,
 }
 
 /// Hosts, and the proxy for them. `Debug` omits the proxy's address, which may contain a password.
@@ -116,10 +118,15 @@ impl Network {
         let now = Instant::now();
         self.credentials.sweep(now);
         self.clients.sweep(now);
+        self.circuits.sweep(now);
     }
 
     pub(super) fn pace(&self) -> &Pace {
         &self.pace
+    }
+
+    pub(super) fn circuits(&self) -> &Circuits {
+        &self.circuits
     }
 
     pub(super) fn clients(&self) -> &AllClients {
