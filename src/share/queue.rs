@@ -1,7 +1,7 @@
 //! Decides which waiter gets the next free place. Pure: it knows no clock and waits for nobody.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -45,7 +45,7 @@ pub(super) struct Queue {
     /// Only namespaces that hold something.
     held: HashMap<Arc<str>, u32>,
     /// Only namespaces that wait.
-    waiting: HashMap<Arc<str>, BTreeMap<Ticket, ()>>,
+    waiting: HashMap<Arc<str>, BTreeSet<Ticket>>,
     /// The namespaces that wait. The first has waited longest for its turn.
     order: VecDeque<Arc<str>>,
     /// How often waiters overtook the first namespace.
@@ -70,14 +70,14 @@ impl Queue {
         if waiting.is_empty() {
             self.order.push_back(namespace.clone());
         }
-        waiting.insert(ticket, ());
+        waiting.insert(ticket);
         ticket
     }
 
     /// Removes a waiter. One that has its places already is unaffected.
     pub(super) fn leave(&mut self, namespace: &Arc<str>, ticket: Ticket) {
         if let Some(waiting) = self.waiting.get_mut(namespace)
-            && waiting.remove(&ticket).is_some()
+            && waiting.remove(&ticket)
             && waiting.is_empty()
         {
             self.waiting.remove(namespace);
@@ -123,7 +123,7 @@ impl Queue {
         if self.free == 0 {
             return None;
         }
-        let first = |namespace| Some(*self.waiting.get(namespace)?.first_key_value()?.0);
+        let first = |namespace| self.waiting.get(namespace)?.first().copied();
         for (at, namespace) in self.order.iter().enumerate() {
             let Some(ticket) = first(namespace) else { continue };
             if ticket.1 <= self.free && self.may_take(namespace, ticket.1) {
