@@ -8,6 +8,7 @@
 pub mod handles;
 
 mod account;
+mod calls;
 pub mod engines;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 };
 
 use account::Account;
+use calls::{Calls, HostCalls};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -52,6 +54,7 @@ pub struct Shared {
     pub session: Arc<Session>,
     /// The task that queries Heat.
     pub engines: engines::EnginesTask,
+    calls: HostCalls,
 }
 
 /// All clouds in use.
@@ -62,6 +65,7 @@ pub struct Clouds {
     metrics: Arc<Metrics>,
     wake: Wake,
     budget: Budget,
+    calls: Calls,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +94,11 @@ impl Deref for Cloud {
 }
 
 impl Cloud {
+    /// Runs a query of one tenant once it may begin.
+    pub async fn query<F: Future>(&self, query: impl FnOnce() -> F) -> F::Output {
+        self.calls.query(self.namespace.as_str().into(), query).await
+    }
+
     /// Charges the session's current size, which grows with a login.
     ///
     /// # Errors
@@ -104,7 +113,8 @@ impl Clouds {
     /// Creates an empty table. The engines' task sends through `wake` the tenants that its answers concern.
     #[must_use]
     pub fn new(network: Network, metrics: Arc<Metrics>, wake: Wake, budget: Budget) -> Self {
-        Self { table: Arc::default(), network, metrics, wake, budget }
+        let calls = Calls::new(network.queries_in_flight());
+        Self { table: Arc::default(), network, metrics, wake, budget, calls }
     }
 
     /// Returns the cloud of this entry. Equal entries share a session.
@@ -160,7 +170,7 @@ impl Clouds {
         let session = Session::new(config.clone(), &self.network, self.metrics.clone());
         let session = Arc::new(session.map_err(|error| failure::of_config(&error))?);
         let engines = engines::EnginesTask::new(self.wake.clone());
-        Ok(Arc::new(Shared { config: config.clone(), session, engines }))
+        Ok(Arc::new(Shared { config: config.clone(), session, engines, calls: self.calls.at(&config.host()) }))
     }
 
     /// Drops the namespace's latest clouds. Returns whether one of them was unused.
@@ -179,6 +189,7 @@ impl Clouds {
         drop(recent);
         self.metrics.retain_clouds(|host| hosts.contains(host));
         self.network.sweep();
+        self.calls.sweep();
     }
 }
 

@@ -16,7 +16,8 @@
 //! the CloudTenant: [`clouds`] keeps one task for each credential that asks for it, and the passes read its latest answer.
 //!
 //! Around it, [`process::run`] is the life of the process: it checks the CustomResourceDefinition ([`cluster::schema`]),
-//! waits for the Lease ([`cluster::leader`]), and runs the [`cluster::controller`] while it holds the Lease.
+//! waits for the Lease ([`cluster::leader`]), and runs the [`cluster::controller`] while it holds the Lease. Passes and
+//! queries take places in turn by namespace ([`share`]).
 //!
 //! The groups below import only from groups above them in `tests/layering.rs`.
 
@@ -32,6 +33,7 @@ pub mod openstack;
 pub mod panics;
 pub mod probe;
 pub mod process;
+pub mod share;
 pub mod target;
 pub mod trust;
 pub mod watched;

@@ -125,7 +125,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     tokio::spawn(signalled(shutdown.clone())?);
     let config = api_server::config().await.context(API_UNREACHABLE)?;
-    let network = arguments.network.read(api_server::addresses(Some(&config)))?;
+    let network = arguments.hosts.apply(arguments.network.read(api_server::addresses(Some(&config)))?);
     let client = api_server::client(config.clone())?;
     let lease = arguments.duties.lease(&client);
     let named = arguments.instance.clone().filter(|name| !name.trim().is_empty());

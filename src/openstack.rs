@@ -7,6 +7,7 @@ mod answer;
 pub(crate) mod aside;
 mod bundle;
 mod catalogue;
+mod circuit;
 mod clients;
 mod config;
 mod counters;
@@ -17,7 +18,9 @@ mod hosts;
 mod http;
 mod keys;
 mod log;
+mod lookup;
 mod network;
+mod pace;
 mod places;
 #[doc(hidden)]
 pub mod readers;

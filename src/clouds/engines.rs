@@ -16,7 +16,7 @@ use tokio::{
 };
 use tracing::Instrument as _;
 
-use super::{Cloud, Wake, account::Account};
+use super::{Cloud, Wake, account::Account, calls::HostCalls};
 use crate::{
     api::Reason,
     budget::OverBudget,
@@ -144,7 +144,8 @@ impl Cloud {
                 inner.answers.send_replace(Arc::new(answers.as_ref().clone().resumed()));
             }
             let host = self.config.host();
-            let task = run(self.session.clone(), inner.clone()).instrument(tracing::info_span!("engines", %host));
+            let task = run(self.session.clone(), self.calls.clone(), inner.clone())
+                .instrument(tracing::info_span!("engines", %host));
             state.task = Some(tokio::spawn(task).abort_handle());
         }
         drop(state);
@@ -251,6 +252,13 @@ impl Inner {
         interval.zip(deadline)
     }
 
+    /// Returns the namespace for which the next call is made: the first one of those that are subscribed.
+    fn namespace(&self) -> Arc<str> {
+        let state = self.lock();
+        let first = state.demands.values().map(|(demand, _)| demand.tenant.namespace.as_str()).min();
+        first.unwrap_or_default().into()
+    }
+
     /// Handles a panic during an answer. The answers may be inconsistent, so they start again with this failure.
     async fn break_off(&self) {
         let (now, outcome) = (Timestamp::now(), Outcome::Failed(ProbeFailure::broke_off()));
@@ -311,12 +319,9 @@ impl Inner {
 }
 
 /// Queries Heat until no tenant is subscribed. After a panic it continues, as after any other failure.
-async fn run(session: Arc<Session>, inner: Arc<Inner>) {
-    let query = |deadline| {
-        let session = session.clone();
-        // The future is boxed, so that an idle task needs no memory for a call.
-        async move { Box::pin(ask(&session, deadline)).await }
-    };
+async fn run(session: Arc<Session>, calls: HostCalls, inner: Arc<Inner>) {
+    // A waiting or idle task needs no memory for a call.
+    let query = async |deadline| calls.engines(inner.namespace(), || ask(&session, deadline)).await;
     serve(&inner, query).await;
 }
 
@@ -619,7 +624,7 @@ mod tests {
     /// There is one task per credential.
     #[test]
     fn an_idle_task_needs_no_memory_for_a_call() {
-        fn size<A, B, F>(_: impl FnOnce(A, B) -> F) -> usize {
+        fn size<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
             size_of::<F>()
         }
         assert!(size(run) < 3 << 10, "{} bytes", size(run));

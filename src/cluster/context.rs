@@ -7,7 +7,6 @@ use std::{
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Client, Resource as _};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -17,11 +16,12 @@ use crate::{
     decide::Memory,
     metrics::Metrics,
     openstack::Network,
+    share::{Priority, Rule, Shares},
     watched::roster::Watched,
 };
 
-/// Number of concurrent passes over all watches.
-pub const PASSES: u16 = 64;
+/// Number of concurrent passes over all watches. A pass that waits for its cloud does not count.
+const PASSES: u32 = 64;
 
 /// The installation's settings.
 #[derive(Debug, Clone, Default)]
@@ -65,8 +65,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// The channel that starts a pass of a tenant.
     pub wake: Wake,
-    /// The permits for [`PASSES`].
-    pub passes: Arc<Semaphore>,
+    /// The turns of the passes, shared by all watches.
+    pub turns: Shares,
     /// Cancelled when the process ends or another one becomes the leader.
     pub shutdown: CancellationToken,
     /// The namespaces in which the API server refuses the watch.
@@ -85,13 +85,14 @@ impl Context {
         wake: Wake,
         shutdown: CancellationToken,
     ) -> Self {
+        let Settings { network, budget, .. } = settings;
         Self {
-            clouds: Clouds::new(settings.network.clone(), metrics.clone(), wake.clone(), settings.budget.clone()),
-            secrets: Secrets::new(client.clone(), settings.secret_watches(), settings.budget.clone()),
+            clouds: Clouds::new(network.clone(), metrics.clone(), wake.clone(), budget.clone()),
+            secrets: Secrets::new(client.clone(), settings.secret_watches(), budget.clone()),
             writer: StatusWriter::new(client.clone(), &settings.instance, metrics.clone(), mandate),
             metrics,
             wake,
-            passes: Arc::new(Semaphore::new(PASSES.into())),
+            turns: Shares::new(PASSES, Rule::Everything),
             shutdown,
             lost: Mutex::default(),
             tenants: Mutex::default(),
@@ -142,6 +143,13 @@ impl Context {
     /// Whether the API server refuses the watch on this namespace. It then refuses Secrets and statuses too.
     pub fn is_lost(&self, namespace: &str) -> bool {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).contains(namespace)
+    }
+
+    /// Returns the priority of the next pass of the tenant with this UID. The first pass of a tenant goes before later
+    /// passes of others in its namespace.
+    pub fn priority(&self, uid: &str) -> Priority {
+        let known = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).contains_key(uid);
+        if known { Priority::Later } else { Priority::First }
     }
 
     /// Returns the state of the tenant with this UID. It is empty at first.

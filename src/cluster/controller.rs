@@ -2,10 +2,11 @@
 
 mod changes;
 mod following;
+mod passes;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
 };
 
@@ -13,14 +14,13 @@ use following::Following;
 use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use jiff::Timestamp;
 use kube::{
-    Api, Client, Resource as _,
+    Api, Client, Resource as _, ResourceExt as _,
     runtime::{
-        Config, Controller, Predicate as _, PredicateConfig, WatchStreamExt as _,
-        controller::{self, Action},
-        predicates,
-        reflector::{ObjectRef, store::Writer},
+        Predicate as _, PredicateConfig, WatchStreamExt as _, predicates,
+        reflector::{ObjectRef, Store, store::Writer},
     },
 };
+use passes::Begun;
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -28,7 +28,7 @@ use tracing::Instrument as _;
 use crate::{
     cluster::{
         api_server::{self, Lists},
-        context::{Context, PASSES, Settings},
+        context::{Context, Settings},
         leader::Mandate,
         readiness::{Readiness, Requirement},
         reconcile::reconcile,
@@ -36,6 +36,7 @@ use crate::{
     },
     identity::TenantName,
     metrics::Metrics,
+    share::{Turn, on_behalf_of},
     watched::roster::{Roster, Watched},
 };
 
@@ -168,36 +169,19 @@ impl Operator {
 
 impl Watch {
     async fn run(self, context: Arc<Context>, shutdown: CancellationToken) {
-        let Following { store, listed, .. } = self.following.clone();
+        let store = self.following.store.clone();
         let watch = following::events(self.api, self.lists)
             .reflect(self.writer)
             .inspect(move |event| self.following.note(event, std::time::Instant::now()));
         let watch = changes::changes(watch, store.clone())
             .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
-        let controller = Controller::for_stream(watch, store)
-            .with_config(Config::default().concurrency(PASSES))
-            .reconcile_on(wakes(self.woken))
-            .graceful_shutdown_on(shutdown.clone().cancelled_owned())
-            .run(traced, |_, _, _| Action::requeue(SWEEP), context)
-            .for_each(|result| async {
-                match result {
-                    Ok(_) => {}
-                    // The tenant was deleted while it was queued.
-                    Err(error @ controller::Error::ObjectNotFound(_)) => tracing::debug!(%error, "gone"),
-                    Err(error) => tracing::warn!(%error, "the controller"),
-                }
-            });
-        // A controller without a complete list would not end on shutdown, although it has no work to finish.
-        let ended_before = async {
-            tokio::select! {
-                _ = listed.wait() => std::future::pending().await,
-                () = shutdown.cancelled() => {}
-            }
-        };
-        tokio::select! {
-            () = controller => {}
-            () = ended_before => {}
-        }
+        let changed = watch.filter_map(async |tenant| {
+            let tenant = tenant.ok()?;
+            Some(TenantName { namespace: tenant.namespace().unwrap_or_default(), name: tenant.name_any() })
+        });
+        let triggers = futures::stream::select(changed, wakes(self.woken));
+        let pass = |name, begun| pass(name, begun, store.clone(), context.clone());
+        passes::run(triggers, pass, &shutdown).await;
     }
 }
 
@@ -265,23 +249,29 @@ async fn route(mut woken: mpsc::Receiver<TenantName>, routes: Routes) {
     }
 }
 
-async fn traced(tenant: Arc<Watched>, context: Arc<Context>) -> Result<Action, std::convert::Infallible> {
-    let span = tracing::info_span!(
-        "tenant",
-        namespace = tenant.meta().namespace.as_deref().unwrap_or_default(),
-        name = tenant.meta().name.as_deref().unwrap_or_default(),
-    );
-    // Several watches share the permits.
-    let _turn = context.passes.clone().acquire_owned().await;
+/// Runs one pass over a tenant when its turn comes. Returns when the next one starts.
+async fn pass(name: TenantName, begun: Begun, store: Store<Watched>, context: Arc<Context>) -> Option<Duration> {
+    let reference = ObjectRef::new(&name.name).within(&name.namespace);
+    let uid = store.get(&reference).and_then(|tenant| tenant.meta().uid.clone());
+    let priority = context.priority(uid.as_deref().unwrap_or_default());
+    let namespace: Arc<str> = name.namespace.as_str().into();
+    let turn = Turn::begin(&context.turns, namespace.clone(), priority);
+    let turn = context.shutdown.run_until_cancelled(turn).await?;
+    // Before the look into the store: a later change causes another pass.
+    begun.store(true, SeqCst);
+    // A tenant may have been deleted while it was queued.
+    let tenant = store.get(&reference)?;
+    let span = tracing::info_span!("tenant", namespace = name.namespace, name = name.name);
     let began = Timestamp::now();
-    let done = reconcile(tenant, context).instrument(span.clone()).await;
+    // Boxed, so that a tenant in the queue needs no memory for a pass.
+    let pass = Box::pin(on_behalf_of(namespace, reconcile(tenant, context, turn).instrument(span.clone())));
+    let next = pass.await;
     tracing::debug!(parent: &span, took = ?Timestamp::now().duration_since(began), "pass");
-    done
+    next
 }
 
-fn wakes(mut woken: mpsc::Receiver<TenantName>) -> impl futures::Stream<Item = ObjectRef<Watched>> {
+fn wakes(mut woken: mpsc::Receiver<TenantName>) -> impl futures::Stream<Item = TenantName> {
     futures::stream::poll_fn(move |context| woken.poll_recv(context))
-        .map(|tenant| ObjectRef::new(&tenant.name).within(&tenant.namespace))
 }
 
 #[cfg(test)]

@@ -21,11 +21,12 @@ use crate::{
     observation::{Elsewhere, Outcome, ProbeFailure, ProbeKind},
     openstack::{CloudConfig, Session},
     probe::{self, usage::Window},
+    share::Turn,
     target::Target,
     words::word,
 };
 
-/// Longest wait of a pass for its queries. Later results go into a later write.
+/// Longest wait of a pass for its queries, without its turn. Later results go into a later write.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Longest wait of a pass for the credential's expiry from Keystone.
@@ -55,6 +56,7 @@ pub async fn observe(
     target: &Target,
     (memory, handles): (&mut Memory, &mut Handles),
     resolved: Result<Option<Arc<Cloud>>, ProbeFailure>,
+    turn: &mut Turn,
 ) -> Option<(Start, Observed)> {
     let now = Timestamp::now();
     let cloud = match resolved {
@@ -69,10 +71,15 @@ pub async fn observe(
     let start = memory.begin(target, object, handles.turn_to(&cloud), now);
     handles.follow(start.plan, now);
     start_queries(target, handles, &cloud, &start);
-    let unanswered = subscribe_engines(context, id, target, handles, &cloud, &start).await;
-    tokio::select! {
-        () = context.shutdown.cancelled() => return None,
-        _ = tokio::time::timeout(PATIENCE, handles.finish()) => {}
+    let unanswered = turn.without(subscribe_engines(context, id, target, handles, &cloud, &start)).await;
+    let finished = turn.without(async {
+        tokio::select! {
+            () = context.shutdown.cancelled() => false,
+            _ = tokio::time::timeout(PATIENCE, handles.finish()) => true,
+        }
+    });
+    if !finished.await {
+        return None;
     }
     handles.wake_later(&context.wake, &id.name);
     let own = handles.take();
@@ -82,8 +89,12 @@ pub async fn observe(
         Some(Missing::NotOffered(elsewhere)) => EnginesAnswer::NotOffered(elsewhere),
         None => shared.map_or(EnginesAnswer::NotAsked, EnginesAnswer::Shared),
     };
-    note_credentials(&context.metrics, &id.uid, target, handles, &cloud).await;
-    let source = source(target, &cloud.config, &cloud.session, start.stored.source.as_ref(), Timestamp::now()).await;
+    let old = start.stored.source.as_ref();
+    let source = turn.without(async {
+        note_credentials(&context.metrics, &id.uid, target, handles, &cloud).await;
+        source(target, &cloud.config, &cloud.session, old, Timestamp::now()).await
+    });
+    let source = source.await;
     Some((start, Observed { engines, own, source }))
 }
 
@@ -167,8 +178,8 @@ fn start_queries(target: &Target, handles: &mut Handles, cloud: &Arc<Cloud>, sta
             let frozen = frozen(&start.stored, &cloud.config, cloud.session.known_region().as_deref());
             let (cloud, target) = (cloud.clone(), target.clone());
             query.start(async move {
-                let outcome = probe::ask(kind, &cloud.session, &target, frozen, Timestamp::now()).await;
-                within_budget(&cloud, outcome)
+                let ask = async || probe::ask(kind, &cloud.session, &target, frozen, Timestamp::now()).await;
+                within_budget(&cloud, cloud.query(ask).await)
             });
         }
     }

@@ -1,9 +1,8 @@
 //! One pass: resolve, observe, decide, write.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use kube::runtime::controller::Action;
 
 use crate::{
     api::{CloudTenant, CloudTenantStatus},
@@ -16,6 +15,7 @@ use crate::{
     decide::{Decision, Memory, Next, Write, Written, decide, status},
     identity::{TenantId, TenantName},
     panics::{Part, caught},
+    share::Turn,
     target::Target,
     watched::roster::Watched,
 };
@@ -27,19 +27,17 @@ const REJECT_RETRY: Duration = Duration::from_secs(30);
 const LOST_RETRY: Duration = Duration::from_secs(10);
 
 /// Wait until the operator repeats a pass that panicked, with fresh state.
-const PANIC_RETRY: Duration = Duration::from_secs(60);
+pub(super) const PANIC_RETRY: Duration = Duration::from_secs(60);
 
 /// The result of a pass: when the next one starts, or why the status was not written and when the operator retries.
-type Done = Result<Action, (WriteError, Duration)>;
+type Done = Result<Option<Duration>, (WriteError, Duration)>;
 
-/// Reconciles one tenant.
-///
-/// # Errors
-/// Never. The operator logs, counts and retries failures.
-pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<Action, Infallible> {
+/// Reconciles one tenant. Returns when the next pass starts; `None` means that only a change starts it. The operator
+/// logs, counts and retries failures.
+pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>, mut turn: Turn) -> Option<Duration> {
     let metadata = kube::Resource::meta(watched.as_ref());
     if metadata.deletion_timestamp.is_some() {
-        return Ok(Action::await_change());
+        return None;
     }
     let id = TenantId {
         uid: metadata.uid.clone().unwrap_or_default(),
@@ -54,26 +52,32 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>) -> Result<A
     if context.is_lost(&id.name.namespace) {
         // Nothing can be read or written for it, so nothing is asked of its cloud either.
         *tenant = None;
-        return Ok(Action::requeue(LOST_RETRY));
+        return Some(LOST_RETRY);
     }
-    let done = match caught(Part::Pass, resume(&context, &id, &watched, &mut tenant)).await {
+    let done = match caught(Part::Pass, resume(&context, &id, &watched, &mut tenant, &mut turn)).await {
         Ok(done) => done,
         Err(_) => {
             // After a panic the state may be inconsistent.
             *tenant = None;
             let written = caught(Part::Pass, write_broke_off(&context, &id)).await;
-            written.unwrap_or(Ok(Action::requeue(PANIC_RETRY)))
+            written.unwrap_or(Ok(Some(PANIC_RETRY)))
         }
     };
     context.metrics.reconciled(done.is_ok());
-    Ok(done.unwrap_or_else(|(error, wait)| {
+    done.unwrap_or_else(|(error, wait)| {
         tracing::warn!(%error, "the status was not written");
-        Action::requeue(wait)
-    }))
+        Some(wait)
+    })
 }
 
 /// Runs a pass with the tenant's state if the spec is valid.
-async fn resume(context: &Context, id: &TenantId, watched: &Watched, tenant: &mut Option<Tenant>) -> Done {
+async fn resume(
+    context: &Context,
+    id: &TenantId,
+    watched: &Watched,
+    tenant: &mut Option<Tenant>,
+    turn: &mut Turn,
+) -> Done {
     match watched.0.as_ref().map(|object| (object, Target::new(&object.spec))) {
         Ok((object, Ok(target))) => {
             let tenant = tenant.get_or_insert_with(|| {
@@ -81,7 +85,7 @@ async fn resume(context: &Context, id: &TenantId, watched: &Watched, tenant: &mu
                 let memory = Memory::new(&id.uid, &target, &stored, Timestamp::now());
                 Tenant { memory, handles: Handles::default() }
             });
-            pass(context, id, object, &target, tenant).await
+            pass(context, (id, object), &target, tenant, turn).await
         }
         Ok((_, Err(invalid))) => reject(context, id, &invalid.to_string()).await,
         Err(unreadable) => {
@@ -95,14 +99,14 @@ async fn resume(context: &Context, id: &TenantId, watched: &Watched, tenant: &mu
 async fn reject(context: &Context, id: &TenantId, message: &str) -> Done {
     let now = Timestamp::now();
     let written = rewrite(context, id, |old| status::invalid(message, id.generation, old, now)).await;
-    written.map(|()| Action::await_change()).map_err(|error| (error, REJECT_RETRY))
+    written.map(|()| None).map_err(|error| (error, REJECT_RETRY))
 }
 
 /// Writes that the pass panicked.
 async fn write_broke_off(context: &Context, id: &TenantId) -> Done {
     let now = Timestamp::now();
     let written = rewrite(context, id, |old| status::broke_off(id.generation, old, now)).await;
-    written.map(|()| Action::requeue(PANIC_RETRY)).map_err(|error| (error, PANIC_RETRY))
+    written.map(|()| Some(PANIC_RETRY)).map_err(|error| (error, PANIC_RETRY))
 }
 
 /// Writes the changed status if it differs from the stored one.
@@ -120,11 +124,17 @@ async fn rewrite(
 }
 
 /// The four stages of a pass. All rules are in [`decide`](crate::decide).
-async fn pass(context: &Context, id: &TenantId, object: &CloudTenant, target: &Target, tenant: &mut Tenant) -> Done {
+async fn pass(
+    context: &Context,
+    (id, object): (&TenantId, &CloudTenant),
+    target: &Target,
+    tenant: &mut Tenant,
+    turn: &mut Turn,
+) -> Done {
     let Tenant { memory, handles } = tenant;
     let resolved = observe::resolve(context, id, target).await;
-    let observed = observe::observe(context, (id, object), target, (&mut *memory, &mut *handles), resolved).await;
-    let Some((start, observed)) = observed else { return Ok(Action::await_change()) };
+    let observed = observe::observe(context, (id, object), target, (&mut *memory, &mut *handles), resolved, turn).await;
+    let Some((start, observed)) = observed else { return Ok(None) };
     let decision = decide(memory, target, start, observed, Timestamp::now());
     let written = write(context, (id, object), target, handles, &decision).await;
     let (end, error) = match written {
@@ -134,8 +144,8 @@ async fn pass(context: &Context, id: &TenantId, object: &CloudTenant, target: &T
     };
     match (memory.commit(decision, end), error) {
         (Next::Retry(wait), Some(error)) => Err((error, wait)),
-        (Next::Retry(wait), None) => Ok(Action::requeue(wait)),
-        (Next::Pass(next), _) => Ok(next.map_or_else(Action::await_change, Action::requeue)),
+        (Next::Retry(wait), None) => Ok(Some(wait)),
+        (Next::Pass(next), _) => Ok(next),
     }
 }
 
@@ -164,7 +174,6 @@ async fn write(
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use kube::Client;
     use serde_json::json;
     use tokio::sync::mpsc;
     use tokio_util::sync::CancellationToken;
@@ -173,25 +182,20 @@ mod tests {
     use crate::{
         cluster::{context::Settings, leader::Mandate},
         metrics::Metrics,
+        share::{Priority, Rule, Shares},
     };
 
     /// The API server denies everything in the namespace. Each line: whether the namespace is known as lost | requests,
     /// and failed passes.
     #[tokio::test]
     async fn a_tenant_of_a_lost_namespace_causes_no_request_and_no_error() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let requests = Arc::new(AtomicU32::new(0));
         let counted = requests.clone();
         let server = axum::Router::new().fallback(async move || {
             counted.fetch_add(1, Ordering::Relaxed);
             (axum::http::StatusCode::FORBIDDEN, r#"{"kind":"Status","status":"Failure","code":403,"message":""}"#)
         });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(axum::serve(listener, server).into_future());
-        let mut config = kube::Config::new(url.parse().unwrap());
-        config.default_retry = false;
-        let client = Client::try_from(config).unwrap();
+        let client = testkit::router::kube_client(server).await.unwrap();
         let (settings, metrics) = (Settings::default(), Arc::new(Metrics::new()));
         let (wake, _woken) = mpsc::channel(1);
         let mandate = Mandate::unlimited();
@@ -203,14 +207,15 @@ mod tests {
         });
         let watched = Arc::new(Watched::read(&object.to_string()));
         let has_failed = || metrics.encode().contains(r#"cloudtenant_reconciles_total{outcome="error"} 1"#);
+        let turn = async || Turn::begin(&Shares::new(1, Rule::Everything), "n".into(), Priority::First).await;
         context.lose("n", true);
         for _ in 0..3 {
-            let action = reconcile(watched.clone(), context.clone()).await.unwrap();
-            assert_eq!(action, Action::requeue(LOST_RETRY));
+            let next = reconcile(watched.clone(), context.clone(), turn().await).await;
+            assert_eq!(next, Some(LOST_RETRY));
         }
         assert_eq!((requests.load(Ordering::Relaxed), has_failed()), (0, false));
         context.lose("n", false);
-        reconcile(watched, context).await.unwrap();
+        reconcile(watched, context, turn().await).await;
         assert!(requests.load(Ordering::Relaxed) > 0);
         assert!(has_failed(), "{}", metrics.encode());
     }

@@ -158,10 +158,31 @@ pub(super) struct BudgetArguments {
     pub(super) kept_in_all: Bytes,
 }
 
+impl HostArguments {
+    pub(super) fn apply(&self, network: Network) -> Network {
+        let network = network.with_requests_per_second(self.cloud_requests_per_second);
+        network.with_queries_in_flight(self.cloud_requests_in_flight)
+    }
+}
+
 impl BudgetArguments {
     pub(super) const fn read(&self) -> Limits {
         Limits { namespace: self.kept_per_namespace.0, all: self.kept_in_all.0 }
     }
+}
+
+/// How much of a cloud's host the operator uses.
+#[derive(Debug, clap::Args)]
+pub(super) struct HostArguments {
+    /// The number of requests a second to one host of a cloud. Further requests wait.
+    #[arg(long, env = "CLOUD_REQUESTS_PER_SECOND", default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) cloud_requests_per_second: u32,
+    /// The number of queries under way for one host of a cloud, at most half of them for one namespace. Queries for Heat's
+    /// engines, one for each credential, do not count. Further queries wait, and their deadlines begin after that.
+    #[arg(long, env = "CLOUD_REQUESTS_IN_FLIGHT", default_value_t = 128,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) cloud_requests_in_flight: u32,
 }
 
 #[derive(Debug, clap::Args)]
@@ -202,6 +223,8 @@ pub(super) struct Run {
     pub(super) network: NetworkArguments,
     #[command(flatten)]
     pub(super) budget: BudgetArguments,
+    #[command(flatten)]
+    pub(super) hosts: HostArguments,
     /// The address for /healthz, /readyz and /metrics. `[::]` accepts IPv4 and IPv6, and only IPv4 on a node without
     /// IPv6.
     #[arg(long, env = "LISTEN_ADDRESS", default_value = "[::]:8080")]

@@ -4,12 +4,10 @@ use std::{fmt, time::Duration};
 
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
-use tokio::{
-    sync::{OwnedMutexGuard, OwnedSemaphorePermit},
-    time::Instant as Deadline,
-};
+use tokio::{sync::OwnedMutexGuard, time::Instant as Deadline};
 
 use super::{Error, Failure, Service, aside::aside, time::is_plausible, words::ErrorBody};
+use crate::share::Permit;
 
 /// The longest `Retry-After` that is honoured. Without this bound, one wrong header would stop the probes.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -21,7 +19,7 @@ const LONGEST_TIME: usize = 64;
 const READING: Duration = Duration::from_secs(60);
 
 /// The memory permit of a large body, and the session's lock for large bodies.
-type Held = (OwnedSemaphorePermit, OwnedMutexGuard<()>);
+type Held = (Permit, OwnedMutexGuard<()>);
 
 /// A complete HTTP answer.
 pub struct Answer {

@@ -1,17 +1,18 @@
 //! Parses long texts of clouds and Secrets on separate threads. The runtime's threads stay free for health checks and
 //! the Lease.
 
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, timeout_at},
-};
+use std::sync::LazyLock;
+
+use tokio::time::{Instant, timeout_at};
 
 use super::Error;
+use crate::share::{Priority, Rule, Shares, namespace};
 
 /// In bytes. Parsing a text of this length takes less than a millisecond, so it needs no separate thread.
 const SHORT: usize = 64 << 10;
-/// The number of texts that are parsed concurrently. More threads would take CPU from the runtime.
-static THREADS: Semaphore = Semaphore::const_new(2);
+/// The number of texts that are parsed concurrently. More threads would take CPU from the runtime. The namespaces take
+/// turns.
+static THREADS: LazyLock<Shares> = LazyLock::new(|| Shares::new(2, Rule::Everything));
 
 /// Runs `work` on a text of `length` bytes, and waits for the result until the deadline.
 ///
@@ -38,7 +39,7 @@ pub(super) async fn on_another_thread<T: Send + 'static>(
 ) -> Result<T, Error> {
     let span = tracing::Span::current();
     let reading = async {
-        let turn = THREADS.acquire().await.ok();
+        let turn = THREADS.one(namespace(), Priority::Later).await;
         let work = move || {
             let _turn = turn;
             span.in_scope(work)

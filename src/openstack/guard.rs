@@ -28,7 +28,7 @@ pub(super) use resolver::Resolver;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::{Error, Refusal, hosts::Hosts};
+use super::{Error, Refusal, hosts::Hosts, lookup};
 
 /// How long the addresses of the API server's name are used before they are looked up again.
 const KNOWN: Duration = Duration::from_secs(60);
@@ -110,7 +110,12 @@ impl Default for Guard {
 
 impl Guard {
     pub(super) fn new(rules: Rules, enforces: bool) -> Self {
-        Self { rules, enforces, look_up: Arc::new(|name| Box::pin(system(name))), known: tokio::sync::Mutex::default() }
+        Self {
+            rules,
+            enforces,
+            look_up: Arc::new(|name| Box::pin(lookup::system(name))),
+            known: tokio::sync::Mutex::default(),
+        }
     }
 
     pub(super) fn rules(&self) -> &Rules {
@@ -263,11 +268,6 @@ impl Guard {
 /// The address in a URL, in place of a name.
 fn literal(url: &Url) -> Option<IpAddr> {
     url.host_str()?.trim_matches(['[', ']']).parse().ok()
-}
-
-/// Looks a name up as the system does, on a thread of its own.
-async fn system(name: String) -> io::Result<Vec<IpAddr>> {
-    Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect())
 }
 
 impl fmt::Debug for Guard {

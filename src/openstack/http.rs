@@ -9,13 +9,11 @@ use reqwest::{
     Method, Request, Response,
     header::{HeaderName, HeaderValue, LOCATION},
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
-use url::Url;
+use tokio::time::timeout;
+use url::{Origin, Url};
 
 use super::{Answer, CloudConfig, Error, Network, Refusal, clients::Choice, tls};
+use crate::share::{Permit, Priority, Rule, Shares, namespace};
 
 /// In bytes.
 const KIB: usize = 1 << 10;
@@ -29,20 +27,24 @@ const REDIRECTS: usize = 3;
 /// In bytes: the limit for short answers, such as a service's list of versions.
 pub(super) const SHORT: usize = 64 * KIB;
 
-/// The memory for large bodies of all clouds together, so that one cloud cannot exhaust the process's memory.
-pub(super) struct Room(Arc<Semaphore>);
+/// In KiB: the memory for large bodies of all clouds together, so that one cloud cannot exhaust the process's memory.
+const ROOM: u32 = 32 << 10;
+
+/// The memory for large bodies. One namespace gets at most half of it, so bodies that do not end leave room for others.
+pub(super) struct Room(Shares);
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(32 * KIB)))
+        Self(Shares::new(ROOM, Rule::LeavesAsMuch))
     }
 }
 
 impl Room {
-    /// Waits until this number of bytes is available.
-    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let share = u32::try_from(bytes / KIB).unwrap_or(u32::MAX);
-        self.0.clone().acquire_many_owned(share).await.ok()
+    /// Waits until the limit of a body is available. Within a namespace, bodies that announce a small size go first.
+    async fn take(&self, limit: usize, announced: Option<u64>) -> Permit {
+        let size = announced.and_then(|bytes| usize::try_from(bytes).ok()).map_or(limit, |bytes| bytes.min(limit));
+        let places = u32::try_from(limit / KIB).unwrap_or(ROOM);
+        self.0.take(namespace(), places, Priority::BySize(size)).await
     }
 }
 
@@ -68,8 +70,9 @@ impl Http {
         let clients = self.network.clients();
         for _ in 0..=REDIRECTS {
             let route = self.network.route(request.url()).await?;
+            self.network.pace().wait(request.url().host_str().unwrap_or_default()).await;
             let choice = clients.choose(&self.network, &self.config, &origin, route).await?;
-            let response = self.execute(&choice, &request).await?;
+            let response = self.execute(&choice, &origin, &request).await?;
             let Some(target) = redirect_target(&response) else {
                 let answer = self.read(limit, response).await?;
                 if choice.keeps {
@@ -87,12 +90,15 @@ impl Http {
 
     /// Returns the head of one answer. Servers close idle connections, so a failure on a pooled connection is retried
     /// once.
-    async fn execute(&self, choice: &Choice, request: &Request) -> Result<Response, Error> {
+    async fn execute(&self, choice: &Choice, origin: &Origin, request: &Request) -> Result<Response, Error> {
+        let attempt = self.network.circuits().begin(origin)?;
         let copy = || request.try_clone().ok_or(Error::Unexpected("the request could not be built"));
         let mut answer = choice.client.execute(copy()?).await;
         if answer.as_ref().is_err_and(is_reset) && choice.may_reuse {
             answer = choice.client.execute(copy()?).await;
         }
+        let failed = answer.as_ref().err().filter(|error| error.is_connect()).map(Error::of_transport);
+        attempt.ended(failed.as_ref(), Instant::now());
         match answer.map_err(|error| Error::of_transport(&error)) {
             Err(Error::TlsFailed(fault)) => Err(tls::explain(fault, request.url(), &self.network).await),
             answer => answer,
@@ -107,7 +113,7 @@ impl Http {
                 return Err(Error::BodyTooLarge);
             }
             let alone = self.large.clone().lock_owned().await;
-            room = self.network.room().take(limit).await.map(|room| (room, alone));
+            room = Some((self.network.room().take(limit, response.content_length()).await, alone));
             let rest = timeout(LARGE_DEADLINE, fill(&mut response, &mut body, limit));
             if rest.await.map_err(|_| Error::Timeout)?? == Fill::Full {
                 return Err(Error::BodyTooLarge);

@@ -8,13 +8,18 @@ use url::Url;
 
 use super::{
     CloudConfig, Error, Refusal,
+    circuit::Circuits,
     clients::{AllClients, Setting},
     credential::Credentials,
     guard::{Cidr, Guard, Resolver, Route, Rules},
     hosts::Hosts,
     http::Room,
+    pace::Pace,
 };
 use crate::trust::{Authorities, Reliance, System, Trust, Unreadable};
+
+/// The default number of queries under way for one host of a cloud.
+const QUERIES_IN_FLIGHT: u32 = 128;
 
 /// The settings for all clouds, and the state that their sessions share. They do not apply to the Kubernetes API.
 #[derive(Clone, Default)]
@@ -28,6 +33,10 @@ pub struct Network {
     credentials: Arc<Credentials>,
     clients: Arc<AllClients>,
     room: Arc<Room>,
+    pace: Arc<Pace>,
+    /// `None` is the default.
+    queries_in_flight: Option<u32>,
+    circuits: Arc<Circuits>,
 }
 
 /// Hosts, and the proxy for them. `Debug` omits the proxy's address, which may contain a password.
@@ -126,6 +135,26 @@ impl Network {
         self.guard.route(url, self.leads_by_proxy(url)).await
     }
 
+    /// Sets the number of requests a second to one host. Further ones wait.
+    #[must_use]
+    pub fn with_requests_per_second(mut self, most: u32) -> Self {
+        self.pace = Arc::new(Pace::new(most));
+        self
+    }
+
+    /// Sets the number of queries under way for one host of a cloud. Further ones wait. One namespace gets at most half.
+    #[must_use]
+    pub fn with_queries_in_flight(mut self, most: u32) -> Self {
+        self.queries_in_flight = Some(most);
+        self
+    }
+
+    /// The number of queries under way for one host of a cloud.
+    #[must_use]
+    pub fn queries_in_flight(&self) -> u32 {
+        self.queries_in_flight.unwrap_or(QUERIES_IN_FLIGHT)
+    }
+
     /// Whether the server's certificate was trusted only by the system's authorities although there is a `cacert`.
     #[must_use]
     pub fn relies_on_system(&self, url: &Url) -> bool {
@@ -141,6 +170,15 @@ impl Network {
         let now = Instant::now();
         self.credentials.sweep(now);
         self.clients.sweep(now);
+        self.circuits.sweep(now);
+    }
+
+    pub(super) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    pub(super) fn circuits(&self) -> &Circuits {
+        &self.circuits
     }
 
     pub(super) fn clients(&self) -> &AllClients {

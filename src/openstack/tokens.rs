@@ -3,7 +3,7 @@
 use std::{
     any::Any,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -27,6 +27,7 @@ use super::{
     token::{self, Token},
     words::ErrorCode,
 };
+use crate::share::{Priority, Rule, Shares, namespace, on_behalf_of};
 
 /// The minimum interval between early renewals. Without it, a token with a very short life would be renewed at each
 /// call.
@@ -37,6 +38,8 @@ const LOGIN_PAUSE: Duration = Duration::from_secs(5);
 /// The pause after a failed login if Keystone requests no other pause. Without it every caller would retry. Later
 /// callers wait until [`LOGIN_PAUSE`] is over.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+/// Logins under way, of one namespace at most half. A login may outlive the queries that wait for it.
+static LOGINS: LazyLock<Shares> = LazyLock::new(|| Shares::new(512, Rule::LeavesAsMuch));
 /// The deadline of a login. It is independent of the deadlines of the callers.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -210,7 +213,7 @@ impl Tokens {
         };
         // Set before the login, so that it also holds if the login panics.
         state.last_login = Some(now + wait);
-        let login = tokio::spawn(login.in_current_span());
+        let login = tokio::spawn(on_behalf_of(namespace(), login.in_current_span()));
         let login = login.map(move |ended| ended.unwrap_or_else(|_| Err(login_aborted())));
         let login = login.boxed().shared();
         state.login.insert(login).clone()
@@ -220,6 +223,8 @@ impl Tokens {
     async fn log_in(&self) -> Result<Arc<Token>, Failure> {
         let turn = self.abandoned.run_until_cancelled(self.credential.turn()).await;
         let Some(_turn) = turn else { return Err(login_aborted()) };
+        let place = self.abandoned.run_until_cancelled(LOGINS.one(namespace(), Priority::Later)).await;
+        let Some(_place) = place else { return Err(login_aborted()) };
         let (sent, began) = ((self.clock)(), Instant::now());
         // Keystone may have refused another session of the same user in the meantime.
         let refused = self.credential.refuses(sent);

@@ -103,7 +103,7 @@ impl Forbidden {
 async fn attacker(port: u16) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.3:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let catalogue = |url: &str| token(&url.replace("PORT", &port.to_string()), "/v1");
+    let catalogue = |url: &str| token(&url.replace("PORT", &port.to_string()), "/v1", "tenant");
     let tokens: Vec<_> = CATALOGUE.iter().map(|(url, _)| catalogue(url)).collect();
     let app = Router::new().fallback(move |uri: Uri| {
         let answer = match uri.path().split('/').nth(1).unwrap() {

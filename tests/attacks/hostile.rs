@@ -17,6 +17,7 @@ use axum::{
     response::Response,
 };
 use flate2::{Compression, write::GzEncoder};
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime, sync::oneshot};
 
@@ -30,6 +31,10 @@ pub enum Reply {
     Gzip(Bytes),
     /// 200 with so many bytes.
     Long(u64),
+    /// 200 with so many bytes, and no end.
+    Endless(u64),
+    /// Nothing.
+    Silence,
     /// One after the other, and from the first again.
     Turns(Vec<Self>),
 }
@@ -156,19 +161,25 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
         return respond(404, None, Body::empty());
     };
     let (_, reply, success) = services[at];
-    give(reply, success, shared.calls[at].fetch_add(1, Relaxed))
+    give(reply, success, shared.calls[at].fetch_add(1, Relaxed)).await
 }
 
-fn give(reply: &Reply, success: u16, call: usize) -> Response {
+fn chunks(bytes: u64) -> impl Iterator<Item = Result<Bytes, std::io::Error>> {
+    const CHUNK: &[u8] = &[b' '; 1 << 16];
+    (0..bytes / CHUNK.len() as u64).map(|_| Ok(Bytes::from_static(CHUNK)))
+}
+
+async fn give(reply: &Reply, success: u16, call: usize) -> Response {
     match reply {
         Reply::Status(status, body) => respond(*status, None, body.clone().into()),
         Reply::Gzip(body) => respond(success, Some("gzip"), body.clone().into()),
-        Reply::Long(bytes) => {
-            const CHUNK: &[u8] = &[b' '; 1 << 16];
-            let chunks = (0..bytes / CHUNK.len() as u64).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(CHUNK)));
-            respond(success, None, Body::from_stream(futures::stream::iter(chunks)))
+        Reply::Long(bytes) => respond(success, None, Body::from_stream(futures::stream::iter(chunks(*bytes)))),
+        Reply::Endless(bytes) => {
+            let chunks = futures::stream::iter(chunks(*bytes)).chain(futures::stream::pending());
+            respond(success, None, Body::from_stream(chunks))
         }
-        Reply::Turns(replies) => give(&replies[call % replies.len()], success, call),
+        Reply::Silence => std::future::pending().await,
+        Reply::Turns(replies) => Box::pin(give(&replies[call % replies.len()], success, call)).await,
     }
 }
 

@@ -10,6 +10,7 @@ mod addresses;
 mod bodies;
 mod cage;
 mod credentials;
+mod fairness;
 mod floods;
 mod health;
 mod hostile;

@@ -202,6 +202,10 @@ impl<'a> Scene<'a> {
         }
     }
 
+    pub fn name(&self) -> &str {
+        self.name
+    }
+
     pub fn operator(&self) -> &Operator {
         self.operator.as_ref().unwrap()
     }
@@ -209,6 +213,13 @@ impl<'a> Scene<'a> {
     /// Everything that the operators have logged.
     pub fn log(&self) -> String {
         self.log.clone() + &self.operator().log()
+    }
+
+    /// A Secret and a CloudTenant of an honest namespace, for another cloud.
+    pub async fn add_to_honest(&self, name: &str, yaml: &str) {
+        let namespace = &self.honest[1];
+        self.create_in::<Secret>(namespace, &secret(name, &[("clouds.yaml", yaml.as_bytes())])).await;
+        self.create_in::<CloudTenant>(namespace, &tenant(name, name, &json!({}))).await;
     }
 
     async fn create_in<K>(&self, namespace: &str, object: &Value)
@@ -277,6 +288,27 @@ impl<'a> Scene<'a> {
     /// How much more memory of its own the operator has than before the attack, in bytes.
     pub fn grown(&self) -> u64 {
         memory(self.operator().pid()).unwrap_or_default().own.saturating_sub(self.before.own)
+    }
+
+    /// Adds one more honest tenant. Returns how long it takes to become Ready.
+    pub async fn newcomer(&self) -> Duration {
+        let (began, namespace) = (Instant::now(), &self.honest[0]);
+        let project = format!("{namespace}-newcomer");
+        self.cloud.add_tenant(&project);
+        self.create_in::<CloudTenant>(namespace, &tenant("newcomer", "cloud", &json!({ "projectID": project }))).await;
+        let tenants: Api<CloudTenant> = Api::namespaced(self.client.clone(), namespace);
+        wait::until(tenants, "newcomer", "is Ready", 2 * LATER, |tenant| ready(tenant).is_some()).await.unwrap();
+        began.elapsed()
+    }
+
+    /// Number of DCS observations of the honest tenants so far, and of calls to their Heat.
+    pub fn observed(&self) -> (usize, usize) {
+        let requests = self.cloud.requests(Service::Dcs);
+        let observed = |(namespace, name): &(String, String)| {
+            let project = format!("/{namespace}-{}/", name.trim_start_matches("honest-"));
+            requests.iter().filter(|request| request.path.contains(&project)).count()
+        };
+        (self.ready.keys().map(observed).sum(), self.cloud.count(Service::Heat))
     }
 
     /// Lets the attack last so long.

@@ -31,6 +31,10 @@
   value: {{ .Values.kept.perNamespace }}
 - name: KEPT_IN_ALL
   value: {{ .Values.kept.inAll }}
+- name: CLOUD_REQUESTS_PER_SECOND
+  value: {{ .Values.cloudLimits.requestsPerSecond | int | quote }}
+- name: CLOUD_REQUESTS_IN_FLIGHT
+  value: {{ .Values.cloudLimits.requestsInFlight | int | quote }}
 {{- if .Values.monitoring.projectLabel }}
 - name: METRICS_PROJECT_LABEL
   value: "true"
