@@ -207,10 +207,8 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
     ("recorded", &[]),
     ("router", &[]),
     ("certificates", &[]),
-    ("go", &[]),
-    ("assets", &["go"]),
-    ("tools", &["assets", "go"]),
-    ("control_plane", &["assets"]),
+    ("tools", &[]),
+    ("control_plane", &[]),
     ("operator", &["control_plane"]),
     // The simulated cloud: the forms of its answers, and plain data.
     ("cloud::service", &[]),

@@ -31,6 +31,7 @@ use kube::{
     api::{ObjectMeta, PostParams},
     config::Kubeconfig,
 };
+use programs::assets::Assets;
 use tempfile::TempDir;
 use tokio::{sync::OnceCell, task, time};
 
@@ -40,7 +41,6 @@ use self::{
     process::{Exited, OnKill, Process},
 };
 pub use self::{kubectl::Output, metrics::ApiServerMetrics};
-use crate::assets::Assets;
 
 const READY_TIMEOUT: Duration = Duration::from_secs(90);
 /// The administrator's kubeconfig, in the control plane's directory.
