@@ -19,14 +19,19 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use cloudtenant_operator::openstack::{
-    Answer, Clock, CloudConfig, Counters, Error, Failure, Network, NoCounters, NoProject, Refusal, Service, Session,
-    TlsFault,
+use cloudtenant_operator::{
+    budget::Budget,
+    clouds::Clouds,
+    metrics::Metrics,
+    openstack::{
+        Answer, Clock, CloudConfig, Counters, Error, Failure, Network, NoCounters, NoProject, Refusal, Service,
+        Session, TlsFault,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, mpsc},
 };
 use url::Url;
 
@@ -584,6 +589,124 @@ async fn a_credential_has_one_try_for_all_its_regions() {
     // Perhaps it was the project that was wrong.
     cloud.login_answers(201);
     client("project_id: other", 0).session.log_in(LONG).await.unwrap();
+}
+
+/// A line is: the namespaces of 50 tenants with a wrong password each, and how many logins Keystone gets.
+#[tokio::test]
+async fn fifty_wrong_passwords_of_one_user_are_three_logins_for_each_namespace() {
+    for (name, namespaces, at_once, logins) in [
+        ("one Secret that changes 50 times", &["team"][..], false, 3),
+        ("50 Secrets", &["team"], true, 3),
+        ("50 Secrets in each of two namespaces", &["team", "other"], true, 6),
+        ("50 runs of check, which has no namespace", &[], true, 50),
+    ] {
+        let (cloud, network) = (Cloud::start().await, Network::default());
+        cloud.login_answers(401);
+        let mut clients = Vec::new();
+        for namespace in namespaces.iter().map(Some).chain(namespaces.is_empty().then_some(None)) {
+            for number in 0..50 {
+                // Keystone ignores the case of names.
+                let user = if number % 2 == 0 { "Admin" } else { "ADMIN" };
+                let namespace_text = namespace.copied().unwrap_or_default();
+                let auth = format!("username: {user}, password: '{namespace_text} {number}', user_domain_id: default");
+                let client = Client::among(&network, &cloud, &auth, "");
+                if let Some(namespace) = namespace {
+                    client.session.used_by(namespace);
+                }
+                clients.push(client);
+            }
+        }
+        let errors: Vec<_> = if at_once {
+            futures::future::join_all(clients.iter().map(Client::get)).await
+        } else {
+            let mut errors = Vec::new();
+            for client in &clients {
+                errors.push(client.get().await);
+            }
+            errors
+        };
+        let errors = errors.into_iter().map(|error| error.unwrap_err().error);
+        let refused = errors.filter(|error| *error == Error::LoginRefused).count();
+        assert_eq!((cloud.logins(), refused), (logins, logins), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn after_three_wrong_passwords_the_right_one_waits_five_minutes_unless_it_has_logged_in_before() {
+    let (cloud, network) = (Cloud::start().await, Network::default());
+    let client = |password: &str, namespace: &str| {
+        let auth = format!("username: u, password: {password}, user_domain_id: d");
+        let client = Client::among(&network, &cloud, &auth, "");
+        client.session.used_by(namespace);
+        client
+    };
+    client("old", "team").get().await.unwrap();
+    cloud.login_answers(401);
+    for number in 0..4 {
+        client(&format!("wrong{number}"), "team").get().await.unwrap_err();
+    }
+    cloud.login_answers(201);
+    assert_eq!(cloud.logins(), 1 + 3);
+    let braked = failure(Service::Identity, Error::LoginBraked);
+    let right = client("right", "team");
+    assert_eq!(right.get().await.unwrap_err(), braked);
+    client("old", "team").get().await.unwrap();
+    client("right-too", "other").get().await.unwrap();
+    right.pass(290);
+    assert_eq!(right.get().await.unwrap_err(), braked, "290 s later");
+    right.pass(10);
+    right.get().await.unwrap();
+    assert_eq!(cloud.logins(), 1 + 3 + 3);
+}
+
+#[tokio::test]
+async fn fifty_projects_of_one_user_log_in_without_a_pause() {
+    let (cloud, network) = (Cloud::start().await, Network::default());
+    let client = |project: usize| {
+        let auth = format!("username: u, password: p, user_domain_id: d, project_id: p{project}");
+        let client = Client::among(&network, &cloud, &auth, "");
+        client.session.used_by("team");
+        client
+    };
+    let clients: Vec<_> = (0..50).map(client).collect();
+    cloud.login_answers(0);
+    let calls = futures::future::join_all(clients.iter().map(Client::get));
+    let watch = async {
+        // At most so many credentials can be refused.
+        until(|| cloud.logins() == 3).await;
+        tokio::time::sleep(SHORT).await;
+        assert_eq!(cloud.logins(), 3);
+        cloud.login_answers(201);
+        cloud.login_gate.add_permits(3);
+    };
+    let (answers, ()) = tokio::join!(calls, watch);
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(cloud.logins(), 50);
+}
+
+#[tokio::test]
+async fn the_clouds_of_a_namespace_have_the_brake() {
+    let (cloud, network) = (Cloud::start().await, Network::default());
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    cloud.login_answers(401);
+    let clouds = Clouds::new(network, Arc::new(Metrics::new()), mpsc::channel(1).0, Budget::default());
+    let open = |namespace: &str, password: &str| {
+        let auth = format!("auth_url: '{}', username: u, password: {password}, user_domain_id: d", cloud.url);
+        let config = CloudConfig::parse(&format!("clouds: {{c: {{auth: {{{auth}}}}}}}"), "c", None, None).unwrap();
+        clouds.open(namespace, &Arc::new(config)).unwrap()
+    };
+    for number in 0..50 {
+        open("team", &format!("wrong{number}")).session.log_in(LONG).await.unwrap_err();
+    }
+    assert_eq!(cloud.logins(), 3);
+    cloud.login_answers(201);
+    let shared = open("team", "right");
+    assert_eq!(shared.session.log_in(LONG).await.unwrap_err().error, Error::LoginBraked);
+    // A namespace without refusals may send it, for both.
+    let other = open("other", "right");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    other.session.log_in(LONG).await.unwrap();
+    assert_eq!(cloud.logins(), 4);
 }
 
 #[tokio::test]

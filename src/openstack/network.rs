@@ -7,6 +7,7 @@ use url::Url;
 
 use super::{
     CloudConfig,
+    brake::Brakes,
     clients::{AllClients, Setting},
     credential::Credentials,
     http::Room,
@@ -21,6 +22,7 @@ pub struct Network {
     reliance: Reliance,
     proxies: Arc<[ProxyRule]>,
     credentials: Arc<Credentials>,
+    brakes: Arc<Brakes>,
     clients: Arc<AllClients>,
     room: Arc<Room>,
 }
@@ -84,10 +86,15 @@ impl Network {
         &self.credentials
     }
 
+    pub(super) fn brakes(&self) -> &Arc<Brakes> {
+        &self.brakes
+    }
+
     /// Removes shared state that no session needs any more.
     pub fn sweep(&self) {
         let now = Instant::now();
         self.credentials.sweep(now);
+        self.brakes.sweep(now);
         self.clients.sweep(now);
     }
 
