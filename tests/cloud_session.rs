@@ -195,6 +195,14 @@ impl Client {
     }
 }
 
+/// A Heat whose answers the test writes byte by byte, and a session that calls it.
+async fn heat_by_hand(cloud: &Cloud, scheme: &str) -> (TcpListener, Client) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("{scheme}://{}", listener.local_addr().unwrap());
+    let client = Client::with(cloud, "token: t", &format!("orchestration_endpoint_override: '{url}',"));
+    (listener, Client { url, ..client })
+}
+
 fn failure(service: Service, error: Error) -> Failure {
     error.at(service)
 }
@@ -827,6 +835,67 @@ async fn a_long_body_is_read_on_another_thread_within_the_calls_deadline() {
     end.send(()).unwrap();
 }
 
+/// A line is: headers, the beginning of the body, what the server then repeats without end, and the error.
+#[tokio::test]
+async fn a_body_that_costs_processor_time_ends_the_connection() {
+    // In bytes, with what the kernel holds of a connection.
+    const MOST: usize = 48 << 20;
+    let chunk = |bytes: &[u8]| [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+    let gzip_head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    let member = [&gzip_head[..], &[3, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let too_small = Error::Unexpected("the answer comes in too many small pieces");
+    let garbled = Error::Unexpected("the answer could not be decompressed");
+    for (name, header, begin, repeat, error) in [
+        ("one-byte chunks", "", Vec::new(), b"1\r\n \r\n".repeat(4096), too_small),
+        (
+            "empty gzip blocks",
+            "Content-Encoding: gzip\r\n",
+            chunk(&gzip_head),
+            chunk(&[0, 0, 0, 0xff, 0xff].repeat(8192)),
+            Error::BodyTooLarge,
+        ),
+        ("empty gzip members", "Content-Encoding: gzip\r\n", Vec::new(), chunk(&member.repeat(2048)), garbled),
+    ] {
+        let cloud = Cloud::start().await;
+        let (listener, client) = heat_by_hand(&cloud, "http").await;
+        let serve = async {
+            let mut stream = listener.accept().await.unwrap().0;
+            serve_one(&mut stream, false).await;
+            let head = format!("HTTP/1.1 200 OK\r\n{header}Transfer-Encoding: chunked\r\n\r\n");
+            stream.write_all(&[head.as_bytes(), &begin].concat()).await.unwrap();
+            let mut sent = 0;
+            while sent < MOST && stream.write_all(&repeat).await.is_ok() {
+                sent += repeat.len();
+            }
+            sent
+        };
+        let get = client.get_path("/", LONG);
+        let before = cpu_time::ProcessTime::now();
+        let (answer, sent) = tokio::join!(get, serve);
+        println!("{name}: the server could send {sent} bytes; {:?} of CPU with the server", before.elapsed());
+        assert_eq!(answer.unwrap_err(), failure(Service::Orchestration, error), "{name}");
+        assert!(sent < MOST, "{name}");
+    }
+}
+
+/// Interim answers, and many pieces of a network's size, are ordinary.
+#[tokio::test]
+async fn an_ordinary_answer_may_have_interim_answers_and_many_pieces() {
+    let cloud = Cloud::start().await;
+    let (listener, client) = heat_by_hand(&cloud, "http").await;
+    let serve = async {
+        let mut stream = listener.accept().await.unwrap().0;
+        serve_one(&mut stream, false).await;
+        let head = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n\
+                    HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let chunks = format!("200\r\n{}\r\n", " ".repeat(512)).repeat(2048);
+        stream.write_all(format!("{head}{chunks}0\r\n\r\n").as_bytes()).await.unwrap();
+    };
+    let get = client.get_path("/", LONG);
+    let (answer, ()) = tokio::join!(get, serve);
+    assert_eq!(answer.unwrap().body.len(), 512 * 2048);
+}
+
 /// Four large bodies may be in memory, one of each session, and small ones need no room.
 #[tokio::test]
 async fn large_bodies_wait_for_each_other() {
@@ -854,15 +923,13 @@ async fn large_bodies_wait_for_each_other() {
 #[tokio::test]
 async fn a_server_that_speaks_no_tls() {
     let cloud = Cloud::start().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://{}", listener.local_addr().unwrap());
-    let client = Client::with(&cloud, "token: t", &format!("orchestration_endpoint_override: '{url}',"));
+    let (listener, client) = heat_by_hand(&cloud, "https").await;
     let serve = async {
         let mut stream = listener.accept().await.unwrap().0;
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         let _ = stream.read(&mut [0; 4096]).await;
     };
-    let get = client.session.get(Service::Orchestration, Url::parse(&url).unwrap(), &[], LONG);
+    let get = client.get_path("/", LONG);
     let (answer, ()) = tokio::join!(get, serve);
     assert_eq!(answer.unwrap_err(), failure(Service::Orchestration, Error::TlsFailed(TlsFault::PlainText)));
 }
@@ -881,16 +948,14 @@ async fn a_body_that_breaks_off_or_is_garbled() {
         ),
     ] {
         let cloud = Cloud::start().await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let client = Client::with(&cloud, "token: t", &format!("orchestration_endpoint_override: '{url}',"));
+        let (listener, client) = heat_by_hand(&cloud, "http").await;
         let serve = async {
             let mut stream = listener.accept().await.unwrap().0;
             serve_one(&mut stream, false).await;
             let head = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n");
             stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
         };
-        let get = client.session.get(Service::Orchestration, Url::parse(&url).unwrap(), &[], LONG);
+        let get = client.get_path("/", LONG);
         let (answer, ()) = tokio::join!(get, serve);
         assert_eq!(answer.unwrap_err(), failure(Service::Orchestration, error), "{name}");
     }
@@ -924,12 +989,8 @@ async fn serve_one(stream: &mut TcpStream, answer: bool) {
 #[tokio::test]
 async fn a_call_is_repeated_only_on_a_connection_that_was_reused() {
     let cloud = Cloud::start().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let more = format!("orchestration_endpoint_override: '{url}',");
-    let client = Client::with(&cloud, "token: t", &more);
-    let url = Url::parse(&url).unwrap();
-    let get = || client.session.get(Service::Orchestration, url.clone(), &[], LONG);
+    let (listener, client) = heat_by_hand(&cloud, "http").await;
+    let get = || client.get_path("/", LONG);
 
     let refuse = async { serve_one(&mut listener.accept().await.unwrap().0, false).await };
     let (error, ()) = tokio::join!(get(), refuse);
