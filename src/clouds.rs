@@ -148,6 +148,7 @@ impl Clouds {
                     Err(over) => return Ok(Err(over)),
                 };
                 let shared = shared.map_or_else(|| self.share(config), Ok)?;
+                shared.session.used_by(namespace);
                 let table = self.table.clone();
                 let cloud = Arc::new(Cloud { shared, namespace: namespace.to_owned(), account, table });
                 let entry = open
@@ -219,6 +220,7 @@ impl Drop for Cloud {
         // Another tenant may have opened the cloud again since.
         if entry.clouds.get(&self.namespace).is_some_and(|cloud| cloud.strong_count() == 0) {
             entry.clouds.remove(&self.namespace);
+            self.session.left_by(&self.namespace);
         }
         if entry.clouds.is_empty() {
             open.clouds.remove(&self.shared.config);

@@ -5,6 +5,7 @@
 
 mod answer;
 pub(crate) mod aside;
+mod brake;
 mod bundle;
 mod catalogue;
 mod circuit;

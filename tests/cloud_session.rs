@@ -19,14 +19,19 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use cloudtenant_operator::openstack::{
-    Answer, Clock, CloudConfig, Counters, Error, Failure, Network, NoCounters, NoProject, Refusal, Service, Session,
-    TlsFault,
+use cloudtenant_operator::{
+    budget::Budget,
+    clouds::Clouds,
+    metrics::Metrics,
+    openstack::{
+        Answer, Clock, CloudConfig, Counters, Error, Failure, Network, NoCounters, NoProject, Refusal, Service,
+        Session, TlsFault,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, mpsc},
 };
 use url::Url;
 
@@ -188,6 +193,14 @@ impl Client {
         let headers = [("X-Extra", "1")];
         self.session.get(Service::Orchestration, url, &headers, deadline).await
     }
+}
+
+/// A Heat whose answers the test writes byte by byte, and a session that calls it.
+async fn heat_by_hand(cloud: &Cloud, scheme: &str) -> (TcpListener, Client) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("{scheme}://{}", listener.local_addr().unwrap());
+    let client = Client::with(cloud, "token: t", &format!("orchestration_endpoint_override: '{url}',"));
+    (listener, Client { url, ..client })
 }
 
 fn failure(service: Service, error: Error) -> Failure {
@@ -586,6 +599,124 @@ async fn a_credential_has_one_try_for_all_its_regions() {
     client("project_id: other", 0).session.log_in(LONG).await.unwrap();
 }
 
+/// A line is: the namespaces of 50 tenants with a wrong password each, and how many logins Keystone gets.
+#[tokio::test]
+async fn fifty_wrong_passwords_of_one_user_are_three_logins_for_each_namespace() {
+    for (name, namespaces, at_once, logins) in [
+        ("one Secret that changes 50 times", &["team"][..], false, 3),
+        ("50 Secrets", &["team"], true, 3),
+        ("50 Secrets in each of two namespaces", &["team", "other"], true, 6),
+        ("50 runs of check, which has no namespace", &[], true, 50),
+    ] {
+        let (cloud, network) = (Cloud::start().await, Network::default());
+        cloud.login_answers(401);
+        let mut clients = Vec::new();
+        for namespace in namespaces.iter().map(Some).chain(namespaces.is_empty().then_some(None)) {
+            for number in 0..50 {
+                // Keystone ignores the case of names.
+                let user = if number % 2 == 0 { "Admin" } else { "ADMIN" };
+                let namespace_text = namespace.copied().unwrap_or_default();
+                let auth = format!("username: {user}, password: '{namespace_text} {number}', user_domain_id: default");
+                let client = Client::among(&network, &cloud, &auth, "");
+                if let Some(namespace) = namespace {
+                    client.session.used_by(namespace);
+                }
+                clients.push(client);
+            }
+        }
+        let errors: Vec<_> = if at_once {
+            futures::future::join_all(clients.iter().map(Client::get)).await
+        } else {
+            let mut errors = Vec::new();
+            for client in &clients {
+                errors.push(client.get().await);
+            }
+            errors
+        };
+        let errors = errors.into_iter().map(|error| error.unwrap_err().error);
+        let refused = errors.filter(|error| *error == Error::LoginRefused).count();
+        assert_eq!((cloud.logins(), refused), (logins, logins), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn after_three_wrong_passwords_the_right_one_waits_five_minutes_unless_it_has_logged_in_before() {
+    let (cloud, network) = (Cloud::start().await, Network::default());
+    let client = |password: &str, namespace: &str| {
+        let auth = format!("username: u, password: {password}, user_domain_id: d");
+        let client = Client::among(&network, &cloud, &auth, "");
+        client.session.used_by(namespace);
+        client
+    };
+    client("old", "team").get().await.unwrap();
+    cloud.login_answers(401);
+    for number in 0..4 {
+        client(&format!("wrong{number}"), "team").get().await.unwrap_err();
+    }
+    cloud.login_answers(201);
+    assert_eq!(cloud.logins(), 1 + 3);
+    let braked = failure(Service::Identity, Error::LoginBraked);
+    let right = client("right", "team");
+    assert_eq!(right.get().await.unwrap_err(), braked);
+    client("old", "team").get().await.unwrap();
+    client("right-too", "other").get().await.unwrap();
+    right.pass(290);
+    assert_eq!(right.get().await.unwrap_err(), braked, "290 s later");
+    right.pass(10);
+    right.get().await.unwrap();
+    assert_eq!(cloud.logins(), 1 + 3 + 3);
+}
+
+#[tokio::test]
+async fn fifty_projects_of_one_user_log_in_without_a_pause() {
+    let (cloud, network) = (Cloud::start().await, Network::default());
+    let client = |project: usize| {
+        let auth = format!("username: u, password: p, user_domain_id: d, project_id: p{project}");
+        let client = Client::among(&network, &cloud, &auth, "");
+        client.session.used_by("team");
+        client
+    };
+    let clients: Vec<_> = (0..50).map(client).collect();
+    cloud.login_answers(0);
+    let calls = futures::future::join_all(clients.iter().map(Client::get));
+    let watch = async {
+        // At most so many credentials can be refused.
+        until(|| cloud.logins() == 3).await;
+        tokio::time::sleep(SHORT).await;
+        assert_eq!(cloud.logins(), 3);
+        cloud.login_answers(201);
+        cloud.login_gate.add_permits(3);
+    };
+    let (answers, ()) = tokio::join!(calls, watch);
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(cloud.logins(), 50);
+}
+
+#[tokio::test]
+async fn the_clouds_of_a_namespace_have_the_brake() {
+    let (cloud, network) = (Cloud::start().await, Network::default());
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    cloud.login_answers(401);
+    let clouds = Clouds::new(network, Arc::new(Metrics::new()), mpsc::channel(1).0, Budget::default());
+    let open = |namespace: &str, password: &str| {
+        let auth = format!("auth_url: '{}', username: u, password: {password}, user_domain_id: d", cloud.url);
+        let config = CloudConfig::parse(&format!("clouds: {{c: {{auth: {{{auth}}}}}}}"), "c", None, None).unwrap();
+        clouds.open(namespace, &Arc::new(config)).unwrap()
+    };
+    for number in 0..50 {
+        open("team", &format!("wrong{number}")).session.log_in(LONG).await.unwrap_err();
+    }
+    assert_eq!(cloud.logins(), 3);
+    cloud.login_answers(201);
+    let shared = open("team", "right");
+    assert_eq!(shared.session.log_in(LONG).await.unwrap_err().error, Error::LoginBraked);
+    // A namespace without refusals may send it, for both.
+    let other = open("other", "right");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    other.session.log_in(LONG).await.unwrap();
+    assert_eq!(cloud.logins(), 4);
+}
+
 #[tokio::test]
 async fn a_doubted_token_is_renewed_before_the_next_call_once_in_five_minutes() {
     let cloud = Cloud::start().await;
@@ -704,6 +835,67 @@ async fn a_long_body_is_read_on_another_thread_within_the_calls_deadline() {
     end.send(()).unwrap();
 }
 
+/// A line is: headers, the beginning of the body, what the server then repeats without end, and the error.
+#[tokio::test]
+async fn a_body_that_costs_processor_time_ends_the_connection() {
+    // In bytes, with what the kernel holds of a connection.
+    const MOST: usize = 48 << 20;
+    let chunk = |bytes: &[u8]| [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+    let gzip_head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    let member = [&gzip_head[..], &[3, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let too_small = Error::Unexpected("the answer comes in too many small pieces");
+    let garbled = Error::Unexpected("the answer could not be decompressed");
+    for (name, header, begin, repeat, error) in [
+        ("one-byte chunks", "", Vec::new(), b"1\r\n \r\n".repeat(4096), too_small),
+        (
+            "empty gzip blocks",
+            "Content-Encoding: gzip\r\n",
+            chunk(&gzip_head),
+            chunk(&[0, 0, 0, 0xff, 0xff].repeat(8192)),
+            Error::BodyTooLarge,
+        ),
+        ("empty gzip members", "Content-Encoding: gzip\r\n", Vec::new(), chunk(&member.repeat(2048)), garbled),
+    ] {
+        let cloud = Cloud::start().await;
+        let (listener, client) = heat_by_hand(&cloud, "http").await;
+        let serve = async {
+            let mut stream = listener.accept().await.unwrap().0;
+            serve_one(&mut stream, false).await;
+            let head = format!("HTTP/1.1 200 OK\r\n{header}Transfer-Encoding: chunked\r\n\r\n");
+            stream.write_all(&[head.as_bytes(), &begin].concat()).await.unwrap();
+            let mut sent = 0;
+            while sent < MOST && stream.write_all(&repeat).await.is_ok() {
+                sent += repeat.len();
+            }
+            sent
+        };
+        let get = client.get_path("/", LONG);
+        let before = cpu_time::ProcessTime::now();
+        let (answer, sent) = tokio::join!(get, serve);
+        println!("{name}: the server could send {sent} bytes; {:?} of CPU with the server", before.elapsed());
+        assert_eq!(answer.unwrap_err(), failure(Service::Orchestration, error), "{name}");
+        assert!(sent < MOST, "{name}");
+    }
+}
+
+/// Interim answers, and many pieces of a network's size, are ordinary.
+#[tokio::test]
+async fn an_ordinary_answer_may_have_interim_answers_and_many_pieces() {
+    let cloud = Cloud::start().await;
+    let (listener, client) = heat_by_hand(&cloud, "http").await;
+    let serve = async {
+        let mut stream = listener.accept().await.unwrap().0;
+        serve_one(&mut stream, false).await;
+        let head = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n\
+                    HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let chunks = format!("200\r\n{}\r\n", " ".repeat(512)).repeat(2048);
+        stream.write_all(format!("{head}{chunks}0\r\n\r\n").as_bytes()).await.unwrap();
+    };
+    let get = client.get_path("/", LONG);
+    let (answer, ()) = tokio::join!(get, serve);
+    assert_eq!(answer.unwrap().body.len(), 512 * 2048);
+}
+
 /// Four large bodies may be in memory, one of each session, and small ones need no room.
 #[tokio::test]
 async fn large_bodies_wait_for_each_other() {
@@ -731,15 +923,13 @@ async fn large_bodies_wait_for_each_other() {
 #[tokio::test]
 async fn a_server_that_speaks_no_tls() {
     let cloud = Cloud::start().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("https://{}", listener.local_addr().unwrap());
-    let client = Client::with(&cloud, "token: t", &format!("orchestration_endpoint_override: '{url}',"));
+    let (listener, client) = heat_by_hand(&cloud, "https").await;
     let serve = async {
         let mut stream = listener.accept().await.unwrap().0;
         stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         let _ = stream.read(&mut [0; 4096]).await;
     };
-    let get = client.session.get(Service::Orchestration, Url::parse(&url).unwrap(), &[], LONG);
+    let get = client.get_path("/", LONG);
     let (answer, ()) = tokio::join!(get, serve);
     assert_eq!(answer.unwrap_err(), failure(Service::Orchestration, Error::TlsFailed(TlsFault::PlainText)));
 }
@@ -758,16 +948,14 @@ async fn a_body_that_breaks_off_or_is_garbled() {
         ),
     ] {
         let cloud = Cloud::start().await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let client = Client::with(&cloud, "token: t", &format!("orchestration_endpoint_override: '{url}',"));
+        let (listener, client) = heat_by_hand(&cloud, "http").await;
         let serve = async {
             let mut stream = listener.accept().await.unwrap().0;
             serve_one(&mut stream, false).await;
             let head = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n");
             stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
         };
-        let get = client.session.get(Service::Orchestration, Url::parse(&url).unwrap(), &[], LONG);
+        let get = client.get_path("/", LONG);
         let (answer, ()) = tokio::join!(get, serve);
         assert_eq!(answer.unwrap_err(), failure(Service::Orchestration, error), "{name}");
     }
@@ -801,12 +989,8 @@ async fn serve_one(stream: &mut TcpStream, answer: bool) {
 #[tokio::test]
 async fn a_call_is_repeated_only_on_a_connection_that_was_reused() {
     let cloud = Cloud::start().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let more = format!("orchestration_endpoint_override: '{url}',");
-    let client = Client::with(&cloud, "token: t", &more);
-    let url = Url::parse(&url).unwrap();
-    let get = || client.session.get(Service::Orchestration, url.clone(), &[], LONG);
+    let (listener, client) = heat_by_hand(&cloud, "http").await;
+    let get = || client.get_path("/", LONG);
 
     let refuse = async { serve_one(&mut listener.accept().await.unwrap().0, false).await };
     let (error, ()) = tokio::join!(get(), refuse);

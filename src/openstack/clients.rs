@@ -8,7 +8,7 @@ use std::{
 
 use reqwest::{
     Client, ClientBuilder,
-    header::{ACCEPT, HeaderMap, HeaderValue},
+    header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue},
     redirect,
 };
 use tokio::{sync::OnceCell, time::Instant as Deadline};
@@ -206,8 +206,12 @@ impl Clients {
 pub(super) fn builder() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("cloudtenant-operator/", env!("CARGO_PKG_VERSION")))
-        .default_headers(HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]))
-        .gzip(true)
+        .default_headers(HeaderMap::from_iter([
+            (ACCEPT, HeaderValue::from_static("application/json")),
+            (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
+        ]))
+        // The operator decompresses a body itself, with bounds for the compressed bytes.
+        .gzip(false)
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE)

@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,6 +21,7 @@ pub(super) const FIVE_MINUTES: Duration = Duration::from_secs(300);
 pub(super) struct Credential {
     turn: tokio::sync::Mutex<()>,
     refused: Mutex<Option<Instant>>,
+    accepted: AtomicBool,
 }
 
 impl Credential {
@@ -29,6 +33,12 @@ impl Credential {
     /// Records the result of a login. Only an answer of Keystone itself counts.
     pub(super) fn note(&self, accepted: bool, now: Instant) {
         *self.refused() = (!accepted).then_some(now);
+        self.accepted.fetch_or(accepted, Ordering::Relaxed);
+    }
+
+    /// Whether Keystone accepted it at least once while a session used it.
+    pub(super) fn has_logged_in(&self) -> bool {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Whether Keystone refused it less than five minutes ago.
@@ -39,6 +49,11 @@ impl Credential {
     fn refused(&self) -> MutexGuard<'_, Option<Instant>> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The digest of what a login of this entry sends, and of the address.
+pub(super) fn key(config: &CloudConfig) -> Digest {
+    Digest::of(&[config.auth_url.as_str(), &token::login(&config.auth).to_string()])
 }
 
 /// The maximum number of refused credentials that are remembered although no session uses them.
@@ -64,7 +79,7 @@ impl Credentials {
 
     /// The credential of this entry. All sessions that use it share it.
     pub(super) fn of(&self, config: &CloudConfig, now: Instant) -> Arc<Credential> {
-        let key = Digest::of(&[config.auth_url.as_str(), &token::login(&config.auth).to_string()]);
+        let key = key(config);
         let mut all = self.lock();
         if all.known.len() >= all.full {
             all.sweep(now);

@@ -109,6 +109,10 @@ pub enum Error {
     /// credential (Keystone 22.0.2).
     #[error("the login was refused")]
     LoginRefused,
+    /// The login was not sent, because Keystone refused three other credentials of the same user less than five minutes
+    /// ago.
+    #[error("the login has to wait, since other credentials of the user were refused")]
+    LoginBraked,
     /// The token has no project, and therefore no service catalogue.
     #[error("the token is for no project and has no service catalogue")]
     Unscoped,
@@ -191,7 +195,7 @@ impl Error {
             Self::Dns => "dns",
             Self::CertificateUntrusted(_) => "certificate_untrusted",
             Self::AddressRefused(_) => "address_refused",
-            Self::LoginRefused => "login_refused",
+            Self::LoginRefused | Self::LoginBraked => "login_refused",
             Self::Unscoped | Self::NoProject(_) => "unscoped",
             Self::TokenRejected | Self::OutsideAccessRules => "token_rejected",
             Self::Forbidden => "forbidden",

@@ -1,10 +1,13 @@
 //! A session's requests, with bounds for each answer.
 
+mod incoming;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use incoming::{Fill, Incoming};
 use reqwest::{
     Method, Request, Response,
     header::{HeaderName, HeaderValue, LOCATION},
@@ -105,22 +108,22 @@ impl Http {
         }
     }
 
-    async fn read(&self, limit: usize, mut response: Response) -> Result<Answer, Error> {
-        let mut body = Vec::new();
+    async fn read(&self, limit: usize, response: Response) -> Result<Answer, Error> {
+        let announced = response.content_length();
+        let mut incoming = Incoming::new(limit, response);
         let mut room = None;
-        if fill(&mut response, &mut body, SMALL.min(limit)).await? == Fill::Full {
+        if incoming.fill(SMALL.min(limit)).await? == Fill::Full {
             if limit <= SMALL {
                 return Err(Error::BodyTooLarge);
             }
             let alone = self.large.clone().lock_owned().await;
-            room = Some((self.network.room().take(limit, response.content_length()).await, alone));
-            let rest = timeout(LARGE_DEADLINE, fill(&mut response, &mut body, limit));
+            room = Some((self.network.room().take(limit, announced).await, alone));
+            let rest = timeout(LARGE_DEADLINE, incoming.fill(limit));
             if rest.await.map_err(|_| Error::Timeout)?? == Fill::Full {
                 return Err(Error::BodyTooLarge);
             }
         }
-        let status = response.status().as_u16();
-        let headers = std::mem::take(response.headers_mut());
+        let (status, headers, body) = incoming.into_parts();
         Ok(Answer::new(status, headers, body, room))
     }
 }
@@ -153,23 +156,4 @@ fn redirect_target(response: &Response) -> Option<Url> {
 /// Whether the connection ended before the head of an answer: neither a refused connection nor a time-out.
 fn is_reset(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
-}
-
-#[derive(PartialEq, Eq)]
-enum Fill {
-    /// The body is complete.
-    Ended,
-    /// The body exceeds the limit.
-    Full,
-}
-
-/// Reads until the body has more than `most` decompressed bytes. This also stops a decompression bomb.
-async fn fill(response: &mut Response, body: &mut Vec<u8>, most: usize) -> Result<Fill, Error> {
-    while body.len() <= most {
-        match response.chunk().await.map_err(|error| Error::of_transport(&error))? {
-            Some(chunk) => body.extend_from_slice(&chunk),
-            None => return Ok(Fill::Ended),
-        }
-    }
-    Ok(Fill::Full)
 }

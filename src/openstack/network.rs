@@ -8,6 +8,7 @@ use url::Url;
 
 use super::{
     CloudConfig, Error, Refusal,
+    brake::Brakes,
     circuit::Circuits,
     clients::{AllClients, Setting},
     credential::Credentials,
@@ -31,6 +32,7 @@ pub struct Network {
     environment: Environment,
     guard: Arc<Guard>,
     credentials: Arc<Credentials>,
+    brakes: Arc<Brakes>,
     clients: Arc<AllClients>,
     room: Arc<Room>,
     pace: Arc<Pace>,
@@ -165,10 +167,15 @@ impl Network {
         &self.credentials
     }
 
+    pub(super) fn brakes(&self) -> &Arc<Brakes> {
+        &self.brakes
+    }
+
     /// Removes shared state that no session needs any more.
     pub fn sweep(&self) {
         let now = Instant::now();
         self.credentials.sweep(now);
+        self.brakes.sweep(now);
         self.clients.sweep(now);
         self.circuits.sweep(now);
     }

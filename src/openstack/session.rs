@@ -117,7 +117,13 @@ impl Session {
         }
         let credential = network.credentials().of(&config, clock());
         Ok(Self {
-            tokens: Tokens::new(config.clone(), http.clone(), credential, counters.clone(), clock.clone()),
+            tokens: Tokens::new(
+                config.clone(),
+                http.clone(),
+                (credential, network.brakes().clone()),
+                counters.clone(),
+                clock.clone(),
+            ),
             in_flight: Service::ALL.map(|_| Semaphore::new(IN_FLIGHT)),
             ahead: Mutex::default(),
             projects: Mutex::default(),

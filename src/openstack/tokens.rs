@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::BTreeSet,
     panic::AssertUnwindSafe,
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -21,6 +22,7 @@ use tracing::Instrument as _;
 
 use super::{
     Answer, Clock, CloudConfig, Counters, Error, Failure, Service,
+    brake::{Brakes, Login as BrakedLogin, Turn},
     credential::{Credential, FIVE_MINUTES},
     http::Http,
     log,
@@ -47,6 +49,11 @@ pub(super) struct Tokens {
     config: Arc<CloudConfig>,
     http: Arc<Http>,
     credential: Arc<Credential>,
+    brakes: Arc<Brakes>,
+    /// The login as the brake sees it.
+    braked: BrakedLogin,
+    /// The namespaces whose tenants use the session.
+    namespaces: Mutex<BTreeSet<String>>,
     counters: Arc<dyn Counters>,
     clock: Clock,
     state: Mutex<State>,
@@ -85,12 +92,13 @@ impl Tokens {
     pub(super) fn new(
         config: Arc<CloudConfig>,
         http: Arc<Http>,
-        credential: Arc<Credential>,
+        (credential, brakes): (Arc<Credential>, Arc<Brakes>),
         counters: Arc<dyn Counters>,
         clock: Clock,
     ) -> Arc<Self> {
-        let (state, abandoned) = (Mutex::default(), CancellationToken::new());
-        Arc::new(Self { config, http, credential, counters, clock, state, abandoned })
+        let braked = BrakedLogin::of(&config);
+        let (namespaces, state, abandoned) = (Mutex::default(), Mutex::default(), CancellationToken::new());
+        Arc::new(Self { config, http, credential, brakes, braked, namespaces, counters, clock, state, abandoned })
     }
 
     /// Ends the session. A login that waits for its turn is cancelled: if Keystone does not answer, its turn may come
@@ -193,6 +201,9 @@ impl Tokens {
         if self.credential.refuses(now) {
             return Some(state.refusal());
         }
+        if !self.credential.has_logged_in() && self.brakes.refuses(&self.using(), self.braked, now) {
+            return Some(Error::LoginBraked.at(Service::Identity));
+        }
         let (at, failure) = state.failed.clone()?;
         let error = failure.error.still_after(now.saturating_duration_since(at), FAILURE_PAUSE)?;
         Some(Failure { error, ..failure })
@@ -223,12 +234,20 @@ impl Tokens {
     async fn log_in(&self) -> Result<Arc<Token>, Failure> {
         let turn = self.abandoned.run_until_cancelled(self.credential.turn()).await;
         let Some(_turn) = turn else { return Err(login_aborted()) };
+        let namespaces = self.using();
+        let turn = self.abandoned.run_until_cancelled(self.brake_turn(&namespaces)).await;
+        let Some(turn) = turn else { return Err(login_aborted()) };
         let place = self.abandoned.run_until_cancelled(LOGINS.one(namespace(), Priority::Later)).await;
         let Some(_place) = place else { return Err(login_aborted()) };
         let (sent, began) = ((self.clock)(), Instant::now());
         // Keystone may have refused another session of the same user in the meantime.
         let refused = self.credential.refuses(sent);
-        let outcome = if refused { Err(self.state().refusal()) } else { self.try_once(sent).await };
+        let outcome = match &turn {
+            _ if refused => Err(self.state().refusal()),
+            Err(failure) => Err(failure.clone()),
+            Ok(_) => self.try_once(sent, &namespaces).await,
+        };
+        drop(turn);
         let mut state = self.state();
         let ended = sent + began.elapsed();
         (state.login, state.last_login, state.failed) = (None, Some(ended), None);
@@ -248,7 +267,7 @@ impl Tokens {
         outcome
     }
 
-    async fn try_once(&self, sent: Instant) -> Result<Arc<Token>, Failure> {
+    async fn try_once(&self, sent: Instant, namespaces: &[String]) -> Result<Arc<Token>, Failure> {
         let started = Instant::now();
         let end = Deadline::now() + LOGIN_DEADLINE;
         let answer = tokio::time::timeout_at(end, self.send_login()).await.unwrap_or(Err(Error::Timeout));
@@ -263,8 +282,8 @@ impl Tokens {
         self.counters.cloud_login(label);
         self.counters.cloud_request(Service::Identity, label, started.elapsed());
         match &outcome {
-            Ok(_) => self.credential.note(true, sent),
-            Err(Failure { error: Error::LoginRefused, .. }) => self.credential.note(false, sent),
+            Ok(_) => self.note(namespaces, true, sent),
+            Err(Failure { error: Error::LoginRefused, .. }) => self.note(namespaces, false, sent),
             Err(_) => {}
         }
         outcome.map(Arc::new).inspect_err(|failure| {
@@ -274,6 +293,20 @@ impl Tokens {
         })
     }
 
+    /// Waits for the right to send the login. A credential that has logged in before needs none.
+    async fn brake_turn(&self, namespaces: &[String]) -> Result<Option<Turn>, Failure> {
+        if self.credential.has_logged_in() {
+            return Ok(None);
+        }
+        let turn = self.brakes.turn(namespaces, self.braked, || (self.clock)()).await;
+        turn.map(Some).ok_or_else(|| Error::LoginBraked.at(Service::Identity))
+    }
+
+    fn note(&self, namespaces: &[String], accepted: bool, sent: Instant) {
+        self.credential.note(accepted, sent);
+        self.brakes.note(namespaces, self.braked, accepted, sent);
+    }
+
     async fn send_login(&self) -> Result<Answer, Error> {
         let mut url = self.config.auth_url.clone();
         url.set_path(&format!("{}/auth/tokens", url.path()));
@@ -281,6 +314,15 @@ impl Tokens {
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *request.body_mut() = Some(token::login(&self.config.auth).to_string().into());
         self.http.send(Service::Identity.row().body_limit, request).await
+    }
+
+    /// The namespaces whose tenants use the session now.
+    fn using(&self) -> Vec<String> {
+        self.namespaces().iter().cloned().collect()
+    }
+
+    pub(super) fn namespaces(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

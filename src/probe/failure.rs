@@ -116,6 +116,12 @@ pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
             Reason::AuthenticationFailed,
             "Keystone refuses the credential: correct it, or auth_url, in the Secret's clouds.yaml.".to_owned(),
         ),
+        Error::LoginBraked => fatal(
+            Reason::AuthenticationFailed,
+            "Keystone refused three other credentials of this user within five minutes and may lock the account: \
+             correct those, and wait up to five minutes until the operator tries this one."
+                .to_owned(),
+        ),
         Error::Unscoped => fatal(
             Reason::InvalidCloudConfig,
             "The token is for no project: name the project in the Secret's clouds.yaml.".to_owned(),

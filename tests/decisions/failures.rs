@@ -57,6 +57,7 @@ fn failed_calls() {
         (Error::AddressRefused(Refusal::Unlisted), Reason::AddressRefused, true),
         (Error::AddressRefused(Refusal::PlainHttp), Reason::AddressRefused, true),
         (Error::LoginRefused, Reason::AuthenticationFailed, true),
+        (Error::LoginBraked, Reason::AuthenticationFailed, true),
         (Error::Unscoped, Reason::InvalidCloudConfig, true),
         (Error::NoProject(NoProject::Domain), Reason::InvalidCloudConfig, true),
         (Error::NoProject(NoProject::System), Reason::InvalidCloudConfig, true),

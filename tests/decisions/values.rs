@@ -135,8 +135,8 @@ fn largest_usage() -> Sum {
         })
         .collect();
     let body = json!({ "tenant_usage": { "server_usages": servers, "start": "2026-11-01T00:00:00.123456",
-        "stop": "2026-11-22T05:00:00.123456", "total_hours": 1e14, "total_vcpus_usage": 99_999_999_999_999.123,
-        "total_memory_mb_usage": 99_999_999_999_999.123, "total_local_gb_usage": 99_999_999_999_999.123 } });
+        "stop": "2026-11-22T05:00:00.123456", "total_hours": 1e14, "total_vcpus_usage": 99_999_999_999_999.12,
+        "total_memory_mb_usage": 99_999_999_999_999.12, "total_local_gb_usage": 99_999_999_999_999.12 } });
     let mut sum = Sum::new(window());
     sum.add(usage::parse(body.to_string().as_bytes()).unwrap()).unwrap();
     sum

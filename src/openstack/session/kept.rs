@@ -20,6 +20,17 @@ impl Session {
         (Self::ORDINARY_BYTES / 2 + token).max(Self::ORDINARY_BYTES) + projects.saturating_sub(1) * PROJECT
     }
 
+    /// Records that tenants of this namespace use the session. The brake on logins counts refusals by namespace; a
+    /// session without a namespace has no brake.
+    pub fn used_by(&self, namespace: &str) {
+        self.tokens.namespaces().insert(namespace.to_owned());
+    }
+
+    /// Records that no tenant of this namespace uses the session any more.
+    pub fn left_by(&self, namespace: &str) {
+        self.tokens.namespaces().remove(namespace);
+    }
+
     /// Ends the session. A login that was already sent holds `account` until it has ended.
     pub fn abandon(&self, account: Arc<dyn Any + Send + Sync>) {
         self.tokens.abandon(account);
