@@ -321,7 +321,15 @@ impl Inner {
 /// Queries Heat until no tenant is subscribed. After a panic it continues, as after any other failure.
 async fn run(session: Arc<Session>, calls: HostCalls, inner: Arc<Inner>) {
     // A waiting or idle task needs no memory for a call.
-    let query = async |deadline| calls.engines(inner.namespace(), || ask(&session, deadline)).await;
+    let query = async |deadline| {
+        // This call answers also a request that arrives while the call waits for its place.
+        inner.lock().is_calling = false;
+        let begin = || {
+            inner.lock().is_calling = true;
+            ask(&session, deadline)
+        };
+        calls.engines(inner.namespace(), begin).await
+    };
     serve(&inner, query).await;
 }
 

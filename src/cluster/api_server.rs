@@ -57,7 +57,9 @@ pub fn addresses(config: Option<&Config>) -> Vec<(String, u16)> {
         let port = variable("KUBERNETES_SERVICE_PORT").and_then(|port| port.parse().ok()).unwrap_or(443);
         (host, port)
     });
-    configured.into_iter().chain(in_cluster).collect()
+    // In a Pod they are the same.
+    let other = in_cluster.filter(|server| configured.as_ref() != Some(server));
+    configured.into_iter().chain(other).collect()
 }
 
 /// Sets the operator's timeouts and disables kube's retries.

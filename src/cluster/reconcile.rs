@@ -12,7 +12,7 @@ use crate::{
         observe,
         writer::WriteError,
     },
-    decide::{Decision, Memory, Next, Write, Written, decide, status},
+    decide::{Decision, Memory, Next, REFUSED_RETRY, Write, Written, decide, status},
     identity::{TenantId, TenantName},
     panics::{Part, caught},
     share::Turn,
@@ -99,14 +99,15 @@ async fn resume(
 async fn reject(context: &Context, id: &TenantId, message: &str) -> Done {
     let now = Timestamp::now();
     let written = rewrite(context, id, |old| status::invalid(message, id.generation, old, now)).await;
-    written.map(|()| None).map_err(|error| (error, REJECT_RETRY))
+    let again = |written| matches!(written, Written::Refused(_)).then_some(REFUSED_RETRY);
+    written.map(again).map_err(|error| (error, REJECT_RETRY))
 }
 
 /// Writes that the pass panicked.
 async fn write_broke_off(context: &Context, id: &TenantId) -> Done {
     let now = Timestamp::now();
     let written = rewrite(context, id, |old| status::broke_off(id.generation, old, now)).await;
-    written.map(|()| Some(PANIC_RETRY)).map_err(|error| (error, PANIC_RETRY))
+    written.map(|_| Some(PANIC_RETRY)).map_err(|error| (error, PANIC_RETRY))
 }
 
 /// Writes the changed status if it differs from the stored one.
@@ -114,13 +115,10 @@ async fn rewrite(
     context: &Context,
     id: &TenantId,
     change: impl FnOnce(&CloudTenantStatus) -> CloudTenantStatus,
-) -> Result<(), WriteError> {
+) -> Result<Written, WriteError> {
     let (old, version) = context.writer.stored(&id.name).await?;
     let new = change(&old);
-    if status::differs(&old, &new) {
-        context.writer.write(&id.name, version, &new).await?;
-    }
-    Ok(())
+    if status::differs(&old, &new) { context.writer.write(&id.name, version, &new).await } else { Ok(Written::Skipped) }
 }
 
 /// The four stages of a pass. All rules are in [`decide`](crate::decide).

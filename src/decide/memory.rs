@@ -25,7 +25,7 @@ const CONFLICT_RETRY: Duration = Duration::from_secs(1);
 
 /// Wait until the operator tries again to write a status that the API server refused. Only an administrator can change
 /// that, and each attempt takes three requests.
-const REFUSED_RETRY: Duration = Duration::from_secs(300);
+pub const REFUSED_RETRY: Duration = Duration::from_secs(300);
 
 /// After this many consecutive conflicts, the watch has stopped delivering the writes of others.
 const CONFLICTS: u32 = 10;

@@ -9,7 +9,7 @@ use std::{
 
 use url::Origin;
 
-use super::Error;
+use super::{Error, clients::CONNECT_TIMEOUT};
 
 /// The number of consecutive failures to connect that open the circuit.
 const FAILURES: u32 = 5;
@@ -27,8 +27,8 @@ struct State {
     /// The latest of them.
     error: Error,
     failed_at: Instant,
-    /// An attempt is under way although the circuit is open.
-    is_tried: bool,
+    /// When the attempt began that is under way although the circuit is open.
+    tried_since: Option<Instant>,
 }
 
 /// The origins that could not be connected to.
@@ -40,6 +40,7 @@ pub(super) struct Circuits(Mutex<HashMap<Origin, State>>);
 pub(super) struct Attempt<'a> {
     circuits: &'a Circuits,
     origin: &'a Origin,
+    began: Instant,
     /// The circuit is open, and other requests fail meanwhile.
     is_probe: bool,
 }
@@ -49,19 +50,21 @@ impl Circuits {
     ///
     /// # Errors
     /// The circuit is open, and another request is under way.
-    pub(super) fn begin<'a>(&'a self, origin: &'a Origin) -> Result<Attempt<'a>, Error> {
+    pub(super) fn begin<'a>(&'a self, origin: &'a Origin, now: Instant) -> Result<Attempt<'a>, Error> {
         let mut all = self.lock();
         let is_probe = match all.get_mut(origin) {
             Some(state) if state.failures >= FAILURES => {
-                if state.is_tried {
+                // Later, an attempt has its connection and waits for the answer, which may take Heat a minute.
+                let connects = |since: Instant| now.saturating_duration_since(since) < CONNECT_TIMEOUT;
+                if state.tried_since.is_some_and(connects) {
                     return Err(state.error.clone());
                 }
-                state.is_tried = true;
+                state.tried_since = Some(now);
                 true
             }
             _ => false,
         };
-        Ok(Attempt { circuits: self, origin, is_probe })
+        Ok(Attempt { circuits: self, origin, began: now, is_probe })
     }
 
     /// Forgets origins that have not failed for long.
@@ -88,12 +91,14 @@ impl Attempt<'_> {
                         failures: 0,
                         error: error.clone(),
                         failed_at: now,
-                        is_tried: false,
+                        tried_since: None,
                     });
                     state.failures = state.failures.saturating_add(1);
                     (state.error, state.failed_at) = (error.clone(), now);
                 }
             }
+            // The namespace's own lookups were too many.
+            Some(Error::Timeout) => {}
             Some(_) | None => drop(all.remove(self.origin)),
         }
     }
@@ -101,10 +106,15 @@ impl Attempt<'_> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if self.is_probe
-            && let Some(state) = self.circuits.lock().get_mut(self.origin)
-        {
-            state.is_tried = false;
+        if !self.is_probe {
+            return;
+        }
+        let mut all = self.circuits.lock();
+        if self.began.elapsed() >= CONNECT_TIMEOUT {
+            // A request that was given up after this time had a connection.
+            all.remove(self.origin);
+        } else if let Some(state) = all.get_mut(self.origin).filter(|state| state.tried_since == Some(self.began)) {
+            state.tried_since = None;
         }
     }
 }
@@ -120,7 +130,7 @@ mod tests {
     }
 
     /// Each story has requests, one after the other: `o` is answered, `t` is not trusted, `c` does not connect, `d` does
-    /// not resolve, `-` is given up. After `=`: what happens to a request now, and to one beside it.
+    /// not resolve, `l` waited for other lookups, `-` is given up, `=` is given up after its connection. After `=`: what happens to a request now, and to one beside it.
     #[test]
     fn an_origin_that_cannot_be_reached_gets_one_request_at_a_time() {
         let (sent, connection, dns) = ("sent", "connection_failed", "dns");
@@ -136,15 +146,23 @@ mod tests {
             ("ccccco", sent, sent),
             ("ccccc-", sent, connection),
             ("cc-cc", sent, sent),
+            ("cccclc", sent, connection),
+            ("cccll", sent, sent),
+            ("ccccc=", sent, sent),
         ] {
             let (circuits, origin, now) = (Circuits::default(), origin("k"), Instant::now());
             for step in story.chars() {
-                let attempt = circuits.begin(&origin).unwrap();
+                let mut attempt = circuits.begin(&origin, now).unwrap();
                 let failed = match step {
                     'o' => None,
                     't' => Some(Error::CertificateUntrusted(crate::trust::Distrust::Expired)),
                     'c' => Some(Error::ConnectionFailed),
                     'd' => Some(Error::Dns),
+                    'l' => Some(Error::Timeout),
+                    '=' => {
+                        attempt.began -= CONNECT_TIMEOUT;
+                        continue;
+                    }
                     _ => {
                         drop(attempt);
                         continue;
@@ -152,13 +170,15 @@ mod tests {
                 };
                 attempt.ended(failed.as_ref(), now);
             }
-            let one = circuits.begin(&origin);
-            let other = circuits.begin(&origin);
+            let one = circuits.begin(&origin, now);
+            let other = circuits.begin(&origin, now);
             let found = [&one, &other].map(|attempt| attempt.as_ref().map_or_else(Error::kind, |_| sent));
             assert_eq!(found, [first, second], "{story}");
-            assert!(circuits.begin(&self::origin("other")).is_ok(), "{story}");
-            drop((one, other));
-            assert!(circuits.begin(&origin).is_ok(), "{story}");
+            assert!(circuits.begin(&self::origin("other"), now).is_ok(), "{story}");
+            let later = circuits.begin(&origin, now + CONNECT_TIMEOUT);
+            assert!(later.is_ok(), "{story}: the first one has its connection by now");
+            drop((one, other, later));
+            assert!(circuits.begin(&origin, now).is_ok(), "{story}");
         }
     }
 
@@ -167,7 +187,7 @@ mod tests {
         let (circuits, now) = (Circuits::default(), Instant::now());
         for number in 0..2 * MOST_ORIGINS {
             let origin = origin(&format!("k{number}"));
-            circuits.begin(&origin).unwrap().ended(Some(&Error::ConnectionFailed), now);
+            circuits.begin(&origin, now).unwrap().ended(Some(&Error::ConnectionFailed), now);
         }
         assert_eq!(circuits.lock().len(), MOST_ORIGINS);
         circuits.sweep(now + FORGOTTEN / 2);

@@ -24,7 +24,7 @@ use super::{
 use crate::trust::Authorities;
 
 /// A host that drops packets must not use up the whole deadline of a call. Heat may need one minute of it.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an idle connection is kept.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 /// Idle connections that a client keeps for each origin.

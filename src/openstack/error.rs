@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io::ErrorKind, time::Duration};
 
-use super::{Rule, Service, TlsFault, words::ErrorCode};
+use super::{Rule, Service, TlsFault, lookup::Crowded, words::ErrorCode};
 use crate::{
     trust::Distrust,
     words::{escaped, word},
@@ -261,6 +261,8 @@ impl Error {
     pub(super) fn of_transport(error: &reqwest::Error) -> Self {
         if let Some(refusal) = causes(error).find_map(|cause| cause.downcast_ref()) {
             Self::AddressRefused(*refusal)
+        } else if causes(error).any(|cause| cause.is::<Crowded>()) {
+            Self::Timeout
         } else if error.is_dns() {
             Self::Dns
         } else if let Some(tls) = of_tls(error) {

@@ -12,7 +12,7 @@ mod resolver;
 mod tests;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt, io,
     net::{IpAddr, SocketAddr},
     str::FromStr,
@@ -29,10 +29,13 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::{Error, Refusal, hosts::Hosts, lookup};
+use crate::share;
 
 /// How long the addresses of the API server's name are used before they are looked up again.
 const KNOWN: Duration = Duration::from_secs(60);
-/// The deadline for this look-up. Afterwards the last addresses apply.
+/// The same after a lookup that failed. Until then the last addresses apply.
+const RETRY: Duration = Duration::from_secs(5);
+/// The deadline for this lookup.
 const LOOK_UP: Duration = Duration::from_secs(5);
 
 /// The operator's settings for addresses of clouds. By default it calls all addresses that [`judge`] allows.
@@ -92,6 +95,13 @@ pub(super) enum Route {
 /// Looks up the addresses of a host name.
 type LookUp = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
+/// The addresses of the API servers' names, each as last looked up.
+#[derive(Default)]
+struct Known {
+    again_at: Option<Instant>,
+    addresses: BTreeMap<(String, u16), Vec<IpAddr>>,
+}
+
 /// The settings with what is known about the API server.
 pub(super) struct Guard {
     rules: Rules,
@@ -99,7 +109,7 @@ pub(super) struct Guard {
     enforces: bool,
     look_up: LookUp,
     /// The addresses of the API servers, and when they were looked up.
-    known: tokio::sync::Mutex<Option<(Instant, Vec<SocketAddr>)>>,
+    known: tokio::sync::Mutex<Known>,
 }
 
 impl Default for Guard {
@@ -248,19 +258,20 @@ impl Guard {
             return servers;
         }
         let mut known = self.known.lock().await;
-        if known.as_ref().is_none_or(|(at, _)| at.elapsed() >= KNOWN) {
-            let mut found = Vec::new();
-            for (name, port) in names {
-                let looked_up = timeout(LOOK_UP, (self.look_up)(name)).await;
-                let addresses = looked_up.ok().and_then(Result::ok).unwrap_or_default();
-                found.extend(addresses.into_iter().map(|address| SocketAddr::new(address, port)));
+        if known.again_at.is_none_or(|at| Instant::now() >= at) {
+            let mut failed = false;
+            for server in names {
+                // On the operator's own behalf: a tenant's namespace may have no place for a lookup.
+                let look_up = share::on_behalf_of("".into(), (self.look_up)(server.0.clone()));
+                match timeout(LOOK_UP, look_up).await.map(Result::ok) {
+                    Ok(Some(addresses)) if !addresses.is_empty() => drop(known.addresses.insert(server, addresses)),
+                    _ => failed = true,
+                }
             }
-            if found.is_empty() {
-                found = known.take().map(|(_, before)| before).unwrap_or_default();
-            }
-            *known = Some((Instant::now(), found));
+            known.again_at = Some(Instant::now() + if failed { RETRY } else { KNOWN });
         }
-        servers.extend(known.iter().flat_map(|(_, found)| found));
+        let addresses = known.addresses.iter();
+        servers.extend(addresses.flat_map(|((_, port), found)| found.iter().map(|one| SocketAddr::new(*one, *port))));
         servers
     }
 }

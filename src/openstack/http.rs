@@ -73,7 +73,7 @@ impl Http {
         let clients = self.network.clients();
         for _ in 0..=REDIRECTS {
             let route = self.network.route(request.url()).await?;
-            self.network.pace().wait(request.url().host_str().unwrap_or_default()).await;
+            self.network.pace().wait(request.url().host_str().unwrap_or_default().trim_end_matches('.')).await;
             let choice = clients.choose(&self.network, &self.config, &origin, route).await?;
             let response = self.execute(&choice, &origin, &request).await?;
             let Some(target) = redirect_target(&response) else {
@@ -94,7 +94,7 @@ impl Http {
     /// Returns the head of one answer. Servers close idle connections, so a failure on a pooled connection is retried
     /// once.
     async fn execute(&self, choice: &Choice, origin: &Origin, request: &Request) -> Result<Response, Error> {
-        let attempt = self.network.circuits().begin(origin)?;
+        let attempt = self.network.circuits().begin(origin, Instant::now())?;
         let copy = || request.try_clone().ok_or(Error::Unexpected("the request could not be built"));
         let mut answer = choice.client.execute(copy()?).await;
         if answer.as_ref().is_err_and(is_reset) && choice.may_reuse {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::share::{Priority, Rule, Shares, namespace};
 
@@ -24,6 +24,14 @@ pub(super) async fn system(name: String) -> io::Result<Vec<IpAddr>> {
     look_up(&LOOKUPS, namespace(), DEADLINE, lookup).await
 }
 
+/// A lookup did not end in time because its namespace has too many under way. It says nothing about the name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many lookups of the namespace are under way")]
+pub(super) struct Crowded;
+
+/// A lookup that waited longer than this for its place is [`Crowded`] when it misses its deadline.
+const SHORT_WAIT: Duration = Duration::from_secs(1);
+
 /// Runs a lookup on another thread. A lookup that misses the deadline keeps its place until its thread is free.
 async fn look_up(
     shares: &Shares,
@@ -31,15 +39,19 @@ async fn look_up(
     deadline: Duration,
     lookup: impl FnOnce() -> io::Result<Vec<IpAddr>> + Send + 'static,
 ) -> io::Result<Vec<IpAddr>> {
-    let look_up = async {
-        let place = shares.one(namespace, Priority::Later).await;
-        let looked_up = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            lookup()
-        });
-        looked_up.await.map_err(io::Error::other)?
-    };
-    timeout(deadline, look_up).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    let began = Instant::now();
+    let place = timeout(deadline, shares.one(namespace, Priority::Later)).await;
+    let place = place.map_err(|_| io::Error::other(Crowded))?;
+    let waited = began.elapsed();
+    let looked_up = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        lookup()
+    });
+    match timeout(deadline.saturating_sub(waited), looked_up).await {
+        Ok(found) => found.map_err(io::Error::other)?,
+        Err(_) if waited > SHORT_WAIT => Err(io::Error::other(Crowded)),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
 }
 
 #[cfg(test)]
@@ -62,9 +74,11 @@ mod tests {
             };
             look_up(&shares, "a".into(), soon, lookup)
         });
-        for late in futures::future::join_all(hanging).await {
-            assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        }
+        let errors = futures::future::join_all(hanging).await.into_iter().map(|late| late.unwrap_err());
+        let (crowded, late): (Vec<_>, Vec<_>) =
+            errors.partition(|error| error.get_ref().is_some_and(|inner| inner.is::<Crowded>()));
+        assert_eq!((crowded.len(), late.len()), (18, 2), "only those with a place say something about the name");
+        assert!(late.iter().all(|error| error.kind() == io::ErrorKind::TimedOut));
         assert_eq!(shares.state(), (2, 0), "their threads still run");
         let found = look_up(&shares, "b".into(), soon, || Ok(vec![[127, 0, 0, 1].into()])).await;
         assert_eq!(found.unwrap().len(), 1);

@@ -178,6 +178,7 @@ impl Network {
         self.brakes.sweep(now);
         self.clients.sweep(now);
         self.circuits.sweep(now);
+        self.pace.sweep(now);
     }
 
     pub(super) fn pace(&self) -> &Pace {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -33,18 +33,32 @@ impl Pace {
         Self { per_second: per_second.max(1), due: Mutex::default() }
     }
 
-    /// Waits until a request to this host is within the budget. Few requests wait, because the number of queries under
-    /// way is bounded, too.
+    /// Waits until a request to this host is within the budget. A request that is given up before does not count.
     pub(super) async fn wait(&self, host: &str) {
         let wait = self.claim(host, Instant::now());
         if !wait.is_zero() {
+            let mut claim = Claim { pace: self, host, is_used: false };
             tokio::time::sleep(wait).await;
+            claim.is_used = true;
         }
+    }
+
+    /// Forgets hosts whose budget is not in use.
+    pub(super) fn sweep(&self, now: Instant) {
+        self.lock().retain(|_, due| *due > now);
+    }
+
+    fn gap(&self) -> Duration {
+        Duration::from_secs(1) / self.per_second
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Claims the next request to this host. Returns the wait until it may be sent.
     fn claim(&self, host: &str, now: Instant) -> Duration {
-        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = self.lock();
         if due.len() >= MOST_HOSTS && !due.contains_key(host) {
             due.retain(|_, due| *due > now);
             if due.len() >= MOST_HOSTS {
@@ -52,8 +66,25 @@ impl Pace {
             }
         }
         let next = due.get(host).copied().unwrap_or(now).max(now);
-        due.insert(host.to_owned(), next + Duration::from_secs(1) / self.per_second);
+        due.insert(host.to_owned(), next + self.gap());
         next.saturating_duration_since(now).saturating_sub(BURST)
+    }
+}
+
+/// The place of a request that waits.
+struct Claim<'a> {
+    pace: &'a Pace,
+    host: &'a str,
+    is_used: bool,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if !self.is_used
+            && let Some(due) = self.pace.lock().get_mut(self.host)
+        {
+            *due = due.checked_sub(self.pace.gap()).unwrap_or(*due);
+        }
     }
 }
 
@@ -76,6 +107,17 @@ mod tests {
             assert_eq!(pace.claim("h", later), Duration::ZERO, "{requests} at {per_second}: nothing is saved up");
             assert_eq!(pace.due.lock().unwrap()["h"], later + Duration::from_secs(1) / per_second);
         }
+    }
+
+    #[tokio::test]
+    async fn requests_that_are_given_up_do_not_count() {
+        let pace = Pace::new(1);
+        for _ in 0..50 {
+            let _ = tokio::time::timeout(Duration::from_millis(1), pace.wait("h")).await;
+        }
+        assert!(pace.claim("h", Instant::now()) < Duration::from_secs(2));
+        pace.sweep(Instant::now() + Duration::from_secs(5));
+        assert!(pace.lock().is_empty());
     }
 
     #[test]

@@ -96,7 +96,7 @@ async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
 async fn scrape(State(texts): State<Arc<Texts>>, headers: HeaderMap) -> Response {
     let accepts = |name: HeaderName, wanted: &str| {
         let accepted = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        accepted.flat_map(|value| value.split(',')).any(|one| one.trim().starts_with(wanted))
+        accepted.flat_map(|value| value.split(',')).any(|range| is_accepted(range, wanted))
     };
     let (format, content_type) = if accepts(ACCEPT, "application/openmetrics-text") {
         (Format::OpenMetrics, "application/openmetrics-text; version=1.0.0; charset=utf-8")
@@ -112,6 +112,14 @@ async fn scrape(State(texts): State<Arc<Texts>>, headers: HeaderMap) -> Response
     }
 }
 
+/// Whether an item of a header, such as `gzip;q=0.5`, accepts this.
+fn is_accepted(range: &str, wanted: &str) -> bool {
+    let mut parts = range.split(';').map(str::trim);
+    let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(wanted));
+    let refused = |part: &str| part.strip_prefix("q=").is_some_and(|q| q.parse().is_ok_and(|q: f32| q == 0.0));
+    named && !parts.any(refused)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::TcpStream;
@@ -120,6 +128,21 @@ mod tests {
 
     fn at(text: &str) -> SocketAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn headers_of_what_a_client_accepts() {
+        for (range, accepted) in [
+            ("gzip", true),
+            (" GZIP ", true),
+            ("gzip;q=0.5", true),
+            ("gzip; q=0", false),
+            ("gzip;q=0.0", false),
+            ("gzipped", false),
+            ("identity", false),
+        ] {
+            assert_eq!(is_accepted(range, "gzip"), accepted, "{range}");
+        }
     }
 
     #[test]

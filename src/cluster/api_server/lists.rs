@@ -35,7 +35,7 @@ pub(super) const WATCH: u32 = 30;
 
 /// The kind of list that all watches of this process use. It is the one that last worked.
 ///
-/// Streams are the first choice because they cost the API server less memory. API servers before 1.34, or without the
+/// Streams are the first choice because they cost the API server less memory. API servers 1.31 and 1.33, or without the
 /// feature gate `WatchList`, refuse them. Some proxies lose the bookmark that ends the list.
 #[derive(Debug, Clone, Default)]
 pub struct Lists {

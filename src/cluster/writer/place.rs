@@ -12,9 +12,12 @@ use crate::{
     watched::object::Watched,
 };
 
-/// Codes of answers to server-side apply after which the writer replaces the status. With 500 the API server says that
-/// the stored object, or the applied one, does not fit the schema's types.
-const UNAPPLICABLE: [u16; 4] = [400, 413, 422, 500];
+/// Codes of answers to server-side apply after which the writer replaces the status.
+const UNAPPLICABLE: [u16; 3] = [400, 413, 422];
+
+/// A part of the messages of a 500 that says that the stored object, or the applied one, does not fit the schema's types.
+/// Other 500s say that the API server itself is unwell.
+const UNFIT: &str = "typed";
 
 /// Parts of the messages of a 500 that says that the object is too large for etcd.
 const TOO_LARGE: [&str; 2] = ["larger than max", "too large"];
@@ -22,6 +25,7 @@ const TOO_LARGE: [&str; 2] = ["larger than max", "too large"];
 /// Whether replacing the status may succeed where applying it did not.
 pub(super) fn is_unapplicable(error: &WriteError) -> bool {
     error.is_status(&UNAPPLICABLE)
+        || message_of_500(error).is_some_and(|message| is_too_large(message) || message.contains(UNFIT))
 }
 
 /// Returns why the API server refuses this status. `None` for errors that do not depend on the status.
@@ -31,9 +35,19 @@ pub(super) fn refusal(error: &WriteError) -> Option<Refusal> {
     match answer.code {
         400 | 403 | 422 => Some(Refusal::Invalid),
         413 => Some(Refusal::TooLarge),
-        500 if TOO_LARGE.iter().any(|part| answer.message.contains(part)) => Some(Refusal::TooLarge),
+        500 if is_too_large(&answer.message) => Some(Refusal::TooLarge),
         _ => None,
     }
+}
+
+fn is_too_large(message: &str) -> bool {
+    TOO_LARGE.iter().any(|part| message.contains(part))
+}
+
+fn message_of_500(error: &WriteError) -> Option<&str> {
+    let WriteError::Kube(error) = error else { return None };
+    let kube::Error::Api(answer) = &**error else { return None };
+    (answer.code == 500).then_some(&answer.message)
 }
 
 /// Whether the object, after this status was applied to it, has conditions or data of other field managers. Examples

@@ -22,8 +22,8 @@ const PIECE: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Texts {
     metrics: Arc<Metrics>,
-    openmetrics: Mutex<Vec<Sent>>,
-    plain: Mutex<Vec<Sent>>,
+    openmetrics: Arc<Mutex<Vec<Sent>>>,
+    plain: Arc<Mutex<Vec<Sent>>>,
 }
 
 /// A text that some clients may still receive.
@@ -45,17 +45,18 @@ impl AsRef<[u8]> for Share {
 
 impl Texts {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, openmetrics: Mutex::default(), plain: Mutex::default() }
+        Self { metrics, openmetrics: Arc::default(), plain: Arc::default() }
     }
 
     /// Returns a gzip-compressed text that is not older than the call. If other clients are still receiving as many
     /// texts as may exist, it is the newest of these. `None` if the encoding failed.
     pub(super) async fn get(&self, format: Format) -> Option<Bytes> {
         let arrived = Instant::now();
-        let mut sent = match format {
-            Format::OpenMetrics => self.openmetrics.lock().await,
-            Format::Plain => self.plain.lock().await,
+        let texts = match format {
+            Format::OpenMetrics => &self.openmetrics,
+            Format::Plain => &self.plain,
         };
+        let mut sent = texts.clone().lock_owned().await;
         sent.retain(|one| one.text.strong_count() > 0);
         let newest = sent.last().and_then(|newest| Some((newest.began, newest.text.upgrade()?)));
         let is_full = sent.len() >= MOST;
@@ -64,9 +65,14 @@ impl Texts {
         }
         let metrics = self.metrics.clone();
         let began = Instant::now();
-        // A long text must not delay `/healthz`.
-        let text: Arc<[u8]> = spawn_blocking(move || deflated(metrics.parts(format))).await.ok()??.into();
-        sent.push(Sent { began, text: Arc::downgrade(&text) });
+        // A long text must not delay `/healthz`. A client that leaves does not end the encoding, so the lock is kept until
+        // then: otherwise each such client would begin another one.
+        let encode = move || {
+            let text: Arc<[u8]> = deflated(metrics.parts(format))?.into();
+            sent.push(Sent { began, text: Arc::downgrade(&text) });
+            Some(text)
+        };
+        let text = spawn_blocking(encode).await.ok()??;
         Some(Bytes::from_owner(Share(text)))
     }
 }
@@ -117,6 +123,18 @@ mod tests {
         assert_eq!(leading(&second), leading(&third));
         let other = texts.get(Format::OpenMetrics).await.unwrap();
         assert!(read(&other).ends_with("# EOF\n") && !read(&second).ends_with("# EOF\n"));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_does_not_start_another_encoding() {
+        let texts = Texts::new(Arc::new(Metrics::default()));
+        for _ in 0..20 {
+            let get = texts.get(Format::Plain);
+            tokio::pin!(get);
+            assert!(futures::poll!(get.as_mut()).is_pending() || texts.plain.try_lock().is_ok());
+        }
+        // The lock is free only when the encoding has ended.
+        let _ended = texts.plain.lock().await;
     }
 
     #[tokio::test]
