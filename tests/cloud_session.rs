@@ -608,7 +608,7 @@ async fn fifty_wrong_passwords_of_one_user_are_three_logins_for_each_namespace()
         ("50 Secrets in each of two namespaces", &["team", "other"], true, 6),
         ("50 runs of check, which has no namespace", &[], true, 50),
     ] {
-        let (cloud, network) = (Cloud::start().await, Network::default());
+        let (cloud, network) = (Cloud::start().await, Network::default().allowing_loopback());
         cloud.login_answers(401);
         let mut clients = Vec::new();
         for namespace in namespaces.iter().map(Some).chain(namespaces.is_empty().then_some(None)) {
@@ -641,7 +641,7 @@ async fn fifty_wrong_passwords_of_one_user_are_three_logins_for_each_namespace()
 
 #[tokio::test]
 async fn after_three_wrong_passwords_the_right_one_waits_five_minutes_unless_it_has_logged_in_before() {
-    let (cloud, network) = (Cloud::start().await, Network::default());
+    let (cloud, network) = (Cloud::start().await, Network::default().allowing_loopback());
     let client = |password: &str, namespace: &str| {
         let auth = format!("username: u, password: {password}, user_domain_id: d");
         let client = Client::among(&network, &cloud, &auth, "");
@@ -669,7 +669,7 @@ async fn after_three_wrong_passwords_the_right_one_waits_five_minutes_unless_it_
 
 #[tokio::test]
 async fn fifty_projects_of_one_user_log_in_without_a_pause() {
-    let (cloud, network) = (Cloud::start().await, Network::default());
+    let (cloud, network) = (Cloud::start().await, Network::default().allowing_loopback());
     let client = |project: usize| {
         let auth = format!("username: u, password: p, user_domain_id: d, project_id: p{project}");
         let client = Client::among(&network, &cloud, &auth, "");
@@ -694,7 +694,7 @@ async fn fifty_projects_of_one_user_log_in_without_a_pause() {
 
 #[tokio::test]
 async fn the_clouds_of_a_namespace_have_the_brake() {
-    let (cloud, network) = (Cloud::start().await, Network::default());
+    let (cloud, network) = (Cloud::start().await, Network::default().allowing_loopback());
     let _ = rustls::crypto::ring::default_provider().install_default();
     cloud.login_answers(401);
     let clouds = Clouds::new(network, Arc::new(Metrics::new()), mpsc::channel(1).0, Budget::default());

@@ -57,7 +57,7 @@ async fn calls_use_http_1_1_where_a_gateway_prefers_http_2() {
         let stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
         stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec)
     };
-    let network = Network::default();
+    let network = Network::default().allowing_loopback();
     let (negotiated, _) = tokio::join!(negotiated, greet_with(server, "127.0.0.1", Some(&root.pem), true, &network));
     assert_eq!(negotiated.as_deref(), Some(&b"http/1.1"[..]));
 }
