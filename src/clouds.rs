@@ -9,7 +9,7 @@ pub mod handles;
 
 mod account;
 mod calls;
-pub mod engines;
+pub mod engines_task;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -53,7 +53,7 @@ pub struct Shared {
     /// The session with the cloud.
     pub session: Arc<Session>,
     /// The task that queries Heat.
-    pub engines: engines::EnginesTask,
+    pub engines: engines_task::EnginesTask,
     calls: HostCalls,
 }
 
@@ -73,13 +73,13 @@ struct Table(Mutex<Open>);
 
 #[derive(Debug, Default)]
 struct Open {
-    clouds: HashMap<Arc<CloudConfig>, Entry>,
+    clouds: HashMap<Arc<CloudConfig>, InUse>,
     /// By namespace, the latest last.
     recent: HashMap<String, VecDeque<Arc<Cloud>>>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct InUse {
     shared: Weak<Shared>,
     /// By namespace.
     clouds: HashMap<String, Weak<Cloud>>,
@@ -154,7 +154,7 @@ impl Clouds {
                 let entry = open
                     .clouds
                     .entry(config.clone())
-                    .or_insert_with(|| Entry { shared: Weak::new(), clouds: HashMap::new() });
+                    .or_insert_with(|| InUse { shared: Weak::new(), clouds: HashMap::new() });
                 entry.shared = Arc::downgrade(&cloud.shared);
                 entry.clouds.insert(namespace.to_owned(), Arc::downgrade(&cloud));
                 cloud
@@ -170,7 +170,7 @@ impl Clouds {
     fn share(&self, config: &Arc<CloudConfig>) -> Result<Arc<Shared>, ProbeFailure> {
         let session = Session::new(config.clone(), &self.network, self.metrics.clone());
         let session = Arc::new(session.map_err(|error| failure::of_config(&error))?);
-        let engines = engines::EnginesTask::new(self.wake.clone());
+        let engines = engines_task::EnginesTask::new(self.wake.clone());
         Ok(Arc::new(Shared { config: config.clone(), session, engines, calls: self.calls.at(&config.host()) }))
     }
 

@@ -25,10 +25,10 @@ use crate::{
     decide::{
         event::Notice,
         probes::ProbeMemory,
-        schedule::Turn,
+        schedule::ProbeSchedule,
         status::{Engines, Judged, Observation, Pass, engines, is_bad},
     },
-    observation::{ByProbe, Data, Outcome, ProbeKind, engines::age},
+    observation::{ByProbe, Data, Outcome, ProbeKind, engine_answers::age},
     target::Target,
 };
 
@@ -205,7 +205,7 @@ fn unhealthy(observation: &Observation<Judged>) -> Option<bool> {
 }
 
 /// Sets the next query's due time after an answer.
-fn after(target: &Target, kind: ProbeKind, share: f64, now: Timestamp) -> impl Fn(&mut Turn, &Outcome<Data>) {
+fn after(target: &Target, kind: ProbeKind, share: f64, now: Timestamp) -> impl Fn(&mut ProbeSchedule, &Outcome<Data>) {
     let interval = target.interval_of(kind);
     move |turn, outcome| match outcome {
         Outcome::Seen(_) | Outcome::NotOffered(_) => turn.seen(interval, share, now),

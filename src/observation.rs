@@ -1,13 +1,13 @@
 //! Plain data: the result of a probe, or the reason why it failed.
 
+pub mod engine_answers;
 pub mod engine_list;
-pub mod engines;
 pub mod setback;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use engines::EngineAnswer;
-pub use engines::{EngineAnswers, EngineList, EngineRow};
+use engine_answers::EngineAnswer;
+pub use engine_answers::{EngineAnswers, EngineList, EngineRow};
 use jiff::Timestamp;
 
 pub use crate::api::{ByProbe, ProbeKind};

@@ -41,7 +41,7 @@ pub use config::{CloudConfig, ConfigError, Notes};
 pub use counters::{Counters, NoCounters};
 pub(crate) use error::listed;
 pub use error::{Error, Failure, NoProject, Refusal};
-pub use guard::{Cidr, CidrError, CloudHost, NoCloudHost, Rule, Rules, Verdict, judge};
+pub use guard::{AddressRule, AddressVerdict, Cidr, CidrError, CloudHost, NoCloudHost, Rules, judge};
 pub use network::{Network, NetworkError, ProxyRule};
 pub use secret::Secret;
 pub use service::Service;

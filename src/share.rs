@@ -13,7 +13,7 @@ use std::{
     task::Poll,
 };
 
-pub use queue::{Priority, Rule};
+pub use queue::{Priority, Sharing};
 use queue::{Queue, Ticket};
 use tokio::sync::oneshot;
 
@@ -90,7 +90,7 @@ struct Waiter<'a> {
 impl Shares {
     /// Creates free places.
     #[must_use]
-    pub fn new(capacity: u32, rule: Rule) -> Self {
+    pub fn new(capacity: u32, rule: Sharing) -> Self {
         Self(Arc::new(Mutex::new(Places { queue: Queue::new(capacity, rule), waiting: HashMap::new() })))
     }
 
@@ -192,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_that_gives_up_leaves_no_place_behind() {
-        let shares = Shares::new(1, Rule::Everything);
+        let shares = Shares::new(1, Sharing::Everything);
         let first = take(&shares, "a", 1).await;
         let mut never_polled = Box::pin(take(&shares, "a", 1));
         let mut second = Box::pin(take(&shares, "a", 1));
@@ -214,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_waits_for_too_much_lets_others_pass_when_it_leaves() {
-        let shares = Shares::new(4, Rule::Everything);
+        let shares = Shares::new(4, Sharing::Everything);
         let held = take(&shares, "a", 1).await;
         let mut large = Box::pin(take(&shares, "b", 4));
         assert!(large.as_mut().now_or_never().is_none());
@@ -225,7 +225,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn tasks_that_come_and_go_lose_no_place() {
-        let shares = Shares::new(8, Rule::LeavesAsMuch);
+        let shares = Shares::new(8, Sharing::LeavesAsMuch);
         let tasks = (0..200_u32).map(|number| {
             let shares = shares.clone();
             tokio::spawn(async move {
@@ -245,7 +245,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_turn_holds_no_place_while_it_waits() {
-        let shares = Shares::new(1, Rule::Everything);
+        let shares = Shares::new(1, Sharing::Everything);
         let mut turn = Turn::begin(&shares, "a".into(), Priority::Later).await;
         assert_eq!(shares.state(), (0, 0));
         turn.without(async { assert_eq!(shares.state(), (0, 0), "it has not waited yet") }).await;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use crate::share::{Priority, Rule, Shares, on_behalf_of};
+use crate::share::{Priority, Shares, Sharing, on_behalf_of};
 
 /// Queries under way, of one namespace at most half. Each takes some 30 KiB, most of it for its connection.
 const QUERIES: u32 = 512;
@@ -34,8 +34,8 @@ pub(super) struct HostCalls {
 impl Calls {
     pub(super) fn new(for_each_host: u32) -> Self {
         Self {
-            queries: Shares::new(QUERIES, Rule::LeavesAsMuch),
-            engines: Shares::new(ENGINES, Rule::LeavesAsMuch),
+            queries: Shares::new(QUERIES, Sharing::LeavesAsMuch),
+            engines: Shares::new(ENGINES, Sharing::LeavesAsMuch),
             for_each_host,
             hosts: Mutex::default(),
         }
@@ -46,7 +46,7 @@ impl Calls {
         let mut hosts = self.lock();
         let known = hosts.get(host).and_then(Weak::upgrade);
         let host = known.unwrap_or_else(|| {
-            let shares = Arc::new(Shares::new(self.for_each_host, Rule::LeavesAsMuch));
+            let shares = Arc::new(Shares::new(self.for_each_host, Sharing::LeavesAsMuch));
             hosts.insert(host.to_owned(), Arc::downgrade(&shares));
             shares
         });

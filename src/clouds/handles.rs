@@ -12,11 +12,11 @@ pub use query::Query;
 use crate::{
     clouds::{
         Cloud, Wake,
-        engines::{Demand, Subscription},
+        engines_task::{Demand, Subscription},
     },
     decide::{Access, Answer, Plan, Shared},
     identity::TenantName,
-    observation::{ByProbe, ProbeFailure, engines::age},
+    observation::{ByProbe, ProbeFailure, engine_answers::age},
 };
 
 /// The resources of one tenant.

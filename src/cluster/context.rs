@@ -16,7 +16,7 @@ use crate::{
     decide::Memory,
     metrics::Metrics,
     openstack::Network,
-    share::{Priority, Rule, Shares},
+    share::{Priority, Shares, Sharing},
     watched::roster::Watched,
 };
 
@@ -92,7 +92,7 @@ impl Context {
             writer: StatusWriter::new(client.clone(), &settings.instance, metrics.clone(), mandate),
             metrics,
             wake,
-            turns: Shares::new(PASSES, Rule::Everything),
+            turns: Shares::new(PASSES, Sharing::Everything),
             shutdown,
             lost: Mutex::default(),
             tenants: Mutex::default(),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     api::{self, CloudTenant, CloudTenantStatus, Source},
-    clouds::{Cloud, engines::Demand, handles::Handles},
+    clouds::{Cloud, engines_task::Demand, handles::Handles},
     cluster::context::Context,
     decide::{
         Access, EnginesAnswer, Memory, Observed, Start,

@@ -180,7 +180,7 @@ mod tests {
     use crate::{
         cluster::{context::Settings, leader::Mandate},
         metrics::Metrics,
-        share::{Priority, Rule, Shares},
+        share::{Priority, Shares, Sharing},
     };
 
     /// The API server denies everything in the namespace. Each line: whether the namespace is known as lost | requests,
@@ -205,7 +205,7 @@ mod tests {
         });
         let watched = Arc::new(Watched::read(&object.to_string()));
         let has_failed = || metrics.encode().contains(r#"cloudtenant_reconciles_total{outcome="error"} 1"#);
-        let turn = async || Turn::begin(&Shares::new(1, Rule::Everything), "n".into(), Priority::First).await;
+        let turn = async || Turn::begin(&Shares::new(1, Sharing::Everything), "n".into(), Priority::First).await;
         context.lose("n", true);
         for _ in 0..3 {
             let next = reconcile(watched.clone(), context.clone(), turn().await).await;

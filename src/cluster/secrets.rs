@@ -39,7 +39,7 @@ const NO_STATUS: &str = "Failed to parse error data";
 
 type Key = (String, String);
 /// An entry's name, and the region that overrides its own.
-type Entry = (String, Option<String>);
+type EntryName = (String, Option<String>);
 
 /// Number of entries kept per Secret.
 const MOST_ENTRIES: usize = 16;
@@ -53,13 +53,13 @@ struct Entries(Vec<Read>);
 
 #[derive(Debug)]
 struct Read {
-    entry: Entry,
+    entry: EntryName,
     config: Result<Arc<CloudConfig>, ProbeFailure>,
     _reservation: Reservation,
 }
 
 impl Entries {
-    fn get(&mut self, entry: &Entry) -> Option<Result<Arc<CloudConfig>, ProbeFailure>> {
+    fn get(&mut self, entry: &EntryName) -> Option<Result<Arc<CloudConfig>, ProbeFailure>> {
         let at = self.0.iter().position(|known| known.entry == *entry)?;
         self.0[at..].rotate_left(1);
         self.0.last().map(|known| known.config.clone())
@@ -71,7 +71,7 @@ impl Entries {
         &mut self,
         budget: &Budget,
         namespace: &str,
-        entry: Entry,
+        entry: EntryName,
         config: Result<Arc<CloudConfig>, ProbeFailure>,
     ) -> Result<(), OverBudget> {
         self.0.retain(|known| known.entry != entry);
@@ -290,7 +290,7 @@ fn content(budget: &Budget, (namespace, name): &Key, secret: Found) -> Result<Co
 /// Parses an entry, a long text on a separate thread. The caller must not keep the outer error, which is temporary.
 async fn parse(
     texts: Arc<Texts>,
-    (cloud, region): Entry,
+    (cloud, region): EntryName,
 ) -> Result<Result<Arc<CloudConfig>, ProbeFailure>, ProbeFailure> {
     let length = texts.len();
     let read = move || {

@@ -164,7 +164,7 @@ impl StatusWriter {
     async fn write_refused(
         &self,
         tenant: &TenantName,
-        cause: status::Refusal,
+        cause: status::StatusRefusal,
         refused: &CloudTenantStatus,
         error: WriteError,
     ) -> Result<Option<String>, WriteError> {

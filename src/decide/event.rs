@@ -4,7 +4,7 @@
 //! operator, repeats no event.
 
 mod caches;
-mod engines;
+mod engine_hosts;
 pub mod limit;
 mod observation;
 mod usage;
@@ -64,7 +64,7 @@ pub fn fnv1a(bytes: &[u8]) -> u64 {
 #[must_use]
 pub fn transitions(target: &Target, stored: &CloudTenantStatus, new: &CloudTenantStatus) -> Vec<Notice> {
     let old = about(stored, new.source.as_ref());
-    let mut notices = engines::transitions(stored, &old, new);
+    let mut notices = engine_hosts::transitions(stored, &old, new);
     notices.extend(verdict::transitions(target, stored, &old, new));
     notices.extend(caches::increase(target, &old, new));
     notices.extend(usage::transition(stored, &old, new));

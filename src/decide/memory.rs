@@ -13,7 +13,7 @@ use crate::{
     decide::{
         condition,
         event::{fnv1a, limit::Limit},
-        schedule::{Turn, after, backoff},
+        schedule::{ProbeSchedule, after, backoff},
         status::observed_at,
     },
     observation::{ByProbe, ProbeKind},
@@ -131,7 +131,7 @@ impl Memory {
     #[must_use]
     pub fn new(uid: &str, target: &Target, stored: &CloudTenantStatus, now: Timestamp) -> Self {
         let share = (fnv1a(uid.as_bytes()) % 1000) as f64 / 1000.0;
-        let turn = |kind| Turn::first(observed_at(stored, kind), target.interval_of(kind), share, now);
+        let turn = |kind| ProbeSchedule::first(observed_at(stored, kind), target.interval_of(kind), share, now);
         Self {
             share,
             began_at: now,

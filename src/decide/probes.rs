@@ -6,7 +6,7 @@ use super::{Answer, EnginesAnswer, Shared};
 use crate::{
     api::CloudTenantStatus,
     decide::{
-        schedule::Turn,
+        schedule::ProbeSchedule,
         status::{Engines, Observation},
     },
     observation::{Data, Outcome},
@@ -47,7 +47,7 @@ impl Absence {
 #[derive(Debug, Clone)]
 pub struct ProbeMemory {
     /// When the next query is due, and the time of the last verdict.
-    pub(super) turn: Turn,
+    pub(super) turn: ProbeSchedule,
     /// The observation that the status does not contain yet.
     found: Observation<Data>,
     /// The streak includes the latest observation.
@@ -56,12 +56,16 @@ pub struct ProbeMemory {
 }
 
 impl ProbeMemory {
-    pub(super) fn new(turn: Turn) -> Self {
+    pub(super) fn new(turn: ProbeSchedule) -> Self {
         Self { turn, found: Observation::NotDue, is_counted: true, streak: Streak::default() }
     }
 
     /// Stores the answer and returns the current observation. `next` sets when the next query is due.
-    pub(super) fn observe(&mut self, answer: Answer, next: &impl Fn(&mut Turn, &Outcome<Data>)) -> Observation<Data> {
+    pub(super) fn observe(
+        &mut self,
+        answer: Answer,
+        next: &impl Fn(&mut ProbeSchedule, &Outcome<Data>),
+    ) -> Observation<Data> {
         let outcome = match answer {
             Answer::Nothing => return self.found.clone(),
             Answer::UnderWay => return Observation::UnderWay,
@@ -93,7 +97,7 @@ impl ProbeMemory {
     /// Drops the observation and makes a query due now.
     pub(super) fn reset(&mut self, now: Timestamp) {
         self.found = Observation::NotDue;
-        self.turn = Turn { next: now, failures: 0, not_before: None, ..self.turn.clone() };
+        self.turn = ProbeSchedule { next: now, failures: 0, not_before: None, ..self.turn.clone() };
     }
 }
 
@@ -209,7 +213,7 @@ mod tests {
 
     #[test]
     fn an_answer_of_dcs_counts_once() {
-        let mut caches = ProbeMemory::new(Turn::first(None, std::time::Duration::ZERO, 0.0, at(0)));
+        let mut caches = ProbeMemory::new(ProbeSchedule::first(None, std::time::Duration::ZERO, 0.0, at(0)));
         for (name, comes, unhealthy, counted) in [
             ("the first", true, Some(true), 1),
             ("the same once more", false, Some(true), 1),

@@ -17,7 +17,7 @@ const START_SPREAD: Duration = Duration::from_secs(30);
 
 /// The schedule of one probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
+pub struct ProbeSchedule {
     /// When the next query is due.
     pub next: Timestamp,
     /// Number of consecutive failures.
@@ -28,7 +28,7 @@ pub struct Turn {
     pub not_before: Option<Timestamp>,
 }
 
-impl Turn {
+impl ProbeSchedule {
     /// Returns the first schedule. A probe without an observation is due at once. Otherwise the query is due one
     /// interval after the observation; overdue queries are spread over `START_SPREAD`. `share` is the tenant's stable
     /// fraction from 0 to 1.
@@ -121,33 +121,33 @@ mod tests {
             ("long due: spread over half a minute", Some(0), 0.5, 1015),
             ("a clock that was ahead: within the interval", Some(9000), 0.0, 1300),
         ] {
-            assert_eq!(Turn::first(observed.map(at), interval, share, at(1000)).next, at(next), "{name}");
+            assert_eq!(ProbeSchedule::first(observed.map(at), interval, share, at(1000)).next, at(next), "{name}");
         }
     }
 
     #[test]
     fn failures_wait_longer_and_longer_up_to_the_interval() {
-        let mut turn = Turn::first(None, Duration::from_secs(300), 0.0, at(0));
+        let mut schedule = ProbeSchedule::first(None, Duration::from_secs(300), 0.0, at(0));
         let mut waits = Vec::new();
         for _ in 0..7 {
-            turn.failed(&failure(None), Duration::from_secs(300), 0.0, at(0));
-            waits.push(turn.next.as_second());
+            schedule.failed(&failure(None), Duration::from_secs(300), 0.0, at(0));
+            waits.push(schedule.next.as_second());
         }
         assert_eq!(waits, [15, 30, 60, 120, 240, 300, 300]);
-        turn.seen(Duration::from_secs(300), 1.0, at(0));
-        assert_eq!((turn.next, turn.failures), (at(270), 0));
+        schedule.seen(Duration::from_secs(300), 1.0, at(0));
+        assert_eq!((schedule.next, schedule.failures), (at(270), 0));
     }
 
     #[test]
     fn retry_after_takes_precedence_over_interval_and_request() {
-        let mut turn = Turn::first(None, Duration::from_secs(10), 0.0, at(0));
-        turn.failed(&failure(Some(120)), Duration::from_secs(10), 0.0, at(0));
-        assert_eq!(turn.next, at(120));
-        turn.hurry(at(5));
-        assert_eq!(turn.next, at(120));
-        turn.failed(&failure(None), Duration::from_secs(10), 0.0, at(130));
-        turn.hurry(at(131));
-        assert_eq!(turn.next, at(131));
+        let mut schedule = ProbeSchedule::first(None, Duration::from_secs(10), 0.0, at(0));
+        schedule.failed(&failure(Some(120)), Duration::from_secs(10), 0.0, at(0));
+        assert_eq!(schedule.next, at(120));
+        schedule.hurry(at(5));
+        assert_eq!(schedule.next, at(120));
+        schedule.failed(&failure(None), Duration::from_secs(10), 0.0, at(130));
+        schedule.hurry(at(131));
+        assert_eq!(schedule.next, at(131));
     }
 
     /// Each line: the interval, the cloud's Retry-After, whether a user requests a query now; the wait.
@@ -162,24 +162,24 @@ mod tests {
             ("an interval of nothing", 0, Some(0), false, 5),
         ] {
             let interval = Duration::from_secs(interval);
-            let mut turn = Turn::first(None, interval, 1.0, at(0));
+            let mut schedule = ProbeSchedule::first(None, interval, 1.0, at(0));
             for _ in 0..3 {
-                turn.seen(interval, 1.0, at(0));
-                assert!(turn.next >= at(5), "{name}: after an answer");
-                turn.failed(&failure(retry_after), interval, 1.0, at(0));
+                schedule.seen(interval, 1.0, at(0));
+                assert!(schedule.next >= at(5), "{name}: after an answer");
+                schedule.failed(&failure(retry_after), interval, 1.0, at(0));
             }
             if hurry {
-                turn.hurry(at(0));
+                schedule.hurry(at(0));
             }
-            assert_eq!(turn.next, at(pause), "{name}");
+            assert_eq!(schedule.next, at(pause), "{name}");
         }
     }
 
     #[test]
     fn a_clock_that_steps_back_moves_all_times() {
-        let mut turn = Turn::first(None, Duration::from_secs(300), 0.0, at(7200));
-        turn.failed(&failure(Some(60)), Duration::from_secs(300), 0.0, at(7210));
-        turn.shift(SignedDuration::from_hours(-1));
-        assert_eq!((turn.next, turn.not_before, turn.verdict_at), (at(3670), Some(at(3670)), at(3600)));
+        let mut schedule = ProbeSchedule::first(None, Duration::from_secs(300), 0.0, at(7200));
+        schedule.failed(&failure(Some(60)), Duration::from_secs(300), 0.0, at(7210));
+        schedule.shift(SignedDuration::from_hours(-1));
+        assert_eq!((schedule.next, schedule.not_before, schedule.verdict_at), (at(3670), Some(at(3670)), at(3600)));
     }
 }

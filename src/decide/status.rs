@@ -16,7 +16,7 @@ pub use write::{differs, is_heartbeat_due};
 use crate::{
     api::{self, Block, CloudTenantStatus, Policy, Reason, Source, condition_type as ty, reason::Class},
     decide::condition,
-    observation::{ByProbe, Data, Elsewhere, EngineAnswers, Outcome, ProbeFailure, ProbeKind, engines::age},
+    observation::{ByProbe, Data, Elsewhere, EngineAnswers, Outcome, ProbeFailure, ProbeKind, engine_answers::age},
     target::Target,
 };
 
@@ -142,7 +142,7 @@ impl Pass<'_> {
 
 /// Why the API server refuses a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum StatusRefusal {
     /// The CRD's schema, an admission policy or a webhook does not accept it.
     Invalid,
     /// The object would be too large.
@@ -283,7 +283,7 @@ pub fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, now: Tim
 /// cause. `old` is the stored status.
 #[must_use]
 pub fn refused(
-    cause: Refusal,
+    cause: StatusRefusal,
     status: &CloudTenantStatus,
     old: &CloudTenantStatus,
     now: Timestamp,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::observation::{ProbeKind, engines::age};
+use crate::observation::{ProbeKind, engine_answers::age};
 
 /// Shortest time between two writes.
 const PAUSE: Duration = Duration::from_secs(5);

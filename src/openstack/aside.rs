@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 use tokio::time::{Instant, timeout_at};
 
 use super::Error;
-use crate::share::{Priority, Rule, Shares, namespace};
+use crate::share::{Priority, Shares, Sharing, namespace};
 
 /// In bytes. Parsing a text of this length takes less than a millisecond, so it needs no separate thread.
 const SHORT: usize = 64 << 10;
 /// The number of texts that are parsed concurrently. More threads would take CPU from the runtime. The namespaces take
 /// turns.
-static THREADS: LazyLock<Shares> = LazyLock::new(|| Shares::new(2, Rule::Everything));
+static THREADS: LazyLock<Shares> = LazyLock::new(|| Shares::new(2, Sharing::Everything));
 
 /// Runs `work` on a text of `length` bytes, and waits for the result until the deadline.
 ///

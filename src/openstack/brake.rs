@@ -70,7 +70,7 @@ enum Verdict {
     /// The login needs no turn.
     Free,
     /// The login needs a turn: this number of permits.
-    Turn(Arc<Semaphore>, u32),
+    InTurn(Arc<Semaphore>, u32),
     /// Keystone refused too many other credentials of the user less than five minutes ago.
     Braked,
 }
@@ -160,7 +160,7 @@ impl Brake {
             let others = user.others(login.content, now);
             if others < least {
                 least = others;
-                best = Verdict::Turn(user.turns.clone(), u32::try_from(1 + others).unwrap_or(u32::MAX));
+                best = Verdict::InTurn(user.turns.clone(), u32::try_from(1 + others).unwrap_or(u32::MAX));
             }
         }
         best
@@ -187,24 +187,29 @@ impl Brake {
 pub(super) struct Brakes(Mutex<Brake>);
 
 /// The right to send a login.
-pub(super) struct Turn {
+pub(super) struct LoginPermit {
     _permits: Option<OwnedSemaphorePermit>,
 }
 
 impl Brakes {
     /// Waits until the login may be sent. Returns `None` if it may not be sent now.
-    pub(super) async fn turn(&self, namespaces: &[String], login: Login, clock: impl Fn() -> Instant) -> Option<Turn> {
+    pub(super) async fn turn(
+        &self,
+        namespaces: &[String],
+        login: Login,
+        clock: impl Fn() -> Instant,
+    ) -> Option<LoginPermit> {
         let mut held: Option<(u32, OwnedSemaphorePermit)> = None;
         loop {
             let verdict = self.lock().ask(namespaces, login, clock());
             let (turns, needed) = match verdict {
-                Verdict::Free => return Some(Turn { _permits: None }),
+                Verdict::Free => return Some(LoginPermit { _permits: None }),
                 Verdict::Braked => return None,
-                Verdict::Turn(turns, needed) => (turns, needed),
+                Verdict::InTurn(turns, needed) => (turns, needed),
             };
             // Keystone may have refused another credential during the wait.
             match held.take() {
-                Some((taken, permits)) if taken >= needed => return Some(Turn { _permits: Some(permits) }),
+                Some((taken, permits)) if taken >= needed => return Some(LoginPermit { _permits: Some(permits) }),
                 permits => drop(permits),
             }
             held = Some((needed, turns.acquire_many_owned(needed).await.ok()?));

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io::ErrorKind, time::Duration};
 
-use super::{Rule, Service, TlsFault, lookup::Crowded, words::ErrorCode};
+use super::{AddressRule, Service, TlsFault, lookup::Crowded, words::ErrorCode};
 use crate::{
     trust::Distrust,
     words::{escaped, word},
@@ -41,7 +41,7 @@ impl Failure {
 pub enum Refusal {
     /// The guard of addresses refuses what a connection would go to.
     #[error("its address is {0}")]
-    Address(Rule),
+    Address(AddressRule),
     /// There are hosts that may be called, and this is not among them.
     #[error("its host is not among those of --cloud-hosts")]
     Unlisted,

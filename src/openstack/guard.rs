@@ -23,7 +23,7 @@ use std::{
 pub use cidr::{Cidr, CidrError};
 use futures::future::BoxFuture;
 use judge::is_within;
-pub use judge::{Rule, Verdict, judge};
+pub use judge::{AddressRule, AddressVerdict, judge};
 pub(super) use resolver::Resolver;
 use tokio::time::{Instant, timeout};
 use url::Url;
@@ -97,7 +97,7 @@ type LookUp = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> 
 
 /// The addresses of the API servers' names, each as last looked up.
 #[derive(Default)]
-struct Known {
+struct ApiServers {
     again_at: Option<Instant>,
     addresses: BTreeMap<(String, u16), Vec<IpAddr>>,
 }
@@ -109,7 +109,7 @@ pub(super) struct Guard {
     enforces: bool,
     look_up: LookUp,
     /// The addresses of the API servers, and when they were looked up.
-    known: tokio::sync::Mutex<Known>,
+    known: tokio::sync::Mutex<ApiServers>,
 }
 
 impl Default for Guard {
@@ -153,7 +153,7 @@ impl Guard {
         let port = url.port_or_known_default().unwrap_or_default();
         let same = |server: &(String, u16)| server.1 == port && server.0.eq_ignore_ascii_case(host);
         if self.rules.api_servers.iter().any(same) {
-            return Err(Refusal::Address(Rule::ApiServer));
+            return Err(Refusal::Address(AddressRule::ApiServer));
         }
         let is_named = self.is_named(host);
         if let Some(address) = literal(url) {
@@ -186,7 +186,7 @@ impl Guard {
     /// Judges an address that is about to be connected to.
     async fn judge(&self, address: IpAddr, port: u16, is_named: bool) -> Result<(), Refusal> {
         let servers = self.api_servers(port).await;
-        if let Verdict::Refused(rule) = judge(address, port, &self.rules.allowed, &servers) {
+        if let AddressVerdict::Refused(rule) = judge(address, port, &self.rules.allowed, &servers) {
             return Err(Refusal::Address(rule));
         }
         let includes = |CloudHost(kind): &CloudHost| match kind {

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use url::{Origin, Url};
 
 use super::{Answer, CloudConfig, Error, Network, Refusal, clients::Choice, tls};
-use crate::share::{Permit, Priority, Rule, Shares, namespace};
+use crate::share::{Permit, Priority, Shares, Sharing, namespace};
 
 /// In bytes.
 const KIB: usize = 1 << 10;
@@ -38,7 +38,7 @@ pub(super) struct Room(Shares);
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Shares::new(ROOM, Rule::LeavesAsMuch))
+        Self(Shares::new(ROOM, Sharing::LeavesAsMuch))
     }
 }
 

@@ -10,10 +10,10 @@ use std::{
 
 use tokio::time::{Instant, timeout};
 
-use crate::share::{Priority, Rule, Shares, namespace};
+use crate::share::{Priority, Shares, Sharing, namespace};
 
 /// The number of concurrent lookups. The runtime has 512 threads for blocking work, and other work needs some, too.
-static LOOKUPS: LazyLock<Shares> = LazyLock::new(|| Shares::new(64, Rule::LeavesAsMuch));
+static LOOKUPS: LazyLock<Shares> = LazyLock::new(|| Shares::new(64, Sharing::LeavesAsMuch));
 
 /// The deadline of a lookup, including the wait for its turn. The system asks a second name server after 5 s.
 const DEADLINE: Duration = Duration::from_secs(8);
@@ -62,7 +62,7 @@ mod tests {
 
     #[tokio::test]
     async fn lookups_that_hang_leave_places_for_other_namespaces() {
-        let shares = Shares::new(4, Rule::LeavesAsMuch);
+        let shares = Shares::new(4, Sharing::LeavesAsMuch);
         let (end, ended) = mpsc::channel::<()>();
         let ended = Arc::new(std::sync::Mutex::new(ended));
         let soon = Duration::from_millis(100);

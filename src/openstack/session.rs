@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use identity::{End, Known};
+use identity::{End, ProjectAnswer};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::HeaderValue;
 use tokio::{
@@ -75,7 +75,7 @@ pub struct Session {
     /// How far each service's clock is ahead of the operator's, from its latest answer with a `Date`.
     ahead: Mutex<BTreeMap<Service, SignedDuration>>,
     /// Keystone's answers about projects. Each entry is locked during a query, so that only one caller queries.
-    projects: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Known>>>>>,
+    projects: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<ProjectAnswer>>>>>,
     /// When the application credential expires. Locked during a query, so that only one caller queries.
     ends: tokio::sync::Mutex<End>,
     /// When each service last rejected a new token. Such a service rejects any token, so a further login would not

@@ -22,14 +22,14 @@ use tracing::Instrument as _;
 
 use super::{
     Answer, Clock, CloudConfig, Counters, Error, Failure, Service,
-    brake::{Brakes, Login as BrakedLogin, Turn},
+    brake::{Brakes, Login as BrakedLogin, LoginPermit},
     credential::{Credential, FIVE_MINUTES},
     http::Http,
     log,
     token::{self, Token},
     words::ErrorCode,
 };
-use crate::share::{Priority, Rule, Shares, namespace, on_behalf_of};
+use crate::share::{Priority, Shares, Sharing, namespace, on_behalf_of};
 
 /// The minimum interval between early renewals. Without it, a token with a very short life would be renewed at each
 /// call.
@@ -41,7 +41,7 @@ const LOGIN_PAUSE: Duration = Duration::from_secs(5);
 /// callers wait until [`LOGIN_PAUSE`] is over.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 /// Logins under way, of one namespace at most half. A login may outlive the queries that wait for it.
-static LOGINS: LazyLock<Shares> = LazyLock::new(|| Shares::new(512, Rule::LeavesAsMuch));
+static LOGINS: LazyLock<Shares> = LazyLock::new(|| Shares::new(512, Sharing::LeavesAsMuch));
 /// The deadline of a login. It is independent of the deadlines of the callers.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -294,7 +294,7 @@ impl Tokens {
     }
 
     /// Waits for the right to send the login. A credential that has logged in before needs none.
-    async fn brake_turn(&self, namespaces: &[String]) -> Result<Option<Turn>, Failure> {
+    async fn brake_turn(&self, namespaces: &[String]) -> Result<Option<LoginPermit>, Failure> {
         if self.credential.has_logged_in() {
             return Ok(None);
         }

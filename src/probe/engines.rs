@@ -9,7 +9,7 @@ use super::{join, read, version};
 use crate::{
     observation::{
         EngineList, EngineRow,
-        engines::{DEFAULT_REPORT_INTERVAL, EngineAnswer},
+        engine_answers::{DEFAULT_REPORT_INTERVAL, EngineAnswer},
     },
     openstack::{
         Answer, Error, Failure, Service, Session, openstack_time,

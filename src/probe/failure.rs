@@ -8,7 +8,7 @@ use crate::{
     api::Reason,
     budget::OverBudget,
     observation::ProbeFailure,
-    openstack::{self, ConfigError, Error, Refusal, Rule, Service, listed, service::ServiceRow},
+    openstack::{self, AddressRule, ConfigError, Error, Refusal, Service, listed, service::ServiceRow},
     words::word,
 };
 
@@ -193,9 +193,14 @@ pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
 const fn setting(why: Refusal) -> &'static str {
     match why {
         // No flag allows these.
-        Refusal::Address(Rule::ApiServer) | Refusal::OtherOrigin | Refusal::Redirect => "",
+        Refusal::Address(AddressRule::ApiServer) | Refusal::OtherOrigin | Refusal::Redirect => "",
         Refusal::Address(
-            Rule::Loopback | Rule::LinkLocal | Rule::Metadata | Rule::Unspecified | Rule::Multicast | Rule::Reserved,
+            AddressRule::Loopback
+            | AddressRule::LinkLocal
+            | AddressRule::Metadata
+            | AddressRule::Unspecified
+            | AddressRule::Multicast
+            | AddressRule::Reserved,
         ) => ", or allow the address by the operator's --allow-cloud-cidr",
         Refusal::Unlisted => ", or add the host to the operator's --cloud-hosts",
         Refusal::PlainHttp => ", or start the operator without --require-https",

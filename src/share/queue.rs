@@ -11,7 +11,7 @@ const OVERTAKES: u32 = 16;
 
 /// How much one namespace may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
+pub enum Sharing {
     /// Everything while nobody else waits. For places that are free again soon.
     Everything,
     /// At most as much as it leaves free. For places that a cloud can hold for long: others need not wait for it.
@@ -40,7 +40,7 @@ pub(super) struct Ticket(Priority, u32, u64);
 pub(super) struct Queue {
     capacity: u32,
     free: u32,
-    rule: Rule,
+    rule: Sharing,
     arrivals: u64,
     /// Only namespaces that hold something.
     held: HashMap<Arc<str>, u32>,
@@ -53,7 +53,7 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(capacity: u32, rule: Rule) -> Self {
+    pub(super) fn new(capacity: u32, rule: Sharing) -> Self {
         let (held, waiting, order) = Default::default();
         Self { capacity, free: capacity, rule, arrivals: 0, held, waiting, order, overtaken: 0 }
     }
@@ -140,8 +140,8 @@ impl Queue {
     fn may_take(&self, namespace: &Arc<str>, places: u32) -> bool {
         let held = self.held.get(namespace).copied().unwrap_or_default();
         match self.rule {
-            Rule::Everything => true,
-            Rule::LeavesAsMuch => {
+            Sharing::Everything => true,
+            Sharing::LeavesAsMuch => {
                 held == 0 || namespace.is_empty() || held + places <= self.free.saturating_sub(places)
             }
         }
@@ -171,7 +171,7 @@ mod tests {
     /// place of how many, and who gets the next one after the first of these is free again.
     #[test]
     fn namespaces_take_turns() {
-        let (all_of_it, half) = (Rule::Everything, Rule::LeavesAsMuch);
+        let (all_of_it, half) = (Sharing::Everything, Sharing::LeavesAsMuch);
         for (rule, capacity, waiters, given, then) in [
             (all_of_it, 4, "a1 a1 a1 a1 a1 a1", "a1 a1 a1 a1", "a1"),
             (all_of_it, 4, "a1 a1 a1 a1 a1 a1 b1", "a1 b1 a1 a1", "a1"),
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_first_priority_goes_first_within_its_namespace() {
-        let mut queue = Queue::new(1, Rule::Everything);
+        let mut queue = Queue::new(1, Sharing::Everything);
         let [late, first] = [Priority::Later, Priority::First].map(|priority| queue.join(&ns("a"), 1, priority));
         assert_eq!(queue.next().unwrap().0, first);
         queue.release(&ns("a"), 1);
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_small_goes_before_the_large_within_its_namespace() {
-        let mut queue = Queue::new(2, Rule::Everything);
+        let mut queue = Queue::new(2, Sharing::Everything);
         let tickets = [9, 3, 5].map(|size| queue.join(&ns("a"), 2, Priority::BySize(size)));
         for expected in [tickets[1], tickets[2], tickets[0]] {
             assert_eq!(queue.next().unwrap().0, expected);
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn work_for_no_namespace_may_take_everything() {
-        let mut queue = Queue::new(4, Rule::LeavesAsMuch);
+        let mut queue = Queue::new(4, Sharing::LeavesAsMuch);
         for _ in 0..5 {
             queue.join(&ns(""), 1, Priority::Later);
         }
@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn small_requests_do_not_keep_a_large_one_waiting_without_end() {
-        let mut queue = Queue::new(4, Rule::Everything);
+        let mut queue = Queue::new(4, Sharing::Everything);
         queue.join(&ns("small"), 1, Priority::Later);
         assert_eq!(all(&mut queue), "small1");
         queue.join(&ns("large"), 4, Priority::Later);
@@ -270,7 +270,7 @@ mod tests {
         fn places_are_neither_lost_nor_invented(
             steps in steps(), capacity in 1..12_u32, everything in any::<bool>()
         ) {
-            let rule = if everything { Rule::Everything } else { Rule::LeavesAsMuch };
+            let rule = if everything { Sharing::Everything } else { Sharing::LeavesAsMuch };
             let mut queue = Queue::new(capacity, rule);
             let (mut waiting, mut holding) = (Vec::new(), Vec::new());
             for step in steps {
@@ -297,7 +297,7 @@ mod tests {
                 let held: u32 = holding.iter().map(|(_, places)| places).sum();
                 prop_assert_eq!(held + queue.free(), capacity);
                 prop_assert!(waiting.is_empty() || !holding.is_empty(), "nobody holds, and {:?} wait", waiting);
-                if rule == Rule::Everything && waiting.iter().any(|(ticket, _)| ticket.1 == 1) {
+                if rule == Sharing::Everything && waiting.iter().any(|(ticket, _)| ticket.1 == 1) {
                     prop_assert!(queue.free() == 0 || queue.overtaken >= OVERTAKES || waiting.len() > 1);
                 }
             }
@@ -322,7 +322,7 @@ mod tests {
         /// With places of one size, a namespace waits for at most one place of each other namespace.
         #[test]
         fn a_newcomer_waits_for_one_place_of_each_other_namespace(many in 1..200_usize, others in 1..20_usize) {
-            let mut queue = Queue::new(4, Rule::Everything);
+            let mut queue = Queue::new(4, Sharing::Everything);
             for other in 0..others {
                 for _ in 0..many {
                     queue.join(&ns(&format!("other-{other}")), 1, Priority::First);

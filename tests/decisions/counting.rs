@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use cloudtenant_operator::{
-    decide::status::engine_count::{Known, count},
-    observation::engines::EngineAnswer,
+    decide::status::engine_count::{KnownHosts, count},
+    observation::engine_answers::EngineAnswer,
     probe,
     target::EnginesTarget,
 };
@@ -107,7 +107,7 @@ fn check_by(rules: &EnginesTarget, name: &str, table: &str) {
 fn counted(rules: &EnginesTarget, cells: &[String], cloud_now: Timestamp) -> Vec<String> {
     let recorded = cells[1].split_whitespace().map(|text| text.split_once('@').unwrap());
     let recorded = recorded.map(|(host, ago)| (host, later(cloud_now, -ago.parse::<i64>().unwrap()))).collect();
-    let known = Known { recorded, now: START, ..Known::default() };
+    let known = KnownHosts { recorded, now: START, ..KnownHosts::default() };
     let mut list = list(&cells[2], cloud_now, &mut BTreeMap::new());
     let block = count(&list, &known, rules);
     list.rows.reverse();
@@ -125,7 +125,7 @@ fn counted(rules: &EnginesTarget, cells: &[String], cloud_now: Timestamp) -> Vec
 #[test]
 fn at_most_fifty_hosts_the_down_ones_first() {
     let list = list("h01..60; h55..58 down beat=99 topic=x", START, &mut BTreeMap::new());
-    let block = count(&list, &Known::default(), &RULES);
+    let block = count(&list, &KnownHosts::default(), &RULES);
     let hosts: Vec<_> = block.hosts.iter().map(|host| host.host.as_str()).collect();
     assert_eq!(hosts[..6], ["h55", "h56", "h57", "h58", "h01", "h02"]);
     assert_eq!((hosts.len(), block.hosts_omitted, block.up, block.down), (50, 10, 60, 4));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cloudtenant_operator::{
     api::{Reason, reason::Class},
-    openstack::{ConfigError, Distrust, Error, ErrorCode, Failure, NoProject, Refusal, Rule, Service, TlsFault},
+    openstack::{AddressRule, ConfigError, Distrust, Error, ErrorCode, Failure, NoProject, Refusal, Service, TlsFault},
     probe::failure::{SecretError, of_call, of_config, of_secret},
 };
 
@@ -14,13 +14,13 @@ fn refused_addresses() {
     let correct = "correct its catalogue entry or orchestration_endpoint_override";
     let cidr = ", or allow the address by the operator's --allow-cloud-cidr";
     for (refusal, since, flag) in [
-        (Refusal::Address(Rule::Loopback), "its address is a loopback address", cidr),
-        (Refusal::Address(Rule::LinkLocal), "its address is a link-local address", cidr),
-        (Refusal::Address(Rule::Metadata), "its address is the address of a cloud's metadata service", cidr),
-        (Refusal::Address(Rule::Unspecified), "its address is an unspecified address", cidr),
-        (Refusal::Address(Rule::Multicast), "its address is a multicast address", cidr),
-        (Refusal::Address(Rule::Reserved), "its address is a reserved address", cidr),
-        (Refusal::Address(Rule::ApiServer), "its address is the address of the Kubernetes API server", ""),
+        (Refusal::Address(AddressRule::Loopback), "its address is a loopback address", cidr),
+        (Refusal::Address(AddressRule::LinkLocal), "its address is a link-local address", cidr),
+        (Refusal::Address(AddressRule::Metadata), "its address is the address of a cloud's metadata service", cidr),
+        (Refusal::Address(AddressRule::Unspecified), "its address is an unspecified address", cidr),
+        (Refusal::Address(AddressRule::Multicast), "its address is a multicast address", cidr),
+        (Refusal::Address(AddressRule::Reserved), "its address is a reserved address", cidr),
+        (Refusal::Address(AddressRule::ApiServer), "its address is the address of the Kubernetes API server", ""),
         (
             Refusal::Unlisted,
             "its host is not among those of --cloud-hosts",
@@ -52,8 +52,8 @@ fn failed_calls() {
         (Error::CertificateUntrusted(Distrust::Expired), Reason::CertificateUntrusted, true),
         (Error::AddressRefused(Refusal::Redirect), Reason::AddressRefused, true),
         (Error::AddressRefused(Refusal::OtherOrigin), Reason::AddressRefused, true),
-        (Error::AddressRefused(Refusal::Address(Rule::Loopback)), Reason::AddressRefused, true),
-        (Error::AddressRefused(Refusal::Address(Rule::ApiServer)), Reason::AddressRefused, true),
+        (Error::AddressRefused(Refusal::Address(AddressRule::Loopback)), Reason::AddressRefused, true),
+        (Error::AddressRefused(Refusal::Address(AddressRule::ApiServer)), Reason::AddressRefused, true),
         (Error::AddressRefused(Refusal::Unlisted), Reason::AddressRefused, true),
         (Error::AddressRefused(Refusal::PlainHttp), Reason::AddressRefused, true),
         (Error::LoginRefused, Reason::AuthenticationFailed, true),

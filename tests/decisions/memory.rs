@@ -6,14 +6,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use cloudtenant_operator::{
     api::{CloudTenant, CloudTenantStatus, REQUESTED_AT},
     budget::Budget,
-    clouds::{Clouds, engines::Demand, handles::Handles},
+    clouds::{Clouds, engines_task::Demand, handles::Handles},
     decide::{
         Access, Answer, Memory, Plan,
         status::{self, Observation},
     },
     identity::TenantName,
     metrics::Metrics,
-    observation::{Data, EngineAnswers, Outcome, ProbeKind, engines::EngineAnswer},
+    observation::{Data, EngineAnswers, Outcome, ProbeKind, engine_answers::EngineAnswer},
     openstack::Network,
     panics::Part,
 };

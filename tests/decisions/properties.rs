@@ -9,10 +9,10 @@ use cloudtenant_operator::{
         event::transitions,
         status::{
             self, Engines, Observation,
-            engine_count::{Known, count},
+            engine_count::{KnownHosts, count},
         },
     },
-    observation::engines::EngineAnswer,
+    observation::engine_answers::EngineAnswer,
     probe,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -169,7 +169,7 @@ proptest! {
 fn read(status: u16, body: &[u8]) {
     let rules = World::new().target.engines;
     if let Some(Ok(EngineAnswer::Listed(list))) = probe::engines::parse(status, body, START, START) {
-        let block = count(&list, &Known::default(), &rules);
+        let block = count(&list, &KnownHosts::default(), &rules);
         assert!(usize::try_from(block.total + block.forgotten).unwrap() <= list.rows.len());
     }
     if let Ok(seen) = probe::caches::parse(body) {

@@ -7,7 +7,7 @@ use cloudtenant_operator::{
     api::{Period, time},
     decide::status::{caches, engines, usage},
     metrics::Metrics,
-    observation::{EngineAnswers, EngineList, Outcome, engines::EngineAnswer},
+    observation::{EngineAnswers, EngineList, Outcome, engine_answers::EngineAnswer},
     openstack::{CloudConfig, Failure, Network, Session},
     probe::{self, failure},
 };

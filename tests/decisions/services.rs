@@ -12,7 +12,7 @@ use cloudtenant_operator::{
     api::Period,
     decide::status,
     metrics::Metrics,
-    observation::engines::EngineAnswer,
+    observation::engine_answers::EngineAnswer,
     openstack::{CloudConfig, Error, Failure, Network, Service as CloudService, Session},
     probe::{self, failure},
 };

@@ -4,7 +4,8 @@ use cloudtenant_operator::{
     api::{Block, CloudTenantStatus, Period, Source, UsageStatus},
     decide::status::{self, Judged, Observation, Pass},
     observation::{
-        ByProbe, EngineAnswers, EngineList, EngineRow, Outcome, Periods, Previous, ProbeKind, engines::EngineAnswer,
+        ByProbe, EngineAnswers, EngineList, EngineRow, Outcome, Periods, Previous, ProbeKind,
+        engine_answers::EngineAnswer,
     },
     openstack::Error,
     probe::{

@@ -15,7 +15,7 @@ use cloudtenant_operator::{
         status::{self, Engines, Observation},
     },
     observation::{
-        ByProbe, Data, EngineAnswers, Outcome, Periods, Previous, ProbeFailure, ProbeKind, engines::EngineAnswer,
+        ByProbe, Data, EngineAnswers, Outcome, Periods, Previous, ProbeFailure, ProbeKind, engine_answers::EngineAnswer,
     },
     target::Target,
 };

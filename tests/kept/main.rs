@@ -7,13 +7,13 @@ use std::{alloc::System, hint::black_box, net::TcpListener, sync::Arc, time::Dur
 
 use cloudtenant_operator::{
     budget::{Budget, Limits, Use},
-    clouds::{Cloud, Clouds, engines::Demand, handles::Handles},
+    clouds::{Cloud, Clouds, engines_task::Demand, handles::Handles},
     decide::Plan,
     identity::TenantName,
     metrics::Metrics,
     observation::{
         Outcome,
-        engines::{EngineAnswer, EngineAnswers},
+        engine_answers::{EngineAnswer, EngineAnswers},
     },
     openstack::{CloudConfig, Network},
     probe,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::WriteError;
 use crate::{
     api::{CloudTenantStatus, condition_type},
-    decide::status::{Refusal, differs},
+    decide::status::{StatusRefusal, differs},
     watched::object::Watched,
 };
 
@@ -29,13 +29,13 @@ pub(super) fn is_unapplicable(error: &WriteError) -> bool {
 }
 
 /// Returns why the API server refuses this status. `None` for errors that do not depend on the status.
-pub(super) fn refusal(error: &WriteError) -> Option<Refusal> {
+pub(super) fn refusal(error: &WriteError) -> Option<StatusRefusal> {
     let WriteError::Kube(error) = error else { return None };
     let kube::Error::Api(answer) = &**error else { return None };
     match answer.code {
-        400 | 403 | 422 => Some(Refusal::Invalid),
-        413 => Some(Refusal::TooLarge),
-        500 if is_too_large(&answer.message) => Some(Refusal::TooLarge),
+        400 | 403 | 422 => Some(StatusRefusal::Invalid),
+        413 => Some(StatusRefusal::TooLarge),
+        500 if is_too_large(&answer.message) => Some(StatusRefusal::TooLarge),
         _ => None,
     }
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::{
     api::{DownEngine, EngineHost, EnginesStatus, bound, time},
-    observation::engines::{EngineList, EngineRow, Setbacks, age},
+    observation::engine_answers::{EngineList, EngineRow, Setbacks, age},
     target::EnginesTarget,
 };
 
@@ -21,7 +21,7 @@ const MOST_DOWN: usize = 20;
 
 /// The state from before this list.
 #[derive(Debug, Default)]
-pub struct Known<'a> {
+pub struct KnownHosts<'a> {
     /// The newest report of each recorded host, by the cloud's clock.
     pub recorded: HashMap<&'a str, Timestamp>,
     /// The newest report of all hosts, by the cloud's clock, and its host.
@@ -34,7 +34,7 @@ pub struct Known<'a> {
     pub now: Timestamp,
 }
 
-impl<'a> Known<'a> {
+impl<'a> KnownHosts<'a> {
     /// Whether this down engine no longer counts. Its silence is measured against the newest report of all engines, so
     /// that no engine is forgotten because all reports are old.
     fn forgets(&self, row: &EngineRow, newest: Option<(Timestamp, &str)>, rules: &EnginesTarget) -> bool {
@@ -58,7 +58,7 @@ impl<'a> Known<'a> {
 
 /// Counts the engines by host.
 #[must_use]
-pub fn count(list: &EngineList, known: &Known<'_>, rules: &EnginesTarget) -> EnginesStatus {
+pub fn count(list: &EngineList, known: &KnownHosts<'_>, rules: &EnginesTarget) -> EnginesStatus {
     let is_down = |row: &EngineRow| known.setbacks.is_down(row, list.cloud_now, known.now);
     let kinds = kinds(list, is_down);
     let mut block = EnginesStatus::default();

@@ -13,11 +13,11 @@ use crate::{
     api::{EnginesStatus, Reason, time},
     decide::status::{
         Judged,
-        engine_count::{Known, count},
+        engine_count::{KnownHosts, count},
     },
     observation::{
         EngineAnswers,
-        engines::{Silence, age},
+        engine_answers::{Silence, age},
     },
     target::EnginesTarget,
 };
@@ -146,7 +146,7 @@ fn judge_list(
 }
 
 /// Collects what the status and earlier answers record of each host.
-fn known<'a>(old: Option<&'a EnginesStatus>, answers: &'a EngineAnswers, rules: &EnginesTarget) -> Known<'a> {
+fn known<'a>(old: Option<&'a EnginesStatus>, answers: &'a EngineAnswers, rules: &EnginesTarget) -> KnownHosts<'a> {
     let mut recorded: HashMap<&str, _> = answers.beats.iter().map(|(host, beat)| (&**host, *beat)).collect();
     let mut newest_report = answers.newest_report.as_ref().map(|(report, host)| (*report, &**host));
     let cloud_now = answers.list.as_ref().map(|list| list.cloud_now);
@@ -159,7 +159,7 @@ fn known<'a>(old: Option<&'a EnginesStatus>, answers: &'a EngineAnswers, rules: 
             newest_report = newest_report.max(report);
         }
     }
-    Known {
+    KnownHosts {
         recorded,
         newest_report,
         setbacks: Cow::Borrowed(&answers.setbacks),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{Observation, Pass, Refusal, Verdict};
+use super::{Observation, Pass, StatusRefusal, Verdict};
 use crate::{
     api::{CloudTenantStatus, Reason, condition_type as ty, reason::Class},
     decide::condition,
@@ -178,13 +178,18 @@ pub(super) fn invalid(message: &str, generation: i64, old: &CloudTenantStatus, n
 }
 
 /// Makes every condition report that the API server refuses the status.
-pub(super) fn refused(cause: Refusal, generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Vec<Condition> {
+pub(super) fn refused(
+    cause: StatusRefusal,
+    generation: i64,
+    old: &CloudTenantStatus,
+    now: Timestamp,
+) -> Vec<Condition> {
     let message = match cause {
-        Refusal::Invalid => {
+        StatusRefusal::Invalid => {
             "The Kubernetes API refuses the status of this CloudTenant: ask the administrator of the cluster to \
              install the CRD of the operator's version, and to check admission policies and webhooks."
         }
-        Refusal::TooLarge => {
+        StatusRefusal::TooLarge => {
             "The Kubernetes API refuses the status of this CloudTenant, because the object would be too large: remove \
              large annotations."
         }

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::observed_at;
 use crate::{
     api::{self, CloudTenantStatus, condition_type},
-    observation::{ProbeKind, engines::age},
+    observation::{ProbeKind, engine_answers::age},
     target::Target,
 };
 

@@ -6,7 +6,7 @@ use super::Cidr;
 
 /// Why an address is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-pub enum Rule {
+pub enum AddressRule {
     /// The address and port of the Kubernetes API server. No setting allows it.
     #[error("the address of the Kubernetes API server")]
     ApiServer,
@@ -32,11 +32,11 @@ pub enum Rule {
 
 /// The verdict on an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum AddressVerdict {
     /// The operator calls it.
     Allowed,
     /// The operator does not call it.
-    Refused(Rule),
+    Refused(AddressRule),
 }
 
 const fn v4(a: u8, b: u8, c: u8, d: u8, bits: u8) -> Cidr {
@@ -48,27 +48,27 @@ const fn v6(first: u16, second: u16, last: u16, bits: u8) -> Cidr {
     Cidr::v6(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, last), bits)
 }
 
-const REFUSED: [(Cidr, Rule); 15] = [
-    (v4(0, 0, 0, 0, 8), Rule::Unspecified),
-    (v4(127, 0, 0, 0, 8), Rule::Loopback),
-    (v4(169, 254, 0, 0, 16), Rule::LinkLocal),
-    (v4(192, 0, 0, 0, 24), Rule::Reserved),
-    (v4(224, 0, 0, 0, 4), Rule::Multicast),
-    (v4(240, 0, 0, 0, 4), Rule::Reserved),
+const REFUSED: [(Cidr, AddressRule); 15] = [
+    (v4(0, 0, 0, 0, 8), AddressRule::Unspecified),
+    (v4(127, 0, 0, 0, 8), AddressRule::Loopback),
+    (v4(169, 254, 0, 0, 16), AddressRule::LinkLocal),
+    (v4(192, 0, 0, 0, 24), AddressRule::Reserved),
+    (v4(224, 0, 0, 0, 4), AddressRule::Multicast),
+    (v4(240, 0, 0, 0, 4), AddressRule::Reserved),
     // Alibaba Cloud.
-    (v4(100, 100, 100, 200, 32), Rule::Metadata),
+    (v4(100, 100, 100, 200, 32), AddressRule::Metadata),
     // Azure.
-    (v4(168, 63, 129, 16, 32), Rule::Metadata),
-    (v6(0, 0, 0, 128), Rule::Unspecified),
-    (v6(0, 0, 1, 128), Rule::Loopback),
-    (v6(0xfe80, 0, 0, 10), Rule::LinkLocal),
-    (v6(0xff00, 0, 0, 8), Rule::Multicast),
+    (v4(168, 63, 129, 16, 32), AddressRule::Metadata),
+    (v6(0, 0, 0, 128), AddressRule::Unspecified),
+    (v6(0, 0, 1, 128), AddressRule::Loopback),
+    (v6(0xfe80, 0, 0, 10), AddressRule::LinkLocal),
+    (v6(0xff00, 0, 0, 8), AddressRule::Multicast),
     // AWS.
-    (v6(0xfd00, 0x0ec2, 0, 32), Rule::Metadata),
+    (v6(0xfd00, 0x0ec2, 0, 32), AddressRule::Metadata),
     // Google Cloud.
-    (v6(0xfd20, 0x00ce, 0x0254, 128), Rule::Metadata),
+    (v6(0xfd20, 0x00ce, 0x0254, 128), AddressRule::Metadata),
     // Scaleway.
-    (v6(0xfd00, 0x0042, 0x0042, 128), Rule::Metadata),
+    (v6(0xfd00, 0x0042, 0x0042, 128), AddressRule::Metadata),
 ];
 
 /// An IPv4 address inside an IPv6 address.
@@ -81,8 +81,12 @@ struct Embedded {
 impl Embedded {
     /// An uncertain reading counts only if it reaches something that must not be called. The other refused ranges
     /// cannot be reached by TCP through a gateway, and other bits often look like them.
-    fn matters(&self, rule: Rule) -> bool {
-        self.certain || matches!(rule, Rule::ApiServer | Rule::Loopback | Rule::LinkLocal | Rule::Metadata)
+    fn matters(&self, rule: AddressRule) -> bool {
+        self.certain
+            || matches!(
+                rule,
+                AddressRule::ApiServer | AddressRule::Loopback | AddressRule::LinkLocal | AddressRule::Metadata
+            )
     }
 }
 
@@ -91,7 +95,7 @@ impl Embedded {
 /// A range in `allowed` lifts every rule but the API server's. An IPv6 address that contains an IPv4 address is refused
 /// if that one is. Its form alone is no reason: clusters with IPv6 only reach IPv4 by NAT64.
 #[must_use]
-pub fn judge(address: IpAddr, port: u16, allowed: &[Cidr], api_servers: &[SocketAddr]) -> Verdict {
+pub fn judge(address: IpAddr, port: u16, allowed: &[Cidr], api_servers: &[SocketAddr]) -> AddressVerdict {
     let embedded = match address {
         IpAddr::V4(_) => Vec::new(),
         IpAddr::V6(address) => embedded(address),
@@ -102,18 +106,18 @@ pub fn judge(address: IpAddr, port: u16, allowed: &[Cidr], api_servers: &[Socket
     };
     let inner = || embedded.iter().map(|inner| IpAddr::V4(inner.address));
     if is_api_server(address) || inner().any(is_api_server) {
-        return Verdict::Refused(Rule::ApiServer);
+        return AddressVerdict::Refused(AddressRule::ApiServer);
     }
     let is_allowed = |address: IpAddr| allowed.iter().any(|range| range.contains(address));
     if is_allowed(address) {
-        return Verdict::Allowed;
+        return AddressVerdict::Allowed;
     }
     let outer = in_range(address).into_iter();
     let inner = embedded.iter().filter_map(|inner| {
         let address = IpAddr::V4(inner.address);
         in_range(address).filter(|rule| inner.matters(*rule) && !is_allowed(address))
     });
-    outer.chain(inner).min().map_or(Verdict::Allowed, Verdict::Refused)
+    outer.chain(inner).min().map_or(AddressVerdict::Allowed, AddressVerdict::Refused)
 }
 
 /// Whether the address, or certainly the IPv4 address inside it, is in the range.
@@ -125,7 +129,7 @@ pub(super) fn is_within(address: IpAddr, range: Cidr) -> bool {
     range.contains(address) || inner.iter().any(|inner| inner.certain && range.contains(inner.address.into()))
 }
 
-fn in_range(address: IpAddr) -> Option<Rule> {
+fn in_range(address: IpAddr) -> Option<AddressRule> {
     REFUSED.iter().find(|(range, _)| range.contains(address)).map(|(_, rule)| *rule)
 }
 
@@ -165,16 +169,16 @@ mod tests {
 
     use super::*;
 
-    const ALLOWED: Verdict = Verdict::Allowed;
-    const LOOPBACK: Verdict = Verdict::Refused(Rule::Loopback);
-    const LINK_LOCAL: Verdict = Verdict::Refused(Rule::LinkLocal);
-    const METADATA: Verdict = Verdict::Refused(Rule::Metadata);
-    const UNSPECIFIED: Verdict = Verdict::Refused(Rule::Unspecified);
-    const MULTICAST: Verdict = Verdict::Refused(Rule::Multicast);
-    const RESERVED: Verdict = Verdict::Refused(Rule::Reserved);
-    const API_SERVER: Verdict = Verdict::Refused(Rule::ApiServer);
+    const ALLOWED: AddressVerdict = AddressVerdict::Allowed;
+    const LOOPBACK: AddressVerdict = AddressVerdict::Refused(AddressRule::Loopback);
+    const LINK_LOCAL: AddressVerdict = AddressVerdict::Refused(AddressRule::LinkLocal);
+    const METADATA: AddressVerdict = AddressVerdict::Refused(AddressRule::Metadata);
+    const UNSPECIFIED: AddressVerdict = AddressVerdict::Refused(AddressRule::Unspecified);
+    const MULTICAST: AddressVerdict = AddressVerdict::Refused(AddressRule::Multicast);
+    const RESERVED: AddressVerdict = AddressVerdict::Refused(AddressRule::Reserved);
+    const API_SERVER: AddressVerdict = AddressVerdict::Refused(AddressRule::ApiServer);
 
-    fn plain(address: &str) -> Verdict {
+    fn plain(address: &str) -> AddressVerdict {
         judge(address.parse().unwrap(), 443, &[], &[])
     }
 

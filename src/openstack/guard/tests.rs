@@ -100,7 +100,7 @@ fn only_second() -> Rules {
     Rules { allowed: vec!["127.0.0.2".parse().unwrap()], ..Rules::default() }
 }
 
-const fn refused(rule: Rule) -> Result<(), Error> {
+const fn refused(rule: AddressRule) -> Result<(), Error> {
     Err(Error::AddressRefused(Refusal::Address(rule)))
 }
 
@@ -108,7 +108,7 @@ const fn refused(rule: Rule) -> Result<(), Error> {
 /// connections to 127.0.0.1, .2 and .3.
 #[tokio::test]
 async fn only_allowed_addresses_of_a_name_are_connected_to() {
-    const LOOPBACK: Result<(), Error> = refused(Rule::Loopback);
+    const LOOPBACK: Result<(), Error> = refused(AddressRule::Loopback);
     type Row<'a> = (&'a str, &'a [&'a str], &'a [Result<(), Error>], [usize; 3]);
     let rows: [Row<'_>; 8] = [
         ("one that may be called", &["127.0.0.2"], &[Ok(())], [0, 1, 0]),
@@ -147,12 +147,12 @@ async fn an_address_in_the_url_is_judged_before_the_request() {
         ("127.0.0.2", Ok(())),
         ("0x7f.2", Ok(())),
         ("[::ffff:127.0.0.2]", Ok(())),
-        ("127.0.0.1", refused(Rule::Loopback)),
-        ("2130706433", refused(Rule::Loopback)),
-        ("[::1]", refused(Rule::Loopback)),
-        ("[::ffff:7f00:1]", refused(Rule::Loopback)),
-        ("0", refused(Rule::Unspecified)),
-        ("169.254.169.254", refused(Rule::LinkLocal)),
+        ("127.0.0.1", refused(AddressRule::Loopback)),
+        ("2130706433", refused(AddressRule::Loopback)),
+        ("[::1]", refused(AddressRule::Loopback)),
+        ("[::ffff:7f00:1]", refused(AddressRule::Loopback)),
+        ("0", refused(AddressRule::Unspecified)),
+        ("169.254.169.254", refused(AddressRule::LinkLocal)),
     ] {
         assert_eq!(greet(&network, &format!("http://{host}:{}/v3", servers.port)).await, expected, "{host}");
     }
@@ -170,9 +170,9 @@ async fn the_api_server_is_not_called_and_its_other_ports_are() {
         let network = network(rules, &names, Vec::new());
         let before = other.connections()[1];
         for (host, port, expected) in [
-            ("127.0.0.2", server.port, refused(Rule::ApiServer)),
-            ("[::ffff:127.0.0.2]", server.port, refused(Rule::ApiServer)),
-            ("cloud.test", server.port, refused(Rule::ApiServer)),
+            ("127.0.0.2", server.port, refused(AddressRule::ApiServer)),
+            ("[::ffff:127.0.0.2]", server.port, refused(AddressRule::ApiServer)),
+            ("cloud.test", server.port, refused(AddressRule::ApiServer)),
             ("cloud.test", other.port, Ok(())),
             ("127.0.0.2", other.port, Ok(())),
         ] {
@@ -196,15 +196,15 @@ async fn a_proxy_is_exempt_and_addresses_behind_it_are_judged() {
         let before = servers.connections();
         for (url, expected) in [
             ("http://keystone.behind.test/v3".to_owned(), Ok(())),
-            ("http://127.0.0.1/v3".to_owned(), refused(Rule::Loopback)),
+            ("http://127.0.0.1/v3".to_owned(), refused(AddressRule::Loopback)),
             // Who names the proxy as a cloud does not get there.
-            (format!("http://127.0.0.1:{}/v3", servers.port), refused(Rule::Loopback)),
+            (format!("http://127.0.0.1:{}/v3", servers.port), refused(AddressRule::Loopback)),
             (format!("http://cloud.test:{}/v3", servers.port), Ok(())),
         ] {
             assert_eq!(greet(&network, &url).await, expected, "{url} by {proxy}");
         }
         let named = greet(&network, &format!("http://proxy.test:{}/v3", servers.port)).await;
-        assert_eq!(named, refused(Rule::Loopback), "{proxy}");
+        assert_eq!(named, refused(AddressRule::Loopback), "{proxy}");
         assert_eq!(servers.connections(), [before[0] + 1, before[1] + 1, 0], "{proxy}");
     }
 }
@@ -229,7 +229,7 @@ async fn with_cloud_hosts_no_other_host_is_called() {
         ("*.cloud.test", "keystone.cloud.test", Ok(())),
         ("*.cloud.test", "cloud.test", unlisted()),
         ("*.cloud.test", "notcloud.test", unlisted()),
-        ("*.cloud.test", "inside.cloud.test", refused(Rule::Loopback)),
+        ("*.cloud.test", "inside.cloud.test", refused(AddressRule::Loopback)),
         ("127.0.0.3", "other.test", unlisted()),
         ("127.0.0.3", "third.test", Ok(())),
         ("127.0.0.2/31", "mixed.test", Ok(())),
@@ -268,8 +268,8 @@ async fn only_warning_calls_everything_and_still_objects() {
     let guard = Guard { look_up: names.look_up(), ..Guard::new(only_second(), false) };
     let warning = strict.clone().with_guard(guard);
     for (host, expected) in [
-        ("cloud.test", Some(Refusal::Address(Rule::Loopback))),
-        ("127.0.0.1", Some(Refusal::Address(Rule::Loopback))),
+        ("cloud.test", Some(Refusal::Address(AddressRule::Loopback))),
+        ("127.0.0.1", Some(Refusal::Address(AddressRule::Loopback))),
         ("fine.test", None),
         ("127.0.0.2", None),
         ("unknown.test", None),

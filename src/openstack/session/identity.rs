@@ -26,7 +26,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MOST_PROJECTS: usize = 10_000;
 
 /// When Keystone was queried for a project, and whether the project exists; `None` if the answer did not say.
-pub(super) type Known = (Instant, Option<bool>);
+pub(super) type ProjectAnswer = (Instant, Option<bool>);
 
 /// The expiry of an application credential in Keystone's latest answer.
 #[derive(Default)]
@@ -65,9 +65,9 @@ impl Session {
     }
 
     /// Also removes entries that no caller uses and whose answer is no longer valid.
-    fn project_memory(&self, id: &str) -> Arc<tokio::sync::Mutex<Option<Known>>> {
+    fn project_memory(&self, id: &str) -> Arc<tokio::sync::Mutex<Option<ProjectAnswer>>> {
         let now = (self.clock)();
-        let recent = |(at, _): Known| now.saturating_duration_since(at) < HOUR;
+        let recent = |(at, _): ProjectAnswer| now.saturating_duration_since(at) < HOUR;
         let mut projects = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
         if !projects.contains_key(id) {
             projects.retain(|_, known| known.try_lock().map_or(true, |known| known.is_some_and(recent)));
@@ -134,7 +134,7 @@ impl Session {
 }
 
 /// Removes a project that no caller uses. The next caller queries it again.
-fn forget_one(projects: &mut HashMap<String, Arc<tokio::sync::Mutex<Option<Known>>>>) {
+fn forget_one(projects: &mut HashMap<String, Arc<tokio::sync::Mutex<Option<ProjectAnswer>>>>) {
     let idle = projects.iter().find(|(_, known)| Arc::strong_count(known) == 1).map(|(id, _)| id.clone());
     idle.and_then(|id| projects.remove(&id));
 }

@@ -20,11 +20,11 @@ use super::{Cloud, Wake, account::Account, calls::HostCalls};
 use crate::{
     api::Reason,
     budget::OverBudget,
-    decide::schedule::{FIRST_RETRY, LEAST_PAUSE, Turn, after},
+    decide::schedule::{FIRST_RETRY, LEAST_PAUSE, ProbeSchedule, after},
     identity::TenantName,
     observation::{
         EngineAnswers, Outcome, ProbeFailure,
-        engines::{EngineAnswer, age},
+        engine_answers::{EngineAnswer, age},
     },
     openstack::Session,
     panics::{Part, caught},
@@ -67,7 +67,7 @@ struct State {
     requests: Requests,
     /// A call is under way.
     is_calling: bool,
-    turn: Option<Turn>,
+    turn: Option<ProbeSchedule>,
     called_at: Timestamp,
     /// Shortest time between Heat's last answer and the next call.
     rest: Duration,
@@ -382,7 +382,7 @@ async fn ask(session: &Session, deadline: Duration) -> Outcome<EngineAnswer> {
 }
 
 fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Duration, now: Timestamp) {
-    let mut turn = state.turn.take().unwrap_or_else(|| Turn::first(None, interval, 0.0, now));
+    let mut turn = state.turn.take().unwrap_or_else(|| ProbeSchedule::first(None, interval, 0.0, now));
     let mut gave_up = false;
     match outcome {
         Outcome::Seen(EngineAnswer::Listed(_)) | Outcome::NotOffered(_) => turn.seen(interval, 0.0, now),
