@@ -73,7 +73,8 @@ pub fn time(at: jiff::Timestamp) -> Time {
 
 /// The CRD that `cloudtenant-operator crd` prints.
 ///
-/// The status defaults to observedGeneration -1, so that kstatus reports a new resource as "in progress".
+/// The status defaults to observedGeneration -1, so that kstatus reports a new resource as "in progress". Each object in
+/// it has one field manager, because each owned field costs the API server time at every write.
 #[must_use]
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = CloudTenant::crd();
@@ -83,9 +84,20 @@ pub fn crd() -> CustomResourceDefinition {
         tidy(schema);
         if let Some(status) = schema.properties.as_mut().and_then(|fields| fields.get_mut("status")) {
             status.default = Some(JSON(serde_json::json!({ "observedGeneration": -1 })));
+            status.properties.iter_mut().flatten().for_each(|(_, field)| own_as_a_whole(field));
         }
     }
     crd
+}
+
+/// Server-side apply records the owner of an atomic object once, and not of each field in it. A list keeps one owner for
+/// each item.
+fn own_as_a_whole(field: &mut JSONSchemaProps) {
+    match &mut field.items {
+        Some(JSONSchemaPropsOrArray::Schema(item)) => own_as_a_whole(item),
+        _ if field.type_.as_deref() == Some("object") => field.x_kubernetes_map_type = Some("atomic".to_owned()),
+        _ => {}
+    }
 }
 
 /// Kubernetes warns of Rust's unsigned formats, and `kubectl explain` breaks its lines itself.

@@ -91,6 +91,16 @@ fn every_list_has_a_type_for_server_side_apply() {
     );
 }
 
+/// Each owned field costs the API server time at every write. Other controllers write conditions of their own, so the
+/// list of conditions is not owned as a whole, and neither is the spec.
+#[test]
+fn server_side_apply_owns_each_object_of_the_status_as_a_whole() {
+    let atomic = fields().into_iter().filter(|(_, schema)| schema["x-kubernetes-map-type"] == "atomic");
+    let mut paths: Vec<_> = atomic.map(|(path, _)| path).collect();
+    paths.sort();
+    assert_eq!(paths, [".status.caches", ".status.conditions[]", ".status.engines", ".status.source", ".status.usage"]);
+}
+
 /// Kubernetes' API conventions: floats round-trip differently in every language, and a map without a schema
 /// can neither be documented nor checked.
 #[test]

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use cloudtenant_operator::api::{CloudTenant, crd, crd_yaml};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
+use jiff::Timestamp;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
 use kube::{
     Api,
-    api::{ApiResource, DynamicObject, PostParams},
+    api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 use testkit::{
@@ -14,7 +15,7 @@ use testkit::{
     control_plane::{ControlPlane, wait},
 };
 
-use crate::lab::{LATER, Lab, PROJECT, SECRET, install, reason, run, status, tenant};
+use crate::lab::{ACCOUNT, LAST_RIGHT, LATER, Lab, PROJECT, RBAC, SECRET, install, reason, run, status, tenant};
 
 /// The definition with a changed schema of the status.
 fn with_status(change: impl Fn(&mut JSONSchemaProps)) -> String {
@@ -219,4 +220,61 @@ async fn a_policy_that_denies_each_status_causes_few_attempts() {
     assert!(lab.operator.log().contains("the status was not written"), "{}", lab.operator.log());
     let shop = lab.tenants().get("shop").await.unwrap();
     assert_eq!(shop.status.unwrap().observed_generation, Some(-1));
+}
+
+/// Up to now each field of the status had its own entry in managedFields, and now each object has one.
+#[tokio::test]
+async fn an_upgrade_takes_over_what_was_owned_field_by_field() {
+    fn forget_map_types(schema: &mut JSONSchemaProps) {
+        schema.x_kubernetes_map_type = None;
+        if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+            forget_map_types(items);
+        }
+        schema.properties.iter_mut().flatten().for_each(|(_, field)| forget_map_types(field));
+    }
+    let control_plane = ControlPlane::start().await.unwrap();
+    control_plane.install(&with_status(forget_map_types), RBAC, ACCOUNT, LAST_RIGHT).await.unwrap();
+    let lab = Lab::within(&control_plane, "upgraded").await;
+    lab.apply_secret(&lab.cloud.clouds_yaml("openstack")).await;
+    lab.apply("shop", &json!({})).await;
+    let shop = lab.until_ready("shop").await;
+    let owned = |shop: &CloudTenant| {
+        let entries = shop.metadata.managed_fields.clone().unwrap_or_default();
+        let own = entries.into_iter().find(|entry| entry.manager.as_deref() == Some("cloudtenant-operator"));
+        own.and_then(|entry| entry.fields_v1).unwrap().0["f:status"].clone()
+    };
+    assert_eq!(owned(&shop)["f:engines"]["f:summary"], json!({}));
+    assert_eq!(owned(&shop)["f:usage"]["f:servers"], json!({}));
+    let backup = json!({
+        "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": "shop" },
+        "status": { "conditions": [condition("Backup", "2026-01-01T00:00:00Z")] },
+    });
+    let as_backup = PatchParams::apply("backup");
+    lab.tenants().patch_status("shop", &as_backup, &Patch::Apply(&backup)).await.unwrap();
+
+    control_plane.apply_crds(&crd_yaml().unwrap()).await.unwrap();
+    lab.cloud.kill_engine("engine-1.lab");
+    lab.cloud.advance(Duration::from_secs(150));
+    lab.merge("shop", &json!({ "spec": { "probes": { "usage": { "policy": "Disabled" } } } })).await;
+    wait_until(|| async {
+        // The API server may still use the other definition for a moment.
+        let interval = format!("{}s", 11 + Timestamp::now().as_second() % 60);
+        lab.merge("shop", &json!({ "spec": { "interval": interval } })).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let shop = lab.get("shop").await;
+        reason(&shop, "EnginesHealthy") == Some("EnginesDown") && owned(&shop)["f:engines"] == json!({})
+    })
+    .await;
+    let shop = lab.get("shop").await;
+    assert_eq!((reason(&shop, "Ready"), reason(&shop, "Backup")), (Some("EnginesDown"), Some("Restored")));
+    assert_eq!(owned(&shop).get("f:usage"), None);
+    let status = shop.status.unwrap();
+    assert!(status.usage.is_none(), "what is no longer applied is removed: {:?}", status.usage);
+    assert!(!status.engines.unwrap().down_engines.is_empty());
+
+    // Another manager still owns its own conditions alone.
+    let nothing =
+        json!({ "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": "shop" } });
+    let shop = lab.tenants().patch_status("shop", &as_backup, &Patch::Apply(&nothing)).await.unwrap();
+    assert_eq!((reason(&shop, "Ready"), reason(&shop, "Backup")), (Some("EnginesDown"), None));
 }
