@@ -11,7 +11,7 @@ mod process;
 mod tenants;
 mod text;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use clocks::Clocks;
 pub use credentials::CredentialKind;
@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use prometheus_client::{
     encoding::{
         EncodeLabelSet,
-        text::{encode_eof, encode_registry},
+        text::{encode, encode_registry},
     },
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
@@ -44,8 +44,6 @@ const BUCKETS: [f64; 13] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 3
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// The series of tenants, a registry for each family.
-    tenants: Vec<Registry>,
     requests: Family<RequestLabels, Counter>,
     durations: Family<ServiceLabels, Histogram>,
     logins: Family<OutcomeLabels, Counter>,
@@ -142,12 +140,9 @@ impl Metrics {
         own.register_collector(Box::new(allocated.clone()));
         let ends = Ends::default();
         own.register_collector(Box::new(credentials::Expiries::new(tenants.clone(), project, ends.clone())));
-        let of_tenants = OfTenants::all(&tenants, project).map(|family| {
-            let mut registry = Registry::with_prefix(PREFIX);
-            registry.register_collector(Box::new(family));
-            registry
-        });
-        let tenants = of_tenants.collect();
+        for family in OfTenants::all(&tenants, project) {
+            own.register_collector(Box::new(family));
+        }
         let requests = Family::default();
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
         let logins = Family::default();
@@ -193,7 +188,6 @@ impl Metrics {
         own.register("build_info", "The program's version, always 1", build);
         Self {
             registry,
-            tenants,
             requests,
             durations,
             logins,
@@ -279,33 +273,24 @@ impl Metrics {
         self.watched.get_or_create(&WatchedLabels { watched_namespace: namespace.to_owned() }).set(watched.into());
     }
 
-    /// Encodes all metrics in parts. Each has whole families, and is encoded only when it is taken: ten thousand tenants
-    /// have 70 MB of text, which a scrape must not hold at once.
-    pub fn parts(self: Arc<Self>, format: Format) -> impl Iterator<Item = String> {
-        let parts = self.tenants.len() + 2;
-        (0..parts).map(move |part| {
-            let openmetrics = self.part(part);
-            match format {
-                Format::OpenMetrics => openmetrics,
-                Format::Plain => text::plain(&openmetrics),
-            }
-        })
+    /// Writes all metrics in this format, piece by piece: ten thousand tenants have 70 MB of text, which a scrape must
+    /// not hold at once.
+    ///
+    /// # Errors
+    /// Only those of `to`.
+    pub fn write(&self, format: Format, to: &mut impl fmt::Write) -> fmt::Result {
+        match format {
+            Format::OpenMetrics => encode(to, &self.registry),
+            Format::Plain => encode_registry(&mut text::Plain::new(to), &self.registry),
+        }
     }
 
     /// Encodes all metrics as OpenMetrics text 1.0.0.
     #[must_use]
     pub fn encode(&self) -> String {
-        (0..self.tenants.len() + 2).map(|part| self.part(part)).collect()
-    }
-
-    /// Returns this part of the OpenMetrics text: the process, each family of the tenants, and the end mark.
-    fn part(&self, part: usize) -> String {
         let mut text = String::new();
         // Writing to a String cannot fail.
-        let _ = match std::iter::once(&self.registry).chain(&self.tenants).nth(part) {
-            Some(registry) => encode_registry(&mut text, registry),
-            None => encode_eof(&mut text),
-        };
+        let _ = self.write(Format::OpenMetrics, &mut text);
         text
     }
 }

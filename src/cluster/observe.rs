@@ -71,7 +71,8 @@ pub async fn observe(
     let start = memory.begin(target, object, handles.turn_to(&cloud), now);
     handles.follow(start.plan, now);
     start_queries(target, handles, &cloud, &start);
-    let unanswered = turn.without(subscribe_engines(context, id, target, handles, &cloud, &start)).await;
+    // Boxed: a future that is an argument takes its memory twice, and a pass may wait for long.
+    let unanswered = turn.without(Box::pin(subscribe_engines(context, id, target, handles, &cloud, &start))).await;
     let finished = turn.without(async {
         tokio::select! {
             () = context.shutdown.cancelled() => false,
@@ -90,10 +91,10 @@ pub async fn observe(
         None => shared.map_or(EnginesAnswer::NotAsked, EnginesAnswer::Shared),
     };
     let old = start.stored.source.as_ref();
-    let source = turn.without(async {
+    let source = turn.without(Box::pin(async {
         note_credentials(&context.metrics, &id.uid, target, handles, &cloud).await;
         source(target, &cloud.config, &cloud.session, old, Timestamp::now()).await
-    });
+    }));
     let source = source.await;
     Some((start, Observed { engines, own, source }))
 }

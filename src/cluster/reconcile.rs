@@ -54,12 +54,14 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>, mut turn: T
         *tenant = None;
         return Some(LOST_RETRY);
     }
-    let done = match caught(Part::Pass, resume(&context, &id, &watched, &mut tenant, &mut turn)).await {
+    // Boxed: a future that is an argument takes its memory twice, and a pass may wait for long.
+    let resumed = Box::pin(resume(&context, &id, &watched, &mut tenant, &mut turn));
+    let done = match caught(Part::Pass, resumed).await {
         Ok(done) => done,
         Err(_) => {
             // After a panic the state may be inconsistent.
             *tenant = None;
-            let written = caught(Part::Pass, write_broke_off(&context, &id)).await;
+            let written = caught(Part::Pass, Box::pin(write_broke_off(&context, &id))).await;
             written.unwrap_or(Ok(Some(PANIC_RETRY)))
         }
     };
@@ -213,7 +215,9 @@ mod tests {
         }
         assert_eq!((requests.load(Ordering::Relaxed), has_failed()), (0, false));
         context.lose("n", false);
-        reconcile(watched, context, turn().await).await;
+        let last = reconcile(watched, context, turn().await);
+        assert!(size_of_val(&last) < 1024, "a pass that waits for its state takes {} bytes", size_of_val(&last));
+        last.await;
         assert!(requests.load(Ordering::Relaxed) > 0);
         assert!(has_failed(), "{}", metrics.encode());
     }

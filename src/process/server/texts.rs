@@ -2,7 +2,8 @@
 
 use std::{
     convert::Infallible,
-    io::{Read as _, Write as _},
+    fmt,
+    io::{BufWriter, Read as _, Write as _},
     sync::{Arc, Weak},
 };
 
@@ -15,7 +16,7 @@ use crate::metrics::{Format, Metrics};
 /// The maximum number of texts of one format that are being sent. A slow reader may keep one for a minute.
 const MOST: usize = 2;
 
-/// Bytes that are decompressed at a time, for a client that does not accept gzip.
+/// Bytes that are compressed at a time, or decompressed for a client that does not accept gzip.
 const PIECE: usize = 64 << 10;
 
 /// Encodes one text at a time and shares it between clients.
@@ -68,7 +69,7 @@ impl Texts {
         // A long text must not delay `/healthz`. A client that leaves does not end the encoding, so the lock is kept until
         // then: otherwise each such client would begin another one.
         let encode = move || {
-            let text: Arc<[u8]> = deflated(metrics.parts(format))?.into();
+            let text: Arc<[u8]> = deflated(&metrics, format)?.into();
             sent.push(Sent { began, text: Arc::downgrade(&text) });
             Some(text)
         };
@@ -77,14 +78,22 @@ impl Texts {
     }
 }
 
-/// Compresses the parts one after the other, so that only one of them is in memory. `None` cannot happen: writing to
+/// Compresses the text while it is encoded, so that it is never in memory as a whole. `None` cannot happen: writing to
 /// memory does not fail.
-fn deflated(parts: impl Iterator<Item = String>) -> Option<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    for part in parts {
-        encoder.write_all(part.as_bytes()).ok()?;
+fn deflated(metrics: &Metrics, format: Format) -> Option<Vec<u8>> {
+    let encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut text = Deflated(BufWriter::with_capacity(PIECE, encoder));
+    metrics.write(format, &mut text).ok()?;
+    text.0.into_inner().ok()?.finish().ok()
+}
+
+/// Text that is compressed in pieces.
+struct Deflated(BufWriter<GzEncoder<Vec<u8>>>);
+
+impl fmt::Write for Deflated {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write_all(text.as_bytes()).map_err(|_| fmt::Error)
     }
-    encoder.finish().ok()
 }
 
 /// The text in pieces, each decompressed when the client has read most of the last one.
