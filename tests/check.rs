@@ -885,6 +885,13 @@ async fn addresses_that_the_operator_refuses_are_only_warned_about() {
         assert!(says.iter().all(|says| text.contains(says)), "{name}:\n{text}");
         assert!(!text.contains(omits), "{name}:\n{text}");
     }
+    let own = self::spec(&json!({ "probes": { "engines": { "cloudName": "other" } } }));
+    let other = cloud.clouds_yaml("other").replace("127.0.0.1", "127.0.0.2").replace("clouds:\n", "");
+    let hosts = &["--allow-cloud-cidr=127.0.0.0/8", "--cloud-hosts=127.0.0.1"];
+    let (_, text) = check(&own, &(as_it_is(&cloud) + &other), hosts);
+    for says in ["! address", "cloud other for the engines at 127.0.0.2", "is not among those of --cloud-hosts"] {
+        assert!(text.contains(says), "{text}");
+    }
     for (argument, says) in [
         ("--allow-cloud-cidr=127.0.0.1/8", "give 127.0.0.0/8"),
         ("--allow-cloud-cidr=localhost", "is no range of addresses"),

@@ -72,7 +72,15 @@ async fn open_session(
         .map_err(|error| failure::of_config(&error))?;
 
     let began = Instant::now();
-    step("address", began, address(&config, &subject.network).await)?;
+    let (mut mark, mut found) = match address(&config, &subject.network).await {
+        Ok(reached) => reached,
+        Err(failure) => return step("address", began, Err(failure.clone())).and(Err(failure)),
+    };
+    if let Some(objection) = engines_objection(subject).await {
+        mark = Mark::Note;
+        found += &objection;
+    }
+    step("address", began, Ok((mark, found)))?;
     let began = Instant::now();
     let greeted = session.greet(target.timeout).await.map_err(|error| reported(&error));
     let safe = if config.auth_url().scheme() == "http" {
@@ -147,6 +155,15 @@ async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, Strin
         }
         _ => Err(fails(crate::openstack::Error::ConnectionFailed)),
     }
+}
+
+/// Returns a warning if the operator would refuse the address of the engines' own entry.
+async fn engines_objection(subject: &Subject) -> Option<String> {
+    let (name, texts) = (subject.target.engines.cloud_name.as_ref()?, subject.secret.as_ref().ok()?);
+    let region = subject.target.region.as_deref();
+    let entry = CloudConfig::parse(texts.clouds.expose(), name, texts.cacert.as_deref(), region).ok()?;
+    let objection = objection(&subject.network, Service::Identity, entry.auth_url()).await?;
+    Some(format!("; cloud {} for the engines at {}{objection}", word(name), word(&entry.host())))
 }
 
 /// Returns a warning if the operator would refuse the address, which the check calls with its user's own reach.
