@@ -14,9 +14,9 @@ use following::Following;
 use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use jiff::Timestamp;
 use kube::{
-    Api, Client, Resource as _, ResourceExt as _,
+    Api, Client, Resource as _,
     runtime::{
-        Predicate as _, PredicateConfig, WatchStreamExt as _, predicates,
+        WatchStreamExt as _,
         reflector::{ObjectRef, Store, store::Writer},
     },
 };
@@ -173,12 +173,7 @@ impl Watch {
         let watch = following::events(self.api, self.lists)
             .reflect(self.writer)
             .inspect(move |event| self.following.note(event, std::time::Instant::now()));
-        let watch = changes::changes(watch, store.clone())
-            .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default());
-        let changed = watch.filter_map(async |tenant| {
-            let tenant = tenant.ok()?;
-            Some(TenantName { namespace: tenant.namespace().unwrap_or_default(), name: tenant.name_any() })
-        });
+        let changed = changes::changes(watch, store.clone());
         let triggers = futures::stream::select(changed, wakes(self.woken));
         let pass = |name, begun| pass(name, begun, store.clone(), context.clone());
         passes::run(triggers, pass, &shutdown).await;
