@@ -431,6 +431,37 @@ async fn a_service_that_access_rules_leave_out() {
     assert_eq!(cloud.logins(), 2, "the token might have been revoked");
 }
 
+/// Nova and Heat answer 429 or 503. Only Nova's pause holds for all callers of the session, and only for Nova.
+#[tokio::test]
+async fn a_pause_that_a_service_asks_for_holds_for_all_its_callers() {
+    for code in [429, 503] {
+        let cloud = Cloud::start().await;
+        let more = format!("compute_endpoint_override: '{0}/nova', dcs_endpoint_override: '{0}/dcs',", cloud.url);
+        let client = Client::with(&cloud, "username: u, password: hunter2, user_domain_id: default", &more);
+        cloud.answers(move |path, _| match path {
+            "/dcs" => status(200),
+            _ => Response::builder().status(code).header("retry-after", "60").body(Body::empty()).unwrap(),
+        });
+        let call = async |service, path: &str| {
+            let url = Url::parse(&format!("{}{path}", cloud.url)).unwrap();
+            client.session.get(service, url, &[], LONG).await
+        };
+        let sent = |path: &str| cloud.calls.lock().unwrap().iter().filter(|(called, _)| called == path).count();
+        assert_eq!(call(Service::Compute, "/nova").await.unwrap().status, code);
+        client.pass(20);
+        for _ in 0..3 {
+            let failure = call(Service::Compute, "/nova").await.unwrap_err();
+            assert_eq!(failure.retry_after(), Some(Duration::from_secs(40)), "{failure:?}");
+            call(Service::Orchestration, "/heat/v1/p").await.unwrap();
+            call(Service::Cache, "/dcs").await.unwrap();
+        }
+        assert_eq!([sent("/nova"), sent("/heat/v1/p"), sent("/dcs")], [1, 3, 3], "{code}");
+        client.pass(40);
+        assert_eq!(call(Service::Compute, "/nova").await.unwrap().status, code);
+        assert_eq!(sent("/nova"), 2, "{code}");
+    }
+}
+
 #[tokio::test]
 async fn the_region_is_known_after_the_login_where_none_is_named() {
     let cloud = Cloud::start().await;

@@ -81,6 +81,8 @@ pub struct Session {
     /// When each service last rejected a new token. Such a service rejects any token, so a further login would not
     /// help.
     rejected: Mutex<BTreeMap<Service, Instant>>,
+    /// When a service last asked for a pause, with the failure that did. Until it is over, nothing is sent to the service.
+    pauses: Mutex<BTreeMap<Service, (Instant, Failure)>>,
     /// The error of each service's latest call, removed at the next success. The first such failure is logged as a
     /// warning.
     failing: Mutex<BTreeMap<Service, &'static str>>,
@@ -129,6 +131,7 @@ impl Session {
             projects: Mutex::default(),
             ends: tokio::sync::Mutex::default(),
             rejected: Mutex::default(),
+            pauses: Mutex::default(),
             failing: Mutex::default(),
             config,
             http,
@@ -334,6 +337,9 @@ impl Session {
         }
         let permit = timeout_at(deadline, self.in_flight[service as usize].acquire()).await;
         let _permit = permit.map_err(|_| Error::Timeout.at(service))?;
+        if let Some(failure) = self.pause(service) {
+            return Err(failure);
+        }
 
         let mut value = HeaderValue::from_str(token.value.expose())
             .map_err(|_| Error::Unexpected("the token is no header value").at(Service::Identity))?;
@@ -357,6 +363,7 @@ impl Session {
             Ok(answer) => answer.failure(service),
             Err(error) => Some(error.clone().at(service)),
         };
+        self.note_pause(service, failed.as_ref());
         let outcome = failed.as_ref().map_or("ok", Failure::kind);
         self.counters.cloud_request(service, outcome, took);
         let first = self.is_new_failure(service, outcome);
@@ -364,6 +371,31 @@ impl Session {
             log::failed(self.config.host(), &failure, answer.as_ref().ok(), token.value.expose(), first);
         }
         answer.map_err(|error| error.at(service))
+    }
+
+    /// The failure of a service that asked for a pause which is not over. Many tenants may share the session, and only
+    /// one of them has to be told.
+    fn pause(&self, service: Service) -> Option<Failure> {
+        let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, failure) = pauses.get(&service)?;
+        let passed = (self.clock)().saturating_duration_since(*since);
+        match failure.error.clone().still_after(passed, Duration::ZERO) {
+            Some(error) => Some(Failure { error, ..failure.clone() }),
+            None => {
+                pauses.remove(&service);
+                None
+            }
+        }
+    }
+
+    /// Records whether the service asked for a pause. Heat has one caller, which counts its answers: it honours the pause
+    /// itself, and each 503 must be one that Heat sent.
+    fn note_pause(&self, service: Service, failed: Option<&Failure>) {
+        let asked = failed.filter(|failure| failure.retry_after().is_some() && service != Service::Orchestration);
+        if let Some(failure) = asked {
+            let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
+            pauses.insert(service, ((self.clock)(), failure.clone()));
+        }
     }
 
     /// Records how a call ended. A failure is new if the service's latest call succeeded or failed with another error.
