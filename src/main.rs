@@ -114,6 +114,7 @@ fn print_crd() -> anyhow::Result<()> {
 fn run(arguments: &Run) -> anyhow::Result<()> {
     log::begin(&arguments.log, arguments.log_format)?;
     std::panic::set_hook(Box::new(panics::log));
+    allocator::return_free_memory();
     let runtime = tokio::runtime::Runtime::new()?;
     let done = runtime.block_on(operate(arguments));
     // Tasks that only read need no orderly end.

@@ -642,14 +642,14 @@ fn the_reader_of_imports_reads_imports() {
         "api",
         "api::Reason",
         "clouds::Cloud",
-        "clouds::engines_task::Demand",
+        "clouds::engines::Demand",
         "condition",
         "event",
         "metrics::Metrics",
         "schedule::after",
     ];
     assert_eq!(paths, expected);
-    assert_eq!(row(&["clouds", "clouds::engines"], "clouds::engines_task::Demand"), Some("clouds::engines"));
+    assert_eq!(row(&["clouds", "clouds::engines"], "clouds::engines::Demand"), Some("clouds::engines"));
     assert_eq!(row(&["clouds"], "cloudsome::x"), None);
     assert!(mentions("use kube::Api;", "Api") && !mentions("ApiServer(MyApi)", "Api"));
 }

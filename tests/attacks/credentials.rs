@@ -14,7 +14,7 @@ use crate::scene::{Scene, secret, tenant};
 /// In `.ci/run`; `ATTACKS_CREDENTIALS` is another number.
 const CREDENTIALS: usize = 500;
 /// What stays of each in bytes, until the process ends: tables in the operator and in kube keep their capacity.
-const TABLES: u64 = 4 << 10;
+pub const TABLES: u64 = 4 << 10;
 const LIMIT: Duration = Duration::from_secs(900);
 
 #[tokio::test(flavor = "multi_thread")]

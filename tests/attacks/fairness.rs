@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 
 use crate::{
+    credentials::TABLES,
     hostile::{Answers, Hostile, Reply},
     scene::{PASSWORD, PROJECT, Scene, secret, tenant},
 };
@@ -52,7 +53,9 @@ async fn measure(scene: &Scene<'_>) -> (usize, usize, Duration) {
 /// The kernel accepts some connections, which never get an answer. It drops the packets of the others.
 #[tokio::test(flavor = "multi_thread")]
 async fn four_hundred_tenants_at_an_address_that_never_answers() {
-    let scene = Scene::begin_in_all_namespaces("400 at a silent address").await;
+    let mut scene = Scene::begin_in_all_namespaces("400 at a silent address").await;
+    // Each has a session and a host.
+    scene.stays += 2 * TABLES * 400;
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let yaml = |user: &str| {
         format!(
@@ -78,7 +81,8 @@ fn read(scene: &Scene<'_>) -> usize {
 /// An honest Heat whose list is long, beside clouds whose lists do not end.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_bodies_that_do_not_end() {
-    let scene = Scene::begin_in_all_namespaces("64 endless bodies").await;
+    let mut scene = Scene::begin_in_all_namespaces("64 endless bodies").await;
+    scene.stays += TABLES * 64;
     let row = |number: usize| {
         let host = format!("heat-{number:04}.lab");
         json!({
@@ -113,6 +117,7 @@ async fn sixty_four_bodies_that_do_not_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_tenants_at_a_heat_that_does_not_answer() {
     let mut scene = Scene::begin_in_all_namespaces("1,000 at a sick Heat").await;
+    scene.stays += TABLES * 1000;
     let cloud = Hostile::start(Answers { heat: Reply::Silence, ..Answers::default() });
     add(&scene, 1000, |user| cloud.clouds_yaml_of(user, ""), &json!({ "timeout": "60s" })).await;
     scene.restart().await;

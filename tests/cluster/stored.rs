@@ -257,10 +257,11 @@ async fn an_upgrade_takes_over_what_was_owned_field_by_field() {
     lab.cloud.advance(Duration::from_secs(150));
     lab.merge("shop", &json!({ "spec": { "probes": { "usage": { "policy": "Disabled" } } } })).await;
     wait_until(|| async {
-        // The API server may still use the other definition for a moment.
+        // The API server may still use the other definition for a moment. A pass waits up to 5 s for Heat, and a change
+        // of the object during a pass makes its write a conflict.
         let interval = format!("{}s", 11 + Timestamp::now().as_second() % 60);
         lab.merge("shop", &json!({ "spec": { "interval": interval } })).await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        tokio::time::sleep(Duration::from_secs(9)).await;
         let shop = lab.get("shop").await;
         reason(&shop, "EnginesHealthy") == Some("EnginesDown") && owned(&shop)["f:engines"] == json!({})
     })
