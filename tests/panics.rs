@@ -15,6 +15,7 @@ use cloudtenant_operator::{
     api::{CloudTenant, crd_yaml},
     cluster::{context::Settings, readiness::Readiness},
     metrics::{Metrics, ProjectLabel},
+    openstack::Network,
     panics::Part,
     process::run::Process,
     watched::roster::Roster,
@@ -162,8 +163,12 @@ async fn a_panic_ends_the_work_of_one_tenant_which_then_recovers() {
 
     let roster = Roster::default();
     let metrics = Arc::new(Metrics::with_tenants(roster.clone(), ProjectLabel::Off));
-    let settings =
-        Settings { namespaces: vec![namespace.clone()], instance: "panics".to_owned(), ..Settings::default() };
+    let settings = Settings {
+        namespaces: vec![namespace.clone()],
+        instance: "panics".to_owned(),
+        network: Network::default().allowing_loopback(),
+        ..Settings::default()
+    };
     let shutdown = CancellationToken::new();
     let readiness = Readiness::default();
     let process = Process::new(client.clone(), settings, metrics.clone(), roster, readiness, shutdown.clone());
