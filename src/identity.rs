@@ -1,5 +1,7 @@
 //! Identifies a tenant.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 /// The namespace and name of a CloudTenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TenantName {
@@ -7,6 +9,17 @@ pub struct TenantName {
     pub namespace: String,
     /// The CloudTenant's name.
     pub name: String,
+}
+
+impl TenantName {
+    /// The name of the object with these metadata.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        Self {
+            namespace: metadata.namespace.clone().unwrap_or_default(),
+            name: metadata.name.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// A CloudTenant with a generation of its spec.

@@ -42,10 +42,7 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>, mut turn: T
     let id = TenantId {
         uid: metadata.uid.clone().unwrap_or_default(),
         generation: metadata.generation.unwrap_or_default(),
-        name: TenantName {
-            namespace: metadata.namespace.clone().unwrap_or_default(),
-            name: metadata.name.clone().unwrap_or_default(),
-        },
+        name: TenantName::of(metadata),
     };
     let tenant = context.tenant(&id.uid);
     let mut tenant = tenant.lock().await;

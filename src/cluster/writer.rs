@@ -52,13 +52,23 @@ pub enum WriteError {
 impl WriteError {
     /// Whether the API server answered with one of these codes.
     fn is_status(&self, codes: &[u16]) -> bool {
-        matches!(self, Self::Kube(error) if matches!(&**error, kube::Error::Api(status) if codes.contains(&status.code)))
+        self.answer().is_some_and(|status| codes.contains(&status.code))
+    }
+
+    /// The API server's answer, if it refused the write.
+    fn answer(&self) -> Option<&kube::core::Status> {
+        match self {
+            Self::Kube(error) => match &**error {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Whether the object's namespace is being deleted. Nothing can be created in it, and nobody reads its events.
     fn is_terminating(&self) -> bool {
-        let Self::Kube(error) = self else { return false };
-        let kube::Error::Api(status) = &**error else { return false };
+        let Some(status) = self.answer() else { return false };
         let mut causes = status.details.iter().flat_map(|details| &details.causes);
         status.code == 403 && causes.any(|cause| cause.reason == "NamespaceTerminating")
     }

@@ -14,6 +14,7 @@ use super::{
     bundle::Digest,
     config::{Auth, CredentialRef, Domain, Named},
     credential::{self, FIVE_MINUTES},
+    hosts::host_of,
 };
 
 /// The number of refused credentials of one user after which a namespace tries no other one.
@@ -34,8 +35,7 @@ impl Login {
     pub(super) fn of(config: &CloudConfig) -> Self {
         let url = &config.auth_url;
         let port = url.port_or_known_default().unwrap_or_default().to_string();
-        // The dot at the end of a host name is optional.
-        let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+        let host = host_of(url);
         let (kind, name, domain) = match &config.auth {
             Auth::Password { user, .. }
             | Auth::ApplicationCredential { credential: CredentialRef::Name { user, .. }, .. } => user_of(user),

@@ -28,7 +28,11 @@ pub(super) use resolver::Resolver;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::{Error, Refusal, hosts::Hosts, lookup};
+use super::{
+    Error, Refusal,
+    hosts::{Hosts, host_of},
+    lookup,
+};
 use crate::share;
 
 /// How long the addresses of the API server's name are used before they are looked up again.
@@ -149,7 +153,7 @@ impl Guard {
         if self.rules.https_only && url.scheme() != "https" {
             return Err(Refusal::PlainHttp);
         }
-        let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+        let host = host_of(url);
         let port = url.port_or_known_default().unwrap_or_default();
         let same = |server: &(String, u16)| server.1 == port && server.0.eq_ignore_ascii_case(host);
         if self.rules.api_servers.iter().any(same) {

@@ -1,6 +1,13 @@
-//! Host names in the operator's own settings: one name, all names below a domain, or all.
+//! Host names: those of URLs, and those in the operator's own settings (one name, all names below a domain, or all).
 
 use std::str::FromStr;
+
+use url::Url;
+
+/// The host that a URL names, without the optional dot at the end of a name.
+pub(super) fn host_of(url: &Url) -> &str {
+    url.host_str().unwrap_or_default().trim_end_matches('.')
+}
 
 /// The hosts that a setting applies to.
 #[derive(Debug, Clone, PartialEq, Eq)]

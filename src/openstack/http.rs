@@ -15,7 +15,7 @@ use reqwest::{
 use tokio::time::timeout;
 use url::{Origin, Url};
 
-use super::{Answer, CloudConfig, Error, Network, Refusal, clients::Choice, tls};
+use super::{Answer, CloudConfig, Error, Network, Refusal, clients::Choice, hosts::host_of, tls};
 use crate::share::{Permit, Priority, Shares, Sharing, namespace};
 
 /// In bytes.
@@ -73,7 +73,7 @@ impl Http {
         let clients = self.network.clients();
         for _ in 0..=REDIRECTS {
             let route = self.network.route(request.url()).await?;
-            self.network.pace().wait(request.url().host_str().unwrap_or_default().trim_end_matches('.')).await;
+            self.network.pace().wait(host_of(request.url())).await;
             let choice = clients.choose(&self.network, &self.config, &origin, route).await?;
             let response = self.execute(&choice, &origin, &request).await?;
             let Some(target) = redirect_target(&response) else {

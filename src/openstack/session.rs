@@ -373,8 +373,8 @@ impl Session {
         answer.map_err(|error| error.at(service))
     }
 
-    /// The failure of a service that asked for a pause which is not over. Many tenants may share the session, and only
-    /// one of them has to be told.
+    /// The failure of a service that asked for a pause which is not over. Many tenants may share the session, and one
+    /// refused call suffices for all of them.
     fn pause(&self, service: Service) -> Option<Failure> {
         let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, failure) = pauses.get(&service)?;

@@ -28,7 +28,7 @@ impl Known {
         let metadata = tenant.meta();
         let mut hasher = DefaultHasher::new();
         (&metadata.uid, metadata.generation, &metadata.annotations).hash(&mut hasher);
-        let (name, now) = (name(tenant), hasher.finish());
+        let (name, now) = (TenantName::of(metadata), hasher.finish());
         (self.0.insert(name.clone(), now) != Some(now)).then_some(name)
     }
 
@@ -41,24 +41,16 @@ impl Known {
                 // What the list lacks was deleted during a gap of the watch.
                 let mut last = std::mem::take(self);
                 for tenant in &listed {
-                    self.0.extend(last.0.remove_entry(&name(tenant)));
+                    self.0.extend(last.0.remove_entry(&TenantName::of(tenant.meta())));
                 }
                 listed.iter().filter_map(|tenant| self.changed(tenant)).collect()
             }
             Event::Delete(tenant) => {
-                self.0.remove(&name(&tenant));
+                self.0.remove(&TenantName::of(tenant.meta()));
                 Vec::new()
             }
             Event::Init | Event::InitApply(_) => Vec::new(),
         }
-    }
-}
-
-fn name(tenant: &Watched) -> TenantName {
-    let metadata = tenant.meta();
-    TenantName {
-        namespace: metadata.namespace.clone().unwrap_or_default(),
-        name: metadata.name.clone().unwrap_or_default(),
     }
 }
 

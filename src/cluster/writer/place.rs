@@ -24,14 +24,13 @@ const TOO_LARGE: [&str; 2] = ["larger than max", "too large"];
 
 /// Whether replacing the status may succeed where applying it did not.
 pub(super) fn is_unapplicable(error: &WriteError) -> bool {
-    error.is_status(&UNAPPLICABLE)
-        || message_of_500(error).is_some_and(|message| is_too_large(message) || message.contains(UNFIT))
+    let unfit = |message: &str| is_too_large(message) || message.contains(UNFIT);
+    error.is_status(&UNAPPLICABLE) || error.answer().is_some_and(|answer| answer.code == 500 && unfit(&answer.message))
 }
 
 /// Returns why the API server refuses this status. `None` for errors that do not depend on the status.
 pub(super) fn refusal(error: &WriteError) -> Option<StatusRefusal> {
-    let WriteError::Kube(error) = error else { return None };
-    let kube::Error::Api(answer) = &**error else { return None };
+    let answer = error.answer()?;
     match answer.code {
         400 | 403 | 422 => Some(StatusRefusal::Invalid),
         413 => Some(StatusRefusal::TooLarge),
@@ -42,12 +41,6 @@ pub(super) fn refusal(error: &WriteError) -> Option<StatusRefusal> {
 
 fn is_too_large(message: &str) -> bool {
     TOO_LARGE.iter().any(|part| message.contains(part))
-}
-
-fn message_of_500(error: &WriteError) -> Option<&str> {
-    let WriteError::Kube(error) = error else { return None };
-    let kube::Error::Api(answer) = &**error else { return None };
-    (answer.code == 500).then_some(&answer.message)
 }
 
 /// Whether the object, after this status was applied to it, has conditions or data of other field managers. Examples

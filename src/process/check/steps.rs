@@ -72,15 +72,7 @@ async fn open_session(
         .map_err(|error| failure::of_config(&error))?;
 
     let began = Instant::now();
-    let (mut mark, mut found) = match address(&config, &subject.network).await {
-        Ok(reached) => reached,
-        Err(failure) => return step("address", began, Err(failure.clone())).and(Err(failure)),
-    };
-    if let Some(objection) = engines_objection(subject).await {
-        mark = Mark::Note;
-        found += &objection;
-    }
-    step("address", began, Ok((mark, found)))?;
+    step("address", began, address(&config, subject).await)?;
     let began = Instant::now();
     let greeted = session.greet(target.timeout).await.map_err(|error| reported(&error));
     let safe = if config.auth_url().scheme() == "http" {
@@ -134,11 +126,12 @@ fn read(target: &Target, texts: &Texts) -> Result<(Mark, String, Arc<CloudConfig
     Ok((mark, found, Arc::new(config)))
 }
 
-async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, String), ProbeFailure> {
-    let url = config.auth_url();
-    let objection = objection(network, Service::Identity, url).await;
+async fn address(config: &CloudConfig, subject: &Subject) -> Result<(Mark, String), ProbeFailure> {
+    let (url, network) = (config.auth_url(), &subject.network);
+    let objections = [objection(network, Service::Identity, url).await, engines_objection(subject).await];
+    let objections: String = objections.into_iter().flatten().collect();
     if network.leads_by_proxy(url) {
-        return Ok((Mark::Note, format!("{} is reached by a proxy{}", config.host(), objection.unwrap_or_default())));
+        return Ok((Mark::Note, format!("{} is reached by a proxy{objections}", config.host())));
     }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or(443);
@@ -149,9 +142,8 @@ async fn address(config: &CloudConfig, network: &Network) -> Result<(Mark, Strin
     match connected {
         Ok(Ok(stream)) => {
             let peer = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
-            let mark = if objection.is_some() { Mark::Note } else { Mark::Ok };
-            let found = format!("{} accepts connections at {peer}{}", config.host(), objection.unwrap_or_default());
-            Ok((mark, found))
+            let mark = if objections.is_empty() { Mark::Ok } else { Mark::Note };
+            Ok((mark, format!("{} accepts connections at {peer}{objections}", config.host())))
         }
         _ => Err(fails(crate::openstack::Error::ConnectionFailed)),
     }

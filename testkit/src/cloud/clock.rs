@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// The cloud's clock: what happens inside goes by `now`, what is told to the outside by `told`.
+/// The cloud's clock. The cloud itself uses `now`, and its answers show `told`.
 ///
 /// Two readings, so that a wrong clock shows in every time of the cloud but ages nothing.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,7 +24,7 @@ impl Clock {
         self.tell(self.now())
     }
 
-    /// A time of the cloud's inside as the outside is told it.
+    /// The time that an answer shows for this time of the cloud.
     pub(super) fn tell(&self, time: Timestamp) -> Timestamp {
         shift(time, self.skew)
     }

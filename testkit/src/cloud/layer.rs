@@ -31,7 +31,7 @@ pub(super) async fn layer(
         state.log.arrived(service, seen);
         let path = request.uri().path();
         let (delay, fault) = state.faults.meet(service, path);
-        // A token can always be issued and looked at.
+        // A token can always be issued and checked.
         let exempt = service == Service::Keystone && path.ends_with("/v3/auth/tokens");
         let token = answer::get(request.headers(), "x-auth-token").filter(|_| !exempt);
         let call = (request.method().as_str(), path, service.catalogue_type());
