@@ -18,8 +18,8 @@ use programs::assets::Assets;
 use self::builds::Builds;
 
 /// Processor time in minutes, for the estimate at the start: docs/decisions/0040.
-const RUST: usize = 11;
-const KUBERNETES: usize = 14;
+const RUST: usize = 7;
+const KUBERNETES: usize = 8;
 const NAMES: [&str; 3] = ["etcd", "kube-apiserver", "kubectl"];
 
 fn main() -> Result<()> {
@@ -67,10 +67,11 @@ fn estimate(compiled: bool, missing: &[&str], processors: usize) -> Option<Strin
     }
     // More processors do not help: the largest packages take one processor each.
     let minutes = sum.div_ceil(processors.clamp(1, 8));
+    let minutes = if minutes == 1 { "a minute".to_owned() } else { format!("{minutes} minutes") };
     let processors = if processors == 1 { "1 processor".to_owned() } else { format!("{processors} processors") };
     (sum > 0).then(|| {
         format!(
-            "The first run {}. With {processors} this takes about {minutes} minutes. Later runs start in seconds.",
+            "The first run {}. With {processors} this takes about {minutes}. Later runs start in seconds.",
             work.join(" and ")
         )
     })
@@ -99,23 +100,23 @@ mod tests {
                 false,
                 &NAMES[..],
                 2,
-                "The first run compiles the operator (11 minutes of processor time) and builds etcd, kube-apiserver, \
-                 kubectl (14 minutes of processor time). With 2 processors this takes about 13 minutes. Later runs \
+                "The first run compiles the operator (7 minutes of processor time) and builds etcd, kube-apiserver, \
+                 kubectl (8 minutes of processor time). With 2 processors this takes about 8 minutes. Later runs \
                  start in seconds.",
             ),
             (
                 false,
                 &[],
                 64,
-                "The first run compiles the operator (11 minutes of processor time). With 64 processors this takes \
-                 about 2 minutes. Later runs start in seconds.",
+                "The first run compiles the operator (7 minutes of processor time). With 64 processors this takes \
+                 about a minute. Later runs start in seconds.",
             ),
             (
                 true,
                 &NAMES[..2],
                 1,
-                "The first run builds etcd, kube-apiserver (14 minutes of processor time). With 1 processor this \
-                 takes about 14 minutes. Later runs start in seconds.",
+                "The first run builds etcd, kube-apiserver (8 minutes of processor time). With 1 processor this \
+                 takes about 8 minutes. Later runs start in seconds.",
             ),
         ] {
             assert_eq!(estimate(compiled, missing, processors).as_deref(), Some(expected));
