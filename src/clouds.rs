@@ -171,7 +171,7 @@ impl Clouds {
         let session = Session::new(config.clone(), &self.network, self.metrics.clone());
         let session = Arc::new(session.map_err(|error| failure::of_config(&error))?);
         let engines = engines_task::EnginesTask::new(self.wake.clone());
-        Ok(Arc::new(Shared { config: config.clone(), session, engines, calls: self.calls.at(&config.host()) }))
+        Ok(Arc::new(Shared { config: config.clone(), session, engines, calls: self.calls.at(config.called_host()) }))
     }
 
     /// Drops the namespace's latest clouds. Returns whether one of them was unused.

@@ -7,11 +7,13 @@
 mod authorities;
 mod distrust;
 mod facts;
+mod unchecked;
 mod verifier;
 mod witness;
 
 pub use authorities::{Authorities, Unreadable};
 pub use distrust::Distrust;
+pub use unchecked::Unchecked;
 pub use verifier::{Reliance, System, Trust};
 pub use witness::{UnsupportedCurve, Witness};
 

@@ -876,6 +876,7 @@ async fn a_body_that_costs_processor_time_ends_the_connection() {
     let member = [&gzip_head[..], &[3, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
     let too_small = Error::Unexpected("the answer comes in too many small pieces");
     let garbled = Error::Unexpected("the answer could not be decompressed");
+    let around = Error::Unexpected("the answer has too much data around its body");
     for (name, header, begin, repeat, error) in [
         ("one-byte chunks", "", Vec::new(), b"1\r\n \r\n".repeat(4096), too_small),
         (
@@ -885,27 +886,62 @@ async fn a_body_that_costs_processor_time_ends_the_connection() {
             chunk(&[0, 0, 0, 0xff, 0xff].repeat(8192)),
             Error::BodyTooLarge,
         ),
-        ("empty gzip members", "Content-Encoding: gzip\r\n", Vec::new(), chunk(&member.repeat(2048)), garbled),
+        ("empty gzip members", "Content-Encoding: gzip\r\n", Vec::new(), chunk(&member.repeat(2048)), garbled.clone()),
+        ("zeros before the size of a chunk", "", Vec::new(), b"0".repeat(1 << 16), around),
+        ("an extension of a chunk", "", b"1;".to_vec(), b"x".repeat(1 << 16), garbled),
     ] {
         let cloud = Cloud::start().await;
         let (listener, client) = heat_by_hand(&cloud, "http").await;
-        let serve = async {
-            let mut stream = listener.accept().await.unwrap().0;
-            serve_one(&mut stream, false).await;
-            let head = format!("HTTP/1.1 200 OK\r\n{header}Transfer-Encoding: chunked\r\n\r\n");
-            stream.write_all(&[head.as_bytes(), &begin].concat()).await.unwrap();
-            let mut sent = 0;
-            while sent < MOST && stream.write_all(&repeat).await.is_ok() {
-                sent += repeat.len();
-            }
-            sent
-        };
-        let get = client.get_path("/", LONG);
-        let before = cpu_time::ProcessTime::now();
-        let (answer, sent) = tokio::join!(get, serve);
-        println!("{name}: the server could send {sent} bytes; {:?} of CPU with the server", before.elapsed());
-        assert_eq!(answer.unwrap_err(), failure(Service::Orchestration, error), "{name}");
-        assert!(sent < MOST, "{name}");
+        let head = format!("HTTP/1.1 200 OK\r\n{header}Transfer-Encoding: chunked\r\n\r\n");
+        floods(name, &listener, &client, &[head.as_bytes(), &begin].concat(), &repeat, MOST, error).await;
+    }
+}
+
+/// A server answers a call with `begin`, and then with `repeat` without end. The call fails with `error` before the
+/// server has sent `most` bytes.
+async fn floods(
+    name: &str,
+    listener: &TcpListener,
+    client: &Client,
+    begin: &[u8],
+    repeat: &[u8],
+    most: usize,
+    error: Error,
+) {
+    let serve = async {
+        let mut stream = listener.accept().await.unwrap().0;
+        serve_one(&mut stream, false).await;
+        stream.write_all(begin).await.unwrap();
+        let mut sent = 0;
+        while sent < most && stream.write_all(repeat).await.is_ok() {
+            sent += repeat.len();
+        }
+        sent
+    };
+    let get = client.get_path("/", LONG);
+    let before = cpu_time::ProcessTime::now();
+    let (answer, sent) = tokio::join!(get, serve);
+    println!("{name}: the server could send {sent} bytes; {:?} of CPU with the server", before.elapsed());
+    assert_eq!(answer.unwrap_err(), failure(Service::Orchestration, error), "{name}");
+    assert!(sent < most, "{name}");
+}
+
+/// A line is: what the server sends first, and what it then repeats without end.
+#[tokio::test]
+async fn a_head_that_costs_processor_time_ends_the_connection() {
+    // In bytes, with what the kernel holds of a connection.
+    const MOST: usize = 16 << 20;
+    let long = Error::Unexpected("the head of the answer is too long");
+    for (name, begin, repeat) in [
+        ("100 without end", "", "HTTP/1.1 100 Continue\r\n\r\n"),
+        ("102 without end", "", "HTTP/1.1 102 Processing\r\n\r\n"),
+        ("103 without end", "", "HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n"),
+        ("headers without end", "HTTP/1.1 200 OK\r\n", "A: b\r\n"),
+    ] {
+        let cloud = Cloud::start().await;
+        let (listener, client) = heat_by_hand(&cloud, "http").await;
+        let repeat = repeat.repeat(512);
+        floods(name, &listener, &client, begin.as_bytes(), repeat.as_bytes(), MOST, long.clone()).await;
     }
 }
 
@@ -948,6 +984,39 @@ async fn large_bodies_wait_for_each_other() {
     clients[4].get_path("/small", LONG).await.unwrap();
     held.pop();
     clients[4].get_path("/large", LONG).await.unwrap();
+}
+
+/// A proxy gets the whole URL of a plain call, and its own credential. The service gets neither.
+#[tokio::test]
+async fn a_plain_call_through_a_proxy() {
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let rule = format!("*=http://user:p%40ss@{}", proxy.local_addr().unwrap()).parse().unwrap();
+    let network = Network::new(None, vec![rule]).unwrap();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let yaml = "clouds: {c: {auth: {auth_url: 'http://keystone.example:5000/identity', token: t}}}";
+    let config = CloudConfig::parse(yaml, "c", None, None).unwrap();
+    let session = Session::new(Arc::new(config), &network, Arc::new(NoCounters)).unwrap();
+    let serve = async {
+        let mut stream = proxy.accept().await.unwrap().0;
+        let (mut heads, mut head) = (Vec::new(), [0; 4096]);
+        for _ in 0..2 {
+            let read = stream.read(&mut head).await.unwrap();
+            heads.push(String::from_utf8(head[..read].to_vec()).unwrap().to_lowercase());
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
+        }
+        heads
+    };
+    let greet = async {
+        session.greet(LONG).await.unwrap();
+        session.greet(LONG).await.unwrap();
+    };
+    let (heads, ()) = tokio::join!(serve, greet);
+    for head in heads {
+        assert!(head.starts_with("get http://keystone.example:5000/identity/v3 http/1.1\r\n"), "{head}");
+        assert!(head.contains("\r\nhost: keystone.example:5000\r\n"), "{head}");
+        assert!(head.contains("\r\nproxy-authorization: basic dxnlcjpwqhnz\r\n"), "{head}");
+        assert!(head.contains("\r\nuser-agent: cloudtenant-operator/"), "{head}");
+    }
 }
 
 /// What is no TLS is no answer that cannot be read: a balancer may speak so for a moment.

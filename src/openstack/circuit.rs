@@ -9,7 +9,7 @@ use std::{
 
 use url::Origin;
 
-use super::{Error, clients::CONNECT_TIMEOUT};
+use super::{Error, connector::CONNECT_TIMEOUT};
 
 /// The number of consecutive failures to connect that open the circuit.
 const FAILURES: u32 = 5;

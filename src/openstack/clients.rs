@@ -6,11 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::{
-    Client, ClientBuilder,
-    header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderValue},
-    redirect,
-};
 use tokio::{sync::OnceCell, time::Instant as Deadline};
 use url::Origin;
 
@@ -18,15 +13,12 @@ use super::{
     CloudConfig, Error, Network,
     aside::on_another_thread,
     bundle::{Bundle, Digest},
+    connector::{Client, POOL_IDLE},
     guard::Route,
     tls,
 };
 use crate::trust::Authorities;
 
-/// A host that drops packets must not use up the whole deadline of a call. Heat may need one minute of it.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an idle connection is kept.
-const POOL_IDLE: Duration = Duration::from_secs(30);
 /// Idle connections that a client keeps for each origin.
 const MOST_IDLE: usize = 8;
 /// Origins whose connections are kept, over all clients. For further origins the connection closes after each call.
@@ -184,42 +176,19 @@ fn make_room(built: &mut HashMap<(Setting, Route), Cached>, bytes: usize) {
 impl Clients {
     fn build(network: &Network, bundle: Option<&Bundle>, verify: bool, route: Route) -> Result<Arc<Self>, Error> {
         let unusable = || Error::Unexpected("the operator could not build an HTTP client");
-        let builder = || network.apply(builder(), route);
-        let (pooled, unpooled) = if verify {
+        let config = if verify {
             // The process reads the system's authorities once. It does so here, not on a thread that serves
             // connections.
             Authorities::system();
             let cacert = bundle.map(|bundle| Authorities::from_pem(bundle.pem())).transpose();
             let trust = network.trust(cacert.map_err(|_| unusable())?);
-            let config = tls::client_config(trust, bundle.is_some()).map_err(|_| unusable())?;
-            (builder().tls_backend_preconfigured(config.clone()), builder().tls_backend_preconfigured(config))
+            tls::client_config(trust, bundle.is_some())
         } else {
-            (builder().tls_danger_accept_invalid_certs(true), builder().tls_danger_accept_invalid_certs(true))
+            tls::unchecked_config()
         };
-        let pooled = pooled.build().map_err(|_| unusable())?;
-        let unpooled = unpooled.pool_max_idle_per_host(0).build().map_err(|_| unusable())?;
-        Ok(Arc::new(Self { pooled, unpooled }))
+        let connector = network.connector(config.map_err(|_| unusable())?, route);
+        Ok(Arc::new(Self { pooled: Client::new(connector.clone(), MOST_IDLE), unpooled: Client::new(connector, 0) }))
     }
-}
-
-/// The settings without TLS. Between calls the client keeps only connections: no cookies and no credential.
-pub(super) fn builder() -> ClientBuilder {
-    Client::builder()
-        .user_agent(concat!("cloudtenant-operator/", env!("CARGO_PKG_VERSION")))
-        .default_headers(HeaderMap::from_iter([
-            (ACCEPT, HeaderValue::from_static("application/json")),
-            (ACCEPT_ENCODING, HeaderValue::from_static("gzip")),
-        ]))
-        // The operator decompresses a body itself, with bounds for the compressed bytes.
-        .gzip(false)
-        .referer(false)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(POOL_IDLE)
-        .pool_max_idle_per_host(MOST_IDLE)
-        // Over HTTP/2 all calls to an origin would share one connection with a limited number of streams, so the calls of
-        // one service that hangs would hold up all others.
-        .http1_only()
-        .redirect(redirect::Policy::none())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 pub(super) use place::{needs_project, web_url, with_token, with_version};
 use url::Url;
 
-use super::{Secret, Service, bundle::Bundle, error::listed, yaml::Entry};
+use super::{Secret, Service, bundle::Bundle, error::listed, hosts::host_of, yaml::Entry};
 use crate::{trust::Authorities, words::word};
 
 /// One validated entry of a `clouds.yaml`.
@@ -211,6 +211,12 @@ impl CloudConfig {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         }
+    }
+
+    /// Keystone's host for budgets of calls, without the port and without a dot at the end.
+    #[must_use]
+    pub(crate) fn called_host(&self) -> &str {
+        host_of(&self.auth_url)
     }
 
     /// Whether the token's scope is the whole system instead of a project. Its catalogue lacks services whose addresses

@@ -40,6 +40,22 @@ fn auth_urls() {
     }
 }
 
+/// One host has one budget of calls, however its URL is written.
+#[test]
+fn the_host_that_is_called() {
+    for (url, expected) in [
+        ("https://k.example/v3", "k.example"),
+        ("https://k.example:5000", "k.example"),
+        ("http://K.Example.:5000/identity", "k.example"),
+        ("https://k.example./v3", "k.example"),
+        ("http://127.1:5000/v3", "127.0.0.1"),
+        ("http://[0:0::1]:5000/v3", "[::1]"),
+    ] {
+        let config = parse(&format!("auth: {{auth_url: '{url}', {LOGIN}}}")).unwrap();
+        assert_eq!(config.called_host(), expected, "{url}");
+    }
+}
+
 #[test]
 fn a_region_in_a_url() {
     let url = "auth: {auth_url: 'https://iam.{region_name}.example.com/v3', token: t}";

@@ -2,7 +2,9 @@
 
 use std::{error::Error as StdError, io::ErrorKind, time::Duration};
 
-use super::{AddressRule, Service, TlsFault, lookup::Crowded, words::ErrorCode};
+use hyper_util::client::legacy;
+
+use super::{AddressRule, Service, TlsFault, guard::Unresolved, lookup::Crowded, metered::Excess, words::ErrorCode};
 use crate::{
     trust::Distrust,
     words::{escaped, word},
@@ -186,6 +188,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// A request that HTTP does not allow.
+    pub(super) const UNSENDABLE: Self = Self::Unexpected("the request could not be built");
+    /// A body that is not what its framing or its compression promises.
+    pub(super) const GARBLED: Self = Self::Unexpected("the answer could not be decompressed");
+
     /// The class as a metric label: one of a closed set, without the variant's data.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -258,25 +265,56 @@ impl Error {
     }
 
     /// The class of a call without a complete answer.
-    pub(super) fn of_transport(error: &reqwest::Error) -> Self {
+    pub(super) fn of_transport(error: &(dyn StdError + 'static)) -> Self {
         if let Some(refusal) = causes(error).find_map(|cause| cause.downcast_ref()) {
             Self::AddressRefused(*refusal)
         } else if causes(error).any(|cause| cause.is::<Crowded>()) {
             Self::Timeout
-        } else if error.is_dns() {
+        } else if causes(error).any(|cause| cause.is::<Unresolved>()) {
             Self::Dns
         } else if let Some(tls) = of_tls(error) {
             tls
-        } else if error.is_timeout() && !error.is_connect() {
+        } else if is_connect(error) {
+            Self::ConnectionFailed
+        } else if let Some(excess) = causes(error).find_map(|cause| cause.downcast_ref()) {
+            Self::of_excess(*excess)
+        } else if causes(error).any(|cause| cause.downcast_ref().is_some_and(hyper::Error::is_parse_too_large)) {
+            Self::of_excess(Excess::Head)
+        } else if is_timeout(error) {
             Self::Timeout
-        } else if error.is_builder() {
-            Self::Unexpected("the request could not be built")
-        } else if error.is_decode() && is_garbled(error) {
-            Self::Unexpected("the answer could not be decompressed")
         } else {
             Self::ConnectionFailed
         }
     }
+
+    /// The class of a call whose answer ended within the body.
+    pub(super) fn of_body(error: &hyper::Error) -> Self {
+        match Self::of_transport(error) {
+            Self::ConnectionFailed if is_garbled(error) => Self::GARBLED,
+            error => error,
+        }
+    }
+
+    fn of_excess(excess: Excess) -> Self {
+        match excess {
+            Excess::Head => Self::Unexpected("the head of the answer is too long"),
+            Excess::Body => Self::Unexpected("the answer has too much data around its body"),
+            Excess::Late => Self::Timeout,
+        }
+    }
+}
+
+/// Whether there was no connection.
+fn is_connect(error: &(dyn StdError + 'static)) -> bool {
+    causes(error).any(|cause| cause.downcast_ref().is_some_and(legacy::Error::is_connect))
+}
+
+fn is_timeout(error: &(dyn StdError + 'static)) -> bool {
+    let of_io = |io: &std::io::Error| io.kind() == ErrorKind::TimedOut;
+    let is_late = |cause: &(dyn StdError + 'static)| {
+        cause.downcast_ref().is_some_and(hyper::Error::is_timeout) || cause.downcast_ref().is_some_and(of_io)
+    };
+    causes(error).any(is_late)
 }
 
 /// The rustls error among the causes, if there is one.
@@ -293,8 +331,7 @@ fn of_tls(error: &(dyn StdError + 'static)) -> Option<Error> {
     }
 }
 
-/// Whether the body could not be decompressed. Other errors look alike: reqwest reports a connection that ends within
-/// the body as a decoding error, and rustls reports non-TLS data as invalid data.
+/// Whether the framing of the body is wrong. rustls also reports non-TLS data as invalid data.
 fn is_garbled(error: &(dyn StdError + 'static)) -> bool {
     let garbled = |io: &std::io::Error| matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput);
     let of_tls = causes(error).any(|cause| cause.is::<rustls::Error>());

@@ -24,7 +24,7 @@ pub use cidr::{Cidr, CidrError};
 use futures::future::BoxFuture;
 use judge::is_within;
 pub use judge::{AddressRule, AddressVerdict, judge};
-pub(super) use resolver::Resolver;
+pub(super) use resolver::{Resolver, Unresolved};
 use tokio::time::{Instant, timeout};
 use url::Url;
 

@@ -7,15 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use incoming::{Fill, Incoming};
-use reqwest::{
-    Method, Request, Response,
+use http::{
+    HeaderMap, Response,
     header::{HeaderName, HeaderValue, LOCATION},
 };
+use hyper::body::{Body as _, Incoming as Stream};
+use incoming::{Fill, Incoming, most_on_wire};
+use reqwest::{Method, Request};
 use tokio::time::timeout;
 use url::{Origin, Url};
 
-use super::{Answer, CloudConfig, Error, Network, Refusal, clients::Choice, hosts::host_of, tls};
+use super::{
+    Answer, CloudConfig, Error, Network, Refusal, clients::Choice, connector::Unanswered, hosts::host_of, tls,
+};
 use crate::share::{Permit, Priority, Shares, Sharing, namespace};
 
 /// In bytes.
@@ -75,8 +79,9 @@ impl Http {
             let route = self.network.route(request.url()).await?;
             self.network.pace().wait(host_of(request.url())).await;
             let choice = clients.choose(&self.network, &self.config, &origin, route).await?;
-            let response = self.execute(&choice, &origin, &request).await?;
-            let Some(target) = redirect_target(&response) else {
+            let response = self.execute(&choice, &origin, &request, most_on_wire(limit)).await?;
+            let target = is_redirect(response.status().as_u16()).then(|| target(request.url(), response.headers()));
+            let Some(target) = target.flatten() else {
                 let answer = self.read(limit, response).await?;
                 if choice.keeps {
                     clients.note(self.network.setting(&self.config), origin, Instant::now());
@@ -93,23 +98,28 @@ impl Http {
 
     /// Returns the head of one answer. Servers close idle connections, so a failure on a pooled connection is retried
     /// once.
-    async fn execute(&self, choice: &Choice, origin: &Origin, request: &Request) -> Result<Response, Error> {
+    async fn execute(
+        &self,
+        choice: &Choice,
+        origin: &Origin,
+        request: &Request,
+        most: u64,
+    ) -> Result<Response<Stream>, Error> {
         let attempt = self.network.circuits().begin(origin, Instant::now())?;
-        let copy = || request.try_clone().ok_or(Error::Unexpected("the request could not be built"));
-        let mut answer = choice.client.execute(copy()?).await;
+        let mut answer = choice.client.send(request, most).await;
         if answer.as_ref().is_err_and(is_reset) && choice.may_reuse {
-            answer = choice.client.execute(copy()?).await;
+            answer = choice.client.send(request, most).await;
         }
-        let failed = answer.as_ref().err().filter(|error| error.is_connect()).map(Error::of_transport);
-        attempt.ended(failed.as_ref(), Instant::now());
-        match answer.map_err(|error| Error::of_transport(&error)) {
+        let failed = answer.as_ref().err().filter(|failed| !failed.was_connected).map(|failed| &failed.error);
+        attempt.ended(failed, Instant::now());
+        match answer.map_err(|failed| failed.error) {
             Err(Error::TlsFailed(fault)) => Err(tls::explain(fault, request.url(), &self.network).await),
             answer => answer,
         }
     }
 
-    async fn read(&self, limit: usize, response: Response) -> Result<Answer, Error> {
-        let announced = response.content_length();
+    async fn read(&self, limit: usize, response: Response<Stream>) -> Result<Answer, Error> {
+        let announced = response.body().size_hint().exact();
         let mut incoming = Incoming::new(limit, response);
         let mut room = None;
         if incoming.fill(SMALL.min(limit)).await? == Fill::Full {
@@ -130,30 +140,30 @@ impl Http {
 
 /// Builds a GET request with these headers.
 pub(super) fn get(url: Url, headers: &[(&'static str, &str)]) -> Result<Request, Error> {
-    let unusable = Error::Unexpected("the request could not be built");
     let mut request = Request::new(Method::GET, url);
     for (name, value) in headers {
         let header = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(value).ok());
-        let (name, value) = header.ok_or_else(|| unusable.clone())?;
+        let (name, value) = header.ok_or(Error::UNSENDABLE)?;
         request.headers_mut().insert(name, value);
     }
     Ok(request)
 }
 
-/// The target of a redirect; `None` for any other answer, including a redirect without an address.
-fn redirect_target(response: &Response) -> Option<Url> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 305 | 307 | 308) {
-        return None;
-    }
-    let location = response.headers().get(LOCATION)?.to_str().ok()?;
-    let mut target = response.url().join(location).ok()?;
-    // The client would send them as an `Authorization` header.
+fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 305 | 307 | 308)
+}
+
+/// The target of a redirect from this URL; `None` without a usable address.
+fn target(url: &Url, headers: &HeaderMap) -> Option<Url> {
+    let location = headers.get(LOCATION)?.to_str().ok()?;
+    let mut target = url.join(location).ok()?;
+    // The operator sends no credential but its own.
     target.set_username("").ok()?;
     target.set_password(None).ok()?;
     Some(target)
 }
 
 /// Whether the connection ended before the head of an answer: neither a refused connection nor a time-out.
-fn is_reset(error: &reqwest::Error) -> bool {
-    error.is_request() && !error.is_connect() && !error.is_timeout()
+fn is_reset(failed: &Unanswered) -> bool {
+    failed.was_connected && failed.error == Error::ConnectionFailed
 }

@@ -2,8 +2,9 @@
 
 use std::{fmt, str::FromStr, sync::Arc, time::Instant};
 
-use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::{ClientBuilder, Proxy};
+use http::Uri;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use rustls::ClientConfig;
 use url::Url;
 
 use super::{
@@ -11,6 +12,7 @@ use super::{
     brake::Brakes,
     circuit::Circuits,
     clients::{AllClients, Setting},
+    connector::Connector,
     credential::Credentials,
     guard::{Cidr, Guard, Resolver, Route, Rules},
     hosts::Hosts,
@@ -28,8 +30,7 @@ pub struct Network {
     authorities: Arc<Authorities>,
     keeps_system: bool,
     reliance: Reliance,
-    proxies: Arc<[ProxyRule]>,
-    environment: Environment,
+    proxies: Proxies,
     guard: Arc<Guard>,
     credentials: Arc<Credentials>,
     brakes: Arc<Brakes>,
@@ -48,7 +49,26 @@ pub struct ProxyRule {
     proxy: Url,
 }
 
-/// The proxies of the environment, as the HTTP client reads them.
+/// Which proxy a call goes through. Without explicit rules, the environment's apply (`HTTPS_PROXY`, `HTTP_PROXY`,
+/// `NO_PROXY`).
+#[derive(Clone, Default)]
+pub(super) struct Proxies {
+    rules: Arc<[ProxyRule]>,
+    environment: Environment,
+}
+
+impl Proxies {
+    /// The proxy for calls to this URI, if there is one.
+    pub(super) fn of(&self, uri: &Uri) -> Option<Intercept> {
+        if self.rules.is_empty() {
+            return self.environment.0.intercept(uri);
+        }
+        let proxy = proxy_for(&self.rules, uri.host()?)?;
+        Matcher::builder().all(proxy.as_str()).build().intercept(uri)
+    }
+}
+
+/// The proxies of the environment.
 #[derive(Clone)]
 struct Environment(Arc<Matcher>);
 
@@ -82,7 +102,8 @@ impl Network {
     /// The PEM text contains no certificate, or one that cannot be read.
     pub fn new(authorities: Option<&str>, proxies: Vec<ProxyRule>) -> Result<Self, NetworkError> {
         let authorities = authorities.map(Authorities::from_pem).transpose().map_err(NetworkError::Authorities)?;
-        Ok(Self { authorities: Arc::new(authorities.unwrap_or_default()), proxies: proxies.into(), ..Self::default() })
+        let proxies = Proxies { rules: proxies.into(), ..Proxies::default() };
+        Ok(Self { authorities: Arc::new(authorities.unwrap_or_default()), proxies, ..Self::default() })
     }
 
     /// Sets whether the system's authorities are trusted beside a Secret's `cacert`, which otherwise replaces them.
@@ -213,28 +234,19 @@ impl Network {
         Trust::new(given.collect(), Some(system))
     }
 
-    /// Whether calls to this URL go through a proxy. Without explicit rules, the environment's apply (`HTTPS_PROXY`,
-    /// `HTTP_PROXY`, `NO_PROXY`).
+    /// Whether calls to this URL go through a proxy.
     #[must_use]
     pub fn leads_by_proxy(&self, url: &Url) -> bool {
-        if self.proxies.is_empty() {
-            return url.as_str().parse().is_ok_and(|uri| self.environment.0.intercept(&uri).is_some());
-        }
-        url.host_str().is_some_and(|host| proxy_for(&self.proxies, host).is_some())
+        url.as_str().parse().is_ok_and(|uri| self.proxies.of(&uri).is_some())
     }
 
-    /// Sets the proxies and the resolver of a client for calls on this route.
-    pub(super) fn apply(&self, builder: ClientBuilder, route: Route) -> ClientBuilder {
-        let builder = builder.dns_resolver(Arc::new(Resolver::new(self.guard.clone(), route)));
-        match route {
-            Route::Direct(_) | Route::Within(_) => builder.no_proxy(),
-            // The client reads the environment in the same way as `leads_by_proxy`.
-            Route::Proxy if self.proxies.is_empty() => builder,
-            Route::Proxy => {
-                let rules = self.proxies.clone();
-                builder.no_proxy().proxy(Proxy::custom(move |url| proxy_for(&rules, url.host_str()?).cloned()))
-            }
-        }
+    /// The connections for calls on this route.
+    pub(super) fn connector(&self, tls: ClientConfig, route: Route) -> Connector {
+        let proxies = match route {
+            Route::Direct(_) | Route::Within(_) => None,
+            Route::Proxy => Some(self.proxies.clone()),
+        };
+        Connector::new(Resolver::new(self.guard.clone(), route), tls, proxies)
     }
 }
 
@@ -248,7 +260,9 @@ impl FromStr for ProxyRule {
     fn from_str(text: &str) -> Result<Self, NetworkError> {
         let (host, address) = text.trim().split_once('=').ok_or(NetworkError::Form)?;
         let hosts = host.parse().map_err(NetworkError::Host)?;
-        let proxy = Url::parse(address.trim()).ok().filter(|url| url.scheme() == "http" && url.has_host());
+        // What `Proxies::of` could not read would be no proxy.
+        let is_usable = |url: &Url| url.scheme() == "http" && url.has_host() && url.as_str().parse::<Uri>().is_ok();
+        let proxy = Url::parse(address.trim()).ok().filter(is_usable);
         let unusable = || NetworkError::Address(host.trim().to_ascii_lowercase());
         Ok(Self { hosts, proxy: proxy.ok_or_else(unusable)? })
     }
@@ -264,7 +278,7 @@ impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Network")
             .field("authorities", &self.authorities)
-            .field("proxies", &self.proxies)
+            .field("proxies", &self.proxies.rules)
             .field("guard", &self.guard)
             .finish_non_exhaustive()
     }

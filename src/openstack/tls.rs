@@ -1,12 +1,14 @@
 //! TLS with a cloud, and its faults other than the certificate.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
+use http::Uri;
 use rustls::{AlertDescription, CertificateError, ClientConfig, InvalidMessage, OtherError, client::Resumption};
+use tower::Service as _;
 use url::Url;
 
-use super::{Error, Network, clients};
-use crate::trust::{Trust, UnsupportedCurve, Witness};
+use super::{Error, Network};
+use crate::trust::{Trust, Unchecked, UnsupportedCurve, Witness};
 
 /// Why TLS with a server fails, other than its certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -108,8 +110,14 @@ pub(super) fn client_config(trust: Trust, few: bool) -> Result<ClientConfig, rus
     Ok(config)
 }
 
-/// reqwest sets the protocols only in a configuration that it builds itself. A server that gets no offer of HTTP/2 does
-/// not select it, whatever it prefers.
+/// The same without a check of certificates.
+pub(super) fn unchecked_config() -> Result<ClientConfig, rustls::Error> {
+    let mut config = Unchecked::client_config()?;
+    with_http(&mut config);
+    Ok(config)
+}
+
+/// A server that gets no offer of HTTP/2 does not select it, whatever it prefers.
 fn with_http(config: &mut ClientConfig) {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
 }
@@ -151,16 +159,13 @@ async fn run_witness(url: &Url, network: &Network, curves: bool) -> Option<Witne
     let mut config = Witness::client_config(curves).ok()?;
     with_http(&mut config);
     let route = network.route(url).await.ok()?;
-    let client = network.apply(clients::builder(), route).tls_backend_preconfigured(config).build().ok()?;
-    let mut root = url.clone();
-    (_, _) = (root.set_username(""), root.set_password(None));
-    root.set_path("/");
-    root.set_query(None);
-    // The request always fails: the witness trusts no server.
-    let error = client.get(root).send().await.err()?;
+    let uri: Uri = url.as_str().parse().ok()?;
+    // The connection always fails: the witness trusts no server.
+    let error = network.connector(config, route).call(uri).await.err()?;
+    let error: &(dyn StdError + 'static) = &*error;
     let refused = rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
-    if super::error::tls_error(&error) == Some(&refused) {
+    if super::error::tls_error(error) == Some(&refused) {
         return Some(WitnessResult::Certificate);
     }
-    Some(WitnessResult::Other(Error::of_transport(&error)))
+    Some(WitnessResult::Other(Error::of_transport(error)))
 }

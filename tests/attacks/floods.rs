@@ -1,7 +1,8 @@
-//! A cloud that does what it can to be asked, and to be written of, all the time.
+//! A cloud that does what it can to be asked, to be written of, and to be listened to, all the time.
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
+use testkit::cloud::{Fault, Service, SimulatedCloud};
 
 use crate::{
     hostile::{Answers, Hostile, Reply},
@@ -57,4 +58,27 @@ async fn report_intervals_of_0_and_503s() {
     assert!(figures.events <= 27, "{} events", figures.events);
     // The honest tenants' writes too, three for each.
     assert!(figures.writes <= (once + 4 + 3 * 10) as f64, "{} writes", figures.writes);
+}
+
+/// Heat, DCS and Nova send interim answers as fast as they can, and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn interim_answers_without_end() {
+    let scene = Scene::begin("endless 1xx", &[]).await;
+    let cloud = SimulatedCloud::start().await.unwrap();
+    let yaml = cloud.clouds_yaml("openstack");
+    for service in [Service::Heat, Service::Dcs, Service::Nova] {
+        cloud.fault(service, Fault::EndlessInterim);
+    }
+    for number in 0..10 {
+        let project = format!("interim-{number}");
+        cloud.add_tenant(&project);
+        let spec = json!({ "projectID": project, "timeout": "30s" });
+        scene.add(&project, &[("clouds.yaml", yaml.as_bytes())], &spec).await;
+    }
+    scene.last(15).await;
+    let calls = [Service::Heat, Service::Dcs, Service::Nova].map(|service| cloud.count(service));
+    println!("calls of Heat, DCS, Nova: {calls:?}");
+    let figures = scene.end().await;
+    assert!(calls.iter().all(|calls| *calls > 0), "{calls:?}");
+    assert!(figures.processor < figures.seconds / 4.0, "{:.1} s of CPU", figures.processor);
 }

@@ -61,6 +61,8 @@ const STAYS: u64 = 1 << 20;
 #[derive(Debug)]
 pub struct Figures {
     pub seconds: f64,
+    /// The time of processors that the operator used, in seconds.
+    pub processor: f64,
     pub events: usize,
     pub writes: f64,
     /// Of `/metrics` while the attack lasted, in bytes.
@@ -372,7 +374,7 @@ impl<'a> Scene<'a> {
         assert!(asked <= most, "an honest tenant was not asked for {asked:?}");
         assert!(broken.is_empty(), "no longer Ready: {broken:?}");
         assert_eq!(leaks, 0, "a Secret's bytes are in the log");
-        Figures { seconds: seconds.as_secs_f64(), events, writes, scrape }
+        Figures { seconds: seconds.as_secs_f64(), processor: used, events, writes, scrape }
     }
 
     fn writes(&self) -> f64 {

@@ -1,16 +1,18 @@
 //! Reads the body of an answer. Each bound applies to what the server sends, not only to what the body becomes.
 
 use std::{
+    future::poll_fn,
     io::{ErrorKind, Write as _},
+    pin::Pin,
     time::Duration,
 };
 
 use flate2::write::GzDecoder;
-use hyper::body::{Buf as _, Bytes};
-use reqwest::{
+use http::{
     Response,
     header::{CONTENT_ENCODING, HeaderMap},
 };
+use hyper::body::{Body as _, Buf as _, Bytes, Incoming as Stream};
 use tokio::time::timeout;
 
 use super::{Error, KIB};
@@ -19,13 +21,10 @@ use super::{Error, KIB};
 const MOST_PIECES: usize = 4096;
 /// In bytes.
 const LEAST_PIECE: usize = 64;
-/// The longest wait for the next piece. Without it, a chunk's size with endless leading zeros would take processor time
-/// until the deadline of the call.
+/// The longest wait for the next piece, because other calls wait for the place of this one.
 const PIECE_DEADLINE: Duration = Duration::from_secs(15);
 /// Members of a gzip body. Each costs a new decoder, and servers send one.
 const MOST_MEMBERS: usize = 64;
-
-const GARBLED: Error = Error::Unexpected("the answer could not be decompressed");
 
 /// How a read ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +37,7 @@ pub(super) enum Fill {
 
 /// The body of an answer while it arrives.
 pub(super) struct Incoming {
-    response: Response,
+    response: Response<Stream>,
     received: Received,
     body: Body,
     /// The part of the latest piece that is not decoded yet.
@@ -47,7 +46,7 @@ pub(super) struct Incoming {
 
 impl Incoming {
     /// `limit` bounds the body, decompressed, in bytes.
-    pub(super) fn new(limit: usize, response: Response) -> Self {
+    pub(super) fn new(limit: usize, response: Response<Stream>) -> Self {
         let body = Body::of(response.headers());
         Self { response, received: Received::new(limit), body, rest: Bytes::new() }
     }
@@ -58,8 +57,7 @@ impl Incoming {
             if self.body.decode(&mut self.rest, most)? == Fill::Full {
                 return Ok(Fill::Full);
             }
-            let piece = timeout(PIECE_DEADLINE, self.response.chunk()).await.map_err(|_| Error::Timeout)?;
-            match piece.map_err(|error| Error::of_transport(&error))? {
+            match timeout(PIECE_DEADLINE, self.next_piece()).await.map_err(|_| Error::Timeout)?? {
                 Some(piece) => {
                     self.received.add(piece.len())?;
                     self.rest = piece;
@@ -69,11 +67,33 @@ impl Incoming {
         }
     }
 
+    /// The next piece of the body as the server sends it. Trailers are ignored.
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, Error> {
+        let stream = self.response.body_mut();
+        while let Some(frame) = poll_fn(|context| Pin::new(&mut *stream).poll_frame(context)).await {
+            if let Ok(piece) = frame.map_err(|error| Error::of_body(&error))?.into_data() {
+                return Ok(Some(piece));
+            }
+        }
+        Ok(None)
+    }
+
     /// The status, the headers and the body as far as it was read.
     pub(super) fn into_parts(mut self) -> (u16, HeaderMap, Vec<u8>) {
         let headers = std::mem::take(self.response.headers_mut());
         (self.response.status().as_u16(), headers, self.body.into_bytes())
     }
+}
+
+/// Compression makes a body at most a little longer.
+const fn most_compressed(limit: usize) -> usize {
+    limit + limit / 8 + KIB
+}
+
+/// The bytes on the wire that a body of `limit` bytes may take, with the framing of chunks and of TLS. Both may double
+/// it, and for [`MOST_PIECES`] small pieces they take up to 64 bytes each.
+pub(super) const fn most_on_wire(limit: usize) -> u64 {
+    (2 * most_compressed(limit) + 64 * MOST_PIECES) as u64
 }
 
 /// What the server has sent of the body, without the framing of the chunks.
@@ -84,9 +104,8 @@ struct Received {
 }
 
 impl Received {
-    /// Compression makes a body at most a little longer.
     fn new(limit: usize) -> Self {
-        Self { most: limit + limit / 8 + KIB, bytes: 0, pieces: 0 }
+        Self { most: most_compressed(limit), bytes: 0, pieces: 0 }
     }
 
     fn add(&mut self, bytes: usize) -> Result<(), Error> {
@@ -141,7 +160,7 @@ impl Body {
         if let Self::Gzip(gzip) = self
             && gzip.started
         {
-            gzip.decoder.try_finish().map_err(|_| GARBLED)?;
+            gzip.decoder.try_finish().map_err(|_| Error::GARBLED)?;
         }
         Ok(if self.len() > most { Fill::Full } else { Fill::Ended })
     }
@@ -172,16 +191,16 @@ impl Gzip {
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
-            Err(_) => Err(GARBLED),
+            Err(_) => Err(Error::GARBLED),
         }
     }
 
     /// The member has ended, and there is more input.
     fn next_member(&mut self) -> Result<(), Error> {
-        self.decoder.try_finish().map_err(|_| GARBLED)?;
+        self.decoder.try_finish().map_err(|_| Error::GARBLED)?;
         self.members += 1;
         if self.members > MOST_MEMBERS {
-            return Err(GARBLED);
+            return Err(Error::GARBLED);
         }
         self.decoder = GzDecoder::new(std::mem::take(self.decoder.get_mut()));
         Ok(())
@@ -251,12 +270,12 @@ mod tests {
         for (name, encoding, input, piece, error, most) in [
             ("empty blocks", "gzip", empty_blocks.clone(), 16 << 10, Error::BodyTooLarge, MOST + (16 << 10)),
             ("empty blocks, each a piece", "gzip", empty_blocks, 5, small.clone(), 32 << 10),
-            ("empty members", "gzip", gzip(b"").repeat(1 << 16), 16 << 10, GARBLED, 16 << 10),
+            ("empty members", "gzip", gzip(b"").repeat(1 << 16), 16 << 10, Error::GARBLED, 16 << 10),
             ("a bomb", "gzip", bomb, 16 << 10, Error::BodyTooLarge, 16 << 10),
             ("one-byte pieces", "", vec![b' '; 1 << 20], 1, small, 8 << 10),
             ("a long body", "", vec![b' '; 1 << 20], 16 << 10, Error::BodyTooLarge, LIMIT + (16 << 10)),
-            ("bytes after the last member", "gzip", [gzip(b"a"), vec![0; 99]].concat(), 9, GARBLED, 99),
-            ("a member that does not end", "gzip", gzip(b"abc")[..12].to_vec(), 99, GARBLED, 12),
+            ("bytes after the last member", "gzip", [gzip(b"a"), vec![0; 99]].concat(), 9, Error::GARBLED, 99),
+            ("a member that does not end", "gzip", gzip(b"abc")[..12].to_vec(), 99, Error::GARBLED, 12),
         ] {
             let (body, received) = read(encoding, &input, piece, LIMIT);
             assert_eq!(body.unwrap_err(), error, "{name}");

@@ -24,6 +24,10 @@ pub enum Fault {
     Hang,
     /// Closes the connection without an answer.
     Reset,
+    /// Sends interim answers (100, 102 and 103) as fast as it can, and no other.
+    EndlessInterim,
+    /// Begins the head of an answer, and sends one byte of it a second without end.
+    SlowHead,
     /// Answers 200 with these bytes as JSON.
     Body(Vec<u8>),
     /// The fault, this many times; then no more.

@@ -13,9 +13,13 @@ use flate2::{Compression, write::GzEncoder};
 
 use crate::cloud::{answer, faults::Fault, log::RequestSeen, service::Service, state::Shared};
 
-/// Marks an answer in whose place the connection is closed.
-#[derive(Clone)]
-pub(super) struct NoAnswer;
+/// Marks an answer that is not sent, and says what happens on the connection in its place.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NoAnswer {
+    Close,
+    EndlessInterim,
+    SlowHead,
+}
 
 /// Notes the request, applies faults, and sets what every answer has: its date, and gzip if wanted.
 pub(super) async fn layer(
@@ -68,12 +72,16 @@ async fn misbehave(fault: Fault) -> Response {
         }
         Fault::Body(bytes) => answer::text(StatusCode::OK, "application/json", bytes),
         Fault::Hang => std::future::pending().await,
-        Fault::Reset | Fault::Unreachable | Fault::Delay(_) | Fault::Times(..) => {
-            let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
-            response.extensions_mut().insert(NoAnswer);
-            response
-        }
+        Fault::EndlessInterim => instead(NoAnswer::EndlessInterim),
+        Fault::SlowHead => instead(NoAnswer::SlowHead),
+        Fault::Reset | Fault::Unreachable | Fault::Delay(_) | Fault::Times(..) => instead(NoAnswer::Close),
     }
+}
+
+fn instead(what: NoAnswer) -> Response {
+    let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    response.extensions_mut().insert(what);
+    response
 }
 
 async fn compressed(response: Response) -> Response {

@@ -1,8 +1,11 @@
 //! One port of a service: listening, refusing, and the connections in between.
 
 use std::{
+    future::poll_fn,
+    io,
     net::{Ipv4Addr, SocketAddr},
-    sync::mpsc as std_mpsc,
+    sync::{Arc, OnceLock, mpsc as std_mpsc},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -10,7 +13,7 @@ use axum::{Router, body::Body};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket},
     sync::mpsc,
     task::JoinSet,
@@ -116,15 +119,42 @@ impl Serving {
 
 /// Answers on one connection until it ends, or an answer says that there is none.
 async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, app: Router) {
+    let instead = Arc::new(OnceLock::new());
+    let noted = instead.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let app = app.clone();
-        async move {
+        let (app, noted) = (app.clone(), noted.clone());
+        Box::pin(async move {
             let Ok(response) = app.oneshot(request.map(Body::new)).await;
-            if response.extensions().get::<NoAnswer>().is_some() {
-                return Err(std::io::Error::other("closed without an answer"));
+            if let Some(instead) = response.extensions().get::<NoAnswer>() {
+                let _ = noted.set(*instead);
+                return Err(io::Error::other("no answer"));
             }
             Ok(response)
-        }
+        })
     });
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let mut serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let _ = poll_fn(|context| serving.poll_without_shutdown(context)).await;
+    let mut stream = serving.into_parts().io.into_inner();
+    let _ = match instead.get() {
+        Some(NoAnswer::EndlessInterim) => interim(&mut stream).await,
+        Some(NoAnswer::SlowHead) => slow_head(&mut stream).await,
+        Some(NoAnswer::Close) | None => stream.shutdown().await,
+    };
+}
+
+async fn interim(stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    let heads = ["100 Continue", "102 Processing", "103 Early Hints"].map(|head| format!("HTTP/1.1 {head}\r\n\r\n"));
+    let many = heads.concat().repeat(256);
+    loop {
+        stream.write_all(many.as_bytes()).await?;
+    }
+}
+
+async fn slow_head(stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\nX-Slow: ").await?;
+    loop {
+        stream.write_all(b"x").await?;
+        stream.flush().await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }

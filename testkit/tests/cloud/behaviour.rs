@@ -202,6 +202,13 @@ async fn faults_are_what_they_say() {
     assert_eq!(cloud.peak_in_flight(Service::Heat), 1);
     cloud.clear_faults(Service::Heat);
 
+    for fault in [Fault::EndlessInterim, Fault::SlowHead] {
+        let name = format!("{fault:?}");
+        cloud.fault(Service::Heat, fault);
+        assert!(ask(&hasty).await.unwrap_err().is_timeout(), "{name}");
+        cloud.clear_faults(Service::Heat);
+    }
+
     cloud.fault_on(Service::Heat, "/elsewhere", Fault::status(500, "{}"));
     cloud.fault(Service::Heat, Fault::Delay(Duration::from_millis(5)));
     cloud.fault(Service::Heat, Fault::Body(b"{\"services\": []}".to_vec()).times(1));
