@@ -241,9 +241,11 @@ impl Error {
         Failure { service, error: self, code: None }
     }
 
-    /// The class of an HTTP status, `None` for 2xx.
+    /// The class of an HTTP status, `None` for 2xx except 206.
     pub(super) fn of_status(status: u16, retry_after: Option<Duration>) -> Option<Self> {
         Some(match status {
+            // A part of an answer, which nobody asked for. What is missing could change the verdict.
+            206 => Self::UnexpectedStatus(206),
             200..=299 => return None,
             401 => Self::TokenRejected,
             403 => Self::Forbidden,
@@ -272,7 +274,7 @@ impl Error {
         } else if error.is_builder() {
             Self::Unexpected("the request could not be built")
         } else if error.is_decode() && is_garbled(error) {
-            Self::Unexpected("the answer could not be decompressed")
+            Self::Unexpected("the answer is not framed as HTTP requires")
         } else {
             Self::ConnectionFailed
         }
@@ -293,8 +295,8 @@ fn of_tls(error: &(dyn StdError + 'static)) -> Option<Error> {
     }
 }
 
-/// Whether the body could not be decompressed. Other errors look alike: reqwest reports a connection that ends within
-/// the body as a decoding error, and rustls reports non-TLS data as invalid data.
+/// Whether the body's framing is invalid, such as the size of a chunk. Other errors look alike: reqwest reports a
+/// connection that ends within the body as a decoding error, and rustls reports non-TLS data as invalid data.
 fn is_garbled(error: &(dyn StdError + 'static)) -> bool {
     let garbled = |io: &std::io::Error| matches!(io.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput);
     let of_tls = causes(error).any(|cause| cause.is::<rustls::Error>());
@@ -324,6 +326,7 @@ mod tests {
         let rows = [
             (200, None, "ok"),
             (204, None, "ok"),
+            (206, None, "unexpected"),
             (300, None, "unexpected"),
             (400, None, "unexpected"),
             (401, None, "token_rejected"),

@@ -1,6 +1,12 @@
 //! Network settings for all clouds: additional certificate authorities, proxies, and the guard of addresses.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Instant};
+use std::{
+    fmt, io,
+    net::IpAddr,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{ClientBuilder, Proxy};
@@ -12,7 +18,7 @@ use super::{
     circuit::Circuits,
     clients::{AllClients, Setting},
     credential::Credentials,
-    guard::{Cidr, Guard, Resolver, Route, Rules},
+    guard::{Cidr, Guard, LookUp, Resolver, Route, Rules},
     hosts::Hosts,
     http::Room,
     pace::Pace,
@@ -39,6 +45,8 @@ pub struct Network {
     /// `None` is the default.
     queries_in_flight: Option<u32>,
     circuits: Arc<Circuits>,
+    /// `None` is the default.
+    connect_timeout: Option<Duration>,
 }
 
 /// Hosts, and the proxy for them. `Debug` omits the proxy's address, which may contain a password.
@@ -110,6 +118,26 @@ impl Network {
     #[must_use]
     pub fn allowing_loopback(self) -> Self {
         self.guarded_by(Rules { allowed: vec![Cidr::LOOPBACK], ..Rules::default() })
+    }
+
+    /// Sets the longest wait for a connection, so that tests need not wait for ten seconds.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_connect_timeout(mut self, most: Duration) -> Self {
+        self.connect_timeout = Some(most);
+        // Clients keep the time-out that they were built with.
+        self.clients = Arc::default();
+        self
+    }
+
+    /// Looks host names up by this function instead of the system's, so that tests need no name server. Call it after
+    /// the rules are set.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn resolving_by(mut self, look_up: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
+        let look_up: LookUp = Arc::new(move |name| Box::pin(std::future::ready(look_up(&name))));
+        self.set_guard(Guard::new(self.guard.rules().clone(), true).resolving_by(look_up));
+        self
     }
 
     #[cfg(test)]
@@ -226,6 +254,10 @@ impl Network {
     /// Sets the proxies and the resolver of a client for calls on this route.
     pub(super) fn apply(&self, builder: ClientBuilder, route: Route) -> ClientBuilder {
         let builder = builder.dns_resolver(Arc::new(Resolver::new(self.guard.clone(), route)));
+        let builder = match self.connect_timeout {
+            Some(most) => builder.connect_timeout(most),
+            None => builder,
+        };
         match route {
             Route::Direct(_) | Route::Within(_) => builder.no_proxy(),
             // The client reads the environment in the same way as `leads_by_proxy`.
