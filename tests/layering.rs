@@ -30,7 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("probe", &["api", "budget", "observation", "openstack", "target", "words"]),
     // Pure decisions.
     ("decide::condition", &["api", "words"]),
-    ("decide::schedule", &["observation"]),
+    ("decide::schedule", &["api", "observation"]),
     ("decide::status", &["api", "decide::condition", "observation", "target"]),
     ("decide::event", &["api", "decide::condition", "decide::status", "observation", "target"]),
     (

@@ -18,7 +18,6 @@ use tracing::Instrument as _;
 
 use super::{Cloud, Wake, account::Account, calls::HostCalls};
 use crate::{
-    api::Reason,
     budget::OverBudget,
     decide::schedule::{FIRST_RETRY, LEAST_PAUSE, ProbeSchedule, after},
     identity::TenantName,
@@ -383,18 +382,7 @@ async fn ask(session: &Session, deadline: Duration) -> Outcome<EngineAnswer> {
 
 fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Duration, now: Timestamp) {
     let mut turn = state.turn.take().unwrap_or_else(|| ProbeSchedule::first(None, interval, 0.0, now));
-    let mut gave_up = false;
-    match outcome {
-        Outcome::Seen(EngineAnswer::Listed(_)) | Outcome::NotOffered(_) => turn.seen(interval, 0.0, now),
-        Outcome::Seen(EngineAnswer::Unanswered { .. }) => turn.seen(SHORTEST_WAIT, 0.0, now),
-        Outcome::Failed(failure) => {
-            turn.failed(failure, interval, 0.0, now);
-            gave_up = failure.reason == Reason::Timeout && !failure.transient;
-            if gave_up {
-                turn.next = after(now, interval);
-            }
-        }
-    }
+    let gave_up = turn.heard(outcome, interval, now);
     (state.called_at, state.gave_up) = (now, gave_up);
     state.rest = if matches!(outcome, Outcome::Seen(_)) { SHORTEST_WAIT } else { Duration::ZERO };
     state.turn = Some(turn);
@@ -404,6 +392,7 @@ fn take_turn(state: &mut State, outcome: &Outcome<EngineAnswer>, interval: Durat
 mod tests {
     use super::*;
     use crate::{
+        api::Reason,
         budget::{Budget, Limits},
         observation::EngineList,
         openstack::CloudConfig,

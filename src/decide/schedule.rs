@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::observation::ProbeFailure;
+use crate::{
+    api::Reason,
+    observation::{Outcome, ProbeFailure, engine_answers::EngineAnswer},
+};
 
 /// Wait after the first failure, unless the cloud's Retry-After is longer.
 pub const FIRST_RETRY: Duration = Duration::from_secs(15);
@@ -58,6 +61,26 @@ impl ProbeSchedule {
         self.next = after(now, wait).max(self.not_before.unwrap_or(now));
     }
 
+    /// Schedules the next call to Heat after its answer. Returns whether the call was given up: Heat may still be busy
+    /// with it, so the next one waits for the interval.
+    pub fn heard(&mut self, outcome: &Outcome<EngineAnswer>, interval: Duration, now: Timestamp) -> bool {
+        match outcome {
+            Outcome::Seen(EngineAnswer::Listed(_)) | Outcome::NotOffered(_) => self.seen(interval, 0.0, now),
+            // Another engine may contradict a 503 of Heat's own.
+            Outcome::Seen(EngineAnswer::Unanswered { .. }) => self.seen(LEAST_PAUSE, 0.0, now),
+            Outcome::Failed(failure) => {
+                self.failed(failure, interval, 0.0, now);
+                // A transient time-out belongs to another service, for example at login.
+                let gave_up = failure.reason == Reason::Timeout && !failure.transient;
+                if gave_up {
+                    self.next = after(now, interval);
+                }
+                return gave_up;
+            }
+        }
+        false
+    }
+
     /// Makes the probe due now because a user requested it. The wait of Retry-After still applies.
     pub fn hurry(&mut self, now: Timestamp) {
         self.next = self.not_before.unwrap_or(now).max(now);
@@ -97,7 +120,6 @@ pub fn after(at: Timestamp, wait: Duration) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Reason;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

@@ -68,14 +68,20 @@ pub(super) struct Connector {
     tls: Arc<ClientConfig>,
     /// For calls through a proxy: the proxies, and the TLS configuration for a proxy with https.
     proxies: Option<(Proxies, Arc<ClientConfig>)>,
+    connect_timeout: Duration,
 }
 
 impl Connector {
-    pub(super) fn new(resolver: Resolver, tls: ClientConfig, proxies: Option<Proxies>) -> Self {
+    pub(super) fn new(
+        resolver: Resolver,
+        tls: ClientConfig,
+        proxies: Option<Proxies>,
+        connect_timeout: Duration,
+    ) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        tcp.set_connect_timeout(Some(connect_timeout));
         tcp.set_keepalive(Some(KEEPALIVE));
         tcp.set_keepalive_interval(Some(KEEPALIVE));
         tcp.set_keepalive_retries(Some(KEEPALIVE_PROBES));
@@ -86,11 +92,11 @@ impl Connector {
             tls.alpn_protocols.clear();
             (proxies, Arc::new(tls))
         };
-        Self { tcp, proxies: proxies.map(with_tls), tls: Arc::new(tls) }
+        Self { tcp, proxies: proxies.map(with_tls), tls: Arc::new(tls), connect_timeout }
     }
 
     fn connect(&self, uri: Uri) -> BoxFuture<'static, Result<Connection, BoxError>> {
-        let meter = Arc::<Meter>::default();
+        let (meter, most) = (Arc::<Meter>::default(), self.connect_timeout);
         let (tls, of_wire) = (self.tls.clone(), meter.clone());
         let tcp = self.tcp.clone();
         let tcp = tcp.map_response(move |tcp| TokioIo::new(Metered::wire(tcp.into_inner(), of_wire)));
@@ -116,7 +122,7 @@ impl Connector {
         };
         Box::pin(async move {
             let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-            let stream = timeout(CONNECT_TIMEOUT, stream).await.map_err(late)??;
+            let stream = timeout(most, stream).await.map_err(late)??;
             Ok(TokioIo::new(Metered::http(TokioIo::new(stream), meter, is_forwarded)))
         })
     }

@@ -192,6 +192,8 @@ impl Error {
     pub(super) const UNSENDABLE: Self = Self::Unexpected("the request could not be built");
     /// A body that is not what its framing or its compression promises.
     pub(super) const GARBLED: Self = Self::Unexpected("the answer could not be decompressed");
+    /// A body whose chunks cannot be read.
+    pub(super) const MISFRAMED: Self = Self::Unexpected("the answer is not framed as HTTP requires");
 
     /// The class as a metric label: one of a closed set, without the variant's data.
     #[must_use]
@@ -248,9 +250,11 @@ impl Error {
         Failure { service, error: self, code: None }
     }
 
-    /// The class of an HTTP status, `None` for 2xx.
+    /// The class of an HTTP status, `None` for 2xx except 206.
     pub(super) fn of_status(status: u16, retry_after: Option<Duration>) -> Option<Self> {
         Some(match status {
+            // A part of an answer, which nobody asked for. What is missing could change the verdict.
+            206 => Self::UnexpectedStatus(206),
             200..=299 => return None,
             401 => Self::TokenRejected,
             403 => Self::Forbidden,
@@ -290,7 +294,7 @@ impl Error {
     /// The class of a call whose answer ended within the body.
     pub(super) fn of_body(error: &hyper::Error) -> Self {
         match Self::of_transport(error) {
-            Self::ConnectionFailed if is_garbled(error) => Self::GARBLED,
+            Self::ConnectionFailed if is_garbled(error) => Self::MISFRAMED,
             error => error,
         }
     }
@@ -361,6 +365,7 @@ mod tests {
         let rows = [
             (200, None, "ok"),
             (204, None, "ok"),
+            (206, None, "unexpected"),
             (300, None, "unexpected"),
             (400, None, "unexpected"),
             (401, None, "token_rejected"),

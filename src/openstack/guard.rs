@@ -97,7 +97,7 @@ pub(super) enum Route {
 }
 
 /// Looks up the addresses of a host name.
-type LookUp = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
+pub(super) type LookUp = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
 /// The addresses of the API servers' names, each as last looked up.
 #[derive(Default)]
@@ -130,6 +130,11 @@ impl Guard {
             look_up: Arc::new(|name| Box::pin(lookup::system(name))),
             known: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Looks host names up by this function instead of the system's.
+    pub(super) fn resolving_by(self, look_up: LookUp) -> Self {
+        Self { look_up, ..self }
     }
 
     pub(super) fn rules(&self) -> &Rules {

@@ -125,16 +125,16 @@ async fn the_framing_of_a_body_is_bounded() {
         ("chunks", chunked, "", &"5\r\n12345\r\n".repeat(100), 100, Ok(50_000)),
         ("zeros before the size of a chunk", chunked, "", &"0".repeat(1000), usize::MAX, Err(around.clone())),
         ("one-byte chunks", chunked, "", &"1\r\n1\r\n".repeat(1000), usize::MAX, Err(around)),
-        ("an extension of a chunk", chunked, "1;", &"x".repeat(1000), usize::MAX, Err(Error::GARBLED)),
+        ("an extension of a chunk", chunked, "1;", &"x".repeat(1000), usize::MAX, Err(Error::MISFRAMED)),
         (
             "a short extension of each chunk",
             chunked,
             "",
             &"1;a=b\r\n1\r\n".repeat(1000),
             usize::MAX,
-            Err(Error::GARBLED),
+            Err(Error::MISFRAMED),
         ),
-        ("trailers", chunked, "0\r\n", &"A: b\r\n".repeat(1000), usize::MAX, Err(Error::GARBLED)),
+        ("trailers", chunked, "0\r\n", &"A: b\r\n".repeat(1000), usize::MAX, Err(Error::MISFRAMED)),
     ] {
         let (mut sender, meter, mut server) = connection().await;
         let answer = ask(&mut sender, &mut server).await;

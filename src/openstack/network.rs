@@ -1,6 +1,12 @@
 //! Network settings for all clouds: additional certificate authorities, proxies, and the guard of addresses.
 
-use std::{fmt, str::FromStr, sync::Arc, time::Instant};
+use std::{
+    fmt, io,
+    net::IpAddr,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::Uri;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
@@ -12,9 +18,9 @@ use super::{
     brake::Brakes,
     circuit::Circuits,
     clients::{AllClients, Setting},
-    connector::Connector,
+    connector::{CONNECT_TIMEOUT, Connector},
     credential::Credentials,
-    guard::{Cidr, Guard, Resolver, Route, Rules},
+    guard::{Cidr, Guard, LookUp, Resolver, Route, Rules},
     hosts::Hosts,
     http::Room,
     pace::Pace,
@@ -40,6 +46,8 @@ pub struct Network {
     /// `None` is the default.
     queries_in_flight: Option<u32>,
     circuits: Arc<Circuits>,
+    /// `None` is the default.
+    connect_timeout: Option<Duration>,
 }
 
 /// Hosts, and the proxy for them. `Debug` omits the proxy's address, which may contain a password.
@@ -131,6 +139,26 @@ impl Network {
     #[must_use]
     pub fn allowing_loopback(self) -> Self {
         self.guarded_by(Rules { allowed: vec![Cidr::LOOPBACK], ..Rules::default() })
+    }
+
+    /// Sets the longest wait for a connection, so that tests need not wait for ten seconds.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_connect_timeout(mut self, most: Duration) -> Self {
+        self.connect_timeout = Some(most);
+        // Clients keep the time-out that they were built with.
+        self.clients = Arc::default();
+        self
+    }
+
+    /// Looks host names up by this function instead of the system's, so that tests need no name server. Call it after
+    /// the rules are set.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn resolving_by(mut self, look_up: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
+        let look_up: LookUp = Arc::new(move |name| Box::pin(std::future::ready(look_up(&name))));
+        self.set_guard(Guard::new(self.guard.rules().clone(), true).resolving_by(look_up));
+        self
     }
 
     #[cfg(test)]
@@ -246,7 +274,8 @@ impl Network {
             Route::Direct(_) | Route::Within(_) => None,
             Route::Proxy => Some(self.proxies.clone()),
         };
-        Connector::new(Resolver::new(self.guard.clone(), route), tls, proxies)
+        let connect_timeout = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        Connector::new(Resolver::new(self.guard.clone(), route), tls, proxies, connect_timeout)
     }
 }
 

@@ -1,6 +1,6 @@
-//! Private parsers of this module, for `tests/growth` only. Each returns whether it could parse the text.
+//! Private parsers of this module, for `tests/growth` and `tests/faults` only. Most return whether it could parse the text.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
@@ -39,7 +39,13 @@ pub fn application_credential(body: &[u8]) -> bool {
 /// Parses the headers `Date` and `Retry-After`.
 #[must_use]
 pub fn headers(date: &str, retry_after: &str) -> bool {
-    answer(503, &[(DATE, date), (RETRY_AFTER, retry_after)], b"").retry_after.is_some()
+    self::retry_after(date, retry_after).is_some()
+}
+
+/// Parses the headers `Date` and `Retry-After`. Returns the wait.
+#[must_use]
+pub fn retry_after(date: &str, retry_after: &str) -> Option<Duration> {
+    answer(503, &[(DATE, date), (RETRY_AFTER, retry_after)], b"").retry_after
 }
 
 /// Parses a refusal, and formats its text for the log.
