@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io::ErrorKind, time::Duration};
 
-use super::{AddressRule, Service, TlsFault, lookup::Crowded, words::ErrorCode};
+use super::{AddressRule, Service, SignatureRefusal, TlsFault, lookup::Crowded, words::ErrorCode};
 use crate::{
     trust::Distrust,
     words::{escaped, word},
@@ -113,6 +113,12 @@ pub enum Error {
     /// ago.
     #[error("the login has to wait, since other credentials of the user were refused")]
     LoginBraked,
+    /// A signature by the entry's access key was refused, now or less than five minutes ago.
+    #[error("the signature was refused")]
+    SignatureRefused(SignatureRefusal),
+    /// Keystone lists no project, or several, with the name in an entry that only signs.
+    #[error("the account has not exactly one project of this name")]
+    ProjectNotListed,
     /// The token has no project, and therefore no service catalogue.
     #[error("the token is for no project and has no service catalogue")]
     Unscoped,
@@ -195,11 +201,12 @@ impl Error {
             Self::Dns => "dns",
             Self::CertificateUntrusted(_) => "certificate_untrusted",
             Self::AddressRefused(_) => "address_refused",
-            Self::LoginRefused | Self::LoginBraked => "login_refused",
+            Self::SignatureRefused(SignatureRefusal::ByService) => "token_rejected",
+            Self::LoginRefused | Self::LoginBraked | Self::SignatureRefused(_) => "login_refused",
             Self::Unscoped | Self::NoProject(_) => "unscoped",
             Self::TokenRejected | Self::OutsideAccessRules => "token_rejected",
             Self::Forbidden => "forbidden",
-            Self::ProjectUnknown => "project_unknown",
+            Self::ProjectUnknown | Self::ProjectNotListed => "project_unknown",
             Self::NotFound => "not_found",
             Self::ServiceNotInCatalogue | Self::ServiceElsewhere { .. } => "service_not_in_catalogue",
             Self::RegionNotFound { .. } => "region_not_found",
