@@ -26,6 +26,31 @@ fn check(spec: &Value, clouds: &str, more: &[&str]) -> (i32, String) {
     check_in(&[], spec, clouds, more)
 }
 
+/// How an entry with an access key authenticates, and what is wrong with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn access_keys() {
+    let cloud = cloud().await;
+    cloud.add_access_key("AKIDEXAMPLE", "sk-example", Some("st-example"));
+    let entry = |secret: &str| {
+        cloud.clouds_yaml_access_key("openstack", "AKIDEXAMPLE", secret, &[("security_token", "st-example")])
+    };
+    let by_clock = "signatures use the cloud's clock, since this host's is more than 15 minutes behind the cloud's";
+    let by_keys = "by signatures (AK/SK): each request is signed with the access key";
+    let scope = format!("project {}", cloud.admin_project());
+    let wrong = "Keystone refuses the signature: correct access_key and secret_key";
+    for (minutes, secret, status, parts) in [
+        (0, "sk-example", 0, &[by_keys, scope.as_str(), "DCS at "][..]),
+        (20, "sk-example", 0, &[by_keys, by_clock]),
+        (0, "other", 2, &[wrong, "reason: AuthenticationFailed"]),
+    ] {
+        cloud.set_date_skew(jiff::SignedDuration::from_mins(minutes));
+        let (found, text) = check(&spec(&json!({ "projectID": cloud.admin_project() })), &entry(secret), &[]);
+        assert_eq!(found, status, "{text}");
+        assert!(parts.iter().all(|part| text.contains(part)), "{parts:?}\n{text}");
+        assert!(!["AKIDEXAMPLE", "sk-example", "st-example"].iter().any(|secret| text.contains(secret)), "{text}");
+    }
+}
+
 /// [`check`] with these variables of the environment.
 fn check_in(environment: &[(&str, &str)], spec: &Value, clouds: &str, more: &[&str]) -> (i32, String) {
     let folder = tempfile::tempdir().unwrap();

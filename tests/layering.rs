@@ -206,6 +206,7 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
     ("eventually", &[]),
     ("recorded", &[]),
     ("router", &[]),
+    ("signature", &[]),
     ("certificates", &[]),
     ("tools", &[]),
     ("control_plane", &[]),
@@ -268,7 +269,22 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     // What listens.
-    ("cloud::layer", &["cloud::answer", "cloud::faults", "cloud::log", "cloud::service", "cloud::state"]),
+    (
+        "cloud::signed",
+        &[
+            "cloud::answer",
+            "cloud::clock",
+            "cloud::identity",
+            "cloud::ids",
+            "cloud::service",
+            "cloud::state",
+            "signature",
+        ],
+    ),
+    (
+        "cloud::layer",
+        &["cloud::answer", "cloud::faults", "cloud::log", "cloud::service", "cloud::signed", "cloud::state"],
+    ),
     ("cloud::listener", &["cloud::layer"]),
     ("cloud::tls", &["certificates"]),
     (

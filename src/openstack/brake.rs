@@ -15,6 +15,7 @@ use super::{
     config::{Auth, CredentialRef, Domain, Named},
     credential::{self, FIVE_MINUTES},
     hosts::host_of,
+    signature::Keys,
 };
 
 /// The number of refused credentials of one user after which a namespace tries no other one.
@@ -33,9 +34,6 @@ pub(super) struct Login {
 
 impl Login {
     pub(super) fn of(config: &CloudConfig) -> Self {
-        let url = &config.auth_url;
-        let port = url.port_or_known_default().unwrap_or_default().to_string();
-        let host = host_of(url);
         let (kind, name, domain) = match &config.auth {
             Auth::Password { user, .. }
             | Auth::ApplicationCredential { credential: CredentialRef::Name { user, .. }, .. } => user_of(user),
@@ -44,10 +42,28 @@ impl Login {
             }
             // A wrong token locks no account.
             Auth::Token { token, .. } => ("token", token.expose().to_owned(), String::new()),
+            Auth::AccessKey { keys, .. } => user_of_keys(keys),
         };
-        let user = Digest::of(&[url.scheme(), host, &port, kind, &name, &domain]);
-        Self { user, content: credential::key(config) }
+        Self { user: user_digest(config, kind, &name, &domain), content: credential::key(config) }
     }
+
+    /// The signatures by an access key beside another credential.
+    pub(super) fn of_keys(config: &CloudConfig, keys: &Keys) -> Self {
+        let (kind, name, domain) = user_of_keys(keys);
+        Self { user: user_digest(config, kind, &name, &domain), content: credential::key_of_keys(config, keys) }
+    }
+}
+
+/// A user at the origin of `auth_url`.
+fn user_digest(config: &CloudConfig, kind: &str, name: &str, domain: &str) -> Digest {
+    let url = &config.auth_url;
+    let port = url.port_or_known_default().unwrap_or_default().to_string();
+    Digest::of(&[url.scheme(), host_of(url), &port, kind, name, domain])
+}
+
+/// A cloud locks an access key like a user.
+fn user_of_keys(keys: &Keys) -> (&'static str, String, String) {
+    ("access key", keys.access.expose().to_owned(), String::new())
 }
 
 fn user_of(user: &Named) -> (&'static str, String, String) {

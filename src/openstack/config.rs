@@ -3,12 +3,15 @@
 mod login;
 mod place;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 pub(super) use place::{needs_project, web_url, with_token, with_version};
 use url::Url;
 
-use super::{Secret, Service, bundle::Bundle, error::listed, hosts::host_of, yaml::Entry};
+use super::{Secret, Service, bundle::Bundle, error::listed, hosts::host_of, signature::Keys, yaml::Entry};
 use crate::{trust::Authorities, words::word};
 
 /// One validated entry of a `clouds.yaml`.
@@ -29,6 +32,10 @@ pub struct CloudConfig {
     pub(super) cacert: Option<Bundle>,
     /// Endpoints that replace the catalogue's. They may contain [placeholders](with_token).
     pub(super) overrides: BTreeMap<Service, String>,
+    /// The access key beside another credential, for services that accept no token.
+    second_keys: Option<Keys>,
+    /// The services whose calls are signed from the start, although the entry has another credential.
+    signed: BTreeSet<Service>,
 }
 
 /// The credential that is sent to Keystone.
@@ -46,6 +53,11 @@ pub(super) enum Auth {
     },
     Token {
         token: Secret,
+        scope: Option<Scope>,
+    },
+    /// Each request is signed, and there is no token.
+    AccessKey {
+        keys: Keys,
         scope: Option<Scope>,
     },
 }
@@ -72,6 +84,8 @@ pub(super) enum Domain {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Scope {
     Project(Named),
+    /// The project with this name in the account of the access key.
+    ProjectOfAccount(String),
     Domain(Domain),
     /// The whole cloud.
     System,
@@ -95,7 +109,7 @@ impl Auth {
         let scope = |scope: &Option<Scope>| match scope {
             Some(Scope::Project(project)) => named(project),
             Some(Scope::Domain(of)) => domain(of),
-            Some(Scope::Trust(id)) => id.len(),
+            Some(Scope::Trust(text) | Scope::ProjectOfAccount(text)) => text.len(),
             Some(Scope::System) | None => 0,
         };
         match self {
@@ -107,6 +121,7 @@ impl Auth {
                 name.len() + named(user) + secret.expose().len()
             }
             Self::Token { token, scope: of } => token.expose().len() + scope(of),
+            Self::AccessKey { keys, scope: of } => keys.kept_bytes() + scope(of),
         }
     }
 }
@@ -183,16 +198,21 @@ impl CloudConfig {
         if let Some(refused) = entry.refused() {
             return Err(refused);
         }
+        let auth = login::auth(&entry, method)?;
+        let second_keys = login::second_keys(&entry, method)?;
         let config = Self {
             auth_url: place::auth_url(&entry)?,
-            auth: login::auth(&entry, method)?,
+            auth,
             region: entry.region.clone(),
             interfaces: place::interfaces(&entry, "interface", "endpoint_type")?.unwrap_or(vec![Interface::Public]),
             own_interfaces: place::own_interfaces(&entry)?,
             verify: checks_certificates(&entry)?,
             cacert: pem(cacert)?,
             overrides: place::overrides(&entry)?,
+            signed: login::signed_services(&entry, second_keys.is_some() || method == login::Method::AccessKey)?,
+            second_keys,
         };
+        place::signatures_fill_overrides(&config)?;
         place::has_one_region_and_known_types(&entry)?;
         let first_of = entry.first_of;
         Ok((config, Notes { ignored: entry.ignored(), first_of }))
@@ -224,10 +244,36 @@ impl CloudConfig {
     #[must_use]
     pub fn is_system_scoped(&self) -> bool {
         let scope = match &self.auth {
-            Auth::Password { scope, .. } | Auth::Token { scope, .. } => scope,
+            Auth::Password { scope, .. } | Auth::Token { scope, .. } | Auth::AccessKey { scope, .. } => scope,
             Auth::ApplicationCredential { .. } => return false,
         };
         *scope == Some(Scope::System)
+    }
+
+    /// The entry's access key.
+    pub(super) fn keys(&self) -> Option<&Keys> {
+        match &self.auth {
+            Auth::AccessKey { keys, .. } => Some(keys),
+            Auth::Password { .. } | Auth::ApplicationCredential { .. } | Auth::Token { .. } => {
+                self.second_keys.as_ref()
+            }
+        }
+    }
+
+    /// Whether the calls of all services are signed, so that there is no token.
+    #[must_use]
+    pub fn signs_all(&self) -> bool {
+        matches!(self.auth, Auth::AccessKey { .. })
+    }
+
+    /// The services whose calls are signed from the start.
+    pub(super) fn signed_services(&self) -> BTreeSet<Service> {
+        if self.signs_all() { Service::ALL.into() } else { self.signed.clone() }
+    }
+
+    /// Whether each probed service has an override, so that the catalogue is not needed.
+    pub(super) fn needs_no_catalogue(&self) -> bool {
+        Service::PROBED.into_iter().all(|service| self.overrides.contains_key(&service))
     }
 
     /// Whether both entries use the same Keystone.
@@ -264,6 +310,7 @@ impl CloudConfig {
         size_of::<Self>()
             + self.auth_url.as_str().len()
             + self.auth.kept_bytes()
+            + self.second_keys.as_ref().map_or(0, Keys::kept_bytes)
             + self.region.as_ref().map_or(0, String::len)
             + self.own_interfaces.values().map(own).chain(overrides).sum::<usize>()
     }

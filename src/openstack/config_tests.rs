@@ -213,8 +213,9 @@ fn credentials() {
 
 #[test]
 fn other_keys() {
-    let unsupported = "auth_type is not supported: use v3applicationcredential, v3password or v3token";
-    let other_login = "belongs to a login that is not supported: use a password, an application credential or a token";
+    let unsupported = "auth_type is not supported: use v3applicationcredential, v3password, v3token or aksk";
+    let other_login = "belongs to a login that is not supported: use a password, an application credential, a token or an \
+                       access key";
     let no_regions =
         "regions is no list of regions: give names, or mappings that have name and values and nothing else";
     let one_region = "is not the entry's region, and a CloudTenant reads one region: set region_name to it, or make a \
@@ -303,6 +304,105 @@ fn other_keys() {
     let system = |scope: &str| parse(&format!("system_scope: {scope}, auth: {{auth_url: 'http://k', token: t}}"));
     assert_eq!(system("all").map(drop), Ok(()));
     assert_eq!(system("some").unwrap_err(), "system_scope is not known: use all, or name a project");
+}
+
+/// The keys of python-otcextensions, below `auth` or beside it.
+#[test]
+fn access_keys() {
+    let secret = |text: &str| Secret::from(text.to_owned());
+    let keys =
+        |token: Option<&str>| Keys { access: secret("A"), secret: secret("S"), security_token: token.map(secret) };
+    let by_id = |id: &str| Some(Scope::Project(Named::Id(id.into())));
+    let by_name = |name: &str| Some(Scope::ProjectOfAccount(name.into()));
+    let signed = |token, scope| Ok((None, Some(scope), Some(keys(token))));
+    let beside = |kind: &'static str, token| Ok((Some(kind), None, Some(keys(token))));
+    let missing = |key: &str| Err(format!("{key} is missing: add it to the cloud's entry"));
+    let odd = |key: &str| Err(format!("{key} has characters that no access key has: correct it, and remove spaces"));
+    let no_scope = |key: &str| Err(format!("auth.{key} cannot stand beside an access key: name a project instead"));
+    type Row = Result<(Option<&'static str>, Option<Option<Scope>>, Option<Keys>), String>;
+    let password = "user_id: u, password: p, project_id: j";
+    let rows: Vec<(String, Row)> = vec![
+        ("auth_type: aksk, auth: {AT, access_key: A, secret_key: S, project_id: j}".into(), signed(None, by_id("j"))),
+        ("auth_type: aksk, access_key: A, secret_key: S, auth: {AT, project_id: j}".into(), signed(None, by_id("j"))),
+        ("auth: {AT, ak: A, sk: S, project_id: j}".into(), signed(None, by_id("j"))),
+        ("ak: A, sk: S, security-token: T, auth: {AT, project_name: n}".into(), signed(Some("T"), by_name("n"))),
+        ("auth: {AT, access_key: A, ak: B, secret_key: S, sk: T, tenant_name: n}".into(), signed(None, by_name("n"))),
+        (
+            "auth: {AT, ak: A, sk: S, project_name: n, project_domain_name: D, user_domain_name: D}".into(),
+            signed(None, by_name("n")),
+        ),
+        ("auth: {AT, ak: A, sk: S, project_id: j, project_name: n}".into(), signed(None, by_id("j"))),
+        ("auth: {AT, ak: A, sk: S}".into(), signed(None, None)),
+        ("auth: {AT, ak: A, sk: S, domain_id: d}".into(), signed(None, Some(Scope::Domain(Domain::Id("d".into()))))),
+        // `auth_type` decides, and otherwise the access key is for services that accept no token.
+        (format!("auth_type: aksk, auth: {{AT, ak: A, sk: S, {password}}}"), signed(None, by_id("j"))),
+        (format!("auth: {{AT, ak: A, sk: S, {password}}}"), beside("password", None)),
+        (format!("auth_type: v3password, ak: A, sk: S, auth: {{AT, {password}}}"), beside("password", None)),
+        (format!("ak: A, sk: S, security_token: T, auth: {{AT, {password}}}"), beside("password", Some("T"))),
+        ("ak: A, sk: S, auth: {AT, token: t, project_id: j}".into(), beside("token", None)),
+        (
+            "ak: A, sk: S, auth: {AT, application_credential_id: i, application_credential_secret: s}".into(),
+            beside("application credential", None),
+        ),
+        ("auth: {AT, ak: A, project_id: j}".into(), missing("secret_key")),
+        ("auth: {AT, sk: S, project_id: j}".into(), missing("access_key")),
+        ("auth_type: aksk, auth: {AT, project_id: j}".into(), missing("access_key")),
+        (format!("auth: {{AT, ak: A, {password}}}"), missing("secret_key")),
+        (format!("auth: {{AT, security_token: T, {password}}}"), missing("access_key")),
+        ("auth: {AT, ak: 'A ', sk: S, project_id: j}".into(), odd("access_key")),
+        ("auth: {AT, ak: \"A\\nB: c\", sk: S, project_id: j}".into(), odd("access_key")),
+        ("auth: {AT, ak: 'A,B', sk: S, project_id: j}".into(), odd("access_key")),
+        ("auth: {AT, ak: A, sk: S, security_token: 'ü', project_id: j}".into(), odd("security_token")),
+        ("auth: {AT, ak: A, sk: S, system_scope: all}".into(), no_scope("system_scope")),
+        ("auth: {AT, ak: A, sk: S, trust_id: t}".into(), no_scope("trust_id")),
+        (
+            "compute_endpoint_override: 'http://n/%(user_id)s', auth: {AT, ak: A, sk: S, project_id: j}".into(),
+            Err("compute_endpoint_override holds %(user_id)s, which signatures do not give: write the ID out".into()),
+        ),
+        // The keys of OAuth 1 are other ones.
+        (
+            "auth: {AT, access_key: A, access_secret: S, consumer_key: c, project_id: j}".into(),
+            Err("auth.access_secret belongs to a login that is not supported: use a password, an application \
+                 credential, a token or an access key"
+                .into()),
+        ),
+    ];
+    for (entry, expected) in rows {
+        let config = parse(&entry.replace("AT", "auth_url: 'http://k'"));
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("access: \"A") && !shown.contains("secret: \"S"), "{shown}");
+        let found = config.map(|config| {
+            let keys = config.keys().cloned();
+            match config.auth {
+                Auth::AccessKey { scope, .. } => (None, Some(scope), keys),
+                Auth::Password { .. } => (Some("password"), None, keys),
+                Auth::Token { .. } => (Some("token"), None, keys),
+                Auth::ApplicationCredential { .. } => (Some("application credential"), None, keys),
+            }
+        });
+        assert_eq!(found, expected, "{entry}");
+    }
+}
+
+#[test]
+fn services_that_are_signed() {
+    let password = "auth: {auth_url: 'http://k', user_id: u, password: p, project_id: j}";
+    let services = |entry: &str| parse(entry).map(|config| config.signed_services().into_iter().collect::<Vec<_>>());
+    for (entry, expected) in [
+        (format!("ak: A, sk: S, {password}"), Ok(vec![])),
+        (format!("ak: A, sk: S, dcs_auth_type: aksk, {password}"), Ok(vec![Service::Cache])),
+        (format!("auth_type: aksk, ak: A, sk: S, {password}"), Ok(Service::ALL.to_vec())),
+        (
+            format!("dcs_auth_type: aksk, {password}"),
+            Err("dcs_auth_type needs an access key: add access_key and secret_key to the entry".to_owned()),
+        ),
+        (
+            format!("ak: A, sk: S, compute-auth-type: v3token, {password}"),
+            Err("compute_auth_type is not supported: use aksk, or remove the key".to_owned()),
+        ),
+    ] {
+        assert_eq!(services(&entry), expected, "{entry}");
+    }
 }
 
 /// openstacksdk moves some keys into `auth` before it reads them. For the other keys, the value in `auth` wins.

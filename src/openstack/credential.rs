@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CloudConfig, bundle::Digest, token};
+use super::{CloudConfig, bundle::Digest, signature::Keys, token};
 
 /// After a refusal, the operator does not repeat the login for this time.
 pub(super) const FIVE_MINUTES: Duration = Duration::from_secs(300);
@@ -56,6 +56,12 @@ pub(super) fn key(config: &CloudConfig) -> Digest {
     Digest::of(&[config.auth_url.as_str(), &token::login(&config.auth).to_string()])
 }
 
+/// The digest of an access key beside another credential, and of the address.
+pub(super) fn key_of_keys(config: &CloudConfig, keys: &Keys) -> Digest {
+    let (access, secret) = (keys.access.expose(), keys.secret.expose());
+    Digest::of(&[config.auth_url.as_str(), "access key", access, secret, keys.confidential()])
+}
+
 /// The maximum number of refused credentials that are remembered although no session uses them.
 const MOST_REFUSED: usize = 10_000;
 
@@ -79,7 +85,15 @@ impl Credentials {
 
     /// The credential of this entry. All sessions that use it share it.
     pub(super) fn of(&self, config: &CloudConfig, now: Instant) -> Arc<Credential> {
-        let key = key(config);
+        self.at(key(config), now)
+    }
+
+    /// The access key of this entry, beside its other credential.
+    pub(super) fn of_keys(&self, config: &CloudConfig, keys: &Keys, now: Instant) -> Arc<Credential> {
+        self.at(key_of_keys(config, keys), now)
+    }
+
+    fn at(&self, key: Digest, now: Instant) -> Arc<Credential> {
         let mut all = self.lock();
         if all.known.len() >= all.full {
             all.sweep(now);

@@ -4,7 +4,10 @@ use std::{error::Error as StdError, io::ErrorKind, time::Duration};
 
 use hyper_util::client::legacy;
 
-use super::{AddressRule, Service, TlsFault, guard::Unresolved, lookup::Crowded, metered::Excess, words::ErrorCode};
+use super::{
+    AddressRule, Service, SignatureRefusal, TlsFault, guard::Unresolved, lookup::Crowded, metered::Excess,
+    words::ErrorCode,
+};
 use crate::{
     trust::Distrust,
     words::{escaped, word},
@@ -115,6 +118,12 @@ pub enum Error {
     /// ago.
     #[error("the login has to wait, since other credentials of the user were refused")]
     LoginBraked,
+    /// A signature by the entry's access key was refused, now or less than five minutes ago.
+    #[error("the signature was refused")]
+    SignatureRefused(SignatureRefusal),
+    /// Keystone lists no project, or several, with the name in an entry that only signs.
+    #[error("the account has not exactly one project of this name")]
+    ProjectNotListed,
     /// The token has no project, and therefore no service catalogue.
     #[error("the token is for no project and has no service catalogue")]
     Unscoped,
@@ -190,7 +199,7 @@ pub enum Error {
 impl Error {
     /// A request that HTTP does not allow.
     pub(super) const UNSENDABLE: Self = Self::Unexpected("the request could not be built");
-    /// A body that is not what its framing or its compression promises.
+    /// A body that is not what its compression promises.
     pub(super) const GARBLED: Self = Self::Unexpected("the answer could not be decompressed");
     /// A body whose chunks cannot be read.
     pub(super) const MISFRAMED: Self = Self::Unexpected("the answer is not framed as HTTP requires");
@@ -204,11 +213,12 @@ impl Error {
             Self::Dns => "dns",
             Self::CertificateUntrusted(_) => "certificate_untrusted",
             Self::AddressRefused(_) => "address_refused",
-            Self::LoginRefused | Self::LoginBraked => "login_refused",
+            Self::SignatureRefused(SignatureRefusal::ByService) => "token_rejected",
+            Self::LoginRefused | Self::LoginBraked | Self::SignatureRefused(_) => "login_refused",
             Self::Unscoped | Self::NoProject(_) => "unscoped",
             Self::TokenRejected | Self::OutsideAccessRules => "token_rejected",
             Self::Forbidden => "forbidden",
-            Self::ProjectUnknown => "project_unknown",
+            Self::ProjectUnknown | Self::ProjectNotListed => "project_unknown",
             Self::NotFound => "not_found",
             Self::ServiceNotInCatalogue | Self::ServiceElsewhere { .. } => "service_not_in_catalogue",
             Self::RegionNotFound { .. } => "region_not_found",

@@ -72,13 +72,24 @@ impl Http {
     ///
     /// A redirect keeps method, headers and body whatever its status, as in keystoneauth. Browsers change a POST to a
     /// GET, which would break a login. The request contains the token, so a redirect to another origin is refused.
-    pub(super) async fn send(&self, limit: usize, mut request: Request) -> Result<Answer, Error> {
+    pub(super) async fn send(&self, limit: usize, request: Request) -> Result<Answer, Error> {
+        self.send_prepared(limit, request, |_| Ok(())).await
+    }
+
+    /// [`Self::send`] with `prepare` applied before the request and before each redirect: a signature covers the path.
+    pub(super) async fn send_prepared(
+        &self,
+        limit: usize,
+        mut request: Request,
+        prepare: impl Fn(&mut Request) -> Result<(), Error>,
+    ) -> Result<Answer, Error> {
         let origin = request.url().origin();
         let clients = self.network.clients();
         for _ in 0..=REDIRECTS {
             let route = self.network.route(request.url()).await?;
             self.network.pace().wait(host_of(request.url())).await;
             let choice = clients.choose(&self.network, &self.config, &origin, route).await?;
+            prepare(&mut request)?;
             let response = self.execute(&choice, &origin, &request, most_on_wire(limit)).await?;
             let target = is_redirect(response.status().as_u16()).then(|| target(request.url(), response.headers()));
             let Some(target) = target.flatten() else {

@@ -46,7 +46,7 @@ pub(super) struct Key {
 }
 
 const OTHER_LOGIN: &str =
-    "belongs to a login that is not supported: use a password, an application credential or a token";
+    "belongs to a login that is not supported: use a password, an application credential, a token or an access key";
 const PROFILE: &str = "is not followed: write what the profile supplies, such as auth_url, region_name and interface, \
                        into the entry, and remove the key";
 const USER_DOMAIN: &str = "The user's domain. An ID wins over a name.";
@@ -56,6 +56,8 @@ const DOMAIN: &str = "With a project: the domain of user and project, unless the
                       is for the domain.";
 const DEFAULT_DOMAIN: &str = "The domain of user and project, unless they have their own.";
 const CREDENTIAL: &str = "An application credential: by ID, or by name with its user; and its secret.";
+const ACCESS_KEY: &str = "The access key and its secret key (AK/SK), which sign requests. Beside another credential they \
+                          are for services that accept no token.";
 const INTERFACES: &str = "`public`, `internal` or `admin`, or a list of these in order of preference. \
                           `endpoint_type` wins over `interface`.";
 const NETWORKS: &str = "The operator uses no networks.";
@@ -89,13 +91,18 @@ pub(super) const KEYS: &[Key] = &[
     key("application_credential_secret", Auth, Honoured(CREDENTIAL)),
     key("token", Moved, Honoured("A token of Keystone, which is exchanged for one in the entry's scope.")),
     key("auth_token", Moved, Honoured("The older name of `token`.")),
+    key("access_key", Auth, Honoured(ACCESS_KEY)),
+    key("ak", Auth, Honoured("The short name of `access_key`.")),
+    key("secret_key", Auth, Honoured(ACCESS_KEY)),
+    key("sk", Auth, Honoured("The short name of `secret_key`.")),
+    key("security_token", Auth, Honoured("The third part of a temporary access key. It is signed and sent, too.")),
     key("unscoped", AuthOnly, Honoured("`false` only. A token for no project can read nothing, so `true` is refused.")),
     key(
         "auth_type",
         Entry,
         Honoured(
-            "`v3applicationcredential`, `v3password` or `password`, `v3token` or `token`. Other types are refused. \
-             Without it the credential decides.",
+            "`v3applicationcredential`, `v3password` or `password`, `v3token` or `token`, `aksk`. Other types are \
+             refused. Without it the credential decides.",
         ),
     ),
     key("auth_plugin", Entry, Honoured("The older name of `auth_type`.")),
@@ -125,6 +132,13 @@ pub(super) const KEYS: &[Key] = &[
              for the token's project and user, `{region_name}` for the region.",
         ),
     ),
+    key(
+        "auth_type",
+        Service,
+        Honoured(
+            "`aksk` only: the service's calls are signed from the start, although the entry has another credential.",
+        ),
+    ),
     key("endpoint", Service, Honoured("The older name of `endpoint_override`.")),
     key("region_name", Service, Honoured("Only the entry's region: a CloudTenant reads one region.")),
     key("service_type", Service, Honoured("Only the type that the operator uses.")),
@@ -152,7 +166,6 @@ pub(super) const KEYS: &[Key] = &[
     key("mutual_auth", AuthOnly, Refused(OTHER_LOGIN)),
     key("consumer_key", AuthOnly, Refused(OTHER_LOGIN)),
     key("consumer_secret", AuthOnly, Refused(OTHER_LOGIN)),
-    key("access_key", AuthOnly, Refused(OTHER_LOGIN)),
     key("access_secret", AuthOnly, Refused(OTHER_LOGIN)),
     key("oauth2_endpoint", AuthOnly, Refused(OTHER_LOGIN)),
     key("oauth2_client_id", AuthOnly, Refused(OTHER_LOGIN)),

@@ -154,8 +154,8 @@ const DCS: ServiceRow = ServiceRow {
         forbidden: "DCS refused the project's instances: grant the credential a reading role for DCS in the project, \
                     or set probes.caches.policy to Disabled.",
         token_rejected: Some(
-            "DCS refuses a fresh token: some regions take only signed requests (AK/SK) for DCS, which are not \
-             supported, so set probes.caches.policy to Disabled.",
+            "DCS refuses a fresh token: some regions accept only signed requests (AK/SK) for DCS, so add access_key and \
+             secret_key to the Secret's clouds.yaml, or set probes.caches.policy to Disabled.",
         ),
         waits: None,
     },

@@ -2,6 +2,7 @@
 
 mod identity;
 mod kept;
+mod signed;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::FutureExt as _;
 use identity::{End, ProjectAnswer};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::HeaderValue;
@@ -25,6 +27,7 @@ use super::{
     credential::FIVE_MINUTES,
     http::{self, Http, SHORT},
     log,
+    signature::Signer,
     token::{Holder, Token, TokenProject},
     tokens::{Current, Tokens},
 };
@@ -63,11 +66,20 @@ struct Call<'a> {
     deadline: Deadline,
 }
 
+/// What proves a call's right.
+#[derive(Clone, Copy)]
+enum Proof<'a> {
+    Token,
+    Signature(&'a Signer),
+}
+
 /// An authenticated user of a cloud. All callers share one token.
 pub struct Session {
     config: Arc<CloudConfig>,
     http: Arc<Http>,
     tokens: Arc<Tokens>,
+    /// The entry's access key.
+    signer: Option<Arc<Signer>>,
     counters: Arc<dyn Counters>,
     clock: Clock,
     /// One semaphore per service, so that a service that hangs does not delay calls to the others.
@@ -118,14 +130,16 @@ impl Session {
             );
         }
         let credential = network.credentials().of(&config, clock());
+        let signer = Signer::of(&config, network, http.clone(), clock.clone());
         Ok(Self {
             tokens: Tokens::new(
                 config.clone(),
-                http.clone(),
+                (http.clone(), signer.clone()),
                 (credential, network.brakes().clone()),
                 counters.clone(),
                 clock.clone(),
             ),
+            signer,
             in_flight: Service::ALL.map(|_| Semaphore::new(IN_FLIGHT)),
             ahead: Mutex::default(),
             projects: Mutex::default(),
@@ -273,7 +287,10 @@ impl Session {
     async fn call(&self, call: &Call<'_>) -> Result<Answer, Failure> {
         let Call { service, deadline, expected, .. } = *call;
         let Current { mut token, fresh } = self.tokens.current(deadline).await?;
-        let mut answer = self.send(call, &token).await?;
+        if let Some(signer) = self.signer_of(service) {
+            return self.call_signed(signer, call, &token, fresh).await;
+        }
+        let mut answer = self.send(call, &token, Proof::Token).await?;
         if answer.status != 401 {
             self.rejections().remove(&service);
             return Ok(answer);
@@ -282,17 +299,22 @@ impl Session {
         if tolerated && token.holder.has_access_rules {
             return Ok(answer);
         }
+        let fresh = fresh || self.signer.is_some() && token.is_new((self.clock)());
         if !fresh && !self.rejects(service) {
             // The answer may hold memory that the next one needs.
             drop(answer);
             token = self.tokens.replacement_for(&token, deadline).await?;
-            answer = self.send(call, &token).await?;
+            answer = self.send(call, &token, Proof::Token).await?;
             if answer.status != 401 {
                 return Ok(answer);
             }
         }
         let now = (self.clock)();
         self.rejections().entry(service).or_insert(now);
+        if let Some(signer) = self.signer.as_ref().filter(|_| !tolerated && service != Service::Identity) {
+            drop(answer);
+            return self.call_signed_instead(signer, call, &token).await;
+        }
         let error = if token.holder.has_access_rules { Error::OutsideAccessRules } else { Error::TokenRejected };
         if tolerated {
             return Ok(answer);
@@ -330,7 +352,7 @@ impl Session {
     }
 
     /// Sends one GET with one token.
-    async fn send(&self, call: &Call<'_>, token: &Token) -> Result<Answer, Failure> {
+    async fn send(&self, call: &Call<'_>, token: &Token, proof: Proof<'_>) -> Result<Answer, Failure> {
         let Call { expected, service, ref url, headers, most, deadline } = *call;
         if url.origin() != self.locate(service, token)?.url.origin() {
             return Err(Error::AddressRefused(Refusal::OtherOrigin).at(service));
@@ -341,14 +363,21 @@ impl Session {
             return Err(failure);
         }
 
-        let mut value = HeaderValue::from_str(token.value.expose())
-            .map_err(|_| Error::Unexpected("the token is no header value").at(Service::Identity))?;
-        value.set_sensitive(true);
         let mut request = http::get(url.clone(), headers).map_err(|error| error.at(service))?;
-        request.headers_mut().insert("x-auth-token", value);
+        if matches!(proof, Proof::Token) {
+            let mut value = HeaderValue::from_str(token.value.expose())
+                .map_err(|_| Error::Unexpected("the token is no header value").at(Service::Identity))?;
+            value.set_sensitive(true);
+            request.headers_mut().insert("x-auth-token", value);
+        }
+        let project = token.project.as_ref().map(|project| project.id.as_str());
+        let (confidential, sent) = match proof {
+            Proof::Token => (token.value.expose(), self.http.send(most, request).left_future()),
+            Proof::Signature(signer) => (signer.confidential(), signer.send(most, request, project).right_future()),
+        };
 
         let started = Instant::now();
-        let answer = timeout_at(deadline, self.http.send(most, request)).await;
+        let answer = timeout_at(deadline, sent).await;
         let took = started.elapsed();
         let mut answer = answer.unwrap_or(Err(Error::Timeout));
         if let Ok(answer) = &mut answer {
@@ -368,7 +397,7 @@ impl Session {
         self.counters.cloud_request(service, outcome, took);
         let first = self.is_new_failure(service, outcome);
         if let Some(failure) = failed {
-            log::failed(self.config.host(), &failure, answer.as_ref().ok(), token.value.expose(), first);
+            log::failed(self.config.host(), &failure, answer.as_ref().ok(), confidential, first);
         }
         answer.map_err(|error| error.at(service))
     }

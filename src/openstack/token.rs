@@ -79,6 +79,8 @@ pub(super) struct Token {
     pub(super) holder: Holder,
     /// How far Keystone's clock was ahead of the operator's when it issued the token.
     pub(super) ahead: SignedDuration,
+    /// Whether Keystone accepted the credential. It was not asked where an entry that signs names all addresses.
+    pub(super) proven: bool,
 }
 
 #[derive(Deserialize)]
@@ -241,6 +243,34 @@ impl Token {
             sent,
             lifetime,
             ahead: start.duration_since(now),
+            proven: true,
+        })
+    }
+
+    /// What an entry has that signs its requests: a project and addresses, and no token. It is read again after an hour.
+    /// `listing` is the answer with the catalogue, if Keystone was asked.
+    pub(super) fn of_signatures(
+        config: &CloudConfig,
+        project: Option<TokenProject>,
+        listing: Option<&Answer>,
+        sent: Instant,
+    ) -> Result<Self, Error> {
+        let catalogue = listing.map(|answer| signed_catalogue(&answer.body, project.as_ref())).transpose()?;
+        let date = listing.and_then(|answer| answer.date);
+        let scope = match (&project, signed_domain(&config.auth)) {
+            (Some(_), _) => TokenScope::Project,
+            (None, Some(domain)) => TokenScope::Domain(word(domain)),
+            (None, None) => TokenScope::Nothing,
+        };
+        Ok(Self {
+            value: Secret::from(String::new()),
+            project,
+            places: Places::of(&catalogue.unwrap_or_default(), config),
+            sent,
+            lifetime: Duration::from_secs(3600),
+            holder: Holder { scope, ..Holder::default() },
+            ahead: date.map_or(SignedDuration::ZERO, |date| date.duration_since(Timestamp::now())),
+            proven: listing.is_some(),
         })
     }
 
@@ -261,6 +291,11 @@ impl Token {
         self.no_project().filter(|_| !may_lack_it)
     }
 
+    /// Whether it is so new that a renewal would not help where a service refuses it.
+    pub(super) fn is_new(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.sent) < Duration::from_secs(60)
+    }
+
     pub(super) fn has_ended(&self, now: Instant) -> bool {
         self.remaining(now).is_zero()
     }
@@ -274,6 +309,66 @@ impl Token {
         let age = now.saturating_duration_since(self.sent);
         self.lifetime.saturating_sub(age)
     }
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    catalog: Odd<Catalogue>,
+}
+
+/// Parses `GET /v3/auth/catalog`. Some clouds leave the place of the project in an address to the client.
+fn signed_catalogue(body: &[u8], project: Option<&TokenProject>) -> Result<Catalogue, Error> {
+    let mut text = String::from_utf8_lossy(body).into_owned();
+    let is_plain = |id: &str| id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if let Some(project) = project.filter(|project| is_plain(&project.id)) {
+        for holder in ["$(tenant_id)s", "$(project_id)s", "%(tenant_id)s", "%(project_id)s"] {
+            text = text.replace(holder, &project.id);
+        }
+    }
+    let listing = serde_json::from_str::<Listing>(&text);
+    listing.map(|listing| listing.catalog.0.unwrap_or_default()).map_err(|_| Error::Unexpected(NO_CATALOGUE))
+}
+
+const NO_CATALOGUE: &str = "the answer is not Keystone's service catalogue";
+
+fn signed_domain(auth: &Auth) -> Option<&str> {
+    match auth {
+        Auth::AccessKey { scope: Some(Scope::Domain(Domain::Id(domain) | Domain::Name(domain))), .. } => Some(domain),
+        Auth::AccessKey { .. } | Auth::Password { .. } | Auth::ApplicationCredential { .. } | Auth::Token { .. } => {
+            None
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Projects {
+    projects: List<Found>,
+}
+
+/// The projects of a list: one, or the fact that there are several.
+#[derive(Default)]
+struct Found {
+    one: Option<TokenProject>,
+    several: bool,
+}
+
+impl Rows for Found {
+    type Row = Odd<IdAndName>;
+
+    fn add(&mut self, Odd(project): Odd<IdAndName>) {
+        let Some(project) = project else { return };
+        let Some(id) = text(project.id) else { return };
+        self.several |= self.one.is_some();
+        self.one = Some(TokenProject { id, name: text(project.name).unwrap_or_default() });
+    }
+}
+
+/// The only project in the answer to `GET /v3/projects?name=…`.
+pub(super) fn only_project(body: &[u8]) -> Result<TokenProject, Error> {
+    let text = String::from_utf8_lossy(body);
+    let read = serde_json::from_str::<Projects>(&text);
+    let List(found) = read.map_err(|_| Error::Unexpected("the answer is not Keystone's list of projects"))?.projects;
+    found.one.filter(|_| !found.several).ok_or(Error::ProjectNotListed)
 }
 
 #[derive(Deserialize)]
@@ -315,6 +410,7 @@ pub(super) const fn secret(auth: &Auth) -> &Secret {
         Auth::Password { password, .. } => password,
         Auth::ApplicationCredential { secret, .. } => secret,
         Auth::Token { token, .. } => token,
+        Auth::AccessKey { keys, .. } => &keys.secret,
     }
 }
 
@@ -341,11 +437,20 @@ pub(super) fn login(auth: &Auth) -> Value {
             let identity = json!({"methods": ["token"], "token": {"id": token.expose()}});
             (identity, scope.as_ref())
         }
+        // Never sent: it identifies the credential.
+        Auth::AccessKey { keys, scope } => {
+            let (access, secret) = (keys.access.expose(), keys.secret.expose());
+            let identity = json!({"methods": ["aksk"], "aksk": [access, secret, keys.confidential()]});
+            (identity, scope.as_ref())
+        }
     };
     match scope {
         None => json!({"auth": {"identity": identity}}),
         Some(Scope::Project(project)) => {
             json!({"auth": {"identity": identity, "scope": {"project": named(project)}}})
+        }
+        Some(Scope::ProjectOfAccount(name)) => {
+            json!({"auth": {"identity": identity, "scope": {"project": {"name": name}}}})
         }
         Some(Scope::System) => json!({"auth": {"identity": identity, "scope": {"system": {"all": true}}}}),
         Some(Scope::Trust(id)) => json!({"auth": {"identity": identity, "scope": {"OS-TRUST:trust": {"id": id}}}}),
@@ -424,6 +529,7 @@ mod tests {
                 lifetime: Duration::from_secs(lifetime),
                 holder: Holder::default(),
                 ahead: SignedDuration::ZERO,
+                proven: true,
             };
             let at = |seconds| start + Duration::from_secs(seconds);
             assert!(!token.ends_soon(at(due - 1)), "{lifetime}");

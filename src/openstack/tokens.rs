@@ -1,5 +1,7 @@
 //! Manages a session's token: when to log in, and which callers wait for it.
 
+mod signatures;
+
 use std::{
     any::Any,
     collections::BTreeSet,
@@ -21,13 +23,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{
-    Answer, Clock, CloudConfig, Counters, Error, Failure, Service,
+    Answer, Clock, CloudConfig, Counters, Error, Failure, Service, SignatureRefusal,
     brake::{Brakes, Login as BrakedLogin, LoginPermit},
     credential::{Credential, FIVE_MINUTES},
     http::Http,
     log,
+    signature::Signer,
     token::{self, Token},
-    words::ErrorCode,
 };
 use crate::share::{Priority, Shares, Sharing, namespace, on_behalf_of};
 
@@ -48,6 +50,8 @@ const LOGIN_DEADLINE: Duration = Duration::from_secs(60);
 pub(super) struct Tokens {
     config: Arc<CloudConfig>,
     http: Arc<Http>,
+    /// The access key of an entry that signs all its requests, and therefore needs no token.
+    signer: Option<Arc<Signer>>,
     credential: Arc<Credential>,
     brakes: Arc<Brakes>,
     /// The login as the brake sees it.
@@ -70,8 +74,8 @@ struct State {
     login: Option<Login>,
     /// The time and the failure of the last login, if it failed.
     failed: Option<(Instant, Failure)>,
-    /// The error code of the latest refusal.
-    refusal_code: Option<ErrorCode>,
+    /// The latest refusal.
+    refusal: Option<Failure>,
     /// When the last login ended, with or without success.
     last_login: Option<Instant>,
     doubted: Option<Instant>,
@@ -91,14 +95,27 @@ pub(super) struct Current {
 impl Tokens {
     pub(super) fn new(
         config: Arc<CloudConfig>,
-        http: Arc<Http>,
+        (http, signer): (Arc<Http>, Option<Arc<Signer>>),
         (credential, brakes): (Arc<Credential>, Arc<Brakes>),
         counters: Arc<dyn Counters>,
         clock: Clock,
     ) -> Arc<Self> {
         let braked = BrakedLogin::of(&config);
         let (namespaces, state, abandoned) = (Mutex::default(), Mutex::default(), CancellationToken::new());
-        Arc::new(Self { config, http, credential, brakes, braked, namespaces, counters, clock, state, abandoned })
+        let signer = signer.filter(|_| config.signs_all());
+        Arc::new(Self {
+            config,
+            http,
+            signer,
+            credential,
+            brakes,
+            braked,
+            namespaces,
+            counters,
+            clock,
+            state,
+            abandoned,
+        })
     }
 
     /// Ends the session. A login that waits for its turn is cancelled: if Keystone does not answer, its turn may come
@@ -199,7 +216,7 @@ impl Tokens {
     /// Why a login is useless now: Keystone refused the credential, or the last login failed recently.
     fn why_no_login(&self, state: &State, now: Instant) -> Option<Failure> {
         if self.credential.refuses(now) {
-            return Some(state.refusal());
+            return Some(self.refusal(state));
         }
         if !self.credential.has_logged_in() && self.brakes.refuses(&self.using(), self.braked, now) {
             return Some(Error::LoginBraked.at(Service::Identity));
@@ -243,7 +260,7 @@ impl Tokens {
         // Keystone may have refused another session of the same user in the meantime.
         let refused = self.credential.refuses(sent);
         let outcome = match &turn {
-            _ if refused => Err(self.state().refusal()),
+            _ if refused => Err(self.refusal(&self.state())),
             Err(failure) => Err(failure.clone()),
             Ok(_) => self.try_once(sent, &namespaces).await,
         };
@@ -256,7 +273,7 @@ impl Tokens {
                 state.in_doubt = false;
                 state.token = Some(token.clone());
             }
-            Err(Failure { error: Error::LoginRefused, code, .. }) => state.refusal_code.clone_from(code),
+            Err(failure) if is_refusal(failure) => state.refusal = Some(failure.clone()),
             Err(failure) => state.failed = Some((ended, failure.clone())),
         }
         if let Err(Failure { error, .. }) = &outcome
@@ -270,27 +287,45 @@ impl Tokens {
     async fn try_once(&self, sent: Instant, namespaces: &[String]) -> Result<Arc<Token>, Failure> {
         let started = Instant::now();
         let end = Deadline::now() + LOGIN_DEADLINE;
-        let answer = tokio::time::timeout_at(end, self.send_login()).await.unwrap_or(Err(Error::Timeout));
-        let (outcome, answer) = match answer {
-            Ok(mut answer) => {
-                answer.deadline = end;
-                digest(answer, sent, self.config.clone()).await
-            }
-            Err(error) => (Err(error.at(Service::Identity)), None),
+        let (outcome, answer) = match &self.signer {
+            None => self.exchange(sent, end).await,
+            Some(signer) => signatures::read_place(signer, &self.config, sent, end).await,
         };
         let label = outcome.as_ref().err().map_or("ok", Failure::kind);
         self.counters.cloud_login(label);
         self.counters.cloud_request(Service::Identity, label, started.elapsed());
         match &outcome {
-            Ok(_) => self.note(namespaces, true, sent),
-            Err(Failure { error: Error::LoginRefused, .. }) => self.note(namespaces, false, sent),
-            Err(_) => {}
+            Ok(token) if token.proven => self.note(namespaces, true, sent),
+            Err(failure) if is_refusal(failure) => self.note(namespaces, false, sent),
+            Ok(_) | Err(_) => {}
         }
         outcome.map(Arc::new).inspect_err(|failure| {
-            let secret = token::secret(&self.config.auth).expose();
+            let sent = self.signer.as_ref().map(|signer| signer.confidential());
+            let secret = sent.unwrap_or_else(|| token::secret(&self.config.auth).expose());
             let first = self.state().failed.as_ref().is_none_or(|(_, before)| before.kind() != failure.kind());
             log::failed(self.config.host(), failure, answer.as_ref(), secret, first);
         })
+    }
+
+    /// Sends the login.
+    async fn exchange(&self, sent: Instant, end: Deadline) -> (Result<Token, Failure>, Option<Answer>) {
+        let answer = tokio::time::timeout_at(end, self.send_login()).await.unwrap_or(Err(Error::Timeout));
+        match answer {
+            Ok(mut answer) => {
+                answer.deadline = end;
+                digest(answer, sent, self.config.clone()).await
+            }
+            Err(error) => (Err(error.at(Service::Identity)), None),
+        }
+    }
+
+    /// The failure while the credential is refused. Perhaps another session of it was refused.
+    fn refusal(&self, state: &State) -> Failure {
+        let general = match self.signer {
+            None => Error::LoginRefused,
+            Some(_) => Error::SignatureRefused(SignatureRefusal::Keys),
+        };
+        state.refusal.clone().unwrap_or_else(|| general.at(Service::Identity))
     }
 
     /// Waits for the right to send the login. A credential that has logged in before needs none.
@@ -317,7 +352,7 @@ impl Tokens {
     }
 
     /// The namespaces whose tenants use the session now.
-    fn using(&self) -> Vec<String> {
+    pub(super) fn using(&self) -> Vec<String> {
         self.namespaces().iter().cloned().collect()
     }
 
@@ -327,6 +362,16 @@ impl Tokens {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether Keystone refused the credential itself. A signature of a wrong time does not count, because the operator's
+/// clock is not part of the credential.
+const fn is_refusal(failure: &Failure) -> bool {
+    match &failure.error {
+        Error::LoginRefused => true,
+        Error::SignatureRefused(why) => !matches!(why, SignatureRefusal::Clock(_)),
+        _ => false,
     }
 }
 
@@ -353,10 +398,6 @@ fn read(answer: &Answer, sent: Instant, config: &CloudConfig) -> Result<Token, F
 }
 
 impl State {
-    fn refusal(&self) -> Failure {
-        Failure { code: self.refusal_code.clone(), ..Error::LoginRefused.at(Service::Identity) }
-    }
-
     /// A login that has not ended. One that ended removed itself from the state, unless it panicked.
     fn under_way(&self) -> Option<Login> {
         self.login.clone().filter(|login| login.peek().is_none())

@@ -13,7 +13,13 @@ const LONGEST_FILE: usize = 512 << 10;
 /// passwords.
 fn longest(key: &str) -> usize {
     match key {
-        "password" | "application_credential_secret" | "token" | "auth_token" => 16_384,
+        "password"
+        | "application_credential_secret"
+        | "token"
+        | "auth_token"
+        | "secret_key"
+        | "sk"
+        | "security_token" => 16_384,
         url if url == "auth_url" || url.ends_with("endpoint") || url.ends_with("endpoint_override") => 2048,
         _ => 255,
     }

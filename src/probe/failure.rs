@@ -1,5 +1,6 @@
 //! Maps each error to a reason, a message and a retry rule. This is the only such mapping, and it is pure.
 
+mod signature;
 mod tls;
 
 use std::fmt;
@@ -120,6 +121,13 @@ pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
             Reason::AuthenticationFailed,
             "Keystone refused three other credentials of this user within five minutes and may lock the account: \
              correct those, and wait up to five minutes until the operator tries this one."
+                .to_owned(),
+        ),
+        Error::SignatureRefused(why) => signature::of_signature(service, *why),
+        Error::ProjectNotListed => fatal(
+            Reason::InvalidCloudConfig,
+            "The access key's account has no project, or several, with the entry's project_name: correct it, or set \
+             project_id, in the Secret's clouds.yaml."
                 .to_owned(),
         ),
         Error::Unscoped => fatal(

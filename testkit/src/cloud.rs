@@ -24,6 +24,7 @@ mod nova;
 mod refusal;
 mod server;
 mod service;
+mod signed;
 mod state;
 mod tls;
 mod usage;

@@ -7,6 +7,7 @@ pub mod eventually;
 pub mod operator;
 pub mod recorded;
 pub mod router;
+pub mod signature;
 pub mod tools;
 
 pub use programs::assets;

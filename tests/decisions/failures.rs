@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use cloudtenant_operator::{
     api::{Reason, reason::Class},
-    openstack::{AddressRule, ConfigError, Distrust, Error, ErrorCode, Failure, NoProject, Refusal, Service, TlsFault},
+    openstack::{
+        AddressRule, ClockGap, ConfigError, Distrust, Error, ErrorCode, Failure, NoProject, Refusal, Service,
+        SignatureRefusal, TlsFault,
+    },
     probe::failure::{SecretError, of_call, of_config, of_secret},
 };
 
@@ -58,6 +61,12 @@ fn failed_calls() {
         (Error::AddressRefused(Refusal::PlainHttp), Reason::AddressRefused, true),
         (Error::LoginRefused, Reason::AuthenticationFailed, true),
         (Error::LoginBraked, Reason::AuthenticationFailed, true),
+        (Error::SignatureRefused(SignatureRefusal::Keys), Reason::AuthenticationFailed, true),
+        (Error::SignatureRefused(SignatureRefusal::Expired), Reason::AuthenticationFailed, true),
+        (Error::SignatureRefused(SignatureRefusal::Locked), Reason::AuthenticationFailed, true),
+        (Error::SignatureRefused(SignatureRefusal::Clock(behind(16))), Reason::AuthenticationFailed, true),
+        (Error::SignatureRefused(SignatureRefusal::ByService), Reason::TokenRejected, true),
+        (Error::ProjectNotListed, Reason::InvalidCloudConfig, true),
         (Error::Unscoped, Reason::InvalidCloudConfig, true),
         (Error::NoProject(NoProject::Domain), Reason::InvalidCloudConfig, true),
         (Error::NoProject(NoProject::System), Reason::InvalidCloudConfig, true),
@@ -103,7 +112,20 @@ fn what_a_message_says_to_do() {
     for (service, error, advice) in [
         (Service::Orchestration, Error::GatewayTimeout, "time-out above Heat's rpc_response_timeout"),
         (Service::Orchestration, Error::Forbidden, "grant the credential the admin role"),
-        (Service::Cache, Error::TokenRejected, "set probes.caches.policy to Disabled"),
+        (
+            Service::Cache,
+            Error::TokenRejected,
+            "add access_key and secret_key to the Secret's clouds.yaml, or set probes",
+        ),
+        (Service::Cache, Error::SignatureRefused(SignatureRefusal::Keys), "correct access_key and secret_key"),
+        (Service::Cache, Error::SignatureRefused(SignatureRefusal::Expired), "put a new access_key, secret_key and"),
+        (
+            Service::Cache,
+            Error::SignatureRefused(SignatureRefusal::Clock(behind(16))),
+            "since the operator's clock is more than 15 minutes behind the cloud's: set the clocks",
+        ),
+        (Service::Compute, Error::SignatureRefused(SignatureRefusal::ByService), "set probes.usage.policy to Disabled"),
+        (Service::Identity, Error::ProjectNotListed, "set project_id"),
         (Service::Compute, Error::NotFound, "compute_endpoint_override"),
         (Service::Orchestration, Error::NotFound, "set probes.engines.policy to Disabled, or correct"),
         (Service::Cache, Error::NotFound, "set probes.caches.policy to Disabled, or correct"),
@@ -196,6 +218,10 @@ fn secrets_and_clouds_yaml() {
     }
     let invalid = ConfigError::Invalid { field: "auth.password".to_owned(), problem: "is missing: add it.".to_owned() };
     assert_eq!(of_config(&invalid).reason, Reason::InvalidCloudConfig);
+}
+
+fn behind(minutes: i64) -> ClockGap {
+    ClockGap::of(jiff::SignedDuration::from_mins(minutes))
 }
 
 fn one_sentence(message: &str) {

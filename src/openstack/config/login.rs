@@ -1,7 +1,9 @@
 //! The credential and the scope of a login.
 
+use std::collections::BTreeSet;
+
 use super::{Auth, ConfigError, CredentialRef, Domain, Named, Scope, invalid, need, truth};
-use crate::openstack::yaml::Entry;
+use crate::openstack::{Secret, Service, signature::Keys, yaml::Entry};
 
 /// The authentication method of the entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,10 +11,15 @@ pub(super) enum Method {
     Password,
     ApplicationCredential,
     Token,
+    AccessKey,
 }
 
 const PROJECT_ID: [&str; 2] = ["project_id", "tenant_id"];
 const PROJECT_NAME: [&str; 2] = ["project_name", "tenant_name"];
+/// As in python-otcextensions, the longer name wins.
+const ACCESS_KEY: [&str; 2] = ["access_key", "ak"];
+const SECRET_KEY: [&str; 2] = ["secret_key", "sk"];
+const SECURITY_TOKEN: [&str; 1] = ["security_token"];
 
 /// The method in `auth_type`, or else the method for which the entry has a secret.
 pub(super) fn method(entry: &Entry) -> Result<Method, ConfigError> {
@@ -20,8 +27,9 @@ pub(super) fn method(entry: &Entry) -> Result<Method, ConfigError> {
         Some("password" | "v3password") => return Ok(Method::Password),
         Some("v3applicationcredential") => return Ok(Method::ApplicationCredential),
         Some("token" | "v3token") => return Ok(Method::Token),
+        Some("aksk") => return Ok(Method::AccessKey),
         Some(_) => {
-            return invalid("auth_type", "is not supported: use v3applicationcredential, v3password or v3token");
+            return invalid("auth_type", "is not supported: use v3applicationcredential, v3password, v3token or aksk");
         }
         None => {}
     }
@@ -39,6 +47,8 @@ pub(super) fn method(entry: &Entry) -> Result<Method, ConfigError> {
              that is meant",
         ),
         (Some((method, _)), None) => Ok(*method),
+        // Beside another credential, an access key is for services that accept no token.
+        (None, _) if entry.get(&ACCESS_KEY).or_else(|| entry.get(&SECRET_KEY)).is_some() => Ok(Method::AccessKey),
         (None, _) => Ok(Method::Password),
     }
 }
@@ -66,9 +76,63 @@ pub(super) fn auth(entry: &Entry, method: Method) -> Result<Auth, ConfigError> {
                 secret: need(entry, "auth.application_credential_secret", &["application_credential_secret"])?.into(),
             })
         }
+        Method::AccessKey => Ok(Auth::AccessKey { keys: keys(entry)?, scope: signed_scope(entry)? }),
         Method::Token => {
             Ok(Auth::Token { token: need(entry, "auth.token", &["token", "auth_token"])?.into(), scope: scope(entry)? })
         }
+    }
+}
+
+/// The access key beside another credential.
+pub(super) fn second_keys(entry: &Entry, method: Method) -> Result<Option<Keys>, ConfigError> {
+    let all = [&ACCESS_KEY[..], &SECRET_KEY, &SECURITY_TOKEN];
+    let has_any = all.iter().any(|names| entry.get(names).is_some());
+    (has_any && method != Method::AccessKey).then(|| keys(entry)).transpose()
+}
+
+fn keys(entry: &Entry) -> Result<Keys, ConfigError> {
+    const ODD: &str = "has characters that no access key has: correct it, and remove spaces";
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
+    let access = need(entry, "access_key", &ACCESS_KEY)?;
+    let secret = need(entry, "secret_key", &SECRET_KEY)?;
+    let security_token = entry.get(&SECURITY_TOKEN).map(str::to_owned);
+    if !is_plain(&access) {
+        return invalid("access_key", ODD);
+    }
+    if !security_token.as_deref().is_none_or(is_plain) {
+        return invalid("security_token", ODD);
+    }
+    let security_token = security_token.map(Secret::from);
+    Ok(Keys { access: access.into(), secret: secret.into(), security_token })
+}
+
+/// The services whose calls are signed although the entry has another credential.
+pub(super) fn signed_services(entry: &Entry, has_keys: bool) -> Result<BTreeSet<Service>, ConfigError> {
+    let mut signed = BTreeSet::new();
+    for service in Service::PROBED {
+        let key = service.key("auth_type");
+        match entry.get(&[&key]) {
+            None => {}
+            Some("aksk") if has_keys => {
+                signed.insert(service);
+            }
+            Some("aksk") => return invalid(&key, "needs an access key: add access_key and secret_key to the entry"),
+            Some(_) => return invalid(&key, "is not supported: use aksk, or remove the key"),
+        }
+    }
+    Ok(signed)
+}
+
+/// The scope of signed requests. A project's name needs no domain: an access key belongs to one account.
+fn signed_scope(entry: &Entry) -> Result<Option<Scope>, ConfigError> {
+    for key in ["system_scope", "trust_id"] {
+        if entry.get(&[key]).is_some() {
+            return invalid(&format!("auth.{key}"), "cannot stand beside an access key: name a project instead");
+        }
+    }
+    match (entry.get(&PROJECT_ID), entry.get(&PROJECT_NAME)) {
+        (None, Some(name)) => Ok(Some(Scope::ProjectOfAccount(name.to_owned()))),
+        _ => scope(entry),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use url::Url;
 
-use super::{ConfigError, Interface, invalid};
+use super::{CloudConfig, ConfigError, Interface, invalid};
 use crate::openstack::{Service, yaml::Entry};
 
 const NOT_PLAIN: &str = "is not a plain URL: give one with http or https, without user, password or query";
@@ -122,6 +122,18 @@ pub(super) fn overrides(entry: &Entry) -> Result<BTreeMap<Service, String>, Conf
         overrides.insert(service, text);
     }
     Ok(overrides)
+}
+
+/// Refuses `%(user_id)s` in overrides of an entry that only signs: only a token says who the user is.
+pub(super) fn signatures_fill_overrides(config: &CloudConfig) -> Result<(), ConfigError> {
+    let named = |(_, text): &(&Service, &String)| config.signs_all() && text.contains("%(user_id)s");
+    match config.overrides.iter().find(named) {
+        Some((service, _)) => invalid(
+            &service.key("endpoint_override"),
+            "holds %(user_id)s, which signatures do not give: write the ID out",
+        ),
+        None => Ok(()),
+    }
 }
 
 /// Whether an override contains the token's project.

@@ -104,7 +104,8 @@ impl Session {
             // The user of a trust's token may be the trustor, whose password is another one.
             (Auth::Password { .. }, _) if holder.scope == TokenScope::Trust => return Some(None),
             (Auth::Password { .. }, _) => return Some(holder.password_ends),
-            (Auth::ApplicationCredential { .. }, None) => return Some(None),
+            // The cloud does not say when an access key ends.
+            (Auth::ApplicationCredential { .. }, None) | (Auth::AccessKey { .. }, _) => return Some(None),
             (Auth::ApplicationCredential { .. }, Some(id)) => id,
         };
         let now = (self.clock)();

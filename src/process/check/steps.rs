@@ -14,7 +14,7 @@ use crate::{
     cluster::{observe, secrets::Texts},
     decide::status::{Judged, Observation, absent, judge, not_offered},
     observation::{ByProbe, Data, Outcome, ProbeFailure, ProbeKind},
-    openstack::{CloudConfig, Holder, Network, NoCounters, Service, Session, TokenScope, listed},
+    openstack::{CloudConfig, Holder, Network, NoCounters, Service, Session, TokenProject, TokenScope, listed},
     probe::{self, failure},
     target::Target,
     words::word,
@@ -89,11 +89,16 @@ async fn open_session(
     let began = Instant::now();
     let login = session.log_in(target.timeout).await.map_err(|error| reported(&error));
     let holder = session.known_holder().unwrap_or_default();
-    let user = if holder.user.is_empty() { &holder.user_id } else { &holder.user };
     let source = observe::source(target, &config, &session, None, Timestamp::now()).await;
     let login = login.map(|()| match source.as_ref().and_then(|source| source.credentials_expire_at.as_ref()) {
-        Some(end) => (Mark::Note, format!("as {user}, with a credential that ends at {}", end.0)),
-        None => (Mark::Ok, format!("as {user}")),
+        Some(end) => (Mark::Note, format!("{}, with a credential that ends at {}", user(&session, &holder), end.0)),
+        None => match session.signature_clock_gap() {
+            Some(gap) => (
+                Mark::Note,
+                format!("{}; signatures use the cloud's clock, since this host's is {gap}", user(&session, &holder)),
+            ),
+            None => (Mark::Ok, user(&session, &holder)),
+        },
     });
     step("login", began, login)?;
     step("scope", Instant::now(), Ok(scope(&session, &holder)))?;
@@ -165,9 +170,22 @@ async fn objection(network: &Network, service: Service, url: &Url) -> Option<Str
     Some(format!(", but the operator would refuse this: {}", failure.message.trim_end_matches('.')))
 }
 
+/// Describes who is logged in.
+fn user(session: &Session, holder: &Holder) -> String {
+    if session.signs_all() {
+        return "by signatures (AK/SK): each request is signed with the access key".to_owned();
+    }
+    let user = if holder.user.is_empty() { &holder.user_id } else { &holder.user };
+    format!("as {user}")
+}
+
 /// Describes the token's scope and roles.
 fn scope(session: &Session, holder: &Holder) -> (Mark, String) {
-    let project = session.known_project().map(|project| format!("project {} ({})", project.name, project.id));
+    let named = |project: TokenProject| match project.name.as_str() {
+        "" => format!("project {}", project.id),
+        name => format!("project {name} ({})", project.id),
+    };
+    let project = session.known_project().map(named);
     let project = project.unwrap_or_else(|| "no project".to_owned());
     let scope = match &holder.scope {
         TokenScope::Nothing | TokenScope::Project => project,
@@ -175,6 +193,9 @@ fn scope(session: &Session, holder: &Holder) -> (Mark, String) {
         TokenScope::Domain(name) => format!("domain {name}"),
         TokenScope::System => "the whole system".to_owned(),
     };
+    if session.signs_all() {
+        return (Mark::Ok, scope);
+    }
     let roles = if holder.roles.is_empty() { "none".to_owned() } else { listed(&holder.roles) };
     let found = format!("{scope}, roles: {roles}");
     if holder.has_access_rules {

@@ -71,4 +71,5 @@ pub(super) struct Dcs {
     pub(super) caches: BTreeMap<String, CacheCounts>,
     pub(super) stray_brace: bool,
     pub(super) trusts_foreign_tokens: bool,
+    pub(super) accepts_signatures_alone: bool,
 }

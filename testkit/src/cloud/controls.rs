@@ -1,5 +1,6 @@
 //! The methods by which a test changes and reads the simulated cloud, by subject.
 
+mod access_keys;
 mod catalogue;
 mod clouds_yaml;
 mod engines;

@@ -63,6 +63,18 @@ impl AccessRule {
     }
 }
 
+/// An access key of a user, with which requests are signed.
+pub(super) struct AccessKey {
+    pub(super) access: String,
+    pub(super) secret: String,
+    /// Only temporary ones have it.
+    pub(super) security_token: Option<String>,
+    pub(super) expires: Option<Timestamp>,
+    pub(super) user: String,
+    /// Wrong signatures since the last right one, and when the last one came.
+    pub(super) wrong: (usize, Timestamp),
+}
+
 #[derive(Clone)]
 pub(super) struct ApplicationCredential {
     pub(super) id: String,
@@ -122,6 +134,7 @@ pub(super) struct Identity {
     pub(super) projects: BTreeMap<String, String>,
     pub(super) users: Vec<User>,
     pub(super) credentials: Vec<ApplicationCredential>,
+    pub(super) access_keys: Vec<AccessKey>,
     pub(super) trusts: Vec<Trust>,
     pub(super) tokens: BTreeMap<String, Token>,
     pub(super) token_lifetime: Duration,
@@ -135,6 +148,7 @@ impl Identity {
             projects: BTreeMap::new(),
             users: Vec::new(),
             credentials: Vec::new(),
+            access_keys: Vec::new(),
             trusts: Vec::new(),
             tokens: BTreeMap::new(),
             token_lifetime: Duration::from_secs(3600),

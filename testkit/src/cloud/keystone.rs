@@ -11,6 +11,7 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 use crate::cloud::{answer, clock, identity::Scope, ids, login, refusal::Refusal, service::Service, state::Shared};
 
@@ -21,6 +22,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v3/", get(version))
         .route("/v3/auth/tokens", post(issue).delete(revoke))
         .route("/v3/auth/catalog", get(catalogue))
+        .route("/v3/projects", get(projects))
         .route("/v3/projects/{id}", get(project))
         .route("/v3/users/{user}/application_credentials/{id}", get(application_credential))
         .with_state(shared)
@@ -113,6 +115,23 @@ async fn catalogue(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Res
     };
     let link = format!("{}/v3/auth/catalog", shared.base(Service::Keystone));
     answer::json(StatusCode::OK, &json!({"catalog": listing, "links": {"self": link}}))
+}
+
+/// The projects with a name, of those on which the user has a role.
+async fn projects(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let state = shared.lock();
+    let Some(access) = state.identity.access(&headers, &state.clock) else {
+        drop(state);
+        return Refusal::unauthorized().answer(&shared.addresses);
+    };
+    let query = query.unwrap_or_default();
+    let wanted = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "name").map(|(_, name)| name);
+    let is_wanted = |(id, name): &(&String, &String)| {
+        wanted.as_deref().is_none_or(|wanted| wanted == *name) && !state.identity.roles(&access.user, id).is_empty()
+    };
+    let found: Vec<_> = state.identity.projects.iter().filter(is_wanted).collect();
+    let listing: Vec<_> = found.iter().map(|(id, name)| json!({"id": id, "name": name, "enabled": true})).collect();
+    answer::json(StatusCode::OK, &json!({"projects": listing, "links": {"next": null}}))
 }
 
 /// An application credential, to its owner or an admin.

@@ -11,7 +11,7 @@ use axum::{
 };
 use flate2::{Compression, write::GzEncoder};
 
-use crate::cloud::{answer, faults::Fault, log::RequestSeen, service::Service, state::Shared};
+use crate::cloud::{answer, faults::Fault, log::RequestSeen, service::Service, signed, state::Shared};
 
 /// Marks an answer that is not sent, and says what happens on the connection in its place.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +48,10 @@ pub(super) async fn layer(
     let mut response = match fault {
         Some(fault) => misbehave(fault).await,
         None if outside_rules => answer::unauthorized(shared.base(Service::Keystone)),
-        None => next.run(request).await,
+        None => match signed::pass(service, &shared, request).await {
+            Ok(request) => next.run(request).await,
+            Err(refusal) => refusal,
+        },
     };
     if gzip && shared.lock().compress {
         response = compressed(response).await;

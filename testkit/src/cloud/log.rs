@@ -21,6 +21,10 @@ pub struct RequestSeen {
     pub user_agent: Option<String>,
     /// Whether there was an `X-Auth-Token` header.
     pub token: bool,
+    /// The `Authorization` header.
+    pub authorization: Option<String>,
+    /// The `X-Project-Id` header.
+    pub project: Option<String>,
     /// The `Accept` header.
     pub accept: Option<String>,
     /// The `Accept-Encoding` header.
@@ -40,6 +44,8 @@ impl RequestSeen {
             query: request.uri().query().unwrap_or_default().to_owned(),
             user_agent: header(header::USER_AGENT.as_str()),
             token: request.headers().contains_key("x-auth-token"),
+            authorization: header(header::AUTHORIZATION.as_str()),
+            project: header("x-project-id"),
             accept: header(header::ACCEPT.as_str()),
             accept_encoding: header(header::ACCEPT_ENCODING.as_str()),
             microversion: header("openstack-api-version").or_else(|| header("x-openstack-nova-api-version")),

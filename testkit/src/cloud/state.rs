@@ -1,6 +1,9 @@
 //! What the simulated cloud knows.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use crate::cloud::{
     caches::Dcs,
@@ -33,6 +36,7 @@ impl Shared {
             log: RequestLog::default(),
             compress: false,
             system_scope_for_engines: false,
+            refuses_signatures: BTreeSet::new(),
             clock,
         };
         Self { state: Mutex::new(state), addresses }
@@ -60,4 +64,6 @@ pub(super) struct State {
     pub(super) compress: bool,
     /// Heat's policy has `service:index` for admins of the whole system alone.
     pub(super) system_scope_for_engines: bool,
+    /// The services without the vendor's gateway.
+    pub(super) refuses_signatures: BTreeSet<Service>,
 }

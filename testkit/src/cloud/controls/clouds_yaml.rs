@@ -68,7 +68,7 @@ impl SimulatedCloud {
         self.yaml(cloud_name, "v3applicationcredential", &auth)
     }
 
-    fn yaml(&self, cloud_name: &str, auth_type: &str, auth: &[(&str, &str)]) -> String {
+    pub(super) fn yaml(&self, cloud_name: &str, auth_type: &str, auth: &[(&str, &str)]) -> String {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let mut yaml = format!("clouds:\n  {}:\n    auth_type: {auth_type}\n    auth:\n", quoted(cloud_name));
         yaml.push_str(&format!("      auth_url: {}\n", quoted(&self.auth_url())));
