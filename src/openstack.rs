@@ -23,6 +23,7 @@ mod lookup;
 mod network;
 mod pace;
 mod places;
+mod proving;
 #[doc(hidden)]
 pub mod readers;
 pub(crate) mod rows;

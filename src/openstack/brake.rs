@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    CloudConfig,
+    CloudConfig, Secret,
     bundle::Digest,
     config::{Auth, CredentialRef, Domain, Named},
     credential::{self, FIVE_MINUTES},
@@ -47,6 +47,16 @@ impl Login {
         };
         let user = Digest::of(&[url.scheme(), host, &port, kind, &name, &domain]);
         Self { user, content: credential::key(config) }
+    }
+
+    /// The digest of the login, with its scope.
+    pub(super) fn content(self) -> Digest {
+        self.content
+    }
+
+    /// The digest of the user and a secret, whatever the scope.
+    pub(super) fn user_with_secret(self, secret: &Secret) -> Digest {
+        Digest::of(&[&self.user.to_string(), secret.expose()])
     }
 }
 

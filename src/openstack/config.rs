@@ -2,6 +2,7 @@
 
 mod login;
 mod place;
+mod scope;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -29,6 +30,8 @@ pub struct CloudConfig {
     pub(super) cacert: Option<Bundle>,
     /// Endpoints that replace the catalogue's. They may contain [placeholders](with_token).
     pub(super) overrides: BTreeMap<Service, String>,
+    /// The entry as it is written, if this is [for an observed project](CloudConfig::for_project).
+    entry: Option<Arc<CloudConfig>>,
 }
 
 /// The credential that is sent to Keystone.
@@ -192,6 +195,7 @@ impl CloudConfig {
             verify: checks_certificates(&entry)?,
             cacert: pem(cacert)?,
             overrides: place::overrides(&entry)?,
+            entry: None,
         };
         place::has_one_region_and_known_types(&entry)?;
         let first_of = entry.first_of;

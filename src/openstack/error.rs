@@ -113,6 +113,12 @@ pub enum Error {
     /// ago.
     #[error("the login has to wait, since other credentials of the user were refused")]
     LoginBraked,
+    /// Keystone refused the login for the observed project, and accepts the user.
+    #[error("the user gets no token for the project")]
+    ProjectRefused,
+    /// The credential is for its own project alone.
+    #[error("the credential is for its own project alone")]
+    ProjectFixed,
     /// The token has no project, and therefore no service catalogue.
     #[error("the token is for no project and has no service catalogue")]
     Unscoped,
@@ -195,7 +201,7 @@ impl Error {
             Self::Dns => "dns",
             Self::CertificateUntrusted(_) => "certificate_untrusted",
             Self::AddressRefused(_) => "address_refused",
-            Self::LoginRefused | Self::LoginBraked => "login_refused",
+            Self::LoginRefused | Self::LoginBraked | Self::ProjectRefused | Self::ProjectFixed => "login_refused",
             Self::Unscoped | Self::NoProject(_) => "unscoped",
             Self::TokenRejected | Self::OutsideAccessRules => "token_rejected",
             Self::Forbidden => "forbidden",

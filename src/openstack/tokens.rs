@@ -1,10 +1,12 @@
 //! Manages a session's token: when to log in, and which callers wait for it.
 
+mod project;
+
 use std::{
     any::Any,
     collections::BTreeSet,
     panic::AssertUnwindSafe,
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -21,11 +23,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{
-    Answer, Clock, CloudConfig, Counters, Error, Failure, Service,
+    Answer, Clock, CloudConfig, Counters, Error, Failure, Service, Session,
     brake::{Brakes, Login as BrakedLogin, LoginPermit},
     credential::{Credential, FIVE_MINUTES},
     http::Http,
     log,
+    proving::{Prover, Turn},
     token::{self, Token},
     words::ErrorCode,
 };
@@ -52,6 +55,13 @@ pub(super) struct Tokens {
     brakes: Arc<Brakes>,
     /// The login as the brake sees it.
     braked: BrakedLogin,
+    /// The session of the entry as it is written, if this one is for an observed project.
+    entry: Option<Arc<Session>>,
+    /// The user, if a session for an observed project uses it.
+    prover: OnceLock<Arc<Prover>>,
+    /// How much earlier than necessary a token is renewed, in thousandths of the usual time before its end. It spreads
+    /// the renewals of many projects.
+    early: u32,
     /// The namespaces whose tenants use the session.
     namespaces: Mutex<BTreeSet<String>>,
     counters: Arc<dyn Counters>,
@@ -72,6 +82,8 @@ struct State {
     failed: Option<(Instant, Failure)>,
     /// The error code of the latest refusal.
     refusal_code: Option<ErrorCode>,
+    /// Why Keystone refused the login for a project, although it accepts the user.
+    project_error: Option<Error>,
     /// When the last login ended, with or without success.
     last_login: Option<Instant>,
     doubted: Option<Instant>,
@@ -95,10 +107,27 @@ impl Tokens {
         (credential, brakes): (Arc<Credential>, Arc<Brakes>),
         counters: Arc<dyn Counters>,
         clock: Clock,
+        entry: Option<Arc<Session>>,
     ) -> Arc<Self> {
         let braked = BrakedLogin::of(&config);
+        let early = entry.as_ref().map_or(0, |_| braked.content().part_of(1000));
         let (namespaces, state, abandoned) = (Mutex::default(), Mutex::default(), CancellationToken::new());
-        Arc::new(Self { config, http, credential, brakes, braked, namespaces, counters, clock, state, abandoned })
+        let prover = OnceLock::new();
+        Arc::new(Self {
+            config,
+            http,
+            credential,
+            brakes,
+            braked,
+            entry,
+            prover,
+            early,
+            namespaces,
+            counters,
+            clock,
+            state,
+            abandoned,
+        })
     }
 
     /// Ends the session. A login that waits for its turn is cancelled: if Keystone does not answer, its turn may come
@@ -135,7 +164,7 @@ impl Tokens {
             if let Ok(token) = self.renewed(Some(&token), Duration::ZERO, half).await {
                 return Ok(Current { token, fresh: true });
             }
-        } else if token.ends_soon(now) {
+        } else if token.ends_soon(now, self.early) {
             self.renew_in_background(now);
         }
         Ok(Current { token, fresh: false })
@@ -198,10 +227,13 @@ impl Tokens {
 
     /// Why a login is useless now: Keystone refused the credential, or the last login failed recently.
     fn why_no_login(&self, state: &State, now: Instant) -> Option<Failure> {
-        if self.credential.refuses(now) {
-            return Some(state.refusal());
+        if let Some(refusal) = self.user_refusal(state, now) {
+            return Some(refusal);
         }
-        if !self.credential.has_logged_in() && self.brakes.refuses(&self.using(), self.braked, now) {
+        if self.credential.refuses(now) {
+            return Some(self.refusal(state));
+        }
+        if !self.needs_no_brake() && self.brakes.refuses(&self.using(), self.braked, now) {
             return Some(Error::LoginBraked.at(Service::Identity));
         }
         let (at, failure) = state.failed.clone()?;
@@ -232,6 +264,8 @@ impl Tokens {
 
     /// Performs one login and stores its result.
     async fn log_in(&self) -> Result<Arc<Token>, Failure> {
+        let user = self.abandoned.run_until_cancelled(self.user_turn()).await;
+        let Some(user) = user else { return Err(login_aborted()) };
         let turn = self.abandoned.run_until_cancelled(self.credential.turn()).await;
         let Some(_turn) = turn else { return Err(login_aborted()) };
         let namespaces = self.using();
@@ -242,12 +276,18 @@ impl Tokens {
         let (sent, began) = ((self.clock)(), Instant::now());
         // Keystone may have refused another session of the same user in the meantime.
         let refused = self.credential.refuses(sent);
-        let outcome = match &turn {
-            _ if refused => Err(self.state().refusal()),
-            Err(failure) => Err(failure.clone()),
-            Ok(_) => self.try_once(sent, &namespaces).await,
+        let outcome = match (&user, &turn) {
+            (Err(failure), _) => Err(failure.clone()),
+            _ if refused => Err(self.refusal(&self.state())),
+            (_, Err(failure)) => Err(failure.clone()),
+            (Ok(_), Ok(_)) => self.try_once(sent, &namespaces).await,
         };
-        drop(turn);
+        let was_sent = !refused && user.is_ok() && turn.is_ok();
+        drop((turn, user));
+        let outcome = match outcome {
+            Err(failure) if was_sent => Err(self.explained(failure, sent).await),
+            outcome => outcome,
+        };
         let mut state = self.state();
         let ended = sent + began.elapsed();
         (state.login, state.last_login, state.failed) = (None, Some(ended), None);
@@ -257,6 +297,10 @@ impl Tokens {
                 state.token = Some(token.clone());
             }
             Err(Failure { error: Error::LoginRefused, code, .. }) => state.refusal_code.clone_from(code),
+            Err(Failure { error, code, .. }) if is_of_project(error) => {
+                state.refusal_code.clone_from(code);
+                state.project_error = Some(error.clone());
+            }
             Err(failure) => state.failed = Some((ended, failure.clone())),
         }
         if let Err(Failure { error, .. }) = &outcome
@@ -281,6 +325,7 @@ impl Tokens {
         let label = outcome.as_ref().err().map_or("ok", Failure::kind);
         self.counters.cloud_login(label);
         self.counters.cloud_request(Service::Identity, label, started.elapsed());
+        let outcome = outcome.map_err(|failure| self.without_rescoping(failure, answer.as_ref()));
         match &outcome {
             Ok(_) => self.note(namespaces, true, sent),
             Err(Failure { error: Error::LoginRefused, .. }) => self.note(namespaces, false, sent),
@@ -295,7 +340,7 @@ impl Tokens {
 
     /// Waits for the right to send the login. A credential that has logged in before needs none.
     async fn brake_turn(&self, namespaces: &[String]) -> Result<Option<LoginPermit>, Failure> {
-        if self.credential.has_logged_in() {
+        if self.needs_no_brake() {
             return Ok(None);
         }
         let turn = self.brakes.turn(namespaces, self.braked, || (self.clock)()).await;
@@ -303,6 +348,11 @@ impl Tokens {
     }
 
     fn note(&self, namespaces: &[String], accepted: bool, sent: Instant) {
+        self.note_user(accepted, sent);
+        if self.entry.is_some() && !accepted {
+            // The proving login decides whether the project or the user was refused.
+            return;
+        }
         self.credential.note(accepted, sent);
         self.brakes.note(namespaces, self.braked, accepted, sent);
     }
@@ -352,11 +402,12 @@ fn read(answer: &Answer, sent: Instant, config: &CloudConfig) -> Result<Token, F
     }
 }
 
-impl State {
-    fn refusal(&self) -> Failure {
-        Failure { code: self.refusal_code.clone(), ..Error::LoginRefused.at(Service::Identity) }
-    }
+/// Whether Keystone accepts the user, and refused the project.
+fn is_of_project(error: &Error) -> bool {
+    matches!(error, Error::ProjectRefused | Error::ProjectFixed | Error::ProjectUnknown)
+}
 
+impl State {
     /// A login that has not ended. One that ended removed itself from the state, unless it panicked.
     fn under_way(&self) -> Option<Login> {
         self.login.clone().filter(|login| login.peek().is_none())

@@ -58,6 +58,8 @@ fn failed_calls() {
         (Error::AddressRefused(Refusal::PlainHttp), Reason::AddressRefused, true),
         (Error::LoginRefused, Reason::AuthenticationFailed, true),
         (Error::LoginBraked, Reason::AuthenticationFailed, true),
+        (Error::ProjectRefused, Reason::Forbidden, true),
+        (Error::ProjectFixed, Reason::Forbidden, true),
         (Error::Unscoped, Reason::InvalidCloudConfig, true),
         (Error::NoProject(NoProject::Domain), Reason::InvalidCloudConfig, true),
         (Error::NoProject(NoProject::System), Reason::InvalidCloudConfig, true),
@@ -188,6 +190,7 @@ fn secrets_and_clouds_yaml() {
         (SecretError::NotFound { secret: secret() }, Reason::SecretNotFound),
         (SecretError::KeyMissing { secret: secret() }, Reason::SecretKeyMissing),
         (SecretError::Denied { secret: secret() }, Reason::Forbidden),
+        (SecretError::ProjectNotListed { secret: secret() }, Reason::Forbidden),
         (SecretError::Unavailable, Reason::ConnectionFailed),
     ] {
         let told = of_secret(&error);
