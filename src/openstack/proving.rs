@@ -7,10 +7,10 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use super::{CloudConfig, brake, bundle::Digest, credential::FIVE_MINUTES, token};
+use super::{CloudConfig, Failure, brake, bundle::Digest, credential::FIVE_MINUTES, token};
 
 /// The number of refused logins in five minutes after which no login of the user is sent.
 const MOST_REFUSED: usize = 2;
@@ -69,6 +69,8 @@ impl Evidence {
 pub(super) struct Prover {
     turn: Arc<tokio::sync::Mutex<()>>,
     evidence: Mutex<Evidence>,
+    /// When Keystone last asked for a pause, with the failure that did.
+    pause: Mutex<Option<(Instant, Failure)>>,
 }
 
 /// The right to send a login of the user.
@@ -99,6 +101,19 @@ impl Prover {
     /// Records a refused login, or a refused proving login.
     pub(super) fn refuse(&self, login: Digest, is_proof: bool, now: Instant) {
         self.lock().refuse(login, is_proof, now);
+    }
+
+    /// Records whether Keystone asked for a pause, which holds for all logins of the user.
+    pub(super) fn note_pause(&self, failed: Option<&Failure>, now: Instant) {
+        let asked = failed.filter(|failure| failure.retry_after().is_some());
+        *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = asked.map(|failure| (now, failure.clone()));
+    }
+
+    /// The failure of a pause that is not over.
+    pub(super) fn pause(&self, now: Instant) -> Option<Failure> {
+        let (since, failure) = self.pause.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let error = failure.error.still_after(now.saturating_duration_since(since), Duration::ZERO)?;
+        Some(Failure { error, ..failure })
     }
 
     fn lock(&self) -> MutexGuard<'_, Evidence> {
@@ -135,8 +150,6 @@ impl Provers {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// Each story has events: `+` is an accepted login, `a` and `b` are refused proving logins of two entries, a digit is

@@ -326,6 +326,9 @@ impl Tokens {
         self.counters.cloud_login(label);
         self.counters.cloud_request(Service::Identity, label, started.elapsed());
         let outcome = outcome.map_err(|failure| self.without_rescoping(failure, answer.as_ref()));
+        if let Some(prover) = self.prover.get() {
+            prover.note_pause(outcome.as_ref().err(), sent);
+        }
         match &outcome {
             Ok(_) => self.note(namespaces, true, sent),
             Err(Failure { error: Error::LoginRefused, .. }) => self.note(namespaces, false, sent),

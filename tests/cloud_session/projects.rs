@@ -8,8 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cloudtenant_operator::openstack::{Clock, CloudConfig, Error, Network, NoCounters, NoProject, Service, Session};
-use testkit::cloud::{Service as Simulated, SimulatedCloud};
+use cloudtenant_operator::openstack::{
+    Clock, CloudConfig, Error, Failure, Network, NoCounters, NoProject, Service, Session,
+};
+use testkit::cloud::{Fault, Service as Simulated, SimulatedCloud};
 
 use super::LONG;
 
@@ -54,7 +56,7 @@ impl Fleet {
             session.get(Service::Cache, url.parse().unwrap(), &[], LONG).await
         };
         let ended = futures::future::join_all(self.projects.iter().enumerate().map(read)).await;
-        let kind = |ended: Result<_, cloudtenant_operator::openstack::Failure>| match ended.map_err(|end| end.error) {
+        let kind = |ended: Result<_, Failure>| match ended.map_err(|end| end.error) {
             Ok(_) => "ok",
             Err(Error::LoginRefused) => "user",
             Err(Error::ProjectRefused) => "project",
@@ -212,6 +214,28 @@ async fn a_new_password_in_the_secret_heals_all_projects_at_once() {
     fleet.change(&yaml);
     assert_eq!(fleet.read().await, ["ok"; 20]);
     assert_eq!((fleet.cloud.logins(), fleet.cloud.refused_logins()), (23 + 21, 2));
+}
+
+/// Keystone asks for a pause of ten minutes after the login of the entry and one more.
+#[tokio::test]
+async fn a_pause_that_keystone_asks_for_holds_for_all_projects() {
+    let fleet = Fleet::start(20, by_password).await;
+    fleet.projects[0].log_in(LONG).await.unwrap();
+    let headers = vec![("retry-after".to_owned(), "600".to_owned())];
+    let content_type = "application/json".to_owned();
+    let busy = Fault::Status { code: 429, body: b"{}".to_vec(), content_type, headers };
+    fleet.cloud.fault(Simulated::Keystone, busy);
+    let asked = fleet.cloud.count(Simulated::Keystone);
+    for passed in [300, 299] {
+        let logins = futures::future::join_all(fleet.projects[1..].iter().map(|session| session.log_in(LONG))).await;
+        let limited = |login: Result<(), Failure>| matches!(login.unwrap_err().error, Error::RateLimited { .. });
+        assert!(logins.into_iter().all(limited), "{passed}");
+        assert_eq!(fleet.cloud.count(Simulated::Keystone), asked + 1, "{passed}");
+        fleet.pass(passed);
+    }
+    fleet.cloud.clear_faults(Simulated::Keystone);
+    fleet.pass(2);
+    assert_eq!(fleet.read().await, ["ok"; 20]);
 }
 
 /// Twenty projects that Keystone refuses are no three refused credentials of the brake.

@@ -32,8 +32,9 @@ impl Tokens {
         let Some(prover) = self.prover.get() else { return Ok(None) };
         let Some(entry) = &self.entry else {
             let turn = prover.turn().await;
-            let refusal = self.user_refusal(&self.state(), (self.clock)());
-            return refusal.map_or(Ok(Some(turn)), Err);
+            let now = (self.clock)();
+            let failure = self.user_refusal(&self.state(), now).or_else(|| prover.pause(now));
+            return failure.map_or(Ok(Some(turn)), Err);
         };
         loop {
             if self.prove(prover, entry).await? {
@@ -42,10 +43,9 @@ impl Tokens {
                     // Another login was refused during the wait.
                     continue;
                 }
-                return match is_fixed(entry) {
-                    true => Err(Error::ProjectFixed.at(Service::Identity)),
-                    false => Ok(Some(turn)),
-                };
+                let fixed = is_fixed(entry).then(|| Error::ProjectFixed.at(Service::Identity));
+                let failure = fixed.or_else(|| prover.pause((self.clock)()));
+                return failure.map_or(Ok(Some(turn)), Err);
             }
         }
     }
