@@ -23,8 +23,8 @@ use kube::CustomResourceExt as _;
 pub use probe::{ByProbe, ProbeKind};
 pub use reason::Reason;
 pub use spec::{
-    CacheState, CachesProbe, CloudCredentialsRef, CloudTenant, CloudTenantSpec, EnginesProbe, Period, Policy,
-    ProbeRules, Probes, ReadyWhen, UsageProbe,
+    CacheState, CachesProbe, CloudCredentialsRef, CloudTenant, CloudTenantSpec, CredentialScope, EnginesProbe, Period,
+    Policy, ProbeRules, Probes, ReadyWhen, UsageProbe,
 };
 pub use status::{
     CacheCounts, CachesStatus, CloudTenantStatus, DownEngine, EngineHost, EnginesStatus, FlavorUsage, KindCounts,

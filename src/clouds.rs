@@ -43,6 +43,8 @@ pub struct Cloud {
     namespace: String,
     account: Arc<Account>,
     table: Arc<Table>,
+    /// The cloud of the entry as it is written, if this one is for an observed project.
+    entry: Option<Arc<Self>>,
 }
 
 /// The part that all namespaces with the same clouds.yaml share.
@@ -99,11 +101,20 @@ impl Cloud {
         self.calls.query(self.namespace.as_str().into(), query).await
     }
 
+    /// The cloud of the entry as it is written. All projects of an entry share it, and its engines' task.
+    #[must_use]
+    pub fn as_written(self: &Arc<Self>) -> &Arc<Self> {
+        self.entry.as_ref().unwrap_or(self)
+    }
+
     /// Charges the session's current size, which grows with a login.
     ///
     /// # Errors
     /// The failure for the tenant if its namespace may not keep so much.
     pub fn settle(&self) -> Result<(), ProbeFailure> {
+        if let Some(entry) = &self.entry {
+            entry.settle()?;
+        }
         let settled = self.account.charge_session(&self.config, self.session.kept_bytes());
         settled.map_err(|over| failure::of_budget(&over))
     }
@@ -122,10 +133,20 @@ impl Clouds {
     /// # Errors
     /// The entry's certificate authority is unusable, or the namespace may keep no more.
     pub fn open(&self, namespace: &str, config: &Arc<CloudConfig>) -> Result<Arc<Cloud>, ProbeFailure> {
-        let opened = self.try_open(namespace, config)?;
+        let entry = config.entry().map(|entry| self.open_with(namespace, entry, None)).transpose()?;
+        self.open_with(namespace, config, entry.as_ref())
+    }
+
+    fn open_with(
+        &self,
+        namespace: &str,
+        config: &Arc<CloudConfig>,
+        entry: Option<&Arc<Cloud>>,
+    ) -> Result<Arc<Cloud>, ProbeFailure> {
+        let opened = self.try_open(namespace, config, entry)?;
         let opened = match opened {
             // Unused clouds make room.
-            Err(_) if self.forget_recent(namespace) => self.try_open(namespace, config)?,
+            Err(_) if self.forget_recent(namespace) => self.try_open(namespace, config, entry)?,
             opened => opened,
         };
         opened.map_err(|over| failure::of_budget(&over))
@@ -135,6 +156,7 @@ impl Clouds {
         &self,
         namespace: &str,
         config: &Arc<CloudConfig>,
+        entry: Option<&Arc<Cloud>>,
     ) -> Result<Result<Arc<Cloud>, OverBudget>, ProbeFailure> {
         let mut open = self.table.lock();
         let known = open.clouds.get(config);
@@ -147,16 +169,16 @@ impl Clouds {
                     Ok(account) => account,
                     Err(over) => return Ok(Err(over)),
                 };
-                let shared = shared.map_or_else(|| self.share(config), Ok)?;
+                let shared = shared.map_or_else(|| self.share(config, entry), Ok)?;
                 shared.session.used_by(namespace);
-                let table = self.table.clone();
-                let cloud = Arc::new(Cloud { shared, namespace: namespace.to_owned(), account, table });
-                let entry = open
+                let (namespace, table) = (namespace.to_owned(), self.table.clone());
+                let cloud = Arc::new(Cloud { shared, namespace, account, table, entry: entry.cloned() });
+                let in_use = open
                     .clouds
                     .entry(config.clone())
                     .or_insert_with(|| InUse { shared: Weak::new(), clouds: HashMap::new() });
-                entry.shared = Arc::downgrade(&cloud.shared);
-                entry.clouds.insert(namespace.to_owned(), Arc::downgrade(&cloud));
+                in_use.shared = Arc::downgrade(&cloud.shared);
+                in_use.clouds.insert(cloud.namespace.clone(), Arc::downgrade(&cloud));
                 cloud
             }
         };
@@ -167,8 +189,11 @@ impl Clouds {
         Ok(Ok(cloud))
     }
 
-    fn share(&self, config: &Arc<CloudConfig>) -> Result<Arc<Shared>, ProbeFailure> {
-        let session = Session::new(config.clone(), &self.network, self.metrics.clone());
+    fn share(&self, config: &Arc<CloudConfig>, entry: Option<&Arc<Cloud>>) -> Result<Arc<Shared>, ProbeFailure> {
+        let session = match entry {
+            Some(entry) => entry.session.for_project(config.clone(), &self.network),
+            None => Session::new(config.clone(), &self.network, self.metrics.clone()),
+        };
         let session = Arc::new(session.map_err(|error| failure::of_config(&error))?);
         let engines = engines_task::EnginesTask::new(self.wake.clone());
         Ok(Arc::new(Shared { config: config.clone(), session, engines, calls: self.calls.at(config.called_host()) }))

@@ -25,6 +25,7 @@ mod metered;
 mod network;
 mod pace;
 mod places;
+mod proving;
 #[doc(hidden)]
 pub mod readers;
 pub(crate) mod rows;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::api::{ByProbe, CacheState, CloudTenantSpec, GoDuration, Period, Policy, ProbeKind, ProbeRules, ReadyWhen};
+use crate::api::{
+    ByProbe, CacheState, CloudTenantSpec, CredentialScope, GoDuration, Period, Policy, ProbeKind, ProbeRules, ReadyWhen,
+};
 
 /// Shortest deadline of the engines' call. Heat reports that no engine answers only after its RPC timeout of 60 s.
 pub const ENGINES_DEADLINE: Duration = Duration::from_secs(75);
@@ -19,6 +21,8 @@ pub struct Target {
     pub secret_name: String,
     /// The entry in clouds.yaml.
     pub cloud_name: String,
+    /// What caches and usage log in for. The engines always use the entry as it is written.
+    pub scope: CredentialScope,
     /// Overrides the entry's region.
     pub region: Option<String>,
     /// The interval of engines and caches.
@@ -100,6 +104,7 @@ impl Target {
             project_id,
             secret_name: spec.cloud_credentials_ref.secret_name.clone(),
             cloud_name: spec.cloud_credentials_ref.cloud_name.clone(),
+            scope: spec.cloud_credentials_ref.scope.unwrap_or_default(),
             region: spec.region.clone(),
             interval: within("spec.interval", &spec.interval, secs(10), day)?,
             timeout: within("spec.timeout", &spec.timeout, secs(1), secs(600))?,
@@ -126,6 +131,12 @@ impl Target {
                 period: probes.usage.period.unwrap_or_default(),
             },
         })
+    }
+
+    /// Whether caches and usage log in for the observed project.
+    #[must_use]
+    pub fn logs_in_for_project(&self) -> bool {
+        self.scope == CredentialScope::ObservedProject
     }
 
     /// The probe's policy.
@@ -202,7 +213,7 @@ mod tests {
     #[test]
     fn a_minimal_spec_gets_the_defaults() {
         let target = target(&json!({})).unwrap();
-        assert_eq!(target.cloud_name, "openstack");
+        assert_eq!((target.cloud_name.as_str(), target.scope), ("openstack", CredentialScope::Entry));
         assert_eq!(target.interval, Duration::from_secs(300));
         assert_eq!(target.timeout, Duration::from_secs(90));
         assert_eq!(target.engines.forget_after, Duration::from_secs(86_400));
@@ -252,6 +263,18 @@ mod tests {
         }
         let all = Target { ready_on: Vec::new(), ..target };
         assert!(ProbeKind::ALL.into_iter().all(|kind| all.counts_for_ready(kind)));
+    }
+
+    #[test]
+    fn the_scope_of_the_login() {
+        for (scope, expected) in [
+            (json!(null), CredentialScope::Entry),
+            (json!("Entry"), CredentialScope::Entry),
+            (json!("ObservedProject"), CredentialScope::ObservedProject),
+        ] {
+            let target = target(&json!({ "cloudCredentialsRef": { "secretName": "cloud", "scope": scope } }));
+            assert_eq!(target.unwrap().scope, expected, "{scope}");
+        }
     }
 
     #[test]

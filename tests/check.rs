@@ -589,6 +589,92 @@ async fn rights_and_places() {
     judge(rows).await;
 }
 
+/// One entry for the observed project, and what the operator would write for the engines.
+#[tokio::test]
+async fn a_login_for_the_observed_project() {
+    let scoped = || json!({"cloudCredentialsRef": {"secretName": "cloud", "scope": "ObservedProject"}});
+    let rows: &[(&str, Value, Make, i32, &[&str])] = &[
+        (
+            "a role in the project",
+            scoped(),
+            |cloud| {
+                cloud.add_tenant_of_operator("p1");
+                as_it_is(cloud)
+            },
+            0,
+            &[
+                "✔ scope        project admin",
+                "✔ project      project p1 (p1), roles: reader; by cloudCredentialsRef.scope, for caches and usage",
+                "    tokenProjectID: p1\n",
+            ],
+        ),
+        (
+            "no role in the project",
+            scoped(),
+            as_it_is,
+            2,
+            &[
+                "✘ project      Keystone gives this user no token for the project: grant a role, or enable it.",
+                "✔ engines",
+                "reason: Forbidden",
+            ],
+        ),
+        (
+            "no such project",
+            scoped(),
+            |cloud| {
+                cloud.remove_tenant("p1");
+                as_it_is(cloud)
+            },
+            2,
+            &["✘ project      Keystone does not know the project", "✔ engines", "reason: ProjectNotFound"],
+        ),
+        (
+            "a wrong password",
+            scoped(),
+            |cloud| as_it_is(cloud).replace("operator-secret", "hunter2"),
+            2,
+            &["✘ login        Keystone refuses the credential", "reason: AuthenticationFailed"],
+        ),
+        (
+            "an entry without a project",
+            scoped(),
+            |cloud| {
+                cloud.add_tenant_of_operator("p1");
+                cloud.clouds_yaml_unscoped("openstack")
+            },
+            2,
+            &[
+                "✔ scope        no project",
+                "✔ caches",
+                "✔ usage",
+                "Fix first: engines. The token is for no project: name the project in the Secret's clouds.yaml, set \
+                 probes.engines.cloudName, or set probes.engines.policy to Disabled.",
+                "reason: InvalidCloudConfig",
+            ],
+        ),
+        (
+            "an application credential",
+            scoped(),
+            |cloud| cloud.clouds_yaml_application_credential("openstack"),
+            2,
+            &[
+                "Fix first: clouds.yaml. auth.application_credential_id belongs to a credential that is for its own \
+                 project alone: use a password, or set spec.cloudCredentialsRef.scope to Entry",
+                "reason: InvalidCloudConfig",
+            ],
+        ),
+        (
+            "the operator's user is enough where it is an administrator",
+            json!({}),
+            as_it_is,
+            0,
+            &["    tokenProjectID: ec556a52de3448f0b8b5f8fc5ac83529\n"],
+        ),
+    ];
+    judge(rows).await;
+}
+
 /// A row of the catalogue with one public address, which leads nowhere.
 fn of(service_type: &str, region: &str) -> Value {
     let url = format!("http://{region}.invalid/v1.0");

@@ -3,6 +3,9 @@
 // clippy.toml lets tests unwrap, but not the helpers of an integration test.
 #![allow(clippy::unwrap_used)]
 
+#[path = "cloud_session/projects.rs"]
+mod projects;
+
 use std::{
     future::pending,
     sync::{

@@ -63,18 +63,31 @@ async fn open(clouds: &Clouds, keystone: &str, users: std::ops::Range<usize>) ->
     open
 }
 
+/// Sessions for projects of one entry, logged in.
+async fn open_projects(clouds: &Clouds, keystone: &str, projects: usize) -> Vec<Arc<Cloud>> {
+    let yaml = format!(
+        "clouds: {{c: {{region_name: RegionOne, auth: {{auth_url: '{keystone}', username: fleet, password: fleet, \
+         user_domain_name: Default, project_name: demo, project_domain_name: Default}}}}}}"
+    );
+    let entry = Arc::new(CloudConfig::parse(&yaml, "c", None, None).unwrap());
+    let mut open = Vec::with_capacity(projects);
+    for project in 0..projects {
+        let cloud = clouds.open("team", &entry.for_project(&format!("{project:032}")).unwrap()).unwrap();
+        cloud.session.log_in(LONG).await.unwrap();
+        open.push(cloud);
+    }
+    open
+}
+
 /// One test, so that nothing else runs in this process: the allocator counts for all threads together.
 #[tokio::test]
 async fn an_ordinary_credential_costs_a_few_kibibytes() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let keystone = keystone().await;
     let (wake, _woken) = tokio::sync::mpsc::channel(1);
-    let clouds = Clouds::new(
-        Network::default().allowing_loopback(),
-        Arc::new(Metrics::new()),
-        wake,
-        Budget::new(Limits::default()),
-    );
+    let budget = Budget::new(Limits::default());
+    let metrics = Arc::new(Metrics::new());
+    let clouds = Clouds::new(Network::default().allowing_loopback(), metrics, wake, budget.clone());
     let warm = open(&clouds, &keystone, 0..24).await;
 
     let before = live();
@@ -83,10 +96,18 @@ async fn an_ordinary_credential_costs_a_few_kibibytes() {
     println!("{each} bytes for each credential");
     assert!(each < MOST, "{each} bytes for each credential");
 
+    let (before_projects, used) = (live(), budget.used().all);
+    let projects = open_projects(&clouds, &keystone, SESSIONS).await;
+    let each = (live() - before_projects) / projects.len();
+    println!("{each} bytes for each project of a credential");
+    assert!(each < MOST, "{each} bytes for each project of a credential");
+    let charged = (budget.used().all - used) / SESSIONS;
+    assert!((MOST / 2..MOST).contains(&charged), "{charged} bytes are charged for each project");
+
     // All of it is given back.
-    drop(sessions);
+    drop((sessions, projects));
     clouds.sweep();
     let kept = live().saturating_sub(before);
-    assert!(kept < SESSIONS * 512, "{kept} bytes are kept of {SESSIONS} credentials that nobody uses");
+    assert!(kept < 2 * SESSIONS * 512, "{kept} bytes are kept of {SESSIONS} credentials and projects that nobody uses");
     drop(warm);
 }

@@ -130,6 +130,23 @@ pub struct CloudCredentialsRef {
     #[serde(default = "default_cloud_name")]
     #[schemars(length(min = 1, max = 253))]
     pub cloud_name: String,
+
+    /// What the operator logs in for.
+    // No default: a stored one could not be told from the user's choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<CredentialScope>,
+}
+
+// The field's description in the CRD, because the field is optional.
+/// What the operator logs in for. Entry: for what the entry names. ObservedProject: for `projectID`, with the user of the
+/// entry, so that one Secret serves any number of projects; the entry needs a password or a token. If absent, Entry.
+#[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CredentialScope {
+    /// What the entry of clouds.yaml names.
+    #[default]
+    Entry,
+    /// The observed project, with the user of the entry.
+    ObservedProject,
 }
 
 /// The three probes.

@@ -21,9 +21,10 @@ struct Charges {
 }
 
 /// Returns the size of an entry of clouds.yaml in use, without its session. TLS keeps a second copy of the certificates
-/// in its own form.
+/// in its own form, once for all projects of an entry.
 fn entry_bytes(config: &CloudConfig) -> usize {
-    config.kept_bytes() + config.cacert_bytes()
+    let certificates = if config.entry().is_some() { 0 } else { config.cacert_bytes() };
+    config.kept_bytes() + certificates
 }
 
 impl Account {

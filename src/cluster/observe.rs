@@ -20,7 +20,7 @@ use crate::{
     metrics::{CredentialKind, Metrics},
     observation::{Elsewhere, Outcome, ProbeFailure, ProbeKind},
     openstack::{CloudConfig, Session},
-    probe::{self, usage::Window},
+    probe::{self, failure, usage::Window},
     share::Turn,
     target::Target,
     words::word,
@@ -43,7 +43,10 @@ pub async fn resolve(context: &Context, id: &TenantId, target: &Target) -> Resul
     if target.suspend {
         return Ok(None);
     }
-    let config = context.secrets.config(id, target, &target.cloud_name).await?;
+    let mut config = context.secrets.config(id, target, &target.cloud_name).await?;
+    if target.logs_in_for_project() {
+        config = config.for_project(&target.project_id).map_err(|error| failure::of_config(&error))?;
+    }
     let cloud = context.clouds.open(&id.name.namespace, &config)?;
     cloud.settle()?;
     Ok(Some(cloud))
@@ -107,7 +110,7 @@ pub fn frozen(old: &CloudTenantStatus, config: &CloudConfig, region: Option<&str
     Some(Window { start: previous.start.as_ref()?.0, end: previous.end.as_ref()?.0 })
 }
 
-/// Subscribes to the engines with the tenant's own credential or the engines' own. Returns why there is no
+/// Subscribes to the engines with the tenant's entry as it is written, or the engines' own. Returns why there is no
 /// subscription, or why it could not be renewed.
 async fn subscribe_engines(
     context: &Context,
@@ -121,9 +124,10 @@ async fn subscribe_engines(
         handles.leave_engines();
         return None;
     }
+    let written = cloud.as_written();
     let engines = match &target.engines.cloud_name {
-        None => Ok(cloud.clone()),
-        Some(name) => open_for_engines(context, id, target, name, cloud).await,
+        None => Ok(written.clone()),
+        Some(name) => open_for_engines(context, id, target, name, written).await,
     };
     match engines {
         Ok(engines) => {

@@ -34,6 +34,9 @@ const FRESH_IF_WATCHED: Duration = Duration::from_secs(600);
 /// Longest wait for the API server.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// The annotation that lists the only projects for which a user of the Secret may log in, separated by commas.
+const PROJECTS: &str = "cloudtenant.dev/projects";
+
 /// The reason that kube sets for an error whose body is no Status.
 const NO_STATUS: &str = "Failed to parse error data";
 
@@ -104,11 +107,26 @@ pub struct Texts {
     pub clouds: crate::openstack::Secret,
     /// The key `cacert`.
     pub cacert: Option<Arc<str>>,
+    /// The annotation [`PROJECTS`].
+    pub projects: Option<String>,
 }
 
 impl Texts {
     fn len(&self) -> usize {
-        self.clouds.expose().len() + self.cacert.as_ref().map_or(0, |text| text.len())
+        let projects = self.projects.as_ref().map_or(0, String::len);
+        self.clouds.expose().len() + self.cacert.as_ref().map_or(0, |text| text.len()) + projects
+    }
+
+    /// Checks that the Secret is for the tenant's project, if its user logs in for that project.
+    ///
+    /// # Errors
+    /// The Secret has an annotation that does not list the project.
+    pub fn admit(&self, target: &Target) -> Result<(), ProbeFailure> {
+        let lists = |projects: &String| projects.split(',').any(|project| project.trim() == target.project_id);
+        if !target.logs_in_for_project() || self.projects.as_ref().is_none_or(lists) {
+            return Ok(());
+        }
+        Err(failure::of_secret(&SecretError::ProjectNotListed { secret: target.secret_name.clone() }))
     }
 }
 
@@ -225,10 +243,13 @@ impl Secrets {
         let entry = (cloud_name.to_owned(), target.region.clone());
         let texts = match self.lock().read.get_mut(&key) {
             None => return Err(failure::of_secret(&SecretError::Unavailable)),
-            Some(content) => match content.entries.get(&entry) {
-                Some(config) => return config,
-                None => content.texts.clone(),
-            },
+            Some(content) => {
+                content.texts.admit(target)?;
+                match content.entries.get(&entry) {
+                    Some(config) => return config,
+                    None => content.texts.clone(),
+                }
+            }
         };
         // Parse without the lock, so that other tenants' Secrets need not wait.
         let config = parse(texts.clone(), entry.clone()).await?;
@@ -333,8 +354,18 @@ pub async fn get(client: &Client, namespace: &str, name: &str) -> Result<Found, 
     }
     let data = secret.get("data").map(|data| members(data.get())).unwrap_or_default();
     let cacert = || key(&data, "cacert").map(Into::into);
-    let texts = key(&data, "clouds.yaml").map(|clouds| Texts { clouds: clouds.into(), cacert: cacert() });
+    let texts = key(&data, "clouds.yaml").map(|clouds| {
+        let (clouds, projects) = (clouds.into(), annotation(&secret, PROJECTS));
+        Texts { clouds, cacert: cacert(), projects }
+    });
     Ok(Found { resource_version: metadata(&secret).0.resource_version, texts })
+}
+
+/// Returns an annotation's text. An unreadable one counts as empty.
+fn annotation(object: &Members<'_>, name: &str) -> Option<String> {
+    let metadata = object.get("metadata").map(|text| members(text.get())).unwrap_or_default();
+    let annotations = metadata.get("annotations").map(|text| members(text.get())).unwrap_or_default();
+    annotations.get(name).map(|text| serde_json::from_str(text.get()).unwrap_or_default())
 }
 
 /// Returns a key's text. `None` if the key is missing or is not text.
@@ -375,6 +406,33 @@ mod tests {
     fn tenant(namespace: &str, uid: &str) -> TenantId {
         let name = TenantName { namespace: namespace.to_owned(), name: "t".to_owned() };
         TenantId { uid: uid.to_owned(), generation: 1, name }
+    }
+
+    /// Each line: the Secret's metadata, the scope, and whether the tenant may use the Secret for the project `p`.
+    #[test]
+    fn an_annotation_limits_the_projects() {
+        let annotated =
+            |value: &str| format!(r#"{{"annotations": {{"other": 5, "cloudtenant.dev/projects": {value}}}}}"#);
+        for (metadata, scope, admitted) in [
+            ("{}".to_owned(), "ObservedProject", true),
+            (r#"{"annotations": null}"#.to_owned(), "ObservedProject", true),
+            (annotated(r#""p""#), "ObservedProject", true),
+            (annotated(r#""a, p ,b""#), "ObservedProject", true),
+            (annotated(r#""a,pp,P""#), "ObservedProject", false),
+            (annotated(r#""""#), "ObservedProject", false),
+            (annotated("[]"), "ObservedProject", false),
+            (annotated(r#""a""#), "Entry", true),
+        ] {
+            let secret = format!(r#"{{"metadata": {metadata}}}"#);
+            let projects = annotation(&members(&secret), PROJECTS);
+            let texts = Texts { clouds: String::new().into(), cacert: None, projects };
+            let spec = serde_json::json!({
+                "projectID": "p", "cloudCredentialsRef": { "secretName": "s", "scope": scope }
+            });
+            let target = Target::new(&serde_json::from_value(spec).unwrap()).unwrap();
+            let reason = texts.admit(&target).err().map(|failure| failure.reason);
+            assert_eq!(reason, (!admitted).then_some(crate::api::Reason::Forbidden), "{metadata} {scope}");
+        }
     }
 
     /// An API server that answers each request for a Secret once the test permits it.

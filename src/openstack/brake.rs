@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
-    CloudConfig,
+    CloudConfig, Secret,
     bundle::Digest,
     config::{Auth, CredentialRef, Domain, Named},
     credential::{self, FIVE_MINUTES},
@@ -51,6 +51,16 @@ impl Login {
     pub(super) fn of_keys(config: &CloudConfig, keys: &Keys) -> Self {
         let (kind, name, domain) = user_of_keys(keys);
         Self { user: user_digest(config, kind, &name, &domain), content: credential::key_of_keys(config, keys) }
+    }
+
+    /// The digest of the login, with its scope.
+    pub(super) fn content(self) -> Digest {
+        self.content
+    }
+
+    /// The digest of the user and a secret, whatever the scope.
+    pub(super) fn user_with_secret(self, secret: &Secret) -> Digest {
+        Digest::of(&[&self.user.to_string(), secret.expose()])
     }
 }
 

@@ -25,6 +25,19 @@ impl Digest {
         digest.iter_mut().zip(context.finish().as_ref()).for_each(|(to, from)| *to = *from);
         Self(digest)
     }
+
+    /// A stable number below `whole`.
+    pub(super) fn part_of(self, whole: u32) -> u32 {
+        let [a, b, c, d, ..] = self.0;
+        u32::from_be_bytes([a, b, c, d]) % whole.max(1)
+    }
+}
+
+/// In hexadecimal.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
 }
 
 /// A `cacert` in PEM. Clones share the text.

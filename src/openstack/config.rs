@@ -2,6 +2,7 @@
 
 mod login;
 mod place;
+mod scope;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,6 +37,8 @@ pub struct CloudConfig {
     second_keys: Option<Keys>,
     /// The services whose calls are signed from the start, although the entry has another credential.
     signed: BTreeSet<Service>,
+    /// The entry as it is written, if this is [for an observed project](CloudConfig::for_project).
+    entry: Option<Arc<CloudConfig>>,
 }
 
 /// The credential that is sent to Keystone.
@@ -211,6 +214,7 @@ impl CloudConfig {
             overrides: place::overrides(&entry)?,
             signed: login::signed_services(&entry, second_keys.is_some() || method == login::Method::AccessKey)?,
             second_keys,
+            entry: None,
         };
         place::signatures_fill_overrides(&config)?;
         place::has_one_region_and_known_types(&entry)?;

@@ -124,6 +124,12 @@ pub enum Error {
     /// Keystone lists no project, or several, with the name in an entry that only signs.
     #[error("the account has not exactly one project of this name")]
     ProjectNotListed,
+    /// Keystone refused the login for the observed project, and accepts the user.
+    #[error("the user gets no token for the project")]
+    ProjectRefused,
+    /// The credential is for its own project alone.
+    #[error("the credential is for its own project alone")]
+    ProjectFixed,
     /// The token has no project, and therefore no service catalogue.
     #[error("the token is for no project and has no service catalogue")]
     Unscoped,
@@ -214,7 +220,11 @@ impl Error {
             Self::CertificateUntrusted(_) => "certificate_untrusted",
             Self::AddressRefused(_) => "address_refused",
             Self::SignatureRefused(SignatureRefusal::ByService) => "token_rejected",
-            Self::LoginRefused | Self::LoginBraked | Self::SignatureRefused(_) => "login_refused",
+            Self::LoginRefused
+            | Self::LoginBraked
+            | Self::SignatureRefused(_)
+            | Self::ProjectRefused
+            | Self::ProjectFixed => "login_refused",
             Self::Unscoped | Self::NoProject(_) => "unscoped",
             Self::TokenRejected | Self::OutsideAccessRules => "token_rejected",
             Self::Forbidden => "forbidden",

@@ -24,6 +24,7 @@ use super::{
     hosts::Hosts,
     http::Room,
     pace::Pace,
+    proving::Provers,
 };
 use crate::trust::{Authorities, Reliance, System, Trust, Unreadable};
 
@@ -40,6 +41,7 @@ pub struct Network {
     guard: Arc<Guard>,
     credentials: Arc<Credentials>,
     brakes: Arc<Brakes>,
+    provers: Arc<Provers>,
     clients: Arc<AllClients>,
     room: Arc<Room>,
     pace: Arc<Pace>,
@@ -220,11 +222,16 @@ impl Network {
         &self.brakes
     }
 
+    pub(super) fn provers(&self) -> &Provers {
+        &self.provers
+    }
+
     /// Removes shared state that no session needs any more.
     pub fn sweep(&self) {
         let now = Instant::now();
         self.credentials.sweep(now);
         self.brakes.sweep(now);
+        self.provers.sweep();
         self.clients.sweep(now);
         self.circuits.sweep(now);
         self.pace.sweep(now);

@@ -77,7 +77,7 @@ enum Proof<'a> {
 pub struct Session {
     config: Arc<CloudConfig>,
     http: Arc<Http>,
-    tokens: Arc<Tokens>,
+    pub(super) tokens: Arc<Tokens>,
     /// The entry's access key.
     signer: Option<Arc<Signer>>,
     counters: Arc<dyn Counters>,
@@ -122,8 +122,29 @@ impl Session {
         counters: Arc<dyn Counters>,
         clock: Clock,
     ) -> Result<Self, ConfigError> {
+        Self::build(config, network, counters, clock, None)
+    }
+
+    /// Creates a session for an observed project; this one is the session of its
+    /// [entry](CloudConfig::entry). Its logins wait for this one's.
+    ///
+    /// # Errors
+    /// The errors of [`Session::new`].
+    pub fn for_project(self: &Arc<Self>, config: Arc<CloudConfig>, network: &Network) -> Result<Self, ConfigError> {
+        let session = Self::build(config, network, self.counters.clone(), self.clock.clone(), Some(self.clone()))?;
+        session.tokens.rely_on(self, network);
+        Ok(session)
+    }
+
+    fn build(
+        config: Arc<CloudConfig>,
+        network: &Network,
+        counters: Arc<dyn Counters>,
+        clock: Clock,
+        entry: Option<Arc<Self>>,
+    ) -> Result<Self, ConfigError> {
         let http = Arc::new(Http::new(config.clone(), network));
-        if !config.verify {
+        if !config.verify && entry.is_none() {
             tracing::warn!(
                 host = config.host(),
                 "verify is false in clouds.yaml: the cloud's certificates are not checked"
@@ -138,6 +159,7 @@ impl Session {
                 (credential, network.brakes().clone()),
                 counters.clone(),
                 clock.clone(),
+                entry,
             ),
             signer,
             in_flight: Service::ALL.map(|_| Semaphore::new(IN_FLIGHT)),

@@ -300,9 +300,11 @@ impl Token {
         self.remaining(now).is_zero()
     }
 
-    /// Whether less than five minutes remain, or less than a tenth of the lifetime if that is shorter.
-    pub(super) fn ends_soon(&self, now: Instant) -> bool {
-        self.remaining(now) < (self.lifetime / 10).min(Duration::from_secs(300))
+    /// Whether less than five minutes remain, or less than a tenth of the lifetime if that is shorter. `early` adds
+    /// thousandths of this time.
+    pub(super) fn ends_soon(&self, now: Instant, early: u32) -> bool {
+        let usual = (self.lifetime / 10).min(Duration::from_secs(300));
+        self.remaining(now) < usual + usual * early / 1000
     }
 
     fn remaining(&self, now: Instant) -> Duration {
@@ -519,7 +521,13 @@ mod tests {
 
     #[test]
     fn renewal_is_due_in_the_last_tenth_or_five_minutes() {
-        for (lifetime, due, ended) in [(3600, 3301, 3600), (100, 91, 100), (86400, 86101, 86400)] {
+        for (lifetime, early, due, ended) in [
+            (3600, 0, 3301, 3600),
+            (3600, 500, 3151, 3600),
+            (3600, 999, 3001, 3600),
+            (100, 0, 91, 100),
+            (86400, 0, 86101, 86400),
+        ] {
             let start = Instant::now();
             let token = Token {
                 value: Secret::from(String::new()),
@@ -532,8 +540,8 @@ mod tests {
                 proven: true,
             };
             let at = |seconds| start + Duration::from_secs(seconds);
-            assert!(!token.ends_soon(at(due - 1)), "{lifetime}");
-            assert!(token.ends_soon(at(due)), "{lifetime}");
+            assert!(!token.ends_soon(at(due - 1), early), "{lifetime} {early}");
+            assert!(token.ends_soon(at(due), early), "{lifetime} {early}");
             assert!(!token.has_ended(at(ended - 1)), "{lifetime}");
             assert!(token.has_ended(at(ended)), "{lifetime}");
         }

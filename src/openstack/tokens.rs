@@ -1,12 +1,13 @@
 //! Manages a session's token: when to log in, and which callers wait for it.
 
+mod project;
 mod signatures;
 
 use std::{
     any::Any,
     collections::BTreeSet,
     panic::AssertUnwindSafe,
-    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -23,11 +24,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{
-    Answer, Clock, CloudConfig, Counters, Error, Failure, Service, SignatureRefusal,
+    Answer, Clock, CloudConfig, Counters, Error, Failure, Service, Session, SignatureRefusal,
     brake::{Brakes, Login as BrakedLogin, LoginPermit},
     credential::{Credential, FIVE_MINUTES},
     http::Http,
     log,
+    proving::{Prover, Turn},
     signature::Signer,
     token::{self, Token},
 };
@@ -56,6 +58,13 @@ pub(super) struct Tokens {
     brakes: Arc<Brakes>,
     /// The login as the brake sees it.
     braked: BrakedLogin,
+    /// The session of the entry as it is written, if this one is for an observed project.
+    entry: Option<Arc<Session>>,
+    /// The user, if a session for an observed project uses it.
+    prover: OnceLock<Arc<Prover>>,
+    /// How much earlier than necessary a token is renewed, in thousandths of the usual time before its end. It spreads
+    /// the renewals of many projects.
+    early: u32,
     /// The namespaces whose tenants use the session.
     namespaces: Mutex<BTreeSet<String>>,
     counters: Arc<dyn Counters>,
@@ -74,7 +83,8 @@ struct State {
     login: Option<Login>,
     /// The time and the failure of the last login, if it failed.
     failed: Option<(Instant, Failure)>,
-    /// The latest refusal.
+    /// The latest refusal of this login. A session for an observed project notes only those of its project: the session
+    /// of its entry has those of the user.
     refusal: Option<Failure>,
     /// When the last login ended, with or without success.
     last_login: Option<Instant>,
@@ -99,10 +109,13 @@ impl Tokens {
         (credential, brakes): (Arc<Credential>, Arc<Brakes>),
         counters: Arc<dyn Counters>,
         clock: Clock,
+        entry: Option<Arc<Session>>,
     ) -> Arc<Self> {
         let braked = BrakedLogin::of(&config);
+        let early = entry.as_ref().map_or(0, |_| braked.content().part_of(1000));
         let (namespaces, state, abandoned) = (Mutex::default(), Mutex::default(), CancellationToken::new());
         let signer = signer.filter(|_| config.signs_all());
+        let prover = OnceLock::new();
         Arc::new(Self {
             config,
             http,
@@ -110,6 +123,9 @@ impl Tokens {
             credential,
             brakes,
             braked,
+            entry,
+            prover,
+            early,
             namespaces,
             counters,
             clock,
@@ -152,7 +168,7 @@ impl Tokens {
             if let Ok(token) = self.renewed(Some(&token), Duration::ZERO, half).await {
                 return Ok(Current { token, fresh: true });
             }
-        } else if token.ends_soon(now) {
+        } else if token.ends_soon(now, self.early) {
             self.renew_in_background(now);
         }
         Ok(Current { token, fresh: false })
@@ -215,10 +231,16 @@ impl Tokens {
 
     /// Why a login is useless now: Keystone refused the credential, or the last login failed recently.
     fn why_no_login(&self, state: &State, now: Instant) -> Option<Failure> {
+        if let Some(refusal) = self.user_refusal(state, now) {
+            return Some(refusal);
+        }
         if self.credential.refuses(now) {
             return Some(self.refusal(state));
         }
-        if !self.credential.has_logged_in() && self.brakes.refuses(&self.using(), self.braked, now) {
+        if self.credential.refuses(now) {
+            return Some(self.refusal(state));
+        }
+        if !self.needs_no_brake() && self.brakes.refuses(&self.using(), self.braked, now) {
             return Some(Error::LoginBraked.at(Service::Identity));
         }
         let (at, failure) = state.failed.clone()?;
@@ -249,6 +271,8 @@ impl Tokens {
 
     /// Performs one login and stores its result.
     async fn log_in(&self) -> Result<Arc<Token>, Failure> {
+        let user = self.abandoned.run_until_cancelled(self.user_turn()).await;
+        let Some(user) = user else { return Err(login_aborted()) };
         let turn = self.abandoned.run_until_cancelled(self.credential.turn()).await;
         let Some(_turn) = turn else { return Err(login_aborted()) };
         let namespaces = self.using();
@@ -259,12 +283,18 @@ impl Tokens {
         let (sent, began) = ((self.clock)(), Instant::now());
         // Keystone may have refused another session of the same user in the meantime.
         let refused = self.credential.refuses(sent);
-        let outcome = match &turn {
+        let outcome = match (&user, &turn) {
+            (Err(failure), _) => Err(failure.clone()),
             _ if refused => Err(self.refusal(&self.state())),
-            Err(failure) => Err(failure.clone()),
-            Ok(_) => self.try_once(sent, &namespaces).await,
+            (_, Err(failure)) => Err(failure.clone()),
+            (Ok(_), Ok(_)) => self.try_once(sent, &namespaces).await,
         };
-        drop(turn);
+        let was_sent = !refused && user.is_ok() && turn.is_ok();
+        drop((turn, user));
+        let outcome = match outcome {
+            Err(failure) if was_sent => Err(self.explained(failure, sent).await),
+            outcome => outcome,
+        };
         let mut state = self.state();
         let ended = sent + began.elapsed();
         (state.login, state.last_login, state.failed) = (None, Some(ended), None);
@@ -273,7 +303,8 @@ impl Tokens {
                 state.in_doubt = false;
                 state.token = Some(token.clone());
             }
-            Err(failure) if is_refusal(failure) => state.refusal = Some(failure.clone()),
+            Err(failure) if self.is_own_refusal(failure) => state.refusal = Some(failure.clone()),
+            Err(failure) if is_refusal(failure) => {}
             Err(failure) => state.failed = Some((ended, failure.clone())),
         }
         if let Err(Failure { error, .. }) = &outcome
@@ -294,6 +325,10 @@ impl Tokens {
         let label = outcome.as_ref().err().map_or("ok", Failure::kind);
         self.counters.cloud_login(label);
         self.counters.cloud_request(Service::Identity, label, started.elapsed());
+        let outcome = outcome.map_err(|failure| self.without_rescoping(failure, answer.as_ref()));
+        if let Some(prover) = self.prover.get() {
+            prover.note_pause(outcome.as_ref().err(), sent);
+        }
         match &outcome {
             Ok(token) if token.proven => self.note(namespaces, true, sent),
             Err(failure) if is_refusal(failure) => self.note(namespaces, false, sent),
@@ -319,18 +354,9 @@ impl Tokens {
         }
     }
 
-    /// The failure while the credential is refused. Perhaps another session of it was refused.
-    fn refusal(&self, state: &State) -> Failure {
-        let general = match self.signer {
-            None => Error::LoginRefused,
-            Some(_) => Error::SignatureRefused(SignatureRefusal::Keys),
-        };
-        state.refusal.clone().unwrap_or_else(|| general.at(Service::Identity))
-    }
-
     /// Waits for the right to send the login. A credential that has logged in before needs none.
     async fn brake_turn(&self, namespaces: &[String]) -> Result<Option<LoginPermit>, Failure> {
-        if self.credential.has_logged_in() {
+        if self.needs_no_brake() {
             return Ok(None);
         }
         let turn = self.brakes.turn(namespaces, self.braked, || (self.clock)()).await;
@@ -338,6 +364,11 @@ impl Tokens {
     }
 
     fn note(&self, namespaces: &[String], accepted: bool, sent: Instant) {
+        self.note_user(accepted, sent);
+        if self.is_for_observed_project() && !accepted {
+            // The proving login decides whether the project or the user was refused.
+            return;
+        }
         self.credential.note(accepted, sent);
         self.brakes.note(namespaces, self.braked, accepted, sent);
     }
@@ -395,6 +426,11 @@ fn read(answer: &Answer, sent: Instant, config: &CloudConfig) -> Result<Token, F
         Some(failure) => Err(failure),
         None => Token::read(answer, sent, config).map_err(|error| error.at(Service::Identity)),
     }
+}
+
+/// Whether Keystone accepts the user, and refused the project.
+fn is_of_project(error: &Error) -> bool {
+    matches!(error, Error::ProjectRefused | Error::ProjectFixed | Error::ProjectUnknown)
 }
 
 impl State {

@@ -31,6 +31,11 @@ pub enum SecretError {
         /// The Secret.
         secret: String,
     },
+    /// The Secret's annotation does not list the observed project.
+    ProjectNotListed {
+        /// The Secret.
+        secret: String,
+    },
     /// The API server did not answer.
     Unavailable,
 }
@@ -50,6 +55,13 @@ pub fn of_secret(error: &SecretError) -> ProbeFailure {
         SecretError::Denied { secret } => fatal(
             Reason::Forbidden,
             format!("The operator may not read Secret {secret}: grant its ServiceAccount get on Secrets here."),
+        ),
+        SecretError::ProjectNotListed { secret } => fatal(
+            Reason::Forbidden,
+            format!(
+                "Secret {secret} is not for this project: add spec.projectID to its annotation \
+                 cloudtenant.dev/projects, or use another Secret."
+            ),
         ),
         SecretError::Unavailable => transient(
             Reason::ConnectionFailed,
@@ -130,13 +142,23 @@ pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
              project_id, in the Secret's clouds.yaml."
                 .to_owned(),
         ),
+        Error::ProjectRefused => fatal(
+            Reason::Forbidden,
+            "Keystone gives this user no token for the project: grant a role, or enable it.".to_owned(),
+        ),
+        Error::ProjectFixed => fatal(
+            Reason::Forbidden,
+            "The credential is for its own project alone: use a password, or set spec.cloudCredentialsRef.scope to \
+             Entry."
+                .to_owned(),
+        ),
         Error::Unscoped => fatal(
             Reason::InvalidCloudConfig,
-            "The token is for no project: name the project in the Secret's clouds.yaml.".to_owned(),
+            format!("The token is for no project: name {}.", the_project(service, "the project")),
         ),
         Error::NoProject(scope) => fatal(
             Reason::InvalidCloudConfig,
-            format!("The token is for {scope} and not for a project: name a project in the Secret's clouds.yaml."),
+            format!("The token is for {scope} and not for a project: name {}.", the_project(service, "a project")),
         ),
         Error::TokenRejected => fatal(Reason::TokenRejected, token_rejected(service)),
         Error::OutsideAccessRules => fatal(Reason::TokenRejected, outside_access_rules(service)),
@@ -213,6 +235,15 @@ const fn setting(why: Refusal) -> &'static str {
         Refusal::Unlisted => ", or add the host to the operator's --cloud-hosts",
         Refusal::PlainHttp => ", or start the operator without --require-https",
     }
+}
+
+/// Where users can name a project for the token, as the end of a sentence. The engines may also use another entry.
+fn the_project(service: Service, project: &str) -> String {
+    let other = match service {
+        Service::Orchestration => ", set probes.engines.cloudName, or set probes.engines.policy to Disabled",
+        Service::Identity | Service::Cache | Service::Compute => "",
+    };
+    format!("{project} in the Secret's clouds.yaml{other}")
 }
 
 fn token_rejected(service: Service) -> String {

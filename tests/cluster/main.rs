@@ -16,6 +16,7 @@ mod lists;
 mod malformed;
 mod many;
 mod odd_metadata;
+mod projects;
 mod replicas;
 mod rights;
 mod stop;

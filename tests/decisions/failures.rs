@@ -67,6 +67,8 @@ fn failed_calls() {
         (Error::SignatureRefused(SignatureRefusal::Clock(behind(16))), Reason::AuthenticationFailed, true),
         (Error::SignatureRefused(SignatureRefusal::ByService), Reason::TokenRejected, true),
         (Error::ProjectNotListed, Reason::InvalidCloudConfig, true),
+        (Error::ProjectRefused, Reason::Forbidden, true),
+        (Error::ProjectFixed, Reason::Forbidden, true),
         (Error::Unscoped, Reason::InvalidCloudConfig, true),
         (Error::NoProject(NoProject::Domain), Reason::InvalidCloudConfig, true),
         (Error::NoProject(NoProject::System), Reason::InvalidCloudConfig, true),
@@ -210,6 +212,7 @@ fn secrets_and_clouds_yaml() {
         (SecretError::NotFound { secret: secret() }, Reason::SecretNotFound),
         (SecretError::KeyMissing { secret: secret() }, Reason::SecretKeyMissing),
         (SecretError::Denied { secret: secret() }, Reason::Forbidden),
+        (SecretError::ProjectNotListed { secret: secret() }, Reason::Forbidden),
         (SecretError::Unavailable, Reason::ConnectionFailed),
     ] {
         let told = of_secret(&error);

@@ -78,7 +78,12 @@ impl Session {
         projects.entry(id.to_owned()).or_default().clone()
     }
 
-    async fn query_project(&self, id: &str, deadline: Duration) -> Result<Option<bool>, Failure> {
+    /// As [`Self::knows_project`], without memory.
+    pub(in crate::openstack) async fn query_project(
+        &self,
+        id: &str,
+        deadline: Duration,
+    ) -> Result<Option<bool>, Failure> {
         let mut url = self.endpoint(Service::Identity, deadline).await?.url;
         let path = format!("{}/projects/{id}", url.path().trim_end_matches('/'));
         url.set_path(&path);

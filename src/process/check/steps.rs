@@ -28,38 +28,86 @@ type Observations = (ByProbe<Observation<Judged>>, Option<Source>);
 
 type OnStep<'a> = dyn FnMut(Step) + Send + 'a;
 
+/// A session that has logged in.
+struct Opened {
+    config: Arc<CloudConfig>,
+    session: Arc<Session>,
+}
+
 /// Runs every step until one fails in a way that makes the others pointless.
 pub(super) async fn run(subject: &Subject, on_step: &mut OnStep<'_>) -> Observations {
-    match open_session(subject, on_step).await {
-        Ok((config, session, source)) => {
-            let mut probes = ByProbe::from_fn(|_| Observation::NotDue);
-            for kind in ProbeKind::ALL {
-                probes[kind] = probe(subject, kind, &config, &session, on_step).await;
-            }
-            if let Some(step) = trust::of_services(subject, &config, &session).await {
-                on_step(step);
-            }
-            (probes, source)
-        }
+    let entry = match open_session(subject, on_step).await {
+        Ok(entry) => entry,
         // The count is the maximum because a check asks only once.
-        Err(failure) => (ByProbe::from_fn(|_| Observation::Failed(failure.clone(), u32::MAX)), None),
+        Err(failure) => return (ByProbe::from_fn(|_| Observation::Failed(failure.clone(), u32::MAX)), None),
+    };
+    let own = log_in_for_project(subject, &entry, on_step).await;
+    let mut probes = ByProbe::from_fn(|_| Observation::NotDue);
+    for kind in ProbeKind::ALL {
+        probes[kind] = match (kind, &own) {
+            (ProbeKind::Engines, _) => probe(subject, kind, &entry, on_step).await,
+            (_, Ok(own)) => probe(subject, kind, own.as_ref().unwrap_or(&entry), on_step).await,
+            (_, Err(failure)) => Observation::Failed(failure.clone(), u32::MAX),
+        };
     }
+    let Ok(own) = own else { return (probes, None) };
+    let Opened { config, session } = own.as_ref().unwrap_or(&entry);
+    if let Some(step) = trust::of_services(subject, config, session).await {
+        on_step(step);
+    }
+    let source = observe::source(&subject.target, config, session, None, Timestamp::now()).await;
+    (probes, source)
+}
+
+/// Reports a step and returns its failure.
+fn report(
+    on_step: &mut OnStep<'_>,
+    name: &'static str,
+    began: Instant,
+    result: Result<(Mark, String), ProbeFailure>,
+) -> Result<(), ProbeFailure> {
+    let (mark, found, end) = match result {
+        Ok((mark, found)) => (mark, found, Ok(())),
+        Err(failure) => (Mark::Failed, failure.message.clone(), Err(failure)),
+    };
+    on_step(Step { name, mark, found, milliseconds: millis(began) });
+    end
+}
+
+/// Logs in for the observed project, if the CloudTenant asks for it and the entry does not do it already.
+async fn log_in_for_project(
+    subject: &Subject,
+    entry: &Opened,
+    on_step: &mut OnStep<'_>,
+) -> Result<Option<Opened>, ProbeFailure> {
+    let target = &subject.target;
+    if !target.logs_in_for_project() {
+        return Ok(None);
+    }
+    let began = Instant::now();
+    let opened = async {
+        let invalid = |error| failure::of_config(&error);
+        let config = entry.config.for_project(&target.project_id).map_err(invalid)?;
+        if Arc::ptr_eq(&config, &entry.config) {
+            return Ok(Opened { config, session: entry.session.clone() });
+        }
+        let session = Arc::new(entry.session.for_project(config.clone(), &subject.network).map_err(invalid)?);
+        session.log_in(target.timeout).await.map_err(|error| reported(&error))?;
+        Ok(Opened { config, session })
+    };
+    let opened = opened.await;
+    let found = opened.as_ref().map_err(Clone::clone);
+    let found = found.map(|Opened { session, .. }| scope(session, &session.known_holder().unwrap_or_default()));
+    let found =
+        found.map(|(mark, found)| (mark, format!("{found}; by cloudCredentialsRef.scope, for caches and usage")));
+    report(on_step, "project", began, found)?;
+    opened.map(Some)
 }
 
 /// Runs the steps from the Secret to a token.
-async fn open_session(
-    subject: &Subject,
-    on_step: &mut OnStep<'_>,
-) -> Result<(Arc<CloudConfig>, Session, Option<Source>), ProbeFailure> {
+async fn open_session(subject: &Subject, on_step: &mut OnStep<'_>) -> Result<Opened, ProbeFailure> {
     let target = &subject.target;
-    let mut step = |name, began: Instant, result: Result<(Mark, String), ProbeFailure>| {
-        let (mark, found, end) = match result {
-            Ok((mark, found)) => (mark, found, Ok(())),
-            Err(failure) => (Mark::Failed, failure.message.clone(), Err(failure)),
-        };
-        on_step(Step { name, mark, found, milliseconds: millis(began) });
-        end
-    };
+    let mut step = |name, began, result| report(on_step, name, began, result);
     let began = Instant::now();
     let read = subject.secret.as_ref().map_err(Clone::clone).and_then(|texts| read(target, texts));
     let (read, config) = match read {
@@ -68,8 +116,8 @@ async fn open_session(
     };
     step("clouds.yaml", began, read)?;
     let Some(config) = config else { return Err(failure::of_secret(&failure::SecretError::Unavailable)) };
-    let session = Session::new(config.clone(), &subject.network, Arc::new(NoCounters))
-        .map_err(|error| failure::of_config(&error))?;
+    let session = Session::new(config.clone(), &subject.network, Arc::new(NoCounters));
+    let session = Arc::new(session.map_err(|error| failure::of_config(&error))?);
 
     let began = Instant::now();
     step("address", began, address(&config, subject).await)?;
@@ -108,14 +156,19 @@ async fn open_session(
     };
     let (mark, found) = catalogue(&session, &subject.network, target.timeout).await;
     step("catalogue", Instant::now(), Ok((mark, region + &found)))?;
-    Ok((config, session, source))
+    Ok(Opened { config, session })
 }
 
 fn read(target: &Target, texts: &Texts) -> Result<(Mark, String, Arc<CloudConfig>), ProbeFailure> {
-    let Texts { clouds, cacert } = texts;
+    let Texts { clouds, cacert, .. } = texts;
     let (cacert, region) = (cacert.as_deref(), target.region.as_deref());
     let read = CloudConfig::parse_with_notes(clouds.expose(), &target.cloud_name, cacert, region);
     let (config, notes) = read.map_err(|error| failure::of_config(&error))?;
+    let config = Arc::new(config);
+    texts.admit(target)?;
+    if target.logs_in_for_project() {
+        config.for_project(&target.project_id).map_err(|error| failure::of_config(&error))?;
+    }
     let mut found = format!("cloud {} at {}", word(&target.cloud_name), word(&config.host()));
     if let Some(region) = config.region() {
         found += &format!(", region {}", word(region));
@@ -128,7 +181,7 @@ fn read(target: &Target, texts: &Texts) -> Result<(Mark, String, Arc<CloudConfig
         found += &format!("; not read: {}", listed(&notes.ignored));
         mark = Mark::Note;
     }
-    Ok((mark, found, Arc::new(config)))
+    Ok((mark, found, config))
 }
 
 async fn address(config: &CloudConfig, subject: &Subject) -> Result<(Mark, String), ProbeFailure> {
@@ -261,8 +314,7 @@ async fn own_session(
 async fn probe(
     subject: &Subject,
     kind: ProbeKind,
-    config: &CloudConfig,
-    session: &Session,
+    Opened { config, session }: &Opened,
     on_step: &mut OnStep<'_>,
 ) -> Observation<Judged> {
     let target = &subject.target;

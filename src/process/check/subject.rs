@@ -23,7 +23,8 @@ impl Subject {
         let read = |path: &Path| std::fs::read_to_string(path).with_context(|| path.display().to_string());
         let found = document::find(&read(tenant)?).and_then(admission::admit);
         let spec = found.with_context(|| tenant.display().to_string())?;
-        let texts = Texts { clouds: read(clouds)?.into(), cacert: cacert.map(read).transpose()?.map(Into::into) };
+        let cacert = cacert.map(read).transpose()?.map(Into::into);
+        let texts = Texts { clouds: read(clouds)?.into(), cacert, projects: None };
         Ok(Self { target: Target::new(&spec)?, secret: Ok(texts), network })
     }
 

@@ -64,8 +64,8 @@ fn spec(object: &Members<'_>) -> Result<CloudTenantSpec, String> {
         let said = error.to_string();
         // The user does not see the text, so a position in it does not help.
         let said = said.rsplit_once(" at line ").map_or(&*said, |(said, _)| said);
-        let field = if error.line() == 1 { field_at(text, error.column()) } else { None };
-        let field = field.map(|name| format!("spec.{name}: ")).unwrap_or_default();
+        let field = if error.line() == 1 { path_at(text, error.column()) } else { None };
+        let field = field.map(|path| format!("spec.{path}: ")).unwrap_or_default();
         let said = escaped(&format!("{field}{said}"), LONGEST);
         format!("The spec cannot be read: {}.", said.trim_end_matches('.'))
     })
@@ -73,11 +73,28 @@ fn spec(object: &Members<'_>) -> Result<CloudTenantSpec, String> {
 
 /// Returns the name of the member whose text contains this column.
 fn field_at(text: &str, column: usize) -> Option<String> {
-    let found = members(text).into_iter().find(|(_, value)| {
+    member_at(text, column).map(|(name, ..)| name)
+}
+
+/// Returns the names of the members whose texts contain this column, from the outermost to the innermost.
+fn path_at(text: &str, column: usize) -> Option<String> {
+    // The deepest field of a spec.
+    const DEEPEST: usize = 3;
+    let (mut path, mut inner) = (Vec::new(), (text, column));
+    while let Some((name, value, column)) = member_at(inner.0, inner.1).filter(|_| path.len() < DEEPEST) {
+        path.push(name);
+        inner = (value, column);
+    }
+    (!path.is_empty()).then(|| path.join("."))
+}
+
+/// Returns the member whose text contains this column: its name, its text, and the column in that text.
+fn member_at(text: &str, column: usize) -> Option<(String, &str, usize)> {
+    members(text).into_iter().find_map(|(name, value)| {
         let start = (value.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-        (start..=start + value.get().len()).contains(&column)
-    });
-    found.map(|(name, _)| name)
+        let is_inside = (start..=start + value.get().len()).contains(&column);
+        is_inside.then(|| (name, value.get(), column - start))
+    })
 }
 
 /// Returns the status without unreadable fields and conditions. It then also lacks `observedGeneration`, as the status
@@ -257,6 +274,17 @@ mod tests {
                 name(),
                 with("projectID", json!(5)),
                 "The spec cannot be read: spec.projectID: invalid type: integer `5`, expected a string.",
+            ),
+            (
+                name(),
+                json!({ "projectID": "p", "cloudCredentialsRef": { "secretName": "s", "scope": "Everything" } }),
+                "The spec cannot be read: spec.cloudCredentialsRef.scope: unknown variant `Everything`, expected `Entry` \
+                 or `ObservedProject`.",
+            ),
+            (
+                name(),
+                with("probes", json!({ "caches": { "failureThreshold": "x" } })),
+                "The spec cannot be read: spec.probes.caches.failureThreshold: invalid type: string \"x\", expected u32.",
             ),
         ] {
             let unreadable = read(metadata, spec, Value::Null).0.unwrap_err();

@@ -1,6 +1,9 @@
 //! Users, projects, application credentials and tokens.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use axum::http::HeaderMap;
 use jiff::Timestamp;
@@ -132,6 +135,8 @@ impl Access {
 
 pub(super) struct Identity {
     pub(super) projects: BTreeMap<String, String>,
+    /// The projects that are disabled.
+    pub(super) disabled: BTreeSet<String>,
     pub(super) users: Vec<User>,
     pub(super) credentials: Vec<ApplicationCredential>,
     pub(super) access_keys: Vec<AccessKey>,
@@ -140,12 +145,15 @@ pub(super) struct Identity {
     pub(super) token_lifetime: Duration,
     pub(super) expires_zoneless: bool,
     pub(super) logins: usize,
+    /// The refused ones among them.
+    pub(super) refused_logins: usize,
 }
 
 impl Identity {
     pub(super) fn new() -> Self {
         let mut identity = Self {
             projects: BTreeMap::new(),
+            disabled: BTreeSet::new(),
             users: Vec::new(),
             credentials: Vec::new(),
             access_keys: Vec::new(),
@@ -154,6 +162,7 @@ impl Identity {
             token_lifetime: Duration::from_secs(3600),
             expires_zoneless: false,
             logins: 0,
+            refused_logins: 0,
         };
         identity.projects.insert(ADMIN_PROJECT.to_owned(), "admin".to_owned());
         identity.projects.insert(DEMO_PROJECT.to_owned(), "demo".to_owned());
@@ -209,8 +218,11 @@ impl Identity {
         self.tokens.get(id).filter(|token| clock.now() < token.expires)
     }
 
-    /// The roles of a user on a project.
+    /// The roles of a user on a project. They have no effect on a project that is deleted or disabled.
     pub(super) fn roles(&self, user: &str, project: &str) -> Vec<String> {
+        if !self.projects.contains_key(project) || self.disabled.contains(project) {
+            return Vec::new();
+        }
         let user = self.user(user);
         user.and_then(|user| user.roles.get(project)).cloned().unwrap_or_default()
     }

@@ -69,6 +69,7 @@ async fn issue(
     let token = match login::authenticate(&state.identity, &state.clock, &asked) {
         Ok(token) => token,
         Err(refusal) => {
+            state.identity.refused_logins += 1;
             drop(state);
             return refusal.answer(&shared.addresses);
         }
@@ -187,12 +188,12 @@ async fn project(State(shared): State<Arc<Shared>>, Path(id): Path<String>, head
                 .identity
                 .projects
                 .get(&id)
-                .cloned()
+                .map(|name| (name.clone(), !state.identity.disabled.contains(&id)))
                 .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("Could not find project: {id}."))),
         }
     };
     match found {
-        Ok(name) => answer::json(
+        Ok((name, enabled)) => answer::json(
             StatusCode::OK,
             &json!({"project": {
                 "id": id,
@@ -200,7 +201,7 @@ async fn project(State(shared): State<Arc<Shared>>, Path(id): Path<String>, head
                 "description": "",
                 "domain_id": "default",
                 "parent_id": "default",
-                "enabled": true,
+                "enabled": enabled,
                 "is_domain": false,
                 "tags": [],
                 "options": {},

@@ -161,6 +161,11 @@ fn scope(identity: &Identity, proof: &Proof, asked: Option<&Value>) -> Result<Sc
     let Some(asked) = asked.filter(|asked| **asked != json!("unscoped")) else {
         return Ok(Scope::default());
     };
+    if proof.earlier.as_ref().is_some_and(|token| token.scope.trust.is_some()) {
+        let message = "You are not authorized to perform the requested action: Using trust-scoped token to create \
+                       another token. Create a new trust-scoped token instead.";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, message));
+    }
     if asked["system"]["all"] == true {
         let may = !identity.system_roles(&proof.user).is_empty();
         return if may { Ok(Scope { system: true, ..Scope::default() }) } else { Err(Refusal::unauthorized()) };

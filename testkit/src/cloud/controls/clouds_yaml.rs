@@ -26,30 +26,36 @@ impl SimulatedCloud {
     }
 
     /// A `clouds.yaml` with one cloud: the password of this user, for a scope that is no project.
-    fn yaml_of_user(&self, cloud_name: &str, user: usize, scope: (&str, &str)) -> String {
+    fn yaml_of_user(&self, cloud_name: &str, user: usize, scope: &[(&str, &str)]) -> String {
         let state = self.shared.lock();
         let user = &state.identity.users[user];
         let login = [("username", user.name.as_str()), ("password", &user.password), ("user_domain_name", "Default")];
-        self.yaml(cloud_name, "password", &[&login[..], &[scope]].concat())
+        self.yaml(cloud_name, "password", &[&login[..], scope].concat())
     }
 
     /// An entry of a `clouds.yaml`, to be put behind [`Self::clouds_yaml`]: the operator's password, for the whole
     /// system.
     #[must_use]
     pub fn system_entry(&self, cloud_name: &str) -> String {
-        self.yaml_of_user(cloud_name, 0, ("system_scope", "all")).replacen("clouds:\n", "", 1)
+        self.yaml_of_user(cloud_name, 0, &[("system_scope", "all")]).replacen("clouds:\n", "", 1)
     }
 
     /// A `clouds.yaml` with one cloud: the password of the user `demo`, by a trust of the operator's.
     #[must_use]
     pub fn clouds_yaml_trust(&self, cloud_name: &str, trust: &str) -> String {
-        self.yaml_of_user(cloud_name, 1, ("trust_id", trust))
+        self.yaml_of_user(cloud_name, 1, &[("trust_id", trust)])
     }
 
     /// A `clouds.yaml` with one cloud: the operator's password, for the domain `default`.
     #[must_use]
     pub fn clouds_yaml_domain(&self, cloud_name: &str) -> String {
-        self.yaml_of_user(cloud_name, 0, ("domain_id", "default"))
+        self.yaml_of_user(cloud_name, 0, &[("domain_id", "default")])
+    }
+
+    /// A `clouds.yaml` with one cloud: the operator's password, for no project.
+    #[must_use]
+    pub fn clouds_yaml_unscoped(&self, cloud_name: &str) -> String {
+        self.yaml_of_user(cloud_name, 0, &[])
     }
 
     /// A `clouds.yaml` with one cloud: a token that the operator was given.

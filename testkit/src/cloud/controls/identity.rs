@@ -27,6 +27,27 @@ impl SimulatedCloud {
         self.shared.lock().identity.projects.remove(id);
     }
 
+    /// Disables a tenant, which ends its tokens, or enables it again.
+    pub fn set_tenant_enabled(&self, id: &str, enabled: bool) {
+        let mut state = self.shared.lock();
+        if enabled {
+            state.identity.disabled.remove(id);
+        } else {
+            state.identity.disabled.insert(id.to_owned());
+        }
+    }
+
+    /// Adds a tenant on which the operator has the role `reader`, unless it is there.
+    pub fn add_tenant_of_operator(&self, id: &str) {
+        self.add_tenant(id);
+        self.shared.lock().identity.operator().roles.insert(id.to_owned(), vec!["reader".to_owned()]);
+    }
+
+    /// Takes the operator's roles on a tenant away, which ends its tokens for it.
+    pub fn remove_roles(&self, id: &str) {
+        self.shared.lock().identity.operator().roles.remove(id);
+    }
+
     /// Adds a user with roles (`admin`, `member`, `reader`) on a project, or gives one that exists those roles.
     pub fn add_user(&self, name: &str, password: &str, project: &str, roles: &[&str]) {
         self.shared.lock().identity.add_user(name, password, project, roles);
@@ -147,5 +168,11 @@ impl SimulatedCloud {
     #[must_use]
     pub fn logins(&self) -> usize {
         self.shared.lock().identity.logins
+    }
+
+    /// How many logins Keystone has refused.
+    #[must_use]
+    pub fn refused_logins(&self) -> usize {
+        self.shared.lock().identity.refused_logins
     }
 }
