@@ -29,6 +29,7 @@ pub(crate) mod rows;
 mod secret;
 pub(crate) mod service;
 mod session;
+pub(crate) mod stream;
 mod time;
 mod tls;
 mod token;

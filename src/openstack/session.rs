@@ -25,6 +25,7 @@ use super::{
     credential::FIVE_MINUTES,
     http::{self, Http, SHORT},
     log,
+    stream::Sink,
     token::{Holder, Token, TokenProject},
     tokens::{Current, Tokens},
 };
@@ -252,6 +253,22 @@ impl Session {
         headers: &[(&'static str, &str)],
         deadline: Duration,
     ) -> Result<Answer, Failure> {
+        self.get_into::<()>(expected, service, url, headers, deadline).await.map(|(answer, ())| answer)
+    }
+
+    /// [`Session::get_expecting`] with a sink that takes a large body of status 2xx while it arrives. The answer then
+    /// has the end of the body, which the sink has not taken.
+    ///
+    /// # Errors
+    /// The errors of [`Session::get`].
+    pub(crate) async fn get_into<S: Sink>(
+        &self,
+        expected: &[u16],
+        service: Service,
+        url: Url,
+        headers: &[(&'static str, &str)],
+        deadline: Duration,
+    ) -> Result<(Answer, S), Failure> {
         let most = service.row().body_limit;
         self.call(&Call { expected, service, url, headers, most, deadline: end(deadline) }).await
     }
@@ -267,35 +284,36 @@ impl Session {
         url: Url,
         deadline: Duration,
     ) -> Result<Answer, Failure> {
-        self.call(&Call { expected, service, url, headers: &[], most: SHORT, deadline: end(deadline) }).await
+        let call = Call { expected, service, url, headers: &[], most: SHORT, deadline: end(deadline) };
+        self.call::<()>(&call).await.map(|(answer, ())| answer)
     }
 
-    async fn call(&self, call: &Call<'_>) -> Result<Answer, Failure> {
+    async fn call<S: Sink>(&self, call: &Call<'_>) -> Result<(Answer, S), Failure> {
         let Call { service, deadline, expected, .. } = *call;
         let Current { mut token, fresh } = self.tokens.current(deadline).await?;
-        let mut answer = self.send(call, &token).await?;
+        let (mut answer, mut sink) = self.send(call, &token).await?;
         if answer.status != 401 {
             self.rejections().remove(&service);
-            return Ok(answer);
+            return Ok((answer, sink));
         }
         let tolerated = expected.contains(&401);
         if tolerated && token.holder.has_access_rules {
-            return Ok(answer);
+            return Ok((answer, sink));
         }
         if !fresh && !self.rejects(service) {
             // The answer may hold memory that the next one needs.
             drop(answer);
             token = self.tokens.replacement_for(&token, deadline).await?;
-            answer = self.send(call, &token).await?;
+            (answer, sink) = self.send(call, &token).await?;
             if answer.status != 401 {
-                return Ok(answer);
+                return Ok((answer, sink));
             }
         }
         let now = (self.clock)();
         self.rejections().entry(service).or_insert(now);
         let error = if token.holder.has_access_rules { Error::OutsideAccessRules } else { Error::TokenRejected };
         if tolerated {
-            return Ok(answer);
+            return Ok((answer, sink));
         }
         let code = answer.failure(service).and_then(|failure| failure.code);
         Err(Failure { code, ..error.at(service) })
@@ -330,7 +348,7 @@ impl Session {
     }
 
     /// Sends one GET with one token.
-    async fn send(&self, call: &Call<'_>, token: &Token) -> Result<Answer, Failure> {
+    async fn send<S: Sink>(&self, call: &Call<'_>, token: &Token) -> Result<(Answer, S), Failure> {
         let Call { expected, service, ref url, headers, most, deadline } = *call;
         if url.origin() != self.locate(service, token)?.url.origin() {
             return Err(Error::AddressRefused(Refusal::OtherOrigin).at(service));
@@ -348,9 +366,12 @@ impl Session {
         request.headers_mut().insert("x-auth-token", value);
 
         let started = Instant::now();
-        let answer = timeout_at(deadline, self.http.send(most, request)).await;
+        let sent = timeout_at(deadline, self.http.send_into(most, request)).await;
         let took = started.elapsed();
-        let mut answer = answer.unwrap_or(Err(Error::Timeout));
+        let (mut answer, sink) = match sent.unwrap_or(Err(Error::Timeout)) {
+            Ok((answer, sink)) => (Ok(answer), sink),
+            Err(error) => (Err(error), S::default()),
+        };
         if let Ok(answer) = &mut answer {
             answer.took = took;
             answer.deadline = deadline;
@@ -370,7 +391,7 @@ impl Session {
         if let Some(failure) = failed {
             log::failed(self.config.host(), &failure, answer.as_ref().ok(), token.value.expose(), first);
         }
-        answer.map_err(|error| error.at(service))
+        answer.map(|answer| (answer, sink)).map_err(|error| error.at(service))
     }
 
     /// The failure of a service that asked for a pause which is not over. Many tenants may share the session, and one
