@@ -33,6 +33,7 @@ mod secret;
 pub(crate) mod service;
 mod session;
 mod signature;
+pub(crate) mod stream;
 mod time;
 mod tls;
 mod token;

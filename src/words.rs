@@ -71,6 +71,10 @@ pub fn whole_word(text: &str) -> Option<String> {
 
 /// [`escaped`], and whether that is the whole text.
 fn cut(text: &str, most: usize) -> (String, bool) {
+    // Nearly all names, and much faster.
+    if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return (text.to_owned(), true);
+    }
     let mut safe = String::with_capacity(text.len().min(most));
     for c in text.chars() {
         let escape = is_unsafe(c).then(|| c.escape_unicode());

@@ -18,8 +18,8 @@ const LONGEST_TIME: usize = 64;
 /// The deadline for reading a body when the call sets no other deadline.
 const READING: Duration = Duration::from_secs(60);
 
-/// The memory permit of a large body, and the session's lock for large bodies.
-type Held = (Permit, OwnedMutexGuard<()>);
+/// The memory permit of a large body, and the session's lock for large bodies that are collected.
+type Held = (Permit, Option<OwnedMutexGuard<()>>);
 
 /// A complete HTTP answer.
 pub struct Answer {
@@ -31,11 +31,13 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// The time from the request to the end of the body.
     pub took: Duration,
-    /// The body, decompressed.
+    /// The body, decompressed. Only its end if a sink took the rest while it arrived.
     pub body: Vec<u8>,
     pub(super) headers: HeaderMap,
     /// The deadline of the call, which also applies to reading the body.
     pub(super) deadline: Deadline,
+    /// Whether the body is only the end of one.
+    is_rest: bool,
     /// Releases the memory permit of a large body when the answer is dropped.
     _room: Option<Held>,
 }
@@ -46,7 +48,13 @@ impl Answer {
         let date = text(DATE).and_then(http_date).filter(is_plausible);
         let retry_after = text(RETRY_AFTER).and_then(|text| retry_after(text, date.unwrap_or_else(Timestamp::now)));
         let deadline = Deadline::now() + READING;
-        Self { status, date, retry_after, took: Duration::ZERO, body, headers, deadline, _room: room }
+        let (took, is_rest) = (Duration::ZERO, false);
+        Self { status, date, retry_after, took, body, headers, deadline, is_rest, _room: room }
+    }
+
+    /// An answer with the end of a body, which a sink has not taken.
+    pub(super) fn of_rest(status: u16, headers: HeaderMap, rest: Vec<u8>, room: Permit) -> Self {
+        Self { is_rest: true, ..Self::new(status, headers, rest, Some((room, None))) }
     }
 
     /// Returns the answer if its status is 2xx. Otherwise returns the failure, with the service's error code.
@@ -104,7 +112,8 @@ impl Answer {
     /// The parse error, with the code of a gateway that sends its errors with status 200.
     pub fn understood<T>(&self, service: Service, read: Result<T, Error>) -> Result<T, Failure> {
         read.map_err(|error| {
-            let error_body = ErrorBody::of(&self.body);
+            // A body that a sink takes is longer than a gateway's error.
+            let error_body = if self.is_rest { ErrorBody::default() } else { ErrorBody::of(&self.body) };
             let request = error_body.request_ids(&self.headers);
             tracing::info!(%service, status = self.status, %error, request, "an answer of the cloud is not understood");
             Failure { service, error, code: error_body.code }

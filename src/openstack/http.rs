@@ -14,20 +14,24 @@ use http::{
 use hyper::body::{Body as _, Incoming as Stream};
 use incoming::{Fill, Incoming, most_on_wire};
 use reqwest::{Method, Request};
-use tokio::time::timeout;
+use tokio::time::{Instant as Deadline, timeout};
 use url::{Origin, Url};
 
 use super::{
-    Answer, CloudConfig, Error, Network, Refusal, clients::Choice, connector::Unanswered, hosts::host_of, tls,
+    Answer, CloudConfig, Error, Network, Refusal, aside::aside, clients::Choice, connector::Unanswered, hosts::host_of,
+    stream::Sink, tls,
 };
 use crate::share::{Permit, Priority, Shares, Sharing, namespace};
 
 /// In bytes.
 const KIB: usize = 1 << 10;
-/// Up to this number of bytes, a body needs no [`Room`]. Most answers are shorter.
+/// Up to this number of bytes, a body needs no [`Room`]. Most answers are shorter. A body that is parsed while it
+/// arrives never has more in memory, apart from one piece.
 const SMALL: usize = 256 * KIB;
-/// The deadline for the rest of a large body, because other bodies wait for its memory.
+/// The deadline for the rest of a large body, because other bodies wait for its memory, and calls for its connection.
 const LARGE_DEADLINE: Duration = Duration::from_secs(15);
+/// For work of a call that has a deadline of its own.
+const NO_DEADLINE: Duration = Duration::from_secs(86_400);
 /// The maximum number of consecutive redirects.
 const REDIRECTS: usize = 3;
 
@@ -47,10 +51,11 @@ impl Default for Room {
 }
 
 impl Room {
-    /// Waits until the limit of a body is available. Within a namespace, bodies that announce a small size go first.
-    async fn take(&self, limit: usize, announced: Option<u64>) -> Permit {
-        let size = announced.and_then(|bytes| usize::try_from(bytes).ok()).map_or(limit, |bytes| bytes.min(limit));
-        let places = u32::try_from(limit / KIB).unwrap_or(ROOM);
+    /// Waits until the memory that a body may need is available. Within a namespace, bodies that announce a small size
+    /// go first.
+    async fn take(&self, memory: usize, announced: Option<u64>) -> Permit {
+        let size = announced.and_then(|bytes| usize::try_from(bytes).ok()).map_or(memory, |bytes| bytes.min(memory));
+        let places = u32::try_from(memory / KIB).unwrap_or(ROOM);
         self.0.take(namespace(), places, Priority::BySize(size)).await
     }
 }
@@ -73,16 +78,20 @@ impl Http {
     /// A redirect keeps method, headers and body whatever its status, as in keystoneauth. Browsers change a POST to a
     /// GET, which would break a login. The request contains the token, so a redirect to another origin is refused.
     pub(super) async fn send(&self, limit: usize, request: Request) -> Result<Answer, Error> {
-        self.send_prepared(limit, request, |_| Ok(())).await
+        self.send_prepared::<()>(limit, request, |_| Ok(())).await.map(|(answer, ())| answer)
     }
 
-    /// [`Self::send`] with `prepare` applied before the request and before each redirect: a signature covers the path.
-    pub(super) async fn send_prepared(
+    /// [`Http::send`] with a sink for a large body of status 2xx, and with `prepare` applied before the request and before
+    /// each redirect: a signature covers the path.
+    ///
+    /// If the sink takes a body, the answer has its end, which the sink has not taken. `limit` is for all other bodies.
+    pub(super) async fn send_prepared<S: Sink>(
         &self,
         limit: usize,
         mut request: Request,
         prepare: impl Fn(&mut Request) -> Result<(), Error>,
-    ) -> Result<Answer, Error> {
+    ) -> Result<(Answer, S), Error> {
+        let most = most_on_wire(S::BODY_LIMIT.map_or(limit, |streamed| limit.max(streamed)));
         let origin = request.url().origin();
         let clients = self.network.clients();
         for _ in 0..=REDIRECTS {
@@ -90,14 +99,14 @@ impl Http {
             self.network.pace().wait(host_of(request.url())).await;
             let choice = clients.choose(&self.network, &self.config, &origin, route).await?;
             prepare(&mut request)?;
-            let response = self.execute(&choice, &origin, &request, most_on_wire(limit)).await?;
+            let response = self.execute(&choice, &origin, &request, most).await?;
             let target = is_redirect(response.status().as_u16()).then(|| target(request.url(), response.headers()));
             let Some(target) = target.flatten() else {
-                let answer = self.read(limit, response).await?;
+                let read = self.read(limit, response).await?;
                 if choice.keeps {
                     clients.note(self.network.setting(&self.config), origin, Instant::now());
                 }
-                return Ok(answer);
+                return Ok(read);
             };
             if target.origin() != origin {
                 break;
@@ -129,23 +138,59 @@ impl Http {
         }
     }
 
-    async fn read(&self, limit: usize, response: Response<Stream>) -> Result<Answer, Error> {
+    async fn read<S: Sink>(&self, limit: usize, response: Response<Stream>) -> Result<(Answer, S), Error> {
         let announced = response.body().size_hint().exact();
+        let streamed = S::BODY_LIMIT.filter(|_| response.status().is_success());
+        let limit = streamed.unwrap_or(limit);
         let mut incoming = Incoming::new(limit, response);
         let mut room = None;
         if incoming.fill(SMALL.min(limit)).await? == Fill::Full {
             if limit <= SMALL {
                 return Err(Error::BodyTooLarge);
             }
+            if streamed.is_some() {
+                let room = self.network.room().take(S::MEMORY, announced).await;
+                let sink = pour(limit, &mut incoming).await?;
+                let (status, headers, rest) = incoming.into_parts();
+                return Ok((Answer::of_rest(status, headers, rest, room), sink));
+            }
             let alone = self.large.clone().lock_owned().await;
-            room = Some((self.network.room().take(limit, announced).await, alone));
+            room = Some((self.network.room().take(limit, announced).await, Some(alone)));
             let rest = timeout(LARGE_DEADLINE, incoming.fill(limit));
             if rest.await.map_err(|_| Error::Timeout)?? == Fill::Full {
                 return Err(Error::BodyTooLarge);
             }
         }
         let (status, headers, body) = incoming.into_parts();
-        Ok(Answer::new(status, headers, body, room))
+        Ok((Answer::new(status, headers, body, room), S::default()))
+    }
+}
+
+/// Passes a body that has more than [`SMALL`] bytes to a sink, part by part. The end of the body stays in the buffer.
+///
+/// Parsing takes turns with other long texts and does not count for the deadline, which is for the server.
+async fn pour<S: Sink>(limit: usize, incoming: &mut Incoming) -> Result<S, Error> {
+    let (mut sink, mut taken, mut left) = (S::default(), 0, LARGE_DEADLINE);
+    loop {
+        let mut part = std::mem::take(incoming.buffer());
+        if taken + part.len() > limit {
+            return Err(Error::BodyTooLarge);
+        }
+        let part_length = part.len();
+        let parse = move || {
+            let length = sink.take(&part);
+            part.drain(..length);
+            (sink, part, length)
+        };
+        let length;
+        (sink, *incoming.buffer(), length) = aside(part_length, Deadline::now() + NO_DEADLINE, parse).await?;
+        taken += length;
+        let began = Instant::now();
+        let filled = timeout(left, incoming.fill(SMALL.min(limit - taken))).await.map_err(|_| Error::Timeout)??;
+        left = left.saturating_sub(began.elapsed());
+        if filled == Fill::Ended {
+            return Ok(sink);
+        }
     }
 }
 

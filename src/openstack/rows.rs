@@ -18,7 +18,7 @@ pub(crate) trait Rows: Default {
 }
 
 /// A list that is parsed row by row.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct List<R>(pub(crate) R);
 
 impl<R: Rows> Default for List<R> {

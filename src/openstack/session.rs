@@ -11,7 +11,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::FutureExt as _;
 use identity::{End, ProjectAnswer};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::HeaderValue;
@@ -28,6 +27,7 @@ use super::{
     http::{self, Http, SHORT},
     log,
     signature::Signer,
+    stream::Sink,
     token::{Holder, Token, TokenProject},
     tokens::{Current, Tokens},
 };
@@ -288,6 +288,22 @@ impl Session {
         headers: &[(&'static str, &str)],
         deadline: Duration,
     ) -> Result<Answer, Failure> {
+        self.get_into::<()>(expected, service, url, headers, deadline).await.map(|(answer, ())| answer)
+    }
+
+    /// [`Session::get_expecting`] with a sink that takes a large body of status 2xx while it arrives. The answer then
+    /// has the end of the body, which the sink has not taken.
+    ///
+    /// # Errors
+    /// The errors of [`Session::get`].
+    pub(crate) async fn get_into<S: Sink>(
+        &self,
+        expected: &[u16],
+        service: Service,
+        url: Url,
+        headers: &[(&'static str, &str)],
+        deadline: Duration,
+    ) -> Result<(Answer, S), Failure> {
         let most = service.row().body_limit;
         self.call(&Call { expected, service, url, headers, most, deadline: end(deadline) }).await
     }
@@ -303,32 +319,33 @@ impl Session {
         url: Url,
         deadline: Duration,
     ) -> Result<Answer, Failure> {
-        self.call(&Call { expected, service, url, headers: &[], most: SHORT, deadline: end(deadline) }).await
+        let call = Call { expected, service, url, headers: &[], most: SHORT, deadline: end(deadline) };
+        self.call::<()>(&call).await.map(|(answer, ())| answer)
     }
 
-    async fn call(&self, call: &Call<'_>) -> Result<Answer, Failure> {
+    async fn call<S: Sink>(&self, call: &Call<'_>) -> Result<(Answer, S), Failure> {
         let Call { service, deadline, expected, .. } = *call;
         let Current { mut token, fresh } = self.tokens.current(deadline).await?;
         if let Some(signer) = self.signer_of(service) {
             return self.call_signed(signer, call, &token, fresh).await;
         }
-        let mut answer = self.send(call, &token, Proof::Token).await?;
+        let (mut answer, mut sink) = self.send(call, &token, Proof::Token).await?;
         if answer.status != 401 {
             self.rejections().remove(&service);
-            return Ok(answer);
+            return Ok((answer, sink));
         }
         let tolerated = expected.contains(&401);
         if tolerated && token.holder.has_access_rules {
-            return Ok(answer);
+            return Ok((answer, sink));
         }
         let fresh = fresh || self.signer.is_some() && token.is_new((self.clock)());
         if !fresh && !self.rejects(service) {
             // The answer may hold memory that the next one needs.
             drop(answer);
             token = self.tokens.replacement_for(&token, deadline).await?;
-            answer = self.send(call, &token, Proof::Token).await?;
+            (answer, sink) = self.send(call, &token, Proof::Token).await?;
             if answer.status != 401 {
-                return Ok(answer);
+                return Ok((answer, sink));
             }
         }
         let now = (self.clock)();
@@ -339,7 +356,7 @@ impl Session {
         }
         let error = if token.holder.has_access_rules { Error::OutsideAccessRules } else { Error::TokenRejected };
         if tolerated {
-            return Ok(answer);
+            return Ok((answer, sink));
         }
         let code = answer.failure(service).and_then(|failure| failure.code);
         Err(Failure { code, ..error.at(service) })
@@ -374,7 +391,7 @@ impl Session {
     }
 
     /// Sends one GET with one token.
-    async fn send(&self, call: &Call<'_>, token: &Token, proof: Proof<'_>) -> Result<Answer, Failure> {
+    async fn send<S: Sink>(&self, call: &Call<'_>, token: &Token, proof: Proof<'_>) -> Result<(Answer, S), Failure> {
         let Call { expected, service, ref url, headers, most, deadline } = *call;
         if url.origin() != self.locate(service, token)?.url.origin() {
             return Err(Error::AddressRefused(Refusal::OtherOrigin).at(service));
@@ -393,15 +410,24 @@ impl Session {
             request.headers_mut().insert("x-auth-token", value);
         }
         let project = token.project.as_ref().map(|project| project.id.as_str());
-        let (confidential, sent) = match proof {
-            Proof::Token => (token.value.expose(), self.http.send(most, request).left_future()),
-            Proof::Signature(signer) => (signer.confidential(), signer.send(most, request, project).right_future()),
+        let confidential = match proof {
+            Proof::Token => token.value.expose(),
+            Proof::Signature(signer) => signer.confidential(),
+        };
+        let sent = async {
+            match proof {
+                Proof::Token => self.http.send_prepared(most, request, |_| Ok(())).await,
+                Proof::Signature(signer) => signer.send(most, request, project).await,
+            }
         };
 
         let started = Instant::now();
-        let answer = timeout_at(deadline, sent).await;
+        let sent = timeout_at(deadline, sent).await;
         let took = started.elapsed();
-        let mut answer = answer.unwrap_or(Err(Error::Timeout));
+        let (mut answer, sink) = match sent.unwrap_or(Err(Error::Timeout)) {
+            Ok((answer, sink)) => (Ok(answer), sink),
+            Err(error) => (Err(error), S::default()),
+        };
         if let Ok(answer) = &mut answer {
             answer.took = took;
             answer.deadline = deadline;
@@ -421,7 +447,7 @@ impl Session {
         if let Some(failure) = failed {
             log::failed(self.config.host(), &failure, answer.as_ref().ok(), confidential, first);
         }
-        answer.map_err(|error| error.at(service))
+        answer.map(|answer| (answer, sink)).map_err(|error| error.at(service))
     }
 
     /// The failure of a service that asked for a pause which is not over. Many tenants may share the session, and one

@@ -14,6 +14,7 @@ use crate::{
     openstack::{
         Answer, Error, Failure, Service, Session, openstack_time,
         rows::{List, Rows},
+        stream::{Parts, RowStream, StreamRows},
     },
     words::{self, whole_word},
 };
@@ -30,11 +31,19 @@ pub async fn ask(session: &Session, deadline: Duration, now: Timestamp) -> Resul
     let service = Service::Orchestration;
     let address = version::address(session, service, deadline).await?;
     let url = join(&address, &["services"]).map_err(|error| error.at(service))?;
-    let answer = session.get(service, url, &[], deadline).await?;
+    let (answer, engines) = session.get_into::<RowStream<EngineRows>>(&[], service, url, &[], deadline).await?;
     let sent = answer.date.map_or(now, |date| date.saturating_sub(answer.took).unwrap_or(date));
-    let read = move |answer: Answer| match parse(answer.status, &answer.body, answer.date.unwrap_or(now), sent) {
-        Some(read) => answer.understood(service, read),
-        None => of_status(answer),
+    let read = move |answer: Answer| {
+        let (status, cloud_now) = (answer.status, answer.date.unwrap_or(now));
+        let read = if status == 200 && !engines.is_new() {
+            Some(list(engines.finish(&answer.body), cloud_now))
+        } else {
+            parse(status, &answer.body, cloud_now, sent)
+        };
+        match read {
+            Some(read) => answer.understood(service, read),
+            None => of_status(answer),
+        }
     };
     answer.digest(service, read).await?
 }
@@ -71,6 +80,15 @@ impl Rows for EngineRows {
         }
     }
 }
+
+impl StreamRows for EngineRows {
+    const PATH: &'static [&'static str] = &["services"];
+    const BODY_LIMIT: usize = Service::Orchestration.row().body_limit;
+    // The records may keep most of the body.
+    const MEMORY: usize = Self::BODY_LIMIT;
+}
+
+const UNREADABLE: &str = "Heat's list of engines cannot be read";
 
 impl EngineRows {
     fn row(&mut self, row: EngineRecord) -> EngineRow {
@@ -149,16 +167,29 @@ struct HeatErrorDetail {
 #[must_use]
 pub fn parse(status: u16, body: &[u8], cloud_now: Timestamp, sent: Timestamp) -> Option<Result<EngineAnswer, Error>> {
     match status {
-        200 => Some(
-            read::<Services>(body, "Heat's list of engines cannot be read").and_then(|list| listed(list, cloud_now)),
-        ),
+        200 => Some(read::<Services>(body, UNREADABLE).and_then(|list| listed(list.services, cloud_now))),
         503 if says_engines_are_down(body) => Some(Ok(EngineAnswer::Unanswered { sent })),
         _ => None,
     }
 }
 
-fn listed(list: Services, cloud_now: Timestamp) -> Result<EngineAnswer, Error> {
-    let List(EngineRows { mut rows, has_long_name, .. }) = list.services;
+/// Parses a list in parts, as it is parsed while it arrives. Each part has at least `least` new bytes.
+///
+/// # Errors
+/// The errors of [`parse`] for status 200.
+#[doc(hidden)]
+pub fn parse_in_parts(body: &[u8], least: usize, cloud_now: Timestamp) -> Result<EngineAnswer, Error> {
+    list(RowStream::default().read_in_parts(body, least), cloud_now)
+}
+
+fn list(parts: Option<Parts<EngineRows>>, cloud_now: Timestamp) -> Result<EngineAnswer, Error> {
+    let Parts { document, rows } = parts.ok_or(Error::Unexpected(UNREADABLE))?;
+    let whole: Services = read(&document, UNREADABLE)?;
+    listed(rows.map_or(whole.services, List), cloud_now)
+}
+
+fn listed(list: List<EngineRows>, cloud_now: Timestamp) -> Result<EngineAnswer, Error> {
+    let List(EngineRows { mut rows, has_long_name, .. }) = list;
     if rows.len() > MOST_ROWS {
         return Err(Error::Unexpected("it lists more than 10,000 engines, which \"heat-manage service clean\" mends"));
     }

@@ -25,6 +25,7 @@ use crate::{
     openstack::{
         Answer, Error, Failure, Service, Session, openstack_time,
         rows::{List, Rows},
+        stream::{Parts, RowStream, StreamRows},
     },
     target::Target,
 };
@@ -41,6 +42,9 @@ const MOST_PAGES: usize = 1000;
 /// The largest sum of hours that is read. A million servers with a terabyte of memory each use less in a month, and a
 /// larger number is no longer exact to a thousandth.
 const MOST_HOURS: f64 = 1e15;
+
+/// In bytes. Enough for a hundred thousand servers in one page. Only some sums of a page stay in memory.
+const PAGE_LIMIT: usize = 64 << 20;
 
 /// In bytes. A marker is a server's ID, which has 36.
 const LONGEST_MARKER: usize = 255;
@@ -82,7 +86,8 @@ async fn read_periods(
     Ok(Periods { current, previous })
 }
 
-/// Reads a window page by page, with one page in memory at a time. Also returns whether Nova echoed that window.
+/// Reads a window page by page. Of a page, only the sums and the marker stay in memory. Also returns whether Nova
+/// echoed that window.
 async fn read_window(session: &Session, target: &Target, url: &Url, window: Window) -> Result<(Usage, bool), Failure> {
     let service = Service::Compute;
     let mut sum = Sum::new(window);
@@ -94,7 +99,8 @@ async fn read_window(session: &Session, target: &Target, url: &Url, window: Wind
         let address = page_address(url, window, marker.as_deref());
         // A Nova without pagination returns 406.
         let older: &[u16] = if headers.is_empty() { &[] } else { &[406] };
-        let answer = session.get_expecting(older, service, address, headers, target.timeout).await?;
+        let (answer, servers) =
+            session.get_into::<RowStream<Servers>>(older, service, address, headers, target.timeout).await?;
         if older.contains(&answer.status) {
             headers = &[];
             continue;
@@ -103,7 +109,7 @@ async fn read_window(session: &Session, target: &Target, url: &Url, window: Wind
         let paged = is_paged(&answer);
         let hasher = hasher.clone();
         let read = move |body: &[u8]| {
-            let page = parse(body)?;
+            let page = finish(servers, body)?;
             let next = page.next_marker()?.filter(|_| paged);
             if next.as_deref().is_some_and(|next| !followed.insert(hasher.hash_one(next))) {
                 return Err(Error::Unexpected("Nova's links lead back to a page that was read already"));
@@ -187,12 +193,44 @@ impl Rows for Servers {
     }
 }
 
+impl StreamRows for Servers {
+    const PATH: &'static [&'static str] = &["tenant_usage", "server_usages"];
+    const BODY_LIMIT: usize = PAGE_LIMIT;
+    // The sums of a thousand flavors with the longest names.
+    const MEMORY: usize = 1 << 20;
+}
+
+const UNREADABLE: &str = "Nova's usage cannot be read";
+
 /// Parses one answer.
 ///
 /// # Errors
 /// The body does not match Nova's API.
 pub fn parse(body: &[u8]) -> Result<Page, Error> {
-    read(body, "Nova's usage cannot be read")
+    read(body, UNREADABLE)
+}
+
+/// Parses one answer in parts, as it is parsed while it arrives. Each part has at least `least` new bytes.
+///
+/// # Errors
+/// The errors of [`parse`].
+#[doc(hidden)]
+pub fn parse_in_parts(body: &[u8], least: usize) -> Result<Page, Error> {
+    page(RowStream::default().read_in_parts(body, least))
+}
+
+/// Parses the end of an answer. A short answer has nothing before it.
+fn finish(servers: RowStream<Servers>, rest: &[u8]) -> Result<Page, Error> {
+    if servers.is_new() { parse(rest) } else { page(servers.finish(rest)) }
+}
+
+fn page(parts: Option<Parts<Servers>>) -> Result<Page, Error> {
+    let Parts { document, rows } = parts.ok_or(Error::Unexpected(UNREADABLE))?;
+    let mut page = parse(&document)?;
+    if rows.is_some() {
+        page.tenant_usage.server_usages = rows.map(List);
+    }
+    Ok(page)
 }
 
 impl Page {

@@ -176,6 +176,7 @@ fn read(status: u16, body: &[u8]) {
         let judged = status::caches::judge(&seen, &World::new().target.caches, START);
         assert!(judged.block.by_kind.len() <= 20 && judged.message.ends_with('.'));
     }
+    read_in_parts(body);
     if let Ok(page) = probe::usage::parse(body) {
         let mut sum = probe::usage::Sum::new(probe::usage::windows(Period::Month, START).current);
         if sum.add(page).is_ok() {
@@ -183,5 +184,15 @@ fn read(status: u16, body: &[u8]) {
             assert!(usage.by_flavor.len() <= 20);
             assert!(usage.by_flavor.iter().all(|used| (1..=255).contains(&used.flavor.chars().count())));
         }
+    }
+}
+
+/// A long body is parsed while it arrives. The result does not depend on how it arrives.
+fn read_in_parts(body: &[u8]) {
+    let engines = probe::engines::parse(200, body, START, START).unwrap();
+    let usage = format!("{:?}", probe::usage::parse(body));
+    for least in [61, 1021] {
+        assert_eq!(probe::engines::parse_in_parts(body, least, START), engines, "{least}");
+        assert_eq!(format!("{:?}", probe::usage::parse_in_parts(body, least)), usage, "{least}");
     }
 }

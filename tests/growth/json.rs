@@ -114,6 +114,8 @@ const REFUSALS: &[Shape] = &[
 ];
 
 const KIB: usize = 1024;
+/// Bodies of more than 256 KiB are parsed in parts of this size.
+const PART: usize = 128 * KIB;
 
 pub fn cases_of_all() -> Vec<Case> {
     let yaml = "clouds: {c: {auth: {auth_url: 'http://k', token: t}}}";
@@ -124,9 +126,11 @@ pub fn cases_of_all() -> Vec<Case> {
         for status in [200, 503] {
             black_box(probe::engines::parse(status, body, now, now));
         }
+        black_box(probe::engines::parse_in_parts(body, PART, now).is_ok());
     };
     let caches = |body: &[u8]| black_box(probe::caches::parse(body));
     let usage = move |body: &[u8]| {
+        black_box(probe::usage::parse_in_parts(body, PART).is_ok());
         let Ok(page) = probe::usage::parse(body) else { return };
         black_box(page.next_marker().is_ok());
         let mut sum = Sum::new(Window { start: now, end: now });

@@ -3,6 +3,8 @@
 // clippy.toml lets tests unwrap, but not the helpers of an integration test.
 #![allow(clippy::unwrap_used)]
 
+mod streams;
+
 use std::{alloc::System, hint::black_box, net::TcpListener, sync::Arc, time::Duration};
 
 use cloudtenant_operator::{

@@ -78,6 +78,11 @@ impl Incoming {
         Ok(None)
     }
 
+    /// The body as far as it was read, for a reader that takes it while it arrives.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        self.body.buffer()
+    }
+
     /// The status, the headers and the body as far as it was read.
     pub(super) fn into_parts(mut self) -> (u16, HeaderMap, Vec<u8>) {
         let headers = std::mem::take(self.response.headers_mut());
@@ -148,7 +153,10 @@ impl Body {
     fn decode(&mut self, piece: &mut Bytes, most: usize) -> Result<Fill, Error> {
         while !piece.is_empty() && self.len() <= most {
             match self {
-                Self::Plain(body) => body.extend_from_slice(&std::mem::take(piece)),
+                Self::Plain(body) => {
+                    let length = (most - body.len()).saturating_add(1).min(piece.len());
+                    body.extend_from_slice(&piece.split_to(length));
+                }
                 Self::Gzip(gzip) => gzip.decode(piece)?,
             }
         }
@@ -172,11 +180,15 @@ impl Body {
         }
     }
 
-    fn into_bytes(self) -> Vec<u8> {
+    fn buffer(&mut self) -> &mut Vec<u8> {
         match self {
             Self::Plain(body) => body,
-            Self::Gzip(mut gzip) => std::mem::take(gzip.decoder.get_mut()),
+            Self::Gzip(gzip) => gzip.decoder.get_mut(),
         }
+    }
+
+    fn into_bytes(mut self) -> Vec<u8> {
+        std::mem::take(self.buffer())
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Call, Proof, Session};
 use crate::openstack::{
     Answer, Error, Failure, Service,
     signature::{ClockGap, SignatureRefusal, Signer},
+    stream::Sink,
     token::Token,
 };
 
@@ -29,37 +30,37 @@ impl Session {
 
     /// Signs a call of a service that has refused a new token. The service's further calls are signed if it accepts the
     /// signature.
-    pub(super) async fn call_signed_instead(
+    pub(super) async fn call_signed_instead<S: Sink>(
         &self,
         signer: &Arc<Signer>,
         call: &Call<'_>,
         token: &Arc<Token>,
-    ) -> Result<Answer, Failure> {
-        let answer = self.call_signed(signer, call, token, true).await?;
+    ) -> Result<(Answer, S), Failure> {
+        let (answer, sink) = self.call_signed(signer, call, token, true).await?;
         signer.prefer(call.service);
-        Ok(answer)
+        Ok((answer, sink))
     }
 
     /// Sends a signed GET. If the signature is refused although Keystone has accepted others, Keystone is asked again
     /// first, because the access key may have been deleted since.
-    pub(super) async fn call_signed(
+    pub(super) async fn call_signed<S: Sink>(
         &self,
         signer: &Arc<Signer>,
         call: &Call<'_>,
         token: &Arc<Token>,
         fresh: bool,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<(Answer, S), Failure> {
         let Call { service, deadline, .. } = *call;
         let namespaces = self.tokens.using();
         let late = |_| Error::Timeout.at(service);
         let _permit = timeout_at(deadline, signer.permit(service, &namespaces)).await.map_err(late)??;
-        let answer = self.send(call, token, Proof::Signature(signer)).await?;
+        let (answer, sink) = self.send(call, token, Proof::Signature(signer)).await?;
         let Some(why) = signer.refusal(&call.url, &answer) else {
             signer.note_accepted(service, &namespaces);
-            return Ok(answer);
+            return Ok((answer, sink));
         };
         if call.expected.contains(&answer.status) {
-            return Ok(answer);
+            return Ok((answer, sink));
         }
         let by_keystone = self.config.signs_all() && token.proven;
         if !by_keystone {
@@ -70,12 +71,13 @@ impl Session {
             // The answer may hold memory that the next one needs.
             drop(answer);
             let token = self.tokens.replacement_for(token, deadline).await?;
-            answer = self.send(call, &token, Proof::Signature(signer)).await?;
+            let sink;
+            (answer, sink) = self.send(call, &token, Proof::Signature(signer)).await?;
             match signer.refusal(&call.url, &answer) {
                 Some(again) => why = again,
                 None => {
                     signer.note_accepted(service, &namespaces);
-                    return Ok(answer);
+                    return Ok((answer, sink));
                 }
             }
         }

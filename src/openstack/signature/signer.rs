@@ -20,6 +20,7 @@ use crate::openstack::{
     brake::{Brakes, Login, LoginPermit},
     credential::{Credential, FIVE_MINUTES},
     http::Http,
+    stream::Sink,
     words::ErrorBody,
 };
 
@@ -96,32 +97,32 @@ impl Signer {
 
     /// Signs a request and sends it. If the answer refuses the signature and its `Date` shows that the clocks differ,
     /// the client signs with the cloud's clock and sends the request once more.
-    pub(in crate::openstack) async fn send(
+    pub(in crate::openstack) async fn send<S: Sink>(
         &self,
         limit: usize,
         request: Request,
         project: Option<&str>,
-    ) -> Result<Answer, Error> {
+    ) -> Result<(Answer, S), Error> {
         let origin = origin_of(request.url());
         let again = request.try_clone();
-        let answer = self.send_once(limit, request, project, &origin).await?;
+        let (answer, sink) = self.send_once(limit, request, project, &origin).await?;
         match again {
             Some(again) if refusal::refuses(&answer) && self.learn_clock(&origin, &answer) => {
                 // The answer may hold memory that the next one needs.
                 drop(answer);
                 self.send_once(limit, again, project, &origin).await
             }
-            _ => Ok(answer),
+            _ => Ok((answer, sink)),
         }
     }
 
-    async fn send_once(
+    async fn send_once<S: Sink>(
         &self,
         limit: usize,
         request: Request,
         project: Option<&str>,
         origin: &str,
-    ) -> Result<Answer, Error> {
+    ) -> Result<(Answer, S), Error> {
         let sign = |request: &mut Request| sign(request, project, self.time(origin), &self.keys);
         self.http.send_prepared(limit, request, sign).await
     }

@@ -88,8 +88,8 @@ async fn get(
 ) -> Result<Answer, Failure> {
     let service = Service::Identity;
     let request = http::get(url.clone(), &[]).map_err(|error| error.at(service))?;
-    let sent = signer.send(service.row().body_limit, request, project).await;
-    let mut answer = sent.map_err(|error| error.at(service))?;
+    let sent = signer.send::<()>(service.row().body_limit, request, project).await;
+    let (mut answer, ()) = sent.map_err(|error| error.at(service))?;
     answer.deadline = end;
     match signer.refusal(&url, &answer) {
         None => Ok(answer),

@@ -1,6 +1,6 @@
 //! One server in Nova's usage. An invalid value affects only its own row: the totals do not depend on it.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
@@ -16,15 +16,15 @@ pub(super) struct Row {
     #[serde(default)]
     ended_at: Option<IgnoredAny>,
     #[serde(default)]
-    flavor: Loose,
+    flavor: Name,
     #[serde(default)]
-    hours: Loose,
+    hours: Amount,
     #[serde(default)]
-    vcpus: Loose,
+    vcpus: Amount,
     #[serde(default)]
-    memory_mb: Loose,
+    memory_mb: Amount,
     #[serde(default)]
-    local_gb: Loose,
+    local_gb: Amount,
 }
 
 impl Row {
@@ -35,15 +35,11 @@ impl Row {
 
 impl From<Row> for FlavorUsage {
     fn from(row: Row) -> Self {
-        let hours = row.hours.amount();
-        let times =
-            |amount: Loose| Some(amount.amount() * hours).filter(|product| *product <= MOST_HOURS).unwrap_or(0.0);
-        let flavor = match row.flavor {
-            Loose::Text(name) if !name.trim().is_empty() => name,
-            _ => NO_FLAVOR.to_owned(),
-        };
+        let Amount(hours) = row.hours;
+        let times = |Amount(amount)| Some(amount * hours).filter(|product| *product <= MOST_HOURS).unwrap_or(0.0);
+        let Name(name) = row.flavor;
         Self {
-            flavor,
+            flavor: if name.trim().is_empty() { NO_FLAVOR.to_owned() } else { name },
             servers: 1,
             server_hours: hours,
             vcpu_hours: times(row.vcpus),
@@ -53,72 +49,90 @@ impl From<Row> for FlavorUsage {
     }
 }
 
-/// Any JSON value. Only the displayed parts are kept.
+/// The displayed form of a text. Empty for any other JSON value.
 #[derive(Debug, Default)]
-enum Loose {
-    #[default]
-    Other,
-    Number(f64),
-    Text(String),
-}
+struct Name(String);
 
-impl Loose {
-    /// The number if it is a valid amount; 0 for any other value.
-    fn amount(&self) -> f64 {
-        match self {
-            Self::Number(number) if (0.0..=MOST_HOURS).contains(number) => *number,
-            _ => 0.0,
-        }
+/// The number if it is a valid amount. 0 for any other JSON value.
+#[derive(Debug, Clone, Copy, Default)]
+struct Amount(f64);
+
+/// What is kept of any JSON value.
+trait Kept: Default {
+    fn number(_: f64) -> Self {
+        Self::default()
+    }
+
+    fn text(_: &str) -> Self {
+        Self::default()
     }
 }
 
-impl<'de> Deserialize<'de> for Loose {
+impl Kept for Name {
+    fn text(text: &str) -> Self {
+        Self(word(text))
+    }
+}
+
+impl Kept for Amount {
+    fn number(number: f64) -> Self {
+        if (0.0..=MOST_HOURS).contains(&number) { Self(number) } else { Self(0.0) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader)
+        deserializer.deserialize_any(Reader(PhantomData))
     }
 }
 
-struct Reader;
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader(PhantomData))
+    }
+}
 
-impl<'de> Visitor<'de> for Reader {
-    type Value = Loose;
+struct Reader<T>(PhantomData<T>);
+
+impl<'de, T: Kept> Visitor<'de> for Reader<T> {
+    type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_unit<E>(self) -> Result<Loose, E> {
-        Ok(Loose::Other)
+    fn visit_unit<E>(self) -> Result<T, E> {
+        Ok(T::default())
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Loose, E> {
-        Ok(Loose::Other)
+    fn visit_bool<E>(self, _: bool) -> Result<T, E> {
+        Ok(T::default())
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Loose, E> {
-        Ok(Loose::Number(number as f64))
+    fn visit_u64<E>(self, number: u64) -> Result<T, E> {
+        Ok(T::number(number as f64))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Loose, E> {
-        Ok(Loose::Number(number as f64))
+    fn visit_i64<E>(self, number: i64) -> Result<T, E> {
+        Ok(T::number(number as f64))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Loose, E> {
-        Ok(Loose::Number(number))
+    fn visit_f64<E>(self, number: f64) -> Result<T, E> {
+        Ok(T::number(number))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Loose, E> {
-        Ok(Loose::Text(word(text)))
+    fn visit_str<E>(self, text: &str) -> Result<T, E> {
+        Ok(T::text(text))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Loose, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<T, A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Loose::Other)
+        Ok(T::default())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Loose, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<T, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Loose::Other)
+        Ok(T::default())
     }
 }
 
