@@ -315,6 +315,8 @@ impl CloudConfig {
             + self.auth_url.as_str().len()
             + self.auth.kept_bytes()
             + self.second_keys.as_ref().map_or(0, Keys::kept_bytes)
+            // A session has a copy.
+            + self.keys().map_or(0, Keys::kept_bytes)
             + self.region.as_ref().map_or(0, String::len)
             + self.own_interfaces.values().map(own).chain(overrides).sum::<usize>()
     }

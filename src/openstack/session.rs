@@ -350,7 +350,7 @@ impl Session {
         }
         let now = (self.clock)();
         self.rejections().entry(service).or_insert(now);
-        if let Some(signer) = self.signer.as_ref().filter(|_| !tolerated && service != Service::Identity) {
+        if let Some(signer) = self.signer_instead(call, &answer) {
             drop(answer);
             return self.call_signed_instead(signer, call, &token).await;
         }

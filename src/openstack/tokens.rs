@@ -244,7 +244,10 @@ impl Tokens {
             return Some(Error::LoginBraked.at(Service::Identity));
         }
         let (at, failure) = state.failed.clone()?;
-        let error = failure.error.still_after(now.saturating_duration_since(at), FAILURE_PAUSE)?;
+        // A cloud may lock an access key after signatures of a wrong time, too.
+        let is_signature = matches!(failure.error, Error::SignatureRefused(_));
+        let pause = if is_signature { FIVE_MINUTES } else { FAILURE_PAUSE };
+        let error = failure.error.still_after(now.saturating_duration_since(at), pause)?;
         Some(Failure { error, ..failure })
     }
 

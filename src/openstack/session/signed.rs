@@ -28,6 +28,14 @@ impl Session {
         self.config.signs_all()
     }
 
+    /// The signer for a call whose new token was refused with this answer, if it is worth a try.
+    pub(super) fn signer_instead(&self, call: &Call<'_>, answer: &Answer) -> Option<&Arc<Signer>> {
+        let service = call.service;
+        let is_probed = Service::PROBED.contains(&service) && !call.expected.contains(&answer.status);
+        let asks = || service.row().advice.token_rejected.is_some() || Signer::is_asked_for(answer);
+        self.signer.as_ref().filter(|_| is_probed && asks())
+    }
+
     /// Signs a call of a service that has refused a new token. The service's further calls are signed if it accepts the
     /// signature.
     pub(super) async fn call_signed_instead<S: Sink>(
@@ -59,7 +67,8 @@ impl Session {
             signer.note_accepted(service, &namespaces);
             return Ok((answer, sink));
         };
-        if call.expected.contains(&answer.status) {
+        // Keystone answers 401 to some queries that the access key has no right to.
+        if call.expected.contains(&answer.status) && signer.is_accepted() {
             return Ok((answer, sink));
         }
         let by_keystone = self.config.signs_all() && token.proven;

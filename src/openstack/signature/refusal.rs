@@ -77,6 +77,15 @@ fn is_of_gateway(error: &ErrorBody) -> bool {
     number.is_some_and(|number| matches!(number, "0301" | "0303" | "0305" | "0307"))
 }
 
+/// Whether the answer to a call with a token asks for a signature: the gateway refuses the authentication, or the answer
+/// names the scheme.
+pub(super) fn asks_for_signature(answer: &Answer) -> bool {
+    let error = ErrorBody::of(&answer.body);
+    let text = error.text.to_ascii_lowercase();
+    let scheme = answer.header("www-authenticate").is_some_and(|scheme| scheme.contains(super::ALGORITHM));
+    scheme || is_of_gateway(&error) || ["ak/sk", "aksk", "sdk-hmac-sha256"].iter().any(|part| text.contains(part))
+}
+
 /// Why the answer refuses the signature. `ahead` is how far the cloud's clock was ahead of the signature's time, if the
 /// answer says it.
 pub(super) fn why(answer: &Answer, keys: &Keys, ahead: Option<SignedDuration>) -> SignatureRefusal {
@@ -167,6 +176,23 @@ mod tests {
             let body = format!(r#"{{"error_code": "{code}", "error_msg": "x"}}"#);
             let answer = Answer::new(status, HeaderMap::new(), body.into_bytes(), None);
             assert_eq!(refuses(&answer), expected, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn which_answers_ask_for_a_signature() {
+        for (scheme, body, expected) in [
+            ("", r#"{"error_code": "APIGW.0301", "error_msg": "decrypt token fail"}"#, true),
+            ("", r#"{"error_code": "APIG.0301", "error_msg": "decrypt token fail"}"#, true),
+            ("", r#"{"error_code": "DCS.4001", "error_msg": "use AK/SK authentication"}"#, true),
+            ("SDK-HMAC-SHA256 realm=dcs", "", true),
+            ("Keystone uri=\"http://k\"", r#"{"error": {"code": 401, "message": "requires authentication"}}"#, false),
+            ("", r#"{"error_code": "APIGW.0308", "error_msg": "throttled"}"#, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("www-authenticate", scheme.parse().unwrap());
+            let answer = Answer::new(401, headers, body.as_bytes().to_vec(), None);
+            assert_eq!(asks_for_signature(&answer), expected, "{scheme} {body}");
         }
     }
 

@@ -90,6 +90,16 @@ impl Signer {
         self.keys.confidential()
     }
 
+    /// Whether a service's refusal of a token asks for a signature.
+    pub(in crate::openstack) fn is_asked_for(answer: &Answer) -> bool {
+        refusal::asks_for_signature(answer)
+    }
+
+    /// Whether a service has accepted a signature.
+    pub(in crate::openstack) fn is_accepted(&self) -> bool {
+        self.credential.has_logged_in()
+    }
+
     /// How far the operator's clock is from that of an origin, if signatures use the origin's.
     pub(in crate::openstack) fn clock_gap(&self) -> Option<ClockGap> {
         self.state().ahead.values().max_by_key(|ahead| ahead.abs()).copied().map(ClockGap::of)
@@ -168,7 +178,7 @@ impl Signer {
         namespaces: &[String],
     ) -> Result<Option<LoginPermit>, Failure> {
         self.recent_refusal(service)?;
-        if self.credential.has_logged_in() {
+        if self.is_accepted() {
             return Ok(None);
         }
         let turn = self.brakes.turn(namespaces, self.braked, || (self.clock)()).await;
@@ -191,7 +201,7 @@ impl Signer {
     /// Records that a service accepted a signature.
     pub(in crate::openstack) fn note_accepted(&self, service: Service, namespaces: &[String]) {
         self.state().refusals.remove(&service);
-        if !self.credential.has_logged_in() {
+        if !self.is_accepted() {
             self.note(namespaces, true);
         }
     }
@@ -201,7 +211,7 @@ impl Signer {
         let now = (self.clock)();
         self.state().refusals.insert(failure.service, (now, failure.clone()));
         let of_keys = !matches!(why, SignatureRefusal::Clock(_) | SignatureRefusal::ByService);
-        if of_keys && !self.credential.has_logged_in() {
+        if of_keys && !self.is_accepted() {
             self.note(namespaces, false);
         }
     }

@@ -33,7 +33,7 @@ pub(super) async fn pass(service: Service, shared: &Shared, request: Request) ->
     let Some(authorization) = authorization else {
         let state = shared.lock();
         let unsigned = service == Service::Dcs && state.dcs.accepts_signatures_alone;
-        return if unsigned { Err(refused("x-auth-token is not supported")) } else { Ok(request) };
+        return if unsigned { Err(refused("x-auth-token is not supported").answer()) } else { Ok(request) };
     };
     let (mut parts, body) = request.into_parts();
     let body = body::to_bytes(body, 1 << 20).await.unwrap_or_default();
@@ -44,13 +44,13 @@ pub(super) async fn pass(service: Service, shared: &Shared, request: Request) ->
         }
         verify(&mut state, &authorization, &parts, &body)
     };
-    let token = outcome?;
+    let token = outcome.map_err(Refused::answer)?;
     answer::set(&mut parts.headers, header::HeaderName::from_static("x-auth-token"), &token);
     Ok(Request::from_parts(parts, Body::from(body)))
 }
 
 /// The token that stands for the signature.
-fn verify(state: &mut State, authorization: &str, parts: &Parts, body: &[u8]) -> Result<String, Response> {
+fn verify(state: &mut State, authorization: &str, parts: &Parts, body: &[u8]) -> Result<String, Refused> {
     let claim = Claim::read(authorization).ok_or_else(|| refused("the authorization header is malformed"))?;
     let told = state.clock.told();
     let keys = &mut state.identity.access_keys;
@@ -63,7 +63,7 @@ fn verify(state: &mut State, authorization: &str, parts: &Parts, body: &[u8]) ->
     let date = answer::get(&parts.headers, "x-sdk-date").unwrap_or_default();
     let signed = DateTime::strptime("%Y%m%dT%H%M%SZ", date).ok();
     let signed = signed.and_then(|time| time.to_zoned(TimeZone::UTC).ok()).map(|time| time.timestamp());
-    if !signed.is_some_and(|signed| told.duration_since(signed).abs() <= TOLERANCE) {
+    if signed.is_none_or(|signed| told.duration_since(signed).abs() > TOLERANCE) {
         let server = told.strftime("%Y%m%dT%H%M%SZ");
         let text = format!("calc aksk signature fail:signature expired, signature time:{date},server time:{server}");
         return Err(refused(&text));
@@ -95,7 +95,8 @@ fn verify(state: &mut State, authorization: &str, parts: &Parts, body: &[u8]) ->
     if let Some(project) = &project
         && state.identity.roles(&user, project).is_empty()
     {
-        return Err(gateway(StatusCode::FORBIDDEN, "APIGW.0302", "The IAM user is not allowed to access the API"));
+        let message = "The IAM user is not allowed to access the API".to_owned();
+        return Err(Refused { status: StatusCode::FORBIDDEN, code: "APIGW.0302", message });
     }
     let now = state.clock.now();
     let id = format!("signed-{access}-{}", project.as_deref().unwrap_or_default());
@@ -112,10 +113,21 @@ fn verify(state: &mut State, authorization: &str, parts: &Parts, body: &[u8]) ->
     Ok(id)
 }
 
-fn refused(why: &str) -> Response {
-    gateway(StatusCode::UNAUTHORIZED, "APIGW.0301", &format!("Incorrect IAM authentication information: {why}"))
+/// A refusal of the gateway.
+struct Refused {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
 }
 
-fn gateway(status: StatusCode, code: &str, message: &str) -> Response {
-    answer::json(status, &json!({"error_msg": message, "error_code": code, "request_id": ids::new_id()}))
+impl Refused {
+    fn answer(self) -> Response {
+        let Self { status, code, message } = self;
+        answer::json(status, &json!({"error_msg": message, "error_code": code, "request_id": ids::new_id()}))
+    }
+}
+
+fn refused(why: &str) -> Refused {
+    let message = format!("Incorrect IAM authentication information: {why}");
+    Refused { status: StatusCode::UNAUTHORIZED, code: "APIGW.0301", message }
 }
