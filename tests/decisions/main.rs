@@ -9,6 +9,7 @@ mod events;
 mod failures;
 mod gates;
 mod kstatus;
+mod machine;
 mod memory;
 mod passes;
 mod periods;

@@ -417,6 +417,10 @@ fn generations_and_what_is_in_progress() {
      100010 | generation=3 suspend=false restart ... ... ... | AllEnginesUp CacheErrors Reported | False CacheErrors | Reconciling Progressing | InProgress |
      100020 | up ok full              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | CachesRecovered
     ");
+    passes("suspended before the first pass has ended: a person still has to act", "
+          0 | new up !Forbidden ...   | AllEnginesUp Forbidden Progressing           | Unknown Forbidden | Reconciling Progressing | InProgress | ObservationFailed caches
+         10 | suspend=true - - -      | AllEnginesUp Forbidden Progressing           | Unknown Forbidden | Stalled Forbidden | Failed |
+    ");
     passes("suspended before the first visit", "
           0 | new suspend=true - - -  | Progressing Progressing Progressing          | Unknown Progressing | | InProgress |
     ");

@@ -156,7 +156,24 @@ pub(super) fn suspended(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenant
         condition.observed_generation = Some(pass.generation);
         conditions.push(condition);
     }
+    if let Some((reason, message)) = stalled_in_first_pass(pass, old) {
+        let (generation, now) = (pass.generation, pass.now);
+        conditions.push(condition::next(&[], ty::STALLED, "True", reason, &message, generation, now));
+    }
     CloudTenantStatus { observed_generation: Some(pass.generation), conditions, ..old.clone() }
+}
+
+/// The reason for Stalled if the tenant is suspended before its first pass has ended. Until then `Reconciling` stood in
+/// its place.
+fn stalled_in_first_pass(pass: &Pass<'_>, old: &CloudTenantStatus) -> Option<(Reason, String)> {
+    condition::find(&old.conditions, ty::RECONCILING)?;
+    let counted = ProbeKind::ALL.into_iter().filter(|kind| pass.target.counts_for_ready(*kind));
+    let reasons = counted.filter_map(|kind| {
+        let condition = condition::find(&old.conditions, kind.condition_type())?;
+        Some((Reason::parse(&condition.reason)?, condition.message.clone()))
+    });
+    let mut reasons = reasons.filter(|(reason, _)| reason.class() == Class::Stalled && !reason.may_still_arrive());
+    reasons.next()
 }
 
 /// Makes `Ready` and every enabled probe Unknown after a panic.
