@@ -181,6 +181,17 @@ impl ControlPlane {
         self.process(component).pid()
     }
 
+    /// Kills a component with SIGKILL, starts it again after this time, and returns when the control plane is ready.
+    ///
+    /// # Errors
+    /// The component does not start again.
+    pub async fn restart(&mut self, component: Component, after: Duration) -> Result<()> {
+        self.process_mut(component).kill()?;
+        time::sleep(after).await;
+        self.process_mut(component).start_again()?;
+        self.wait_until_ready().await
+    }
+
     /// The directory with the control plane's data, logs and keys. It goes when the control plane goes.
     #[must_use]
     pub fn directory(&self) -> &Path {
@@ -208,6 +219,13 @@ impl ControlPlane {
         match component {
             Component::Etcd => &self.etcd,
             Component::ApiServer => &self.api_server,
+        }
+    }
+
+    const fn process_mut(&mut self, component: Component) -> &mut Process {
+        match component {
+            Component::Etcd => &mut self.etcd,
+            Component::ApiServer => &mut self.api_server,
         }
     }
 }

@@ -30,7 +30,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn health_and_actions() {
-    assert_eq!(run(&[Path::new("argo"), &path(ARGO)]), Ok("17".to_owned()));
+    assert_eq!(run(&[Path::new("argo"), &path(ARGO)]), Ok("18".to_owned()));
 }
 
 #[test]
@@ -45,6 +45,8 @@ fn wrong_scripts_fail() {
         ("health.lua", "spec.suspend == true", "spec.suspend == 1", "testdata/suspended.yaml"),
         ("health.lua", "status.observedGeneration ~= generation", "false", "testdata/generation-ahead.yaml"),
         ("health.lua", "\"Stalled\"", "\"Installed\"", "testdata/stalled.yaml"),
+        ("health.lua", "at > limit", "at < limit", "testdata/stale.yaml"),
+        ("health.lua", "condition.status ~= \"Unknown\"", "true", "testdata/unknown.yaml"),
         ("actions/discovery.lua", "not suspended", "suspended", "discovery/testdata/initial.yaml"),
         ("actions/discovery.lua", "resume", "wake", "discovery/testdata/resumed.yaml"),
         ("actions/reconcile/action.lua", "!%Y", "at %Y", "reconcile/testdata/initial.yaml"),

@@ -12,7 +12,7 @@ mod verdict;
 use cloudtenant_operator::api::{self, Reason, reason::Class};
 use serde_json::{Value, json};
 use testkit::tools::Judge;
-use verdict::{ARGO, EXPRESSIONS, TABLE, expected, expressions, judge, judged, path, read};
+use verdict::{ARGO, EXPRESSIONS, TABLE, expected, expressions, judge, judged, judged_at, path, read};
 
 /// A CloudTenant whose Ready has this reason, as the operator would write it.
 fn tenant(reason: Reason, stalled: bool) -> Value {
@@ -115,12 +115,101 @@ fn what_stands_above_the_conditions() {
     }
 }
 
+/// A CloudTenant with one verdict of a probe, and this on top of its spec.
+fn observed(type_: &str, block: &str, status: &str, spec: &Value) -> Value {
+    let mut object = tenant(Reason::Healthy, false);
+    let condition = json!({
+        "type": type_, "status": status, "reason": "Any", "message": "Do something.",
+        "observedGeneration": 3, "lastTransitionTime": "2026-11-22T04:00:00Z",
+    });
+    object["status"]["conditions"].as_array_mut().unwrap().push(condition);
+    object["status"][block] = json!({ "observedAt": OBSERVED });
+    object["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    object
+}
+
+/// The last second of a leap day.
+const OBSERVED: &str = "2028-02-29T23:59:59Z";
+
+/// A status that nobody renews is Degraded for Argo CD after H + S. kstatus and Flux have no clock.
+#[test]
+fn only_argo_cd_sees_that_a_status_is_too_old() {
+    let at: jiff::Timestamp = OBSERVED.parse().unwrap();
+    for (name, type_, block, spec, longest) in [
+        ("engines", "EnginesHealthy", "engines", json!({}), 23 * 60),
+        ("caches", "CachesHealthy", "caches", json!({}), 23 * 60),
+        ("usage", "UsageReported", "usage", json!({}), 3 * 3600 + 180),
+        ("Heat has 75 s", "EnginesHealthy", "engines", json!({ "interval": "10s", "timeout": "1s" }), 600 + 170),
+        ("shortest", "CachesHealthy", "caches", json!({ "interval": "10s", "timeout": "1s" }), 622),
+        ("compound", "CachesHealthy", "caches", json!({ "interval": "1h30m", "timeout": "1m30s" }), 3 * 5400 + 180),
+        ("longest", "CachesHealthy", "caches", json!({ "interval": "24h", "timeout": "10m" }), 3 * 86400 + 1200),
+        ("parts", "CachesHealthy", "caches", json!({ "interval": "0.5h", "timeout": "1500ms" }), 3 * 1800 + 3),
+        (
+            "usage' own interval",
+            "UsageReported",
+            "usage",
+            json!({ "interval": "24h", "probes": { "usage": { "interval": "1m" } } }),
+            600 + 300,
+        ),
+    ] {
+        let object = observed(type_, block, "True", &spec);
+        let fresh = judged_at(&object, at.as_second() + longest);
+        assert_eq!([fresh.kstatus, fresh.argo.status, fresh.flux], ["Current", "Healthy", "Current"], "{name}");
+        let stale = judged_at(&object, at.as_second() + longest + 1);
+        assert_eq!([stale.kstatus, stale.argo.status, stale.flux], ["Current", "Degraded", "Current"], "{name}");
+        let begins = format!("The verdict on {block} is ");
+        let rest = stale.argo.message.strip_prefix(&begins).unwrap_or_else(|| panic!("{name}: {}", stale.argo.message));
+        assert!(rest.contains(" old, from 2028-02-29T23:59:59Z: the operator no longer observes"), "{name}: {rest}");
+
+        // No verdict that could be too old, or nobody is expected to observe.
+        let unknown = observed(type_, block, "Unknown", &spec);
+        assert_eq!(judged_at(&unknown, at.as_second() + 30 * longest).argo.status, "Healthy", "{name}");
+        let suspended = with(object.clone(), "/spec", "suspend", json!(true));
+        assert_eq!(judged_at(&suspended, at.as_second() + 30 * longest).argo.status, "Suspended", "{name}");
+    }
+    let object = observed("CachesHealthy", "caches", "True", &json!({}));
+    for (age, words) in [
+        (1381, "20 minutes"),
+        (7199, "110 minutes"),
+        (7200, "2 hours"),
+        (172_799, "47 hours"),
+        (172_800, "2 days"),
+        (2_592_000, "30 days"),
+        (9_999_999, "more than 30 days"),
+    ] {
+        let message = judged_at(&object, at.as_second() + age).argo.message;
+        assert!(message.starts_with(&format!("The verdict on caches is {words} old, ")), "{age}: {message}");
+    }
+    let row = "| older than the operator lets a verdict become, and not suspended | by its conditions | Degraded |";
+    assert!(read("docs/gitops.md").contains(row), "docs/gitops.md: {row}");
+}
+
+#[test]
+fn the_script_knows_the_calendar() {
+    let mut object = observed("CachesHealthy", "caches", "True", &json!({}));
+    for date in ["1970-01-01", "1999-12-31", "2000-02-29", "2000-03-01", "2026-11-27", "2100-02-28", "2100-03-01"] {
+        let observed = format!("{date}T12:34:56Z");
+        object["status"]["caches"]["observedAt"] = json!(observed);
+        let at: jiff::Timestamp = observed.parse().unwrap();
+        for (age, status) in [(1380, "Healthy"), (1381, "Degraded")] {
+            assert_eq!(judged_at(&object, at.as_second() + age).argo.status, status, "{date}");
+        }
+    }
+    // Times that are none, and durations that are none, are not too old.
+    for odd in ["", "yesterday", "2026-11-27", "2026-11-27T00:00:00+01:00"] {
+        object["status"]["caches"]["observedAt"] = json!(odd);
+        let health = path(ARGO).join("health.lua");
+        let mut judge = Judge::start(&health, &expressions(&read(EXPRESSIONS))).unwrap();
+        assert_eq!(judge.verdicts(&object, i64::from(i32::MAX)).unwrap().argo.status, "Healthy", "{odd}");
+    }
+}
+
 /// Wrong statuses, a wrong script and wrong expressions are seen.
 #[test]
 fn what_is_wrong_is_seen() {
     let (health, right) = (path(ARGO).join("health.lua"), expressions(&read(EXPRESSIONS)));
     let mut by_the_right = Judge::start(&health, &right).unwrap();
-    let mut wrong = |object: &Value| judge(&mut by_the_right, object).unwrap_err();
+    let mut wrong = |object: &Value| judge(&mut by_the_right, object, 0).unwrap_err();
     let unstalled = tenant(Reason::Forbidden, false);
     assert!(wrong(&unstalled).contains("without Stalled"));
     let no_ready = with(tenant(Reason::Healthy, false), "/status", "conditions", json!([]));
@@ -132,7 +221,7 @@ fn what_is_wrong_is_seen() {
     assert!(wrong(&nonsense).contains("observedGeneration"), "kstatus itself refuses it");
 
     let sick = tenant(Reason::EnginesDown, false);
-    let told = expected(&sick).unwrap();
+    let told = expected(&sick, 0).unwrap();
     assert_eq!(told, ["InProgress", "Degraded", "Failed"]);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("health.lua");
@@ -146,7 +235,7 @@ fn what_is_wrong_is_seen() {
     ] {
         assert!(script.contains(from), "{from}");
         std::fs::write(&file, script.replace(from, to)).unwrap();
-        let error = judge(&mut Judge::start(&file, &right).unwrap(), &sick).unwrap_err();
+        let error = judge(&mut Judge::start(&file, &right).unwrap(), &sick, 0).unwrap_err();
         assert!(error.contains(message), "{to}: {error}");
     }
 
@@ -157,7 +246,7 @@ fn what_is_wrong_is_seen() {
         ("'yes'", "false", "boolean"),
     ] {
         let expressions = json!({ "current": current, "failed": failed });
-        let error = judge(&mut Judge::start(&health, &expressions).unwrap(), &sick).unwrap_err();
+        let error = judge(&mut Judge::start(&health, &expressions).unwrap(), &sick, 0).unwrap_err();
         assert!(error.contains(message), "{current}: {error}");
     }
 }

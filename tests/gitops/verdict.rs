@@ -8,6 +8,7 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use testkit::tools::{Judge, Verdicts};
 
@@ -67,17 +68,46 @@ fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
     object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == type_)
 }
 
-/// The words of kstatus, Argo CD and Flux, in this order.
-pub fn expected(object: &Value) -> Result<[String; 3], String> {
+fn seconds(duration: &Value, default: &str) -> f64 {
+    duration.as_str().unwrap_or(default).parse::<SignedDuration>().unwrap().as_secs_f64()
+}
+
+fn time(text: &Value) -> Option<i64> {
+    Some(text.as_str()?.parse::<Timestamp>().ok()?.as_second())
+}
+
+/// The times of the last verdicts, each with the oldest that it can be while the operator runs, H + S: docs/resource.md.
+/// Unknown conditions have no verdict.
+pub fn verdicts(object: &Value) -> Vec<(i64, f64)> {
+    let (spec, status) = (&object["spec"], &object["status"]);
+    let (interval, timeout) = (seconds(&spec["interval"], "5m"), seconds(&spec["timeout"], "90s"));
+    let usage = seconds(&spec["probes"]["usage"]["interval"], "1h");
+    let probes = [
+        ("EnginesHealthy", "engines", interval, timeout.max(75.0)),
+        ("CachesHealthy", "caches", interval, timeout),
+        ("UsageReported", "usage", usage, timeout),
+    ];
+    let known = |type_| condition(object, type_).is_some_and(|condition| condition["status"] != "Unknown");
+    probes
+        .iter()
+        .filter(|(type_, ..)| known(type_))
+        .filter_map(|(_, block, interval, deadline)| {
+            Some((time(&status[block]["observedAt"])?, interval.max(600.0) + 2.0 * (interval + deadline)))
+        })
+        .collect()
+}
+
+/// The words of kstatus, Argo CD and Flux at a time, in this order.
+pub fn expected(object: &Value, at: i64) -> Result<[String; 3], String> {
     let words = |kstatus: &str, argo: &str| {
         // The expressions fail where Argo CD says Degraded.
         let flux = if argo == "Degraded" { "Failed" } else { kstatus };
         [kstatus.to_owned(), argo.to_owned(), flux.to_owned()]
     };
     let metadata = &object["metadata"];
-    let mut said = if object["status"]["observedGeneration"] != metadata["generation"]
-        || condition(object, "Reconciling").is_some()
-    {
+    let in_progress =
+        object["status"]["observedGeneration"] != metadata["generation"] || condition(object, "Reconciling").is_some();
+    let mut said = if in_progress {
         words("InProgress", "Progressing")
     } else {
         let ready = condition(object, "Ready").ok_or("there is no Ready")?;
@@ -98,6 +128,10 @@ pub fn expected(object: &Value) -> Result<[String; 3], String> {
             (None, ..) => return Err(format!("Ready is {reason} without Stalled")),
         }
     };
+    // Only Argo CD has a clock.
+    if !in_progress && verdicts(object).iter().any(|(observed, longest)| (at - observed) as f64 > *longest) {
+        "Degraded".clone_into(&mut said[1]);
+    }
     // Being suspended changes no condition.
     if object["spec"]["suspend"] == true {
         "Suspended".clone_into(&mut said[1]);
@@ -109,10 +143,10 @@ pub fn expected(object: &Value) -> Result<[String; 3], String> {
     Ok(said)
 }
 
-/// What is said of this object, or how it differs from what has to be said.
-pub fn judge(judge: &mut Judge, object: &Value) -> Result<Verdicts, String> {
-    let said = judge.verdicts(object).map_err(|error| format!("{error:#}"))?;
-    let expected = expected(object)?;
+/// What is said of this object at a time, or how it differs from what has to be said.
+pub fn judge(judge: &mut Judge, object: &Value, at: i64) -> Result<Verdicts, String> {
+    let said = judge.verdicts(object, at).map_err(|error| format!("{error:#}"))?;
+    let expected = expected(object, at)?;
     let actual = [&said.kstatus, &said.argo.status, &said.flux];
     if actual == expected.each_ref() { Ok(said) } else { Err(format!("{actual:?} and not {expected:?}")) }
 }
@@ -126,15 +160,21 @@ pub fn expressions(yaml: &str) -> Value {
     ours.remove(0)
 }
 
-/// What is said of this object, which has to be what the table says.
+/// What is said of this object at the time of its newest verdict, which has to be what the table says. Tests that pass
+/// the time in have statuses of any age.
 pub fn judged(object: &Value) -> Verdicts {
+    judged_at(object, verdicts(object).iter().map(|(observed, _)| *observed).max().unwrap_or_default())
+}
+
+/// What is said of this object at a time, in seconds since 1970, which has to be what the table says.
+pub fn judged_at(object: &Value, at: i64) -> Verdicts {
     static JUDGE: LazyLock<Mutex<Judge>> = LazyLock::new(|| {
         let health = path(ARGO).join("health.lua");
         Mutex::new(Judge::start(&health, &expressions(&read(EXPRESSIONS))).unwrap())
     });
     // One test's wrong status is not the next one's.
     let mut shared = JUDGE.lock().unwrap_or_else(PoisonError::into_inner);
-    let said = judge(&mut shared, object);
+    let said = judge(&mut shared, object, at);
     drop(shared);
     said.unwrap_or_else(|error| panic!("{error}, of {object:#}"))
 }

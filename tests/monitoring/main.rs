@@ -6,6 +6,7 @@
 
 mod alerts;
 mod board;
+mod killed;
 #[allow(dead_code)]
 #[path = "../cluster/lab.rs"]
 mod lab;

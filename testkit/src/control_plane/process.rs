@@ -13,7 +13,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::Component;
 
@@ -30,7 +30,10 @@ pub(super) enum OnKill {
 /// A running program; killed when dropped.
 pub(super) struct Process {
     component: Component,
+    program: PathBuf,
+    args: Vec<String>,
     directory: PathBuf,
+    on_kill: OnKill,
     supervisor: Child,
 }
 
@@ -53,7 +56,31 @@ impl Process {
             .stderr(log)
             .spawn()
             .with_context(|| format!("start {}", program.display()))?;
-        Ok(Self { component, directory: directory.to_owned(), supervisor })
+        Ok(Self {
+            component,
+            program: program.to_owned(),
+            args: args.to_owned(),
+            directory: directory.to_owned(),
+            on_kill,
+            supervisor,
+        })
+    }
+
+    /// Kills the program with SIGKILL, and waits until it has ended. Its directory stays.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        let killed = Command::new("kill").args(["-KILL", &self.pid()?.to_string()]).status()?;
+        ensure!(killed.success(), "{} has ended before", self.component);
+        // `wait` would close it, and that removes the directory.
+        let open = self.supervisor.stdin.take();
+        self.supervisor.wait()?;
+        drop(open);
+        Ok(())
+    }
+
+    /// Starts the program again after [`Self::kill`], with the same arguments and a new log.
+    pub(super) fn start_again(&mut self) -> Result<()> {
+        *self = Self::spawn(self.component, &self.program, &self.args, &self.directory, self.on_kill)?;
+        Ok(())
     }
 
     /// Fails if the program has ended.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::go_tool;
 
@@ -66,13 +66,14 @@ impl Judge {
         Ok(Self { child, objects, answers })
     }
 
-    /// What is said of this object.
+    /// What the tools say of this object at this time, in seconds since 1970. Only Argo CD's script has a clock.
     ///
     /// # Errors
     /// A script or an expression failed. No further object can be judged.
-    pub fn verdicts(&mut self, object: &Value) -> Result<Verdicts> {
+    pub fn verdicts(&mut self, object: &Value, at: i64) -> Result<Verdicts> {
+        let question = json!({ "object": object, "at": at });
         // Where it has ended, what it wrote before says more than a broken pipe.
-        let sent = self.objects.write_all(format!("{object}\n").as_bytes());
+        let sent = self.objects.write_all(format!("{question}\n").as_bytes());
         let mut answer = String::new();
         if sent.is_err() || self.answers.read_line(&mut answer)? == 0 {
             let mut why = String::new();

@@ -79,7 +79,7 @@ func testHealth(dir, input string, expected health) error {
 	if err != nil {
 		return err
 	}
-	said, err := healthOf(object, string(script))
+	said, err := healthOf(object, string(script), time.Now())
 	if err == nil && *said != expected {
 		err = fmt.Errorf("expected %+v, but it is %+v", expected, *said)
 	}
@@ -150,7 +150,7 @@ func runFile(dir, script, input string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return runLua(object, string(text))
+	return runLua(object, string(text), time.Now())
 }
 
 // ConfigMap holds the scripts of a ConfigMap, which Argo CD reads in place of files, to the files.

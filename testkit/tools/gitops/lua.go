@@ -22,8 +22,9 @@ var healthStatuses = map[string]bool{
 }
 
 // RunLua runs a script as Argo CD runs one that stands in argocd-cm: no standard library but the base and tables,
-// and an os that has time and date alone and has to be required. What runs so also runs where more is there.
-func runLua(object map[string]any, script string) ([]byte, error) {
+// and an os that has time and date alone and has to be required. What runs so also runs where more is there. The
+// time now is the given one.
+func runLua(object map[string]any, script string, now time.Time) ([]byte, error) {
 	state := lua.NewState(lua.Options{SkipOpenLibs: true})
 	defer state.Close()
 	for name, open := range map[string]lua.LGFunction{
@@ -33,7 +34,7 @@ func runLua(object map[string]any, script string) ([]byte, error) {
 		state.Push(lua.LString(name))
 		state.Call(1, 0)
 	}
-	state.PreloadModule(lua.OsLibName, safeOs)
+	state.PreloadModule(lua.OsLibName, func(state *lua.LState) int { return safeOs(state, now) })
 	deadline, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	state.SetContext(deadline)
@@ -48,7 +49,7 @@ func runLua(object map[string]any, script string) ([]byte, error) {
 	return luajson.Encode(returned)
 }
 
-func safeOs(state *lua.LState) int {
+func safeOs(state *lua.LState, now time.Time) int {
 	whole := lua.NewState(lua.Options{SkipOpenLibs: true})
 	defer whole.Close()
 	whole.Push(whole.NewFunction(lua.OpenOs))
@@ -59,12 +60,20 @@ func safeOs(state *lua.LState) int {
 		function := table.RawGetString(name).(*lua.LFunction)
 		safe.RawSetString(name, state.NewFunction(function.GFunction))
 	}
+	ofATable := table.RawGetString("time").(*lua.LFunction).GFunction
+	safe.RawSetString("time", state.NewFunction(func(state *lua.LState) int {
+		if state.GetTop() > 0 {
+			return ofATable(state)
+		}
+		state.Push(lua.LNumber(now.Unix()))
+		return 1
+	}))
 	state.Push(safe)
 	return 1
 }
 
-func healthOf(object map[string]any, script string) (*health, error) {
-	returned, err := runLua(object, script)
+func healthOf(object map[string]any, script string, now time.Time) (*health, error) {
+	returned, err := runLua(object, script, now)
 	if err != nil {
 		return nil, err
 	}

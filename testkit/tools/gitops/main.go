@@ -1,6 +1,6 @@
 // Gitops says of CloudTenants what Flux, Helm and Argo CD say of them, by their own libraries.
 //
-//	gitops judge HEALTH_LUA HEALTH_CHECK_EXPRS_JSON  answers each object on a line of its own with the verdicts
+//	gitops judge HEALTH_LUA HEALTH_CHECK_EXPRS_JSON  answers each line, an object and a time, with the verdicts
 //	gitops argo RESOURCE_CUSTOMIZATIONS_DIR          runs health_test.yaml and action_test.yaml as Argo CD does
 //	gitops configmap FILE DIR                        holds a ConfigMap's scripts to those in the directory
 package main
@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/fluxcd/pkg/apis/kustomize"
@@ -44,6 +45,12 @@ type verdicts struct {
 	Kstatus string `json:"kstatus"`
 	Argo    health `json:"argo"`
 	Flux    string `json:"flux"`
+}
+
+// Question is an object, and the time at which it is judged, in seconds since 1970.
+type question struct {
+	Object json.RawMessage `json:"object"`
+	At     int64           `json:"at"`
 }
 
 // Judge answers each line at once, so that a test may go on asking.
@@ -80,8 +87,12 @@ func judge(healthLua, expressions string, in io.Reader, out io.Writer) error {
 }
 
 func verdictsOn(line []byte, script string, evaluator *cel.StatusEvaluator) (*verdicts, error) {
+	var asked question
+	if err := json.Unmarshal(line, &asked); err != nil {
+		return nil, err
+	}
 	var object unstructured.Unstructured
-	if err := object.UnmarshalJSON(line); err != nil {
+	if err := object.UnmarshalJSON(asked.Object); err != nil {
 		return nil, err
 	}
 	computed, err := status.Compute(&object)
@@ -90,10 +101,10 @@ func verdictsOn(line []byte, script string, evaluator *cel.StatusEvaluator) (*ve
 	}
 	// As Argo CD reads it.
 	var plain map[string]any
-	if err := json.Unmarshal(line, &plain); err != nil {
+	if err := json.Unmarshal(asked.Object, &plain); err != nil {
 		return nil, err
 	}
-	argo, err := healthOf(plain, script)
+	argo, err := healthOf(plain, script, time.Unix(asked.At, 0))
 	if err != nil {
 		return nil, fmt.Errorf("health.lua: %w", err)
 	}
