@@ -31,7 +31,7 @@ pub struct CloudConfig {
     /// Endpoints that replace the catalogue's. They may contain [placeholders](with_token).
     pub(super) overrides: BTreeMap<Service, String>,
     /// The entry as it is written, if this is [for an observed project](CloudConfig::for_project).
-    entry: Option<Arc<CloudConfig>>,
+    entry: Option<Arc<Self>>,
 }
 
 /// The credential that is sent to Keystone.
