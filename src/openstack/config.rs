@@ -38,7 +38,7 @@ pub struct CloudConfig {
     /// The services whose calls are signed from the start, although the entry has another credential.
     signed: BTreeSet<Service>,
     /// The entry as it is written, if this is [for an observed project](CloudConfig::for_project).
-    entry: Option<Arc<CloudConfig>>,
+    entry: Option<Arc<Self>>,
 }
 
 /// The credential that is sent to Keystone.

@@ -82,8 +82,9 @@ pub struct Session {
     signer: Option<Arc<Signer>>,
     counters: Arc<dyn Counters>,
     clock: Clock,
-    /// One semaphore per service, so that a service that hangs does not delay calls to the others.
-    in_flight: [Semaphore; Service::ALL.len()],
+    /// One semaphore per service, so that a service that hangs does not delay calls to the others. The sessions for the
+    /// projects of an entry share them.
+    in_flight: Arc<[Semaphore; Service::ALL.len()]>,
     /// How far each service's clock is ahead of the operator's, from its latest answer with a `Date`.
     ahead: Mutex<BTreeMap<Service, SignedDuration>>,
     /// Keystone's answers about projects. Each entry is locked during a query, so that only one caller queries.
@@ -93,8 +94,9 @@ pub struct Session {
     /// When each service last rejected a new token. Such a service rejects any token, so a further login would not
     /// help.
     rejected: Mutex<BTreeMap<Service, Instant>>,
-    /// When a service last asked for a pause, with the failure that did. Until it is over, nothing is sent to the service.
-    pauses: Mutex<BTreeMap<Service, (Instant, Failure)>>,
+    /// When a service last asked for a pause, with the failure that did. Until it is over, nothing is sent to the service,
+    /// also not for other projects of the entry.
+    pauses: Arc<Mutex<BTreeMap<Service, (Instant, Failure)>>>,
     /// The error of each service's latest call, removed at the next success. The first such failure is logged as a
     /// warning.
     failing: Mutex<BTreeMap<Service, &'static str>>,
@@ -152,6 +154,10 @@ impl Session {
         }
         let credential = network.credentials().of(&config, clock());
         let signer = Signer::of(&config, network, http.clone(), clock.clone());
+        let (in_flight, pauses) = match &entry {
+            Some(entry) => (entry.in_flight.clone(), entry.pauses.clone()),
+            None => (Arc::new(Service::ALL.map(|_| Semaphore::new(IN_FLIGHT))), Arc::default()),
+        };
         Ok(Self {
             tokens: Tokens::new(
                 config.clone(),
@@ -162,12 +168,12 @@ impl Session {
                 entry,
             ),
             signer,
-            in_flight: Service::ALL.map(|_| Semaphore::new(IN_FLIGHT)),
+            in_flight,
             ahead: Mutex::default(),
             projects: Mutex::default(),
             ends: tokio::sync::Mutex::default(),
             rejected: Mutex::default(),
-            pauses: Mutex::default(),
+            pauses,
             failing: Mutex::default(),
             config,
             http,

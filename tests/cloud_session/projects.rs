@@ -62,7 +62,7 @@ impl Fleet {
             Err(Error::ProjectRefused) => "project",
             Err(Error::ProjectUnknown) => "unknown",
             Err(Error::ProjectFixed) => "fixed",
-            Err(error) => panic!("{error}"),
+            Err(error) => error.kind(),
         };
         ended.into_iter().map(kind).collect()
     }
@@ -221,10 +221,7 @@ async fn a_new_password_in_the_secret_heals_all_projects_at_once() {
 async fn a_pause_that_keystone_asks_for_holds_for_all_projects() {
     let fleet = Fleet::start(20, by_password).await;
     fleet.projects[0].log_in(LONG).await.unwrap();
-    let headers = vec![("retry-after".to_owned(), "600".to_owned())];
-    let content_type = "application/json".to_owned();
-    let busy = Fault::Status { code: 429, body: b"{}".to_vec(), content_type, headers };
-    fleet.cloud.fault(Simulated::Keystone, busy);
+    fleet.cloud.fault(Simulated::Keystone, pause_of_ten_minutes());
     let asked = fleet.cloud.count(Simulated::Keystone);
     for passed in [300, 299] {
         let logins = futures::future::join_all(fleet.projects[1..].iter().map(|session| session.log_in(LONG))).await;
@@ -236,6 +233,29 @@ async fn a_pause_that_keystone_asks_for_holds_for_all_projects() {
     fleet.cloud.clear_faults(Simulated::Keystone);
     fleet.pass(2);
     assert_eq!(fleet.read().await, ["ok"; 20]);
+}
+
+/// As of one credential: a gateway that limits a user's calls gets one more call, not one for each project.
+#[tokio::test]
+async fn a_pause_that_a_service_asks_for_holds_for_all_projects() {
+    let fleet = Fleet::start(4, by_password).await;
+    assert_eq!(fleet.read().await, ["ok"; 4]);
+    fleet.cloud.fault(Simulated::Dcs, pause_of_ten_minutes());
+    let asked = fleet.cloud.count(Simulated::Dcs);
+    for (number, session) in fleet.projects.iter().enumerate() {
+        let endpoint = session.endpoint(Service::Cache, LONG).await.unwrap();
+        let answer = session.get(Service::Cache, endpoint.url, &[], LONG).await;
+        match answer {
+            Ok(answer) => assert_eq!((number, answer.status), (0, 429)),
+            Err(failure) => assert!(number > 0 && matches!(failure.error, Error::RateLimited { .. }), "{failure}"),
+        }
+    }
+    assert_eq!(fleet.cloud.count(Simulated::Dcs), asked + 1);
+}
+
+fn pause_of_ten_minutes() -> Fault {
+    let headers = vec![("retry-after".to_owned(), "600".to_owned())];
+    Fault::Status { code: 429, body: b"{}".to_vec(), content_type: "application/json".to_owned(), headers }
 }
 
 /// Twenty projects that Keystone refuses are no three refused credentials of the brake.
