@@ -18,6 +18,7 @@ use std::{
 };
 
 use account::Account;
+pub use calls::Place;
 use calls::{Calls, HostCalls};
 use tokio::sync::mpsc;
 
@@ -97,6 +98,11 @@ impl Cloud {
     /// Runs a query of one tenant once it may begin.
     pub async fn query<F: Future>(&self, query: impl FnOnce() -> F) -> F::Output {
         self.calls.query(self.namespace.as_str().into(), query).await
+    }
+
+    /// Waits until a pass of the namespace may begin to wait for the cloud.
+    pub async fn wait(&self) -> Place {
+        self.calls.wait(self.namespace.as_str().into()).await
     }
 
     /// Charges the session's current size, which grows with a login.
