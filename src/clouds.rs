@@ -18,6 +18,7 @@ use std::{
 };
 
 use account::Account;
+pub use calls::Place;
 use calls::{Calls, HostCalls};
 use tokio::sync::mpsc;
 
@@ -105,6 +106,11 @@ impl Cloud {
     #[must_use]
     pub fn as_written(self: &Arc<Self>) -> &Arc<Self> {
         self.entry.as_ref().unwrap_or(self)
+    }
+
+    /// Waits until a pass of the namespace may begin to wait for the cloud.
+    pub async fn wait(&self) -> Place {
+        self.calls.wait(self.namespace.as_str().into()).await
     }
 
     /// Charges the session's current size, which grows with a login.

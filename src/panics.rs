@@ -60,11 +60,13 @@ pub struct Panicked;
 ///
 /// # Errors
 /// The work panicked.
-pub async fn caught<T>(part: Part, work: impl Future<Output = T>) -> Result<T, Panicked> {
-    AssertUnwindSafe(work).catch_unwind().await.map_err(|_| {
+pub fn caught<T>(part: Part, work: impl Future<Output = T>) -> impl Future<Output = Result<T, Panicked>> {
+    // Not an async function: that would contain the work twice.
+    let counted = move |_| {
         part.count_one();
         Panicked
-    })
+    };
+    AssertUnwindSafe(work).catch_unwind().map(move |done| done.map_err(counted))
 }
 
 /// The process' panic hook. It writes one log line with the source position.

@@ -74,8 +74,8 @@ impl Turn {
         }
         self.place = None;
         let output = wait.await;
-        // Work that has begun ends before other work begins.
-        self.place = Some(self.shares.one(self.namespace.clone(), Priority::First).await);
+        // Work that has begun ends before other work of the namespace begins.
+        self.place = Some(self.shares.one(self.namespace.clone(), Priority::Begun).await);
         output
     }
 }

@@ -18,7 +18,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// In bytes.
-const MOST: usize = 8 << 10;
+const MOST: usize = 5632;
 const SESSIONS: usize = 1000;
 const LONG: Duration = Duration::from_secs(60);
 

@@ -2,10 +2,16 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
-use crate::share::{Priority, Shares, Sharing, on_behalf_of};
+use tokio::time::timeout;
+
+use crate::share::{Permit, Priority, Shares, Sharing, on_behalf_of};
 
 /// Queries under way, of one namespace at most half. Each takes some 30 KiB, most of it for its connection.
 const QUERIES: u32 = 512;
@@ -14,13 +20,55 @@ const QUERIES: u32 = 512;
 /// take a minute, and there is only one for each credential.
 const ENGINES: u32 = 2048;
 
+/// Passes that wait for their cloud, of one namespace at most half. They take memory, and one that begins before its
+/// queries can begin would give up its wait before their answers.
+const WAITING: u32 = 512;
+
+/// Passes that wait for one host, at least this number. It is the number of queries if that is higher.
+const WAITING_AT_HOST: u32 = 64;
+
+/// Queries for the engines of one host that began less than [`PROMPT`] ago, of one namespace at most half. A Heat that
+/// answers promptly therefore has few connections at a time, however many credentials there are.
+const NEW_ENGINES: u32 = 128;
+
+/// After this time, a query for Heat's engines leaves its place among the new ones to another query.
+const PROMPT: Duration = Duration::from_millis(250);
+
 /// All queries under way.
 #[derive(Debug)]
 pub(super) struct Calls {
     queries: Shares,
     engines: Shares,
+    waiting: Shares,
     for_each_host: u32,
-    hosts: Mutex<HashMap<String, Weak<Shares>>>,
+    hosts: Mutex<HashMap<String, Weak<Host>>>,
+}
+
+/// The queries under way at one host.
+#[derive(Debug)]
+struct Host {
+    queries: Shares,
+    new_engines: Shares,
+    waiting: Shares,
+    /// The number of queries that have ended, for engines not included.
+    ended: AtomicU64,
+}
+
+/// The right of a pass to wait for its cloud. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Place {
+    _permits: [Permit; 2],
+    host: Arc<Host>,
+    /// The number of ended queries when it was last asked for.
+    ended: u64,
+}
+
+impl Place {
+    /// Whether a query at the host has ended since the last call of this.
+    pub(super) fn is_served(&mut self) -> bool {
+        let ended = self.host.ended.load(Relaxed);
+        std::mem::replace(&mut self.ended, ended) != ended
+    }
 }
 
 /// The queries of one cloud.
@@ -28,7 +76,8 @@ pub(super) struct Calls {
 pub(super) struct HostCalls {
     queries: Shares,
     engines: Shares,
-    host: Arc<Shares>,
+    waiting: Shares,
+    host: Arc<Host>,
 }
 
 impl Calls {
@@ -36,6 +85,7 @@ impl Calls {
         Self {
             queries: Shares::new(QUERIES, Sharing::LeavesAsMuch),
             engines: Shares::new(ENGINES, Sharing::LeavesAsMuch),
+            waiting: Shares::new(WAITING, Sharing::LeavesAsMuch),
             for_each_host,
             hosts: Mutex::default(),
         }
@@ -46,19 +96,26 @@ impl Calls {
         let mut hosts = self.lock();
         let known = hosts.get(host).and_then(Weak::upgrade);
         let host = known.unwrap_or_else(|| {
-            let shares = Arc::new(Shares::new(self.for_each_host, Sharing::LeavesAsMuch));
-            hosts.insert(host.to_owned(), Arc::downgrade(&shares));
-            shares
+            let shares = |places| Shares::new(places, Sharing::LeavesAsMuch);
+            let known = Arc::new(Host {
+                queries: shares(self.for_each_host),
+                new_engines: shares(NEW_ENGINES),
+                waiting: shares(self.for_each_host.max(WAITING_AT_HOST)),
+                ended: AtomicU64::new(0),
+            });
+            hosts.insert(host.to_owned(), Arc::downgrade(&known));
+            known
         });
-        HostCalls { queries: self.queries.clone(), engines: self.engines.clone(), host }
+        let [queries, engines, waiting] = [&self.queries, &self.engines, &self.waiting].map(Clone::clone);
+        HostCalls { queries, engines, waiting, host }
     }
 
     /// Forgets the hosts that no cloud uses.
     pub(super) fn sweep(&self) {
-        self.lock().retain(|_, shares| shares.strong_count() > 0);
+        self.lock().retain(|_, host| host.strong_count() > 0);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Weak<Shares>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Weak<Host>>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -67,15 +124,30 @@ impl HostCalls {
     /// Runs a query for a namespace once it may begin. Its deadline begins then, too. Until then it takes little memory.
     pub(super) async fn query<F: Future>(&self, namespace: Arc<str>, query: impl FnOnce() -> F) -> F::Output {
         // The host comes first: queries that wait for a host that does not answer keep no place from other hosts.
-        let _host = self.host.one(namespace.clone(), Priority::Later).await;
+        let _host = self.host.queries.one(namespace.clone(), Priority::Later).await;
         let _place = self.queries.one(namespace.clone(), Priority::Later).await;
-        Box::pin(on_behalf_of(namespace, query())).await
+        let output = Box::pin(on_behalf_of(namespace, query())).await;
+        self.host.ended.fetch_add(1, Relaxed);
+        output
     }
 
-    /// The same for a query for Heat's engines.
+    /// Waits until a pass of a namespace may begin to wait for its cloud.
+    pub(super) async fn wait(&self, namespace: Arc<str>) -> Place {
+        let permit = self.host.waiting.one(namespace.clone(), Priority::Later).await;
+        let permits = [permit, self.waiting.one(namespace, Priority::Later).await];
+        Place { _permits: permits, host: self.host.clone(), ended: self.host.ended.load(Relaxed) }
+    }
+
+    /// Runs a query for Heat's engines for a namespace once it may begin. It does not take a place of other queries.
     pub(super) async fn engines<F: Future>(&self, namespace: Arc<str>, query: impl FnOnce() -> F) -> F::Output {
         let _place = self.engines.one(namespace.clone(), Priority::Later).await;
-        Box::pin(on_behalf_of(namespace, query())).await
+        let new = self.host.new_engines.one(namespace.clone(), Priority::Later).await;
+        let mut query = Box::pin(on_behalf_of(namespace, query()));
+        if let Ok(output) = timeout(PROMPT, &mut query).await {
+            return output;
+        }
+        drop(new);
+        query.await
     }
 }
 
@@ -123,6 +195,47 @@ mod tests {
         assert!((begun + 70) as u32 <= QUERIES / 2, "half of all, {begun}");
         let (begun, _others) = start(&[well], "c", 20);
         assert_eq!(begun, 20, "another namespace at another host");
+    }
+
+    #[test]
+    fn passes_that_wait_for_one_host_leave_places_for_other_hosts_and_namespaces() {
+        for (queries, most) in [(1, 32), (64, 32), (200, 100)] {
+            let calls = Calls::new(queries);
+            let [sick, well] = ["sick", "well"].map(|host| calls.at(host));
+            let take = |calls: &HostCalls, namespace: &str| calls.wait(namespace.into()).now_or_never();
+            let held: Vec<_> = (0..1000).map_while(|_| take(&sick, "a")).collect();
+            assert_eq!(held.len(), most, "half of the host's");
+            assert!(take(&well, "a").is_some() && take(&sick, "b").is_some(), "{queries}");
+            drop(held);
+            let mut place = take(&sick, "a").unwrap();
+            assert!(!place.is_served());
+            assert_eq!(sick.query("a".into(), || std::future::ready(7)).now_or_never(), Some(7));
+            assert_eq!([place.is_served(), place.is_served()], [true, false], "{queries}");
+        }
+    }
+
+    /// Each line: how long Heat takes in milliseconds | calls under way at once, of 300 | when the last one has begun.
+    #[tokio::test(start_paused = true)]
+    async fn a_heat_that_answers_promptly_gets_few_calls_at_a_time_and_a_slow_one_gets_all_soon() {
+        for (takes, most, last) in [(1, 64, 4), (100, 64, 400), (100_000, 300, 1000)] {
+            let calls = Calls::new(1).at("heat");
+            let (under_way, began) = (std::cell::RefCell::new((0, 0)), tokio::time::Instant::now());
+            let last_began = std::cell::Cell::new(Duration::ZERO);
+            let queries = (0..300).map(|_| {
+                calls.engines("a".into(), || async {
+                    under_way.borrow_mut().0 += 1;
+                    let now = under_way.borrow().0;
+                    let most = under_way.borrow().1.max(now);
+                    under_way.borrow_mut().1 = most;
+                    last_began.set(began.elapsed());
+                    tokio::time::sleep(Duration::from_millis(takes)).await;
+                    under_way.borrow_mut().0 -= 1;
+                })
+            });
+            futures::future::join_all(queries).await;
+            assert_eq!(under_way.borrow().1, most, "{takes} ms");
+            assert!(last_began.get() <= Duration::from_millis(last + 10), "{takes} ms: {:?}", last_began.get());
+        }
     }
 
     #[test]

@@ -58,8 +58,8 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By the tenant's UID, each with the account of its namespace.
-    demands: HashMap<String, (Demand, Arc<Account>)>,
+    /// By the tenant's UID, each with the account of its namespace. Boxed, since a table has free places.
+    demands: HashMap<String, Box<(Demand, Arc<Account>)>>,
     running: bool,
     task: Option<AbortHandle>,
     /// Tenants that wait for an answer.
@@ -77,7 +77,7 @@ struct State {
 
 impl State {
     fn interval(&self) -> Option<Duration> {
-        self.demands.values().map(|(demand, _)| demand.interval).min()
+        self.demands.values().map(|subscriber| subscriber.0.interval).min()
     }
 
     /// Whether no call may be made, even if a tenant requests it.
@@ -131,7 +131,7 @@ impl Cloud {
         let inner = &self.engines.0;
         let mut state = inner.lock();
         let interval = demand.interval;
-        state.demands.insert(uid.to_owned(), (demand, self.account.clone()));
+        state.demands.insert(uid.to_owned(), Box::new((demand, self.account.clone())));
         // The answers were dropped with the last tenant. Without a call, this one would wait for a whole interval.
         if inner.answers.borrow().was_emptied() && !state.is_resting(now) {
             state.turn.iter_mut().for_each(|turn| turn.hurry(now));
@@ -158,9 +158,9 @@ impl Cloud {
 impl Subscription {
     /// Changes the demand.
     pub fn change(&self, demand: Demand) {
-        let subscriber = (demand.clone(), self.account.clone());
+        let subscriber = Box::new((demand.clone(), self.account.clone()));
         let before = self.inner.lock().demands.insert(self.uid.clone(), subscriber);
-        if before.is_none_or(|(before, _)| before != demand) {
+        if before.is_none_or(|before| before.0 != demand) {
             self.inner.changed.notify_one();
         }
     }
@@ -246,7 +246,7 @@ impl Inner {
     fn demand(&self) -> Option<(Duration, Duration)> {
         let mut state = self.lock();
         let interval = state.interval();
-        let deadline = state.demands.values().map(|(demand, _)| demand.deadline).min();
+        let deadline = state.demands.values().map(|subscriber| subscriber.0.deadline).min();
         state.running = interval.is_some();
         interval.zip(deadline)
     }
@@ -254,7 +254,7 @@ impl Inner {
     /// Returns the namespace for which the next call is made: the first one of those that are subscribed.
     fn namespace(&self) -> Arc<str> {
         let state = self.lock();
-        let first = state.demands.values().map(|(demand, _)| demand.tenant.namespace.as_str()).min();
+        let first = state.demands.values().map(|subscriber| subscriber.0.tenant.namespace.as_str()).min();
         first.unwrap_or_default().into()
     }
 
@@ -270,7 +270,7 @@ impl Inner {
     /// refuse it.
     fn charge(&self, bytes: usize) -> Result<(), OverBudget> {
         let accounts: HashMap<_, _> =
-            self.lock().demands.values().map(|(_, account)| (Arc::as_ptr(account).addr(), account.clone())).collect();
+            self.lock().demands.values().map(|of| (Arc::as_ptr(&of.1).addr(), of.1.clone())).collect();
         let charged: Vec<_> = accounts.values().map(|account| account.charge_engines(bytes)).collect();
         if charged.iter().any(Result::is_ok) { Ok(()) } else { charged.into_iter().collect() }
     }
@@ -295,8 +295,8 @@ impl Inner {
             if !state.requests.is_empty() {
                 state.turn.iter_mut().for_each(|turn| turn.hurry(now));
             }
-            let woken = |(uid, (demand, _)): (&String, &(Demand, Arc<Account>))| {
-                (is_news || waited.contains(uid)).then(|| demand.tenant.clone())
+            let woken = |(uid, subscriber): (&String, &Box<(Demand, Arc<Account>)>)| {
+                (is_news || waited.contains(uid)).then(|| subscriber.0.tenant.clone())
             };
             state.demands.iter().filter_map(woken).collect()
         };
@@ -329,12 +329,13 @@ async fn run(session: Arc<Session>, calls: HostCalls, inner: Arc<Inner>) {
         };
         calls.engines(inner.namespace(), begin).await
     };
-    serve(&inner, query).await;
+    // An idle task is small: only a call, or its answer, has a box of its own.
+    serve(&inner, |deadline| Box::pin(query(deadline))).await;
 }
 
 async fn serve<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: impl Fn(Duration) -> F) {
     while caught(Part::Engines, query_repeatedly(inner, &ask)).await.is_err() {
-        if caught(Part::Engines, inner.break_off()).await.is_err() {
+        if caught(Part::Engines, Box::pin(inner.break_off())).await.is_err() {
             tokio::time::sleep(FIRST_RETRY).await;
         }
     }
@@ -363,7 +364,7 @@ async fn query_repeatedly<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inn
             // The last tenant left during the call, so no namespace pays for the list.
             answers = answers.emptied();
         }
-        let undecided = answers.is_undecided(inner.lock().demands.values().any(|(demand, _)| demand.doubts));
+        let undecided = answers.is_undecided(inner.lock().demands.values().any(|subscriber| subscriber.0.doubts));
         let soon = match undecided {
             // The answers of engines that started after the failed request decide alone, so no wait is needed.
             true if answers.has_new_engines() => SHORTEST_WAIT,
@@ -372,7 +373,7 @@ async fn query_repeatedly<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inn
             false => interval,
         };
         let is_news = answers.is_news_after(&before);
-        inner.publish(answers, &outcome, (soon.min(interval), now), is_news).await;
+        Box::pin(inner.publish(answers, &outcome, (soon.min(interval), now), is_news)).await;
     }
 }
 
@@ -414,7 +415,8 @@ mod tests {
         let inner = EnginesTask::new(tokio::sync::mpsc::channel(1).0).0.clone();
         let inner = Arc::into_inner(inner).unwrap();
         let account = account(&Budget::default(), "n");
-        let demands = demands.iter().map(|demand| (demand.tenant.name.clone(), (demand.clone(), account.clone())));
+        let demands =
+            demands.iter().map(|demand| (demand.tenant.name.clone(), Box::new((demand.clone(), account.clone()))));
         inner.lock().demands = demands.collect();
         inner
     }
@@ -431,7 +433,7 @@ mod tests {
         let (wake, mut woken) = tokio::sync::mpsc::channel(10);
         let inner = EnginesTask::new(wake).0.clone();
         let account = account(&Budget::default(), "n");
-        inner.lock().demands.insert("uid".to_owned(), (demand("t", 10, 75), account.clone()));
+        inner.lock().demands.insert("uid".to_owned(), Box::new((demand("t", 10, 75), account.clone())));
         let subscription = Subscription { inner: inner.clone(), uid: "uid".to_owned(), account };
         let calls = std::sync::atomic::AtomicU32::new(0);
         let before = Part::Engines.count();
@@ -471,7 +473,7 @@ mod tests {
         let inner = EnginesTask::new(wake).0.clone();
         let account = account(&Budget::default(), "n");
         let [a, b, c] = ["a", "b", "c"].map(|name| {
-            inner.lock().demands.insert(name.to_owned(), (demand(name, 300, 75), account.clone()));
+            inner.lock().demands.insert(name.to_owned(), Box::new((demand(name, 300, 75), account.clone())));
             Subscription { inner: inner.clone(), uid: name.to_owned(), account: account.clone() }
         });
         let (calls, mut called) = tokio::sync::mpsc::channel(1);
@@ -561,7 +563,7 @@ mod tests {
         let inner = EnginesTask::new(wake).0.clone();
         let subscribe = |(uid, account): &(&str, &Arc<Account>)| {
             let (uid, account) = ((*uid).to_owned(), Arc::clone(account));
-            inner.lock().demands.insert(uid.clone(), (demand("t", 10, 75), account.clone()));
+            inner.lock().demands.insert(uid.clone(), Box::new((demand("t", 10, 75), account.clone())));
             Subscription { inner: inner.clone(), uid, account }
         };
         let subscriptions: Vec<_> = accounts.iter().map(subscribe).collect();
@@ -624,6 +626,6 @@ mod tests {
         fn size<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
             size_of::<F>()
         }
-        assert!(size(run) < 3 << 10, "{} bytes", size(run));
+        assert!(size(run) < 1000, "{} bytes", size(run));
     }
 }

@@ -8,16 +8,21 @@ use std::{sync::Arc, time::Duration};
 use futures::future::join_all;
 use jiff::Timestamp;
 pub use query::Query;
+use tokio::time::timeout;
 
 use crate::{
     clouds::{
-        Cloud, Wake,
+        Cloud, Place, Wake,
         engines_task::{Demand, Subscription},
     },
     decide::{Access, Answer, Plan, Shared},
     identity::TenantName,
     observation::{ByProbe, ProbeFailure, engine_answers::age},
 };
+
+/// The time for which a pass that waits for its queries keeps its place from other passes although no query ends at the
+/// host. A cloud that does not answer may have many CloudTenants, and each of them shows that its queries are under way.
+const PROMPT: Duration = Duration::from_secs(1);
 
 /// The resources of one tenant.
 #[derive(Debug, Default)]
@@ -146,13 +151,27 @@ impl Handles {
 
     /// Waits for queries and a subscription under way, at most once for each.
     pub async fn finish(&mut self) {
+        self.finish_with(None).await;
+    }
+
+    /// The same. It drops the place once the queries have ended, or once no query at the host has ended for [`PROMPT`].
+    pub async fn finish_with(&mut self, mut place: Option<Place>) {
         let engines = async {
             if let Some(engines) = self.engines.as_mut().filter(|engines| !engines.is_awaited) {
                 engines.is_awaited = true;
                 engines.subscription.current().await;
             }
         };
-        let queries = join_all(self.queries.values_mut().map(Query::finish));
+        let queries = async {
+            let mut queries = join_all(self.queries.values_mut().map(Query::finish));
+            while timeout(PROMPT, &mut queries).await.is_err() {
+                if !place.as_mut().is_some_and(Place::is_served) {
+                    drop(place);
+                    queries.await;
+                    break;
+                }
+            }
+        };
         tokio::join!(engines, queries);
     }
 

@@ -114,19 +114,17 @@ impl Context {
         });
         self.metrics.retain(|uid| named.contains_key(uid));
         self.clouds.sweep();
-        self.drop_written(tenants);
     }
 
-    /// Drops the statuses that the watch has brought back since they were written. A pass that is under way keeps its own.
-    fn drop_written(&self, tenants: &[Arc<Watched>]) {
-        for tenant in tenants {
-            let ObjectMeta { uid: Some(uid), resource_version: Some(version), .. } = tenant.meta() else { continue };
-            let known = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned();
-            if let Some(Ok(mut known)) = known.as_ref().map(|known| known.try_lock())
-                && let Some(tenant) = known.as_mut()
-            {
-                tenant.memory.brought(version);
-            }
+    /// Drops the tenant's written status if the watch has brought it back. A pass that is under way keeps it, so call this
+    /// also after each pass.
+    pub fn brought(&self, tenant: &Watched) {
+        let ObjectMeta { uid: Some(uid), resource_version: Some(version), .. } = tenant.meta() else { return };
+        let known = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned();
+        if let Some(Ok(mut known)) = known.as_ref().map(|known| known.try_lock())
+            && let Some(tenant) = known.as_mut()
+        {
+            tenant.memory.brought(version);
         }
     }
 
@@ -158,3 +156,6 @@ impl Context {
         tenants.entry(uid.to_owned()).or_default().clone()
     }
 }
+
+/// There is one for each tenant, without what it refers to.
+const _: () = assert!(size_of::<Tenant>() <= 832);

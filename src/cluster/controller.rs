@@ -18,6 +18,7 @@ use kube::{
     runtime::{
         WatchStreamExt as _,
         reflector::{ObjectRef, Store, store::Writer},
+        watcher::Event,
     },
 };
 use passes::Begun;
@@ -170,9 +171,13 @@ impl Operator {
 impl Watch {
     async fn run(self, context: Arc<Context>, shutdown: CancellationToken) {
         let store = self.following.store.clone();
-        let watch = following::events(self.api, self.lists)
-            .reflect(self.writer)
-            .inspect(move |event| self.following.note(event, std::time::Instant::now()));
+        let watching = context.clone();
+        let watch = following::events(self.api, self.lists).reflect(self.writer).inspect(move |event| {
+            self.following.note(event, std::time::Instant::now());
+            if let Ok(Event::Apply(tenant)) = event {
+                watching.brought(tenant);
+            }
+        });
         let changed = changes::changes(watch, store.clone());
         let triggers = futures::stream::select(changed, wakes(self.woken));
         let pass = |name, begun| pass(name, begun, store.clone(), context.clone());
@@ -259,8 +264,12 @@ async fn pass(name: TenantName, begun: Begun, store: Store<Watched>, context: Ar
     let span = tracing::info_span!("tenant", namespace = name.namespace, name = name.name);
     let began = Timestamp::now();
     // Boxed, so that a tenant in the queue needs no memory for a pass.
-    let pass = Box::pin(on_behalf_of(namespace, reconcile(tenant, context, turn).instrument(span.clone())));
+    let pass = reconcile(tenant, context.clone(), turn).instrument(span.clone());
+    let pass = Box::pin(on_behalf_of(namespace, pass));
     let next = pass.await;
+    if let Some(tenant) = store.get(&reference) {
+        context.brought(&tenant);
+    }
     tracing::debug!(parent: &span, took = ?Timestamp::now().duration_since(began), "pass");
     next
 }

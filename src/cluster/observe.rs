@@ -56,7 +56,7 @@ pub async fn resolve(context: &Context, id: &TenantId, target: &Target) -> Resul
 pub async fn observe(
     context: &Context,
     (id, object): (&TenantId, &CloudTenant),
-    target: &Target,
+    target: &Arc<Target>,
     (memory, handles): (&mut Memory, &mut Handles),
     resolved: Result<Option<Arc<Cloud>>, ProbeFailure>,
     turn: &mut Turn,
@@ -73,18 +73,29 @@ pub async fn observe(
     };
     let start = memory.begin(target, object, handles.turn_to(&cloud), now);
     handles.follow(start.plan, now);
+    let mut place = None;
+    if ProbeKind::ALL.into_iter().any(|kind| begins(kind, handles, &start)) {
+        let wait = Box::pin(context.shutdown.run_until_cancelled(cloud.wait()));
+        place = Some(turn.without(wait).await?);
+    }
     start_queries(target, handles, &cloud, &start);
     // Boxed: a future that is an argument takes its memory twice, and a pass may wait for long.
     let unanswered = turn.without(Box::pin(subscribe_engines(context, id, target, handles, &cloud, &start))).await;
     let finished = turn.without(async {
         tokio::select! {
             () = context.shutdown.cancelled() => false,
-            _ = tokio::time::timeout(PATIENCE, handles.finish()) => true,
+            _ = tokio::time::timeout(PATIENCE, handles.finish_with(place)) => true,
         }
     });
     if !finished.await {
         return None;
     }
+    let old = start.stored.source.as_ref();
+    let source = turn.without(Box::pin(async {
+        note_credentials(&context.metrics, &id.uid, target, handles, &cloud).await;
+        source(target, &cloud.config, &cloud.session, old, Timestamp::now()).await
+    }));
+    let source = source.await;
     handles.wake_later(&context.wake, &id.name);
     let own = handles.take();
     let shared = handles.engines();
@@ -93,12 +104,6 @@ pub async fn observe(
         Some(Missing::NotOffered(elsewhere)) => EnginesAnswer::NotOffered(elsewhere),
         None => shared.map_or(EnginesAnswer::NotAsked, EnginesAnswer::Shared),
     };
-    let old = start.stored.source.as_ref();
-    let source = turn.without(Box::pin(async {
-        note_credentials(&context.metrics, &id.uid, target, handles, &cloud).await;
-        source(target, &cloud.config, &cloud.session, old, Timestamp::now()).await
-    }));
-    let source = source.await;
     Some((start, Observed { engines, own, source }))
 }
 
@@ -175,14 +180,18 @@ async fn open_for_engines(
     Ok(engines)
 }
 
+/// Whether a query of the tenant's own is due and not under way.
+fn begins(kind: ProbeKind, handles: &Handles, start: &Start) -> bool {
+    start.plan.due[kind] && !handles.queries[kind].is_running()
+}
+
 /// Starts the tenant's own queries that are due and not under way.
-fn start_queries(target: &Target, handles: &mut Handles, cloud: &Arc<Cloud>, start: &Start) {
+fn start_queries(target: &Arc<Target>, handles: &mut Handles, cloud: &Arc<Cloud>, start: &Start) {
     for kind in ProbeKind::ALL {
-        let query = &mut handles.queries[kind];
-        if start.plan.due[kind] && !query.is_running() {
+        if begins(kind, handles, start) {
             let frozen = frozen(&start.stored, &cloud.config, cloud.session.known_region().as_deref());
             let (cloud, target) = (cloud.clone(), target.clone());
-            query.start(async move {
+            handles.queries[kind].start(async move {
                 let ask = async || probe::ask(kind, &cloud.session, &target, frozen, Timestamp::now()).await;
                 within_budget(&cloud, cloud.query(ask).await)
             });

@@ -79,6 +79,7 @@ async fn resume(
 ) -> Done {
     match watched.0.as_ref().map(|object| (object, Target::new(&object.spec))) {
         Ok((object, Ok(target))) => {
+            let target = Arc::new(target);
             let tenant = tenant.get_or_insert_with(|| {
                 let stored = object.status.clone().unwrap_or_default();
                 let memory = Memory::new(&id.uid, &target, &stored, Timestamp::now());
@@ -86,10 +87,10 @@ async fn resume(
             });
             pass(context, (id, object), &target, tenant, turn).await
         }
-        Ok((_, Err(invalid))) => reject(context, id, &invalid.to_string()).await,
+        Ok((_, Err(invalid))) => Box::pin(reject(context, id, &invalid.to_string())).await,
         Err(unreadable) => {
             tracing::warn!("{}", unreadable.why);
-            reject(context, id, &unreadable.why).await
+            Box::pin(reject(context, id, &unreadable.why)).await
         }
     }
 }
@@ -120,26 +121,30 @@ async fn rewrite(
     if status::differs(&old, &new) { context.writer.write(&id.name, version, &new).await } else { Ok(Written::Skipped) }
 }
 
-/// The four stages of a pass. All rules are in [`decide`](crate::decide).
+/// The four stages of a pass. All rules are in [`decide`](crate::decide). Each stage has a box of its own, since many passes
+/// may wait for their clouds.
 async fn pass(
     context: &Context,
     (id, object): (&TenantId, &CloudTenant),
-    target: &Target,
+    target: &Arc<Target>,
     tenant: &mut Tenant,
     turn: &mut Turn,
 ) -> Done {
     let Tenant { memory, handles } = tenant;
-    let resolved = observe::resolve(context, id, target).await;
-    let observed = observe::observe(context, (id, object), target, (&mut *memory, &mut *handles), resolved, turn).await;
-    let Some((start, observed)) = observed else { return Ok(None) };
-    let decision = decide(memory, target, start, observed, Timestamp::now());
-    let written = write(context, (id, object), target, handles, &decision).await;
+    let decision = {
+        let resolved = Box::pin(observe::resolve(context, id, target)).await;
+        let state = (&mut *memory, &mut *handles);
+        let observed = Box::pin(observe::observe(context, (id, object), target, state, resolved, turn)).await;
+        let Some((start, observed)) = observed else { return Ok(None) };
+        Box::new(decide(memory, target, start, observed, Timestamp::now()))
+    };
+    let written = Box::pin(write(context, (id, object), target, handles, &decision)).await;
     let (end, error) = match written {
         Ok(end) => (end, None),
         Err(error) if error.is_conflict() => (Written::Conflict, Some(error)),
         Err(error) => (Written::Failed, Some(error)),
     };
-    match (memory.commit(decision, end), error) {
+    match (memory.commit(*decision, end), error) {
         (Next::Retry(wait), Some(error)) => Err((error, wait)),
         (Next::Retry(wait), None) => Ok(Some(wait)),
         (Next::Pass(next), _) => Ok(next),
@@ -181,6 +186,15 @@ mod tests {
         metrics::Metrics,
         share::{Priority, Shares, Sharing},
     };
+
+    /// Many passes may wait for their clouds at a time.
+    #[test]
+    fn a_pass_that_waits_needs_little_memory() {
+        fn size<A, B, C, D, E, F>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(resume) <= 3 << 10, "{} bytes", size(resume));
+    }
 
     /// The API server denies everything in the namespace. Each line: whether the namespace is known as lost | requests,
     /// and failed passes.

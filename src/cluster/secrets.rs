@@ -84,6 +84,8 @@ impl Entries {
         let read = config.as_ref().map_or_else(|failure| failure.message.len(), |config| config.kept_bytes());
         let bytes = size_of::<Read>() + entry.0.len() + entry.1.as_ref().map_or(0, String::len) + read;
         let reservation = budget.reserve(namespace, bytes)?;
+        // Most Secrets have one entry in use, and there are at most 16.
+        self.0.reserve_exact(1);
         self.0.push(Read { entry, config, _reservation: reservation });
         Ok(())
     }

@@ -48,8 +48,8 @@ impl Absence {
 pub struct ProbeMemory {
     /// When the next query is due, and the time of the last verdict.
     pub(super) turn: ProbeSchedule,
-    /// The observation that the status does not contain yet.
-    found: Observation<Data>,
+    /// The observation that the status does not contain yet. Boxed, since most of the time there is none.
+    found: Option<Box<Observation<Data>>>,
     /// The streak includes the latest observation.
     is_counted: bool,
     pub(super) streak: Streak,
@@ -57,7 +57,7 @@ pub struct ProbeMemory {
 
 impl ProbeMemory {
     pub(super) fn new(turn: ProbeSchedule) -> Self {
-        Self { turn, found: Observation::NotDue, is_counted: true, streak: Streak::default() }
+        Self { turn, found: None, is_counted: true, streak: Streak::default() }
     }
 
     /// Stores the answer and returns the current observation. `next` sets when the next query is due.
@@ -67,12 +67,12 @@ impl ProbeMemory {
         next: &impl Fn(&mut ProbeSchedule, &Outcome<Data>),
     ) -> Observation<Data> {
         let outcome = match answer {
-            Answer::Nothing => return self.found.clone(),
+            Answer::Nothing => return self.found.as_deref().cloned().unwrap_or(Observation::NotDue),
             Answer::UnderWay => return Observation::UnderWay,
             Answer::Came(outcome) => outcome,
         };
         next(&mut self.turn, &outcome);
-        self.found = match outcome {
+        let found = match outcome {
             Outcome::Seen(seen) => {
                 self.is_counted = false;
                 Observation::Seen(seen)
@@ -80,7 +80,8 @@ impl ProbeMemory {
             Outcome::NotOffered(elsewhere) => Observation::NotOffered(elsewhere),
             Outcome::Failed(failure) => Observation::Failed(failure, self.turn.failures),
         };
-        self.found.clone()
+        self.found = Some(Box::new(found.clone()));
+        found
     }
 
     /// Counts the latest observation once.
@@ -91,12 +92,12 @@ impl ProbeMemory {
 
     /// Call this once the status contains the observation.
     pub(super) fn commit(&mut self) {
-        self.found = Observation::NotDue;
+        self.found = None;
     }
 
     /// Drops the observation and makes a query due now.
     pub(super) fn reset(&mut self, now: Timestamp) {
-        self.found = Observation::NotDue;
+        self.found = None;
         self.turn = ProbeSchedule { next: now, failures: 0, not_before: None, ..self.turn.clone() };
     }
 }

@@ -5,13 +5,13 @@ mod kept;
 mod signed;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use identity::{End, ProjectAnswer};
+use identity::{End, Projects};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::HeaderValue;
 use tokio::{
@@ -85,10 +85,10 @@ pub struct Session {
     /// One semaphore per service, so that a service that hangs does not delay calls to the others. The sessions for the
     /// projects of an entry share them.
     in_flight: Arc<[Semaphore; Service::ALL.len()]>,
-    /// How far each service's clock is ahead of the operator's, from its latest answer with a `Date`.
-    ahead: Mutex<BTreeMap<Service, SignedDuration>>,
-    /// Keystone's answers about projects. Each entry is locked during a query, so that only one caller queries.
-    projects: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<ProjectAnswer>>>>>,
+    /// How far each service's clock is ahead of the operator's, from its latest answer with a `Date`. Indexed by
+    /// [`Service`].
+    ahead: Mutex<[Option<SignedDuration>; Service::ALL.len()]>,
+    projects: Mutex<Projects>,
     /// When the application credential expires. Locked during a query, so that only one caller queries.
     ends: tokio::sync::Mutex<End>,
     /// When each service last rejected a new token. Such a service rejects any token, so a further login would not
@@ -257,7 +257,7 @@ impl Session {
     /// The service's clock when the operator's shows `now`, from the service's answers. Before its first answer,
     /// Keystone's clock from the login applies, and before that the operator's.
     pub fn cloud_time(&self, service: Service, now: Timestamp) -> Timestamp {
-        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).get(&service).copied();
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner)[service as usize];
         let ahead = ahead.or_else(|| Some(self.tokens.held()?.ahead)).unwrap_or_default();
         now.saturating_add(ahead).unwrap_or(now)
     }
@@ -493,7 +493,7 @@ impl Session {
     /// Records how far the service's clock is ahead of the operator's. Logs once when the difference becomes large.
     fn set_clock(&self, service: Service, ahead: SignedDuration) {
         self.counters.clock_ahead(&self.config.host(), service, ahead.as_secs_f64());
-        let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).insert(service, ahead);
+        let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner)[service as usize].replace(ahead);
         let much = |ahead: SignedDuration| ahead.unsigned_abs() > MUCH_SKEW;
         if much(ahead) && !before.is_some_and(much) {
             let seconds = ahead.as_secs();

@@ -5,7 +5,6 @@ mod signatures;
 
 use std::{
     any::Any,
-    collections::BTreeSet,
     panic::AssertUnwindSafe,
     sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
@@ -65,8 +64,8 @@ pub(super) struct Tokens {
     /// How much earlier than necessary a token is renewed, in thousandths of the usual time before its end. It spreads
     /// the renewals of many projects.
     early: u32,
-    /// The namespaces whose tenants use the session.
-    namespaces: Mutex<BTreeSet<String>>,
+    /// The namespaces whose tenants use the session, sorted. Most sessions have one.
+    namespaces: Mutex<Vec<String>>,
     counters: Arc<dyn Counters>,
     clock: Clock,
     state: Mutex<State>,
@@ -387,11 +386,22 @@ impl Tokens {
 
     /// The namespaces whose tenants use the session now.
     pub(super) fn using(&self) -> Vec<String> {
-        self.namespaces().iter().cloned().collect()
+        self.namespaces.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn namespaces(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Records whether tenants of this namespace use the session.
+    pub(super) fn note_use(&self, namespace: &str, is_used: bool) {
+        let mut namespaces = self.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        match namespaces.binary_search_by(|known| known.as_str().cmp(namespace)) {
+            Err(at) if is_used => {
+                if namespaces.is_empty() {
+                    namespaces.reserve_exact(1);
+                }
+                namespaces.insert(at, namespace.to_owned());
+            }
+            Ok(at) if !is_used => drop(namespaces.remove(at)),
+            _ => {}
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

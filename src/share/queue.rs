@@ -22,7 +22,9 @@ pub enum Sharing {
 /// The order of the waiters within a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
-    /// Before all others of the namespace.
+    /// Work that has begun: before all others of the namespace.
+    Begun,
+    /// Before the following ones.
     First,
     /// After them.
     Later,
@@ -200,10 +202,12 @@ mod tests {
     #[test]
     fn the_first_priority_goes_first_within_its_namespace() {
         let mut queue = Queue::new(1, Sharing::Everything);
-        let [late, first] = [Priority::Later, Priority::First].map(|priority| queue.join(&ns("a"), 1, priority));
-        assert_eq!(queue.next().unwrap().0, first);
-        queue.release(&ns("a"), 1);
-        assert_eq!(queue.next().unwrap().0, late);
+        let priorities = [Priority::Later, Priority::First, Priority::Begun];
+        let tickets = priorities.map(|priority| queue.join(&ns("a"), 1, priority));
+        for expected in tickets.into_iter().rev() {
+            assert_eq!(queue.next().unwrap().0, expected);
+            queue.release(&ns("a"), 1);
+        }
     }
 
     #[test]

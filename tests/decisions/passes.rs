@@ -4,9 +4,11 @@
 //! kstatus | events. Of a probe: `-` it was not its turn, `...` under way, `absent` not offered, `?Reason` could not
 //! see and it may pass, `!Reason` could not see, for all else see `words`. `new` is a tenant nobody has visited.
 
+use std::time::Duration;
+
 use cloudtenant_operator::{
     api::{CacheState, CloudTenantStatus, Policy, ProbeKind, Reason, condition_type as ty, reason::Class, time},
-    decide::{condition, status},
+    decide::{condition, schedule::shortened, status},
 };
 
 use crate::{
@@ -502,6 +504,37 @@ fn what_is_worth_a_write() {
     }
     later_.usage.as_mut().unwrap().figures.vcpu_hours = "3.001".to_owned();
     assert!(status::differs(&old, &later_));
+}
+
+/// CloudTenants that were created together write `observedAt` at the same time at first. Their intervals differ, so after
+/// half a day no minute has many more writes than another.
+#[test]
+fn heartbeats_spread_within_half_a_day() {
+    const TENANTS: u32 = 500;
+    for interval in [60, 300] {
+        let mut world = World::new();
+        world.target.interval = Duration::from_secs(interval);
+        let (first, _) = world.pass_in_words("up", "ok", "full");
+        let mut writes = [0_u32; 60];
+        for number in 0..TENANTS {
+            let wait = shortened(world.target.interval, f64::from(number) / f64::from(TENANTS));
+            let (mut old, mut new, mut after) = (first.clone(), first.clone(), Duration::ZERO);
+            while after < Duration::from_secs(13 * 3600) {
+                after += wait;
+                new.engines.as_mut().unwrap().observed_at = Some(time(START.saturating_add(after).unwrap()));
+                if status::is_heartbeat_due(&world.target, &old, &new) {
+                    old.engines.as_mut().unwrap().observed_at = new.engines.as_ref().unwrap().observed_at.clone();
+                    let minute = after.as_secs() / 60;
+                    if (12 * 60..13 * 60).contains(&minute) {
+                        writes[(minute % 60) as usize] += 1;
+                    }
+                }
+            }
+        }
+        let mean = f64::from(writes.iter().sum::<u32>()) / writes.len() as f64;
+        let (least, most) = (f64::from(*writes.iter().min().unwrap()), f64::from(*writes.iter().max().unwrap()));
+        assert!(least > 0.5 * mean && most < 1.6 * mean, "{interval}: {least} to {most}, {mean} in the mean");
+    }
 }
 
 /// What is seen and not believed yet keeps the data, but not the time: somebody has looked.

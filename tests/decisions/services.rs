@@ -122,7 +122,7 @@ async fn whether_the_project_exists() {
         # not asked of the token's own
         admin | ADMIN | Some(true)  | 0 | ok ok
         admin | p1    | Some(true)  | 1 | ok ok
-        admin | gone  | Some(false) | 4 | ProjectNotFound ProjectNotFound
+        admin | gone  | Some(false) | 1 | ProjectNotFound ProjectNotFound
         # one who may not know is taken at their word, once
         demo  | gone  | None        | 1 | Forbidden Forbidden
         demo  | p1    | None        | 1 | Forbidden Forbidden

@@ -57,6 +57,10 @@ impl Requests {
             }
             !is_served
         });
+        if self.0.is_empty() {
+            // Most of the time there is none, and a table keeps its size.
+            self.0 = HashMap::new();
+        }
         waited
     }
 }

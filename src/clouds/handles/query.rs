@@ -17,7 +17,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Query {
     running: Option<Running>,
-    answer: Option<Outcome<Data>>,
+    /// Boxed, since most of the time there is none.
+    answer: Option<Box<Outcome<Data>>>,
 }
 
 /// A query under way. Dropping it aborts the query.
@@ -36,7 +37,7 @@ struct End {
 
 #[derive(Debug)]
 struct State {
-    answer: Option<Outcome<Data>>,
+    answer: Option<Box<Outcome<Data>>>,
     /// The tenant that the answer wakes.
     waits: Option<(Wake, TenantName)>,
 }
@@ -57,14 +58,15 @@ impl Query {
     /// Starts the query in the background.
     pub fn start(&mut self, query: impl Future<Output = Outcome<Data>> + Send + 'static) {
         let end = Arc::new(End { state: Mutex::new(State { answer: None, waits: None }), come: Notify::new() });
-        let query = tracing::Instrument::in_current_span(query);
+        // Boxed: the task would contain it several times.
+        let query = Box::pin(tracing::Instrument::in_current_span(query));
         let at_end = end.clone();
         let task = tokio::spawn(async move {
             let outcome = caught(Part::Probe, query).await;
             let outcome = outcome.unwrap_or_else(|_| Outcome::Failed(ProbeFailure::broke_off()));
             let waits = {
                 let mut state = at_end.lock();
-                state.answer = Some(outcome);
+                state.answer = Some(Box::new(outcome));
                 state.waits.take()
             };
             at_end.come.notify_one();
@@ -113,7 +115,7 @@ impl Query {
     pub fn take(&mut self) -> Answer {
         self.collect();
         match self.answer.take() {
-            Some(outcome) => Answer::Came(outcome),
+            Some(outcome) => Answer::Came(*outcome),
             None if self.running.is_some() => Answer::UnderWay,
             None => Answer::Nothing,
         }

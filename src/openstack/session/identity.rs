@@ -22,11 +22,52 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// The pause before the next query for a credential's expiry, after a query without a result.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The maximum number of projects that a session remembers.
-const MOST_PROJECTS: usize = 10_000;
+/// How long the answer that a project does not exist stays valid. One pass asks for several probes, and the project may
+/// be created at any time.
+const MOMENT: Duration = Duration::from_secs(2);
+
+/// The maximum number of projects that a session remembers. They count against the namespace's budget.
+const MOST_PROJECTS: usize = 50_000;
 
 /// When Keystone was queried for a project, and whether the project exists; `None` if the answer did not say.
 pub(super) type ProjectAnswer = (Instant, Option<bool>);
+
+/// Keystone's answers about projects. Each entry is locked during a query, so that only one caller queries.
+#[derive(Default)]
+pub(super) struct Projects {
+    known: HashMap<String, Arc<tokio::sync::Mutex<Option<ProjectAnswer>>>>,
+    /// At this number of entries, those that are no longer valid are removed.
+    full: usize,
+}
+
+impl Projects {
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Returns the entry of a project.
+    fn entry(&mut self, id: &str, now: Instant) -> Arc<tokio::sync::Mutex<Option<ProjectAnswer>>> {
+        if let Some(known) = self.known.get(id) {
+            return known.clone();
+        }
+        if self.known.len() >= self.full {
+            let is_needed = |known: Option<ProjectAnswer>| known.is_some_and(|answer| is_valid(answer, now));
+            self.known.retain(|_, known| known.try_lock().map_or(true, |known| is_needed(*known)));
+            // Twice the remaining number, so that many new projects take linear time.
+            self.full = (2 * self.known.len()).max(64);
+        }
+        if self.known.len() >= MOST_PROJECTS {
+            self.forget_one();
+        }
+        self.known.entry(id.to_owned()).or_default().clone()
+    }
+
+    /// Removes a project that no caller uses. The next caller queries it again.
+    fn forget_one(&mut self) {
+        let idle = self.known.iter().find(|(_, known)| Arc::strong_count(known) == 1).map(|(id, _)| id.clone());
+        idle.and_then(|id| self.known.remove(&id));
+    }
+}
 
 /// The expiry of an application credential in Keystone's latest answer.
 #[derive(Default)]
@@ -39,8 +80,7 @@ pub(super) struct End {
 
 impl Session {
     /// Whether Keystone knows the project; `None` if the credential has no right to query it. The token's own project
-    /// needs no query. A positive answer stays valid for one hour. A negative answer is not kept, because the project
-    /// may be created at any time.
+    /// needs no query. A positive answer stays valid for one hour, and a negative one for two seconds.
     ///
     /// # Errors
     /// The errors of [`Session::get`].
@@ -54,28 +94,17 @@ impl Session {
         let late = |_| Error::Timeout.at(Service::Identity);
         let mut known = timeout_at(end(deadline), project.lock()).await.map_err(late)?;
         let now = (self.clock)();
-        if let Some((at, known)) = *known
-            && now.saturating_duration_since(at) < HOUR
-        {
-            return Ok(known);
+        if let Some((_, exists)) = known.filter(|answer| is_valid(*answer, now)) {
+            return Ok(exists);
         }
-        let answer = self.query_project(id, deadline).await?;
-        *known = (answer != Some(false)).then_some((now, answer));
-        Ok(answer)
+        let exists = self.query_project(id, deadline).await?;
+        *known = Some(((self.clock)(), exists));
+        Ok(exists)
     }
 
-    /// Also removes entries that no caller uses and whose answer is no longer valid.
     fn project_memory(&self, id: &str) -> Arc<tokio::sync::Mutex<Option<ProjectAnswer>>> {
         let now = (self.clock)();
-        let recent = |(at, _): ProjectAnswer| now.saturating_duration_since(at) < HOUR;
-        let mut projects = self.projects.lock().unwrap_or_else(PoisonError::into_inner);
-        if !projects.contains_key(id) {
-            projects.retain(|_, known| known.try_lock().map_or(true, |known| known.is_some_and(recent)));
-        }
-        if projects.len() >= MOST_PROJECTS && !projects.contains_key(id) {
-            forget_one(&mut projects);
-        }
-        projects.entry(id.to_owned()).or_default().clone()
+        self.projects.lock().unwrap_or_else(PoisonError::into_inner).entry(id, now)
     }
 
     /// As [`Self::knows_project`], without memory.
@@ -139,10 +168,9 @@ impl Session {
     }
 }
 
-/// Removes a project that no caller uses. The next caller queries it again.
-fn forget_one(projects: &mut HashMap<String, Arc<tokio::sync::Mutex<Option<ProjectAnswer>>>>) {
-    let idle = projects.iter().find(|(_, known)| Arc::strong_count(known) == 1).map(|(id, _)| id.clone());
-    idle.and_then(|id| projects.remove(&id));
+fn is_valid((at, exists): ProjectAnswer, now: Instant) -> bool {
+    let lifetime = if exists == Some(false) { MOMENT } else { HOUR };
+    now.saturating_duration_since(at) < lifetime
 }
 
 #[cfg(test)]
@@ -160,7 +188,7 @@ mod tests {
         let _query = queried.try_lock().unwrap();
         let known = || Arc::new(tokio::sync::Mutex::new(Some((Instant::now(), Some(true)))));
         let full = (1..MOST_PROJECTS).map(|number| (number.to_string(), known()));
-        session.projects.lock().unwrap().extend(full);
+        session.projects.lock().unwrap().known.extend(full);
         for id in ["other", "another", "1"] {
             session.project_memory(id).try_lock().unwrap().replace((Instant::now(), Some(true)));
             assert_eq!(session.projects.lock().unwrap().len(), MOST_PROJECTS, "{id}");

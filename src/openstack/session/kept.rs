@@ -23,12 +23,12 @@ impl Session {
     /// Records that tenants of this namespace use the session. The brake on logins counts refusals by namespace; a
     /// session without a namespace has no brake.
     pub fn used_by(&self, namespace: &str) {
-        self.tokens.namespaces().insert(namespace.to_owned());
+        self.tokens.note_use(namespace, true);
     }
 
     /// Records that no tenant of this namespace uses the session any more.
     pub fn left_by(&self, namespace: &str) {
-        self.tokens.namespaces().remove(namespace);
+        self.tokens.note_use(namespace, false);
     }
 
     /// Ends the session. A login that was already sent holds `account` until it has ended.
