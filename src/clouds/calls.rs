@@ -14,13 +14,13 @@ const QUERIES: u32 = 512;
 /// take a minute, and there is only one for each credential.
 const ENGINES: u32 = 2048;
 
-/// All queries under way.
-#[derive(Debug)]
-pub(super) struct Calls {
+/// All queries under way. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Calls {
     queries: Shares,
     engines: Shares,
     for_each_host: u32,
-    hosts: Mutex<HashMap<String, Weak<Shares>>>,
+    hosts: Arc<Mutex<HashMap<String, Weak<Shares>>>>,
 }
 
 /// The queries of one cloud.
@@ -32,12 +32,14 @@ pub(super) struct HostCalls {
 }
 
 impl Calls {
-    pub(super) fn new(for_each_host: u32) -> Self {
+    /// Creates free places, this number of them for each host of a cloud.
+    #[must_use]
+    pub fn new(for_each_host: u32) -> Self {
         Self {
             queries: Shares::new(QUERIES, Sharing::LeavesAsMuch),
             engines: Shares::new(ENGINES, Sharing::LeavesAsMuch),
             for_each_host,
-            hosts: Mutex::default(),
+            hosts: Arc::default(),
         }
     }
 

@@ -18,6 +18,7 @@ mod many;
 mod odd_metadata;
 mod replicas;
 mod rights;
+mod shards;
 mod stop;
 mod stored;
 mod subjects;
