@@ -18,8 +18,8 @@ use std::{
 };
 
 use account::Account;
-pub use calls::Place;
-use calls::{Calls, HostCalls};
+use calls::HostCalls;
+pub use calls::{Calls, Place};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -134,6 +134,12 @@ impl Clouds {
         Self { table: Arc::default(), network, metrics, wake, budget, calls }
     }
 
+    /// Shares the places of these calls with other tables.
+    #[must_use]
+    pub fn sharing(self, calls: Calls) -> Self {
+        Self { calls, ..self }
+    }
+
     /// Returns the cloud of this entry. Equal entries share a session.
     ///
     /// # Errors
@@ -211,15 +217,17 @@ impl Clouds {
         recent.iter().any(|cloud| Arc::strong_count(cloud) == 1)
     }
 
+    /// The hosts of the clouds that are kept.
+    #[must_use]
+    pub fn hosts(&self) -> HashSet<String> {
+        self.table.lock().clouds.keys().map(|config| config.host()).collect()
+    }
+
     /// Drops the clouds that no tenant holds.
     pub fn sweep(&self) {
-        let mut open = self.table.lock();
-        let recent = std::mem::take(&mut open.recent);
-        let hosts: HashSet<String> = open.clouds.keys().map(|config| config.host()).collect();
-        drop(open);
+        let recent = std::mem::take(&mut self.table.lock().recent);
         // Dropping the clouds takes the lock.
         drop(recent);
-        self.metrics.retain_clouds(|host| hosts.contains(host));
         self.network.sweep();
         self.calls.sweep();
     }

@@ -33,6 +33,7 @@ pub mod openstack;
 pub mod panics;
 pub mod probe;
 pub mod process;
+pub mod shard;
 pub mod share;
 pub mod target;
 pub mod trust;

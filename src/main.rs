@@ -15,7 +15,7 @@ use clap::Parser as _;
 use cloudtenant_operator::{
     api,
     budget::Budget,
-    cluster::{api_server, context::Settings, leader::Elector, readiness::Readiness},
+    cluster::{api_server, context::Settings, leader::Election, readiness::Readiness},
     metrics::{Metrics, ProjectLabel},
     openstack::Network,
     panics,
@@ -125,6 +125,8 @@ fn run(arguments: &Run) -> anyhow::Result<()> {
 async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     tokio::spawn(signalled(shutdown.clone())?);
+    let shard = arguments.duties.shard;
+    arguments.duties.check()?;
     let config = api_server::config().await.context(API_UNREACHABLE)?;
     let network = arguments.hosts.apply(arguments.network.read(api_server::addresses(Some(&config)))?);
     let client = api_server::client(config.clone())?;
@@ -135,7 +137,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
         "--leader-election needs --instance (POD_NAME): a name that no other process has, or two would lead"
     );
     let instance = named.unwrap_or_else(|| api::FIELD_MANAGER.to_owned());
-    let elector = lease.map(|(namespace, name)| Elector::new(config, &namespace, &name, &instance)).transpose()?;
+    let election = lease.map(|(namespace, name)| Election::new(config, &namespace, &name, &instance, shard));
     let listener = server::listen(arguments.listen).with_context(|| format!("--listen {}", arguments.listen))?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), address = %listener.local_addr()?, "started");
     let roster = Roster::default();
@@ -143,6 +145,7 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::with_tenants(roster.clone(), project));
     let readiness = Readiness::default();
     let budget = Budget::new(arguments.budget.read());
+    metrics.show_shards(shard);
     metrics.show_budget(budget.clone());
     metrics.show_allocated(allocator::allocated_bytes);
     let settings = Settings {
@@ -151,11 +154,12 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
         instance,
         network,
         budget,
+        ..Settings::default()
     };
     let server = tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone()));
     let process = Process::new(client, settings, metrics, roster, readiness, shutdown);
     tokio::select! {
-        ended = tokio::spawn(process.run(elector)) => ended.context("the process broke off")??,
+        ended = tokio::spawn(process.run(election)) => ended.context("the process broke off")??,
         ended = server => match ended.context("the server for /metrics broke off")? {},
     }
     tracing::info!("stopped");
@@ -167,6 +171,7 @@ async fn client() -> anyhow::Result<Client> {
 }
 
 fn verify(arguments: &Verify) -> anyhow::Result<u8> {
+    arguments.duties.check()?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let client = client().await?;
         let duties = arguments.duties.read(&client);

@@ -9,9 +9,10 @@ mod kept;
 mod panics;
 mod process;
 mod tenants;
+mod terms;
 mod text;
 
-use std::{fmt, time::Duration};
+use std::{collections::HashSet, fmt, time::Duration};
 
 use clocks::Clocks;
 pub use credentials::CredentialKind;
@@ -27,12 +28,14 @@ use prometheus_client::{
 };
 use tenants::OfTenants;
 pub use tenants::ProjectLabel;
+use terms::Terms;
 
 use crate::{
     budget::Budget,
     decide::event::EventReason,
     openstack::{Counters, Service},
     panics::Part,
+    shard::Shard,
     watched::roster::Roster,
 };
 
@@ -51,9 +54,7 @@ pub struct Metrics {
     passes: Family<OutcomeLabels, Counter>,
     writes: Family<OutcomeLabels, Counter>,
     events: Family<EventLabels, Counter>,
-    leader: Gauge,
-    synced: Gauge,
-    watched: Family<WatchedLabels, Gauge>,
+    terms: Terms,
     ends: Ends,
     kept: kept::Kept,
     allocated: allocated::Allocated,
@@ -74,11 +75,6 @@ struct ServiceLabels {
 struct EventLabels {
     reason: String,
     outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WatchedLabels {
-    watched_namespace: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -169,57 +165,36 @@ impl Metrics {
             "Events, by reason and outcome: created, to be tried again, or given up",
             events.clone(),
         );
-        let leader = Gauge::default();
-        own.register("leader", "Whether this process leads and looks at clouds, 1 or 0", leader.clone());
-        let synced = Gauge::default();
-        own.register(
-            "synced",
-            "Whether this process leads and knows the CloudTenants of its namespaces but those that are lost, 1 or 0",
-            synced.clone(),
-        );
-        let watched = Family::default();
-        own.register(
-            "namespace_watched",
-            "Whether the CloudTenants of a namespace that the operator is to watch are known, 1 or 0",
-            watched.clone(),
-        );
+        let terms = Terms::new(own);
         let build = Family::<BuildLabels, Gauge>::default();
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         own.register("build_info", "The program's version, always 1", build);
-        Self {
-            registry,
-            requests,
-            durations,
-            logins,
-            clocks,
-            passes,
-            writes,
-            events,
-            leader,
-            synced,
-            watched,
-            ends,
-            kept,
-            allocated,
-        }
+        Self { registry, requests, durations, logins, clocks, passes, writes, events, terms, ends, kept, allocated }
     }
 
-    /// Drops the clocks of all clouds except these, by Keystone's host.
-    pub fn retain_clouds(&self, in_use: impl Fn(&str) -> bool) {
-        self.clocks.retain(in_use);
+    /// Drops the clocks of all clouds except those at these hosts of Keystone, which the CloudTenants of a shard use,
+    /// and those that other shards use.
+    pub fn retain_clouds(&self, shard: Shard, hosts: HashSet<String>) {
+        self.terms.use_clouds(shard, hosts);
+        self.clocks.retain(self.terms.uses());
     }
 
     /// Records the expiry of a credential of the tenant with this UID. `None` means that it has none or that Keystone
     /// does not report it. Only a leader records it, because an answer may arrive after the term.
     pub fn credential_ends(&self, uid: &str, credential: CredentialKind, end: Option<Timestamp>) {
-        if self.leader.get() == 1 {
+        if self.terms.leads() {
             self.ends.note(uid, credential, end);
         }
     }
 
-    /// Drops the recorded expiries of all tenants except these, by UID.
-    pub fn retain(&self, alive: impl Fn(&str) -> bool) {
-        self.ends.retain(alive);
+    /// Drops the recorded expiries of all tenants of a shard except these, by UID.
+    pub fn retain(&self, shard: Shard, alive: impl Fn(&str) -> bool) {
+        self.ends.retain(|uid| alive(uid) || !shard.owns(uid));
+    }
+
+    /// Exports series for all shards, of which this process has one. The only shard has none.
+    pub fn show_shards(&self, shard: Shard) {
+        self.terms.show_shards(shard);
     }
 
     /// Exports the use of this budget.
@@ -252,25 +227,25 @@ impl Metrics {
         self.events.get_or_create(&EventLabels { reason: reason.to_string(), outcome }).inc();
     }
 
-    /// Records whether this process is the leader.
-    pub fn leads(&self, leads: bool) {
-        self.leader.set(leads.into());
-        if !leads {
-            // There are no further updates, so the last values would stay forever.
-            self.clocks.retain(|_| false);
-            self.watched.clear();
-            self.ends.retain(|_| false);
+    /// Records whether this process serves a shard, as its leader.
+    pub fn leads(&self, shard: Shard, leads: bool) {
+        if leads {
+            return self.terms.begin(shard);
         }
+        self.terms.end(shard);
+        // There are no further updates, so the last values would stay forever.
+        self.clocks.retain(self.terms.uses());
+        self.retain(shard, |_| false);
     }
 
-    /// Records whether this process is the leader and knows its tenants.
-    pub fn synced(&self, synced: bool) {
-        self.synced.set(synced.into());
+    /// Records whether this process serves a shard and knows its tenants.
+    pub fn synced(&self, shard: Shard, synced: bool) {
+        self.terms.sync(shard, synced);
     }
 
     /// Records whether the tenants of a namespace are known. The namespaces come from the operator's configuration.
-    pub fn watched(&self, namespace: &str, watched: bool) {
-        self.watched.get_or_create(&WatchedLabels { watched_namespace: namespace.to_owned() }).set(watched.into());
+    pub fn watched(&self, shard: Shard, namespace: &str, watched: bool) {
+        self.terms.watch(shard, namespace, watched);
     }
 
     /// Writes all metrics in this format, piece by piece: ten thousand tenants have 70 MB of text, which a scrape must
@@ -312,7 +287,7 @@ impl Counters for Metrics {
 
     fn clock_ahead(&self, cloud: &str, service: Service, seconds: f64) {
         // Only a leader records it, because an answer may arrive after the term.
-        if self.leader.get() == 1 {
+        if self.terms.leads() {
             self.clocks.note(cloud, service.as_str(), seconds);
         }
     }
@@ -371,15 +346,15 @@ mod tests {
         let series = "cloudtenant_cloud_clock_ahead_seconds{cloud=\"k:5000\",service=\"compute\"} 2.5\n";
         let known = || metrics.encode().contains(series);
         let answered = || metrics.clock_ahead("k:5000", Service::Compute, 2.5);
-        metrics.leads(true);
+        metrics.leads(Shard::default(), true);
         assert!(!known(), "nobody has answered");
         answered();
         assert!(known());
-        metrics.leads(false);
+        metrics.leads(Shard::default(), false);
         assert!(!known(), "it leads no more");
         answered();
         assert!(!known(), "an answer that came late");
-        metrics.leads(true);
+        metrics.leads(Shard::default(), true);
         assert!(!known(), "it leads again, and nobody has answered");
     }
 

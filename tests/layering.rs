@@ -20,6 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("identity", &[]),
     ("panics", &[]),
     ("budget", &[]),
+    ("shard", &[]),
     ("share", &[]),
     ("api", &[]),
     ("observation", &["api"]),
@@ -50,6 +51,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "observation",
             "openstack",
             "panics",
+            "shard",
             "target",
             "watched::roster",
         ],
@@ -78,7 +80,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cluster::schema", &["api"]),
     ("cluster::verify", &["cluster::rights"]),
     ("cluster::standby", &["api", "cluster::api_server", "cluster::readiness"]),
-    ("cluster::leader", &["cluster::api_server", "watched::object"]),
+    ("cluster::leader", &["cluster::api_server", "shard", "watched::object"]),
     ("cluster::secrets", &["budget", "identity", "observation", "openstack", "probe", "target", "watched::object"]),
     (
         "cluster::writer",
@@ -105,6 +107,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "decide",
             "metrics",
             "openstack",
+            "shard",
             "share",
             "watched::roster",
         ],
@@ -161,6 +164,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "identity",
             "metrics",
             "panics",
+            "shard",
             "share",
             "watched::roster",
         ],
@@ -194,6 +198,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "cluster::schema",
             "cluster::standby",
             "metrics",
+            "shard",
             "watched::roster",
         ],
     ),
@@ -352,6 +357,7 @@ const MAIN: &[&str] = &[
     "process::check",
     "process::run",
     "process::server",
+    "shard",
     "watched::roster",
     "words",
 ];
@@ -359,11 +365,13 @@ const MAIN: &[&str] = &[
 /// Files and folders of decisions. They are given the time and the observations, and ask nobody.
 const PURE: &[&str] = &[
     "src/api",
+    "src/cluster/leader/candidate",
     "src/cluster/rights",
     "src/decide",
     "src/identity",
     "src/observation",
     "src/probe/failure",
+    "src/shard",
     "src/target",
 ];
 

@@ -34,14 +34,14 @@ const NEW_ENGINES: u32 = 128;
 /// After this time, a query for Heat's engines leaves its place among the new ones to another query.
 const PROMPT: Duration = Duration::from_millis(250);
 
-/// All queries under way.
-#[derive(Debug)]
-pub(super) struct Calls {
+/// All queries under way. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Calls {
     queries: Shares,
     engines: Shares,
     waiting: Shares,
     for_each_host: u32,
-    hosts: Mutex<HashMap<String, Weak<Host>>>,
+    hosts: Arc<Mutex<HashMap<String, Weak<Host>>>>,
 }
 
 /// The queries under way at one host.
@@ -81,13 +81,15 @@ pub(super) struct HostCalls {
 }
 
 impl Calls {
-    pub(super) fn new(for_each_host: u32) -> Self {
+    /// Creates free places, this number of them for each host of a cloud.
+    #[must_use]
+    pub fn new(for_each_host: u32) -> Self {
         Self {
             queries: Shares::new(QUERIES, Sharing::LeavesAsMuch),
             engines: Shares::new(ENGINES, Sharing::LeavesAsMuch),
             waiting: Shares::new(WAITING, Sharing::LeavesAsMuch),
             for_each_host,
-            hosts: Mutex::default(),
+            hosts: Arc::default(),
         }
     }
 

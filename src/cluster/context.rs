@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     budget::Budget,
-    clouds::{Clouds, Wake, handles::Handles},
+    clouds::{Calls, Clouds, Wake, handles::Handles},
     cluster::{leader::Mandate, secrets::Secrets, writer::StatusWriter},
     decide::Memory,
     metrics::Metrics,
     openstack::Network,
+    shard::Shard,
     share::{Priority, Shares, Sharing},
     watched::roster::Watched,
 };
@@ -36,6 +37,25 @@ pub struct Settings {
     pub network: Network,
     /// How much data from tenants and clouds the operator keeps.
     pub budget: Budget,
+    /// The shard whose CloudTenants the operator serves.
+    pub shard: Shard,
+    /// What it shares with the operators of other shards in this process. `None` if there is none.
+    pub common: Option<Common>,
+}
+
+/// The places that all shards of a process share, so that one process never does more at once if it serves several.
+#[derive(Debug, Clone)]
+pub struct Common {
+    turns: Shares,
+    calls: Calls,
+}
+
+impl Common {
+    /// Creates free places for calls over this network.
+    #[must_use]
+    pub fn new(network: &Network) -> Self {
+        Self { turns: Shares::new(PASSES, Sharing::Everything), calls: Calls::new(network.queries_in_flight()) }
+    }
 }
 
 impl Settings {
@@ -67,6 +87,8 @@ pub struct Context {
     pub wake: Wake,
     /// The turns of the passes, shared by all watches.
     pub turns: Shares,
+    /// The shard whose CloudTenants these are.
+    shard: Shard,
     /// Cancelled when the process ends or another one becomes the leader.
     pub shutdown: CancellationToken,
     /// The namespaces in which the API server refuses the watch.
@@ -85,14 +107,17 @@ impl Context {
         wake: Wake,
         shutdown: CancellationToken,
     ) -> Self {
-        let Settings { network, budget, .. } = settings;
+        let Settings { network, budget, shard, .. } = settings;
+        let common = settings.common.clone().unwrap_or_else(|| Common::new(network));
+        let clouds = Clouds::new(network.clone(), metrics.clone(), wake.clone(), budget.clone());
         Self {
-            clouds: Clouds::new(network.clone(), metrics.clone(), wake.clone(), budget.clone()),
+            clouds: clouds.sharing(common.calls),
             secrets: Secrets::new(client.clone(), settings.secret_watches(), budget.clone()),
             writer: StatusWriter::new(client.clone(), &settings.instance, metrics.clone(), mandate),
             metrics,
             wake,
-            turns: Shares::new(PASSES, Sharing::Everything),
+            turns: common.turns,
+            shard: *shard,
             shutdown,
             lost: Mutex::default(),
             tenants: Mutex::default(),
@@ -112,7 +137,8 @@ impl Context {
             let named = named.get(uid).and_then(Option::as_ref);
             named.is_some_and(|(secret, here)| secret == name && here == namespace)
         });
-        self.metrics.retain(|uid| named.contains_key(uid));
+        self.metrics.retain(self.shard, |uid| named.contains_key(uid));
+        self.metrics.retain_clouds(self.shard, self.clouds.hosts());
         self.clouds.sweep();
     }
 

@@ -18,7 +18,7 @@ use kube::{
     runtime::{
         WatchStreamExt as _,
         reflector::{ObjectRef, Store, store::Writer},
-        watcher::Event,
+        watcher::{self, Event},
     },
 };
 use passes::Begun;
@@ -37,6 +37,7 @@ use crate::{
     },
     identity::TenantName,
     metrics::Metrics,
+    shard::Shard,
     share::{Turn, on_behalf_of},
     watched::roster::{Roster, Watched},
 };
@@ -67,6 +68,7 @@ struct Watch {
     writer: Writer<Watched>,
     following: Following,
     lists: Lists,
+    shard: Shard,
     woken: mpsc::Receiver<TenantName>,
 }
 
@@ -75,6 +77,12 @@ impl Operator {
     #[must_use]
     pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>, roster: Roster) -> Self {
         Self { client, settings, metrics, roster, lists: Lists::default() }
+    }
+
+    /// The shard whose CloudTenants it serves.
+    #[must_use]
+    pub const fn shard(&self) -> Shard {
+        self.settings.shard
     }
 
     /// Runs until the shutdown, and is ready once all tenants are listed. It writes nothing after the mandate's end.
@@ -130,7 +138,7 @@ impl Operator {
                 None => readiness.has(Requirement::Tenants),
                 Some(lacks) => readiness.lacks(Requirement::Tenants, lacks),
             }
-            self.metrics.synced(lacks.is_none());
+            self.metrics.synced(self.shard(), lacks.is_none());
             tokio::select! {
                 Some(following) = listed.next() => {
                     self.roster.add(following.namespace.clone(), following.store.clone());
@@ -140,7 +148,7 @@ impl Operator {
                         let watched = following.is_listed() && !following.is_lost(Instant::now().into_std());
                         self.roster.follow(following.namespace.as_deref(), watched);
                         if let Some(namespace) = &following.namespace {
-                            self.metrics.watched(namespace, watched);
+                            self.metrics.watched(self.shard(), namespace, watched);
                             context.lose(namespace, following.is_refused());
                         }
                     }
@@ -162,7 +170,8 @@ impl Operator {
             let (wake, woken) = mpsc::channel(WAKES);
             let writer = Writer::default();
             let following = Following::new(Clone::clone(&name), writer.as_reader());
-            ((name, wake), Watch { api, writer, following, lists: self.lists.clone(), woken })
+            let (lists, shard) = (self.lists.clone(), self.shard());
+            ((name, wake), Watch { api, writer, following, lists, shard, woken })
         };
         names.into_iter().zip(apis).map(watch).unzip()
     }
@@ -171,17 +180,31 @@ impl Operator {
 impl Watch {
     async fn run(self, context: Arc<Context>, shutdown: CancellationToken) {
         let store = self.following.store.clone();
-        let watching = context.clone();
-        let watch = following::events(self.api, self.lists).reflect(self.writer).inspect(move |event| {
-            self.following.note(event, std::time::Instant::now());
-            if let Ok(Event::Apply(tenant)) = event {
-                watching.brought(tenant);
-            }
-        });
+        let (watching, shard) = (context.clone(), self.shard);
+        let watch = following::events(self.api, self.lists)
+            // Objects of other shards are not kept.
+            .filter(move |event| std::future::ready(concerns(shard, event)))
+            .reflect(self.writer)
+            .inspect(move |event| {
+                self.following.note(event, std::time::Instant::now());
+                if let Ok(Event::Apply(tenant)) = event {
+                    watching.brought(tenant);
+                }
+            });
         let changed = changes::changes(watch, store.clone());
         let triggers = futures::stream::select(changed, wakes(self.woken));
         let pass = |name, begun| pass(name, begun, store.clone(), context.clone());
         passes::run(triggers, pass, &shutdown).await;
+    }
+}
+
+/// Whether an event is about a CloudTenant of this shard, or about the watch itself.
+fn concerns(shard: Shard, event: &Result<Event<Watched>, watcher::Error>) -> bool {
+    match event {
+        Ok(Event::Apply(tenant) | Event::Delete(tenant) | Event::InitApply(tenant)) => {
+            shard.owns(tenant.meta().uid.as_deref().unwrap_or_default())
+        }
+        Ok(Event::Init | Event::InitDone) | Err(_) => true,
     }
 }
 
@@ -223,7 +246,7 @@ struct Ended<'a> {
 impl Drop for Ended<'_> {
     fn drop(&mut self) {
         self.operator.roster.clear();
-        self.operator.metrics.synced(false);
+        self.operator.metrics.synced(self.operator.shard(), false);
         self.readiness.has(Requirement::Tenants);
     }
 }
@@ -314,6 +337,25 @@ mod tests {
             let run = operator.watch(watches, beside, Arc::new(context), Readiness::default(), stop);
             let ended = tokio::time::timeout(Duration::from_millis(500), run).await;
             assert_eq!(ended.is_ok(), ends, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_event_concerns_one_shard_and_one_about_the_watch_all() {
+        let [first, second] = ["0/2", "1/2"].map(|shard| shard.parse::<Shard>().unwrap());
+        let of = |uid: &str| Watched::read(&format!(r#"{{"metadata":{{"name":"a"{uid}}}}}"#));
+        let mut found = BTreeSet::new();
+        for uid in ["", r#","uid":null"#, r#","uid":"u""#, r#","uid":"v""#, r#","uid":"w""#, r#","uid":"x""#] {
+            for event in [Event::Apply(of(uid)), Event::Delete(of(uid)), Event::InitApply(of(uid))] {
+                let event = Ok(event);
+                assert!(concerns(first, &event) != concerns(second, &event), "{uid}");
+                assert!(concerns(Shard::default(), &event), "{uid}");
+                found.insert(concerns(first, &event));
+            }
+        }
+        assert_eq!(found.len(), 2, "both shards have some");
+        for event in [Ok(Event::Init), Ok(Event::InitDone), Err(watcher::Error::NoResourceVersion)] {
+            assert!(concerns(first, &event) && concerns(second, &event));
         }
     }
 }

@@ -9,8 +9,8 @@ pub struct Duties {
     pub namespaces: Vec<String>,
     /// It watches Secrets instead of only reading those that are named.
     pub watches_secrets: bool,
-    /// Namespace and name of the Lease for leader election.
-    pub lease: Option<(String, String)>,
+    /// The namespace and the names of the Leases for leader election.
+    pub leases: Option<(String, Vec<String>)>,
 }
 
 /// Returns every right and whether the account must have it.
@@ -33,10 +33,11 @@ pub fn rights(duties: &Duties) -> Vec<(ResourceAttributes, bool)> {
             rights.push((attributes(namespace, verb, group, resource, subresource, None), needed));
         }
     }
-    if let Some((namespace, name)) = &duties.lease {
+    if let Some((namespace, names)) = &duties.leases {
         let lease = |verb, name| attributes(namespace, verb, "coordination.k8s.io", "leases", "", name);
         rights.push((lease("create", None), true));
-        rights.extend(["get", "update", "watch"].map(|verb| (lease(verb, Some(name)), true)));
+        let each = |name| ["get", "update", "watch"].map(|verb| (lease(verb, Some(name)), true));
+        rights.extend(names.iter().flat_map(each));
     }
     rights
 }

@@ -8,6 +8,7 @@ use cloudtenant_operator::{
     budget::{Bytes, Limits},
     cluster::rights::Duties,
     openstack::{Cidr, CloudHost, Network, ProxyRule, Rules},
+    shard::Shard,
 };
 use kube::Client;
 
@@ -63,6 +64,10 @@ pub(super) struct DutyArguments {
     /// The namespace of the Lease. Default: the namespace of the account or the kubeconfig.
     #[arg(long, env = "POD_NAMESPACE")]
     pub(super) lease_namespace: Option<String>,
+    /// Serve one of several shards of the CloudTenants, as in 0/2 and 1/2 for two processes. Needs --leader-election. Each
+    /// shard has its own Lease, and a process also serves shards whose processes have ended. Default: all CloudTenants.
+    #[arg(long, env = "SHARD", default_value_t = Shard::default(), hide_default_value = true)]
+    pub(super) shard: Shard,
 }
 
 impl DutyArguments {
@@ -77,8 +82,19 @@ impl DutyArguments {
         self.leader_election.then(|| (namespace(), self.lease_name.clone()))
     }
 
+    /// Refuses shards without leader election.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.shard.is_only() || self.leader_election,
+            "--shard {} (SHARD) needs --leader-election (LEADER_ELECTION), so that no two processes serve a CloudTenant",
+            self.shard
+        );
+        Ok(())
+    }
+
     pub(super) fn read(&self, client: &Client) -> Duties {
-        Duties { namespaces: self.namespaces(), watches_secrets: self.watch_secrets, lease: self.lease(client) }
+        let leases = self.lease(client).map(|(namespace, name)| (namespace, self.shard.lease_names(&name)));
+        Duties { namespaces: self.namespaces(), watches_secrets: self.watch_secrets, leases }
     }
 }
 

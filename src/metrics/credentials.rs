@@ -116,7 +116,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::{metrics::Metrics, shard::Shard};
 
     fn at(second: i64) -> Option<Timestamp> {
         Some(Timestamp::from_second(second).unwrap())
@@ -162,7 +162,7 @@ mod tests {
         metrics.credential_ends("known", CredentialKind::Main, at(5000));
         assert_eq!(series(&metrics), stored, "only the leader has sessions");
 
-        metrics.leads(true);
+        metrics.leads(Shard::default(), true);
         metrics.credential_ends("known", CredentialKind::Main, at(5000));
         metrics.credential_ends("known", CredentialKind::Engines, at(6000));
         metrics.credential_ends("later", CredentialKind::Main, at(7000));
@@ -187,11 +187,11 @@ mod tests {
         assert_eq!(series(&metrics), expected[3..]);
 
         metrics.credential_ends("unknown", CredentialKind::Main, at(9000));
-        metrics.retain(|uid| uid != "unknown");
+        metrics.retain(Shard::default(), |uid| uid != "unknown");
         assert_eq!(series(&metrics), expected[3..], "what belongs to deleted ones is forgotten");
 
         metrics.credential_ends("known", CredentialKind::Main, at(5000));
-        metrics.leads(false);
+        metrics.leads(Shard::default(), false);
         assert_eq!(series(&metrics), expected[3..], "it leads no more");
         roster.clear();
         assert_eq!(series(&metrics), [""; 0], "and knows no tenants");

@@ -1,20 +1,22 @@
-//! The life of the process: it checks the CRD, waits for the Lease, and runs the operator while it holds the Lease.
+//! The life of the process: it checks the CRD, waits for Leases, and runs the operator while it holds one.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use kube::Client;
-use tokio::task::JoinHandle;
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     cluster::{
-        context::Settings,
+        context::{Common, Settings},
         controller::Operator,
-        leader::{Elector, LEASE, Mandate, RENEW_DEADLINE},
+        leader::{Election, Elector, Ended, Gate, LEASE, Mandate, RENEW_DEADLINE},
         readiness::{Readiness, Requirement},
         schema, standby,
     },
     metrics::Metrics,
+    shard::{Served, Shard},
     watched::roster::Roster,
 };
 
@@ -30,12 +32,21 @@ const SCHEMA_RETRY: Duration = Duration::from_secs(5);
 #[error("the controller broke off")]
 pub struct BrokeOff;
 
+/// Why a term ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// The process ends.
+    Shutdown,
+    /// A Lease is lost, or has to be released.
+    Lease(Ended),
+}
+
 /// The process.
 pub struct Process {
     client: Client,
-    namespaces: Vec<String>,
-    operator: Arc<Operator>,
+    settings: Settings,
     metrics: Arc<Metrics>,
+    roster: Roster,
     readiness: Readiness,
     shutdown: CancellationToken,
 }
@@ -51,59 +62,48 @@ impl Process {
         readiness: Readiness,
         shutdown: CancellationToken,
     ) -> Self {
-        let namespaces = settings.namespaces.clone();
-        let operator = Arc::new(Operator::new(client.clone(), settings, metrics.clone(), roster));
-        Self { client, namespaces, operator, metrics, readiness, shutdown }
+        let common = settings.common.clone().unwrap_or_else(|| Common::new(&settings.network));
+        let settings = Settings { common: Some(common), ..settings };
+        Self { client, settings, metrics, roster, readiness, shutdown }
     }
 
-    /// Runs until the shutdown: either alone, or each time that the elector holds its Lease.
+    /// Runs until the shutdown: either alone, or each time that it holds the Lease of a shard.
     ///
     /// # Errors
     /// The operator ended by itself.
-    pub async fn run(self, elector: Option<Elector>) -> Result<(), BrokeOff> {
+    pub async fn run(self, election: Option<Election>) -> Result<(), BrokeOff> {
         if self.shutdown.run_until_cancelled(self.until_schema()).await.is_none() {
             return Ok(());
         }
-        let Some(mut elector) = elector else {
+        let Some(election) = election else {
             self.readiness.lacks(Requirement::Tenants, "no CloudTenants have been listed yet");
             self.readiness.has(Requirement::Definition);
-            return self.lead(Mandate::unlimited()).until(self.shutdown.cancelled()).await;
+            let operator = self.operator(Shard::default(), self.client.clone());
+            let term = Term::begin(operator, Mandate::unlimited(), self.readiness.clone(), &self.metrics);
+            return term.until(self.shutdown.cancelled()).await.map(drop);
         };
-        let rights = standby::until_allowed(self.client.clone(), self.namespaces.clone(), self.readiness.clone());
+        let namespaces = self.settings.namespaces.clone();
+        let rights = standby::until_allowed(self.client.clone(), namespaces, self.readiness.clone());
         let _rights = AbortOnDropHandle::new(tokio::spawn(rights));
-        let ended = loop {
-            self.readiness.lacks(Requirement::Lease, "the Lease has not been read yet");
-            self.readiness.has(Requirement::Definition);
-            // A standby is ready while it knows the holder.
-            let waits = |seen: Result<(), String>| match seen {
-                Ok(()) => self.readiness.has(Requirement::Lease),
-                Err(error) => self.readiness.lacks(Requirement::Lease, &format!("the Lease cannot be taken: {error}")),
-            };
-            let Some(mandate) = self.shutdown.run_until_cancelled(elector.acquire(waits)).await else { break Ok(()) };
-            tracing::info!("leading");
-            self.readiness.lacks(Requirement::Tenants, "no CloudTenants have been listed yet");
-            self.readiness.has(Requirement::Lease);
-            let over = async {
-                self.shutdown.run_until_cancelled(elector.hold(&mandate)).await;
-            };
-            let ended = self.lead(mandate.clone()).until(over).await;
-            if ended.is_err() || self.shutdown.is_cancelled() {
-                break ended;
-            }
-            tracing::info!("leading no more");
+        let gate = election.gate().map_err(|error| no_connection(&error))?;
+        let campaign = Campaign {
+            process: &self,
+            election: &election,
+            gate: gate.as_ref(),
+            served: watch::Sender::new(Served::default()),
+            stop: self.shutdown.child_token(),
         };
-        elector.release().await;
-        ended
+        let ended = join_all(election.shard().all().map(|shard| campaign.run(shard))).await;
+        if let Some(gate) = &gate {
+            gate.leave().await;
+        }
+        ended.into_iter().collect()
     }
 
-    fn lead(&self, mandate: Mandate) -> Term<'_> {
-        // This token is not a child of the shutdown's. The term cancels it, and work that ends earlier has failed.
-        let stop = CancellationToken::new();
-        let (operator, readiness, stopped) = (self.operator.clone(), self.readiness.clone(), stop.clone());
-        self.metrics.leads(true);
-        let work = mandate.clone();
-        let work = tokio::spawn(async move { operator.run(work, readiness, stopped).await });
-        Term { metrics: &self.metrics, mandate, stop, work }
+    /// Creates the controller of the CloudTenants of one shard.
+    fn operator(&self, shard: Shard, client: Client) -> Arc<Operator> {
+        let settings = Settings { shard, ..self.settings.clone() };
+        Arc::new(Operator::new(client, settings, self.metrics.clone(), self.roster.part(shard.index())))
     }
 
     /// Waits for a sufficient CRD.
@@ -121,30 +121,154 @@ impl Process {
     }
 }
 
-/// The time from taking the Lease to losing it.
+fn no_connection(error: &kube::Error) -> BrokeOff {
+    tracing::error!(%error, "no connection for the Lease");
+    BrokeOff
+}
+
+/// A standby is ready while it knows the holder of its Lease.
+fn waits(readiness: &Readiness, seen: Result<(), String>) {
+    match seen {
+        Ok(()) => readiness.has(Requirement::Lease),
+        Err(error) => readiness.lacks(Requirement::Lease, &format!("the Lease cannot be taken: {error}")),
+    }
+}
+
+/// The process as a candidate for the Leases of all shards.
+struct Campaign<'a> {
+    process: &'a Process,
+    election: &'a Election,
+    gate: Option<&'a Gate>,
+    /// The shards that this process serves now.
+    served: watch::Sender<Served>,
+    /// Cancelled at the shutdown, or once the controller of a shard has ended by itself.
+    stop: CancellationToken,
+}
+
+impl Campaign<'_> {
+    /// Serves one shard each time that the process holds its Lease, until the process ends.
+    async fn run(&self, shard: Shard) -> Result<(), BrokeOff> {
+        let ended = self.contend(shard).await;
+        if ended.is_err() {
+            self.stop.cancel();
+        }
+        ended
+    }
+
+    async fn contend(&self, shard: Shard) -> Result<(), BrokeOff> {
+        let own = self.election.shard();
+        let mut served = self.served.subscribe();
+        let in_reach = async { served.wait_for(|served| own.reaches(shard, *served)).await.is_ok() };
+        if self.stop.run_until_cancelled(in_reach).await.is_none() {
+            return Ok(());
+        }
+        let mut elector = self.election.elector(shard).map_err(|error| no_connection(&error))?;
+        let (client, readiness) = if shard == own {
+            (self.process.client.clone(), self.process.readiness.clone())
+        } else {
+            // The process is ready without the shards of other processes.
+            (self.election.client().map_err(|error| no_connection(&error))?, Readiness::default())
+        };
+        let operator = self.process.operator(shard, client);
+        let ended = loop {
+            readiness.lacks(Requirement::Lease, "the Lease has not been read yet");
+            readiness.has(Requirement::Definition);
+            let mandate = self.stop.run_until_cancelled(elector.acquire(|seen| waits(&readiness, seen))).await;
+            let Some(mandate) = mandate else { break Ok(()) };
+            match self.serve(shard, &mut elector, mandate, &operator, &readiness).await {
+                Ok(Over::Shutdown) => break Ok(()),
+                Ok(Over::Lease(Ended::Asked)) => elector.release().await,
+                Ok(Over::Lease(Ended::Lost)) => {}
+                Err(broke_off) => break Err(broke_off),
+            }
+        };
+        elector.release().await;
+        ended
+    }
+
+    /// Serves a shard until its Lease or the common one is lost, or until the process ends.
+    async fn serve(
+        &self,
+        shard: Shard,
+        elector: &mut Elector,
+        mandate: Mandate,
+        operator: &Arc<Operator>,
+        readiness: &Readiness,
+    ) -> Result<Over, BrokeOff> {
+        let mut held = pin!(elector.hold(&mandate));
+        let mut work = mandate.clone();
+        if let Some(gate) = self.gate {
+            tokio::select! {
+                ended = &mut held => return Ok(Over::Lease(ended)),
+                () = self.stop.cancelled() => return Ok(Over::Shutdown),
+                () = gate.enter(|seen| waits(readiness, seen)) => {}
+            }
+            work = work.while_valid(gate.mandate());
+        }
+        // There is nothing to say of the only shard.
+        let named = (!shard.is_only()).then(|| tracing::field::display(shard));
+        tracing::info!(shard = named, "leading");
+        readiness.lacks(Requirement::Tenants, "no CloudTenants have been listed yet");
+        readiness.has(Requirement::Lease);
+        self.served.send_modify(|served| *served = served.with(shard, true));
+        let over = async {
+            let gate_lost = async {
+                match self.gate {
+                    Some(gate) => gate.hold().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                ended = &mut held => Over::Lease(ended),
+                () = gate_lost => Over::Lease(Ended::Lost),
+                () = self.stop.cancelled() => Over::Shutdown,
+            }
+        };
+        let term = Term::begin(operator.clone(), work, readiness.clone(), &self.process.metrics);
+        let ended = term.until(over).await;
+        self.served.send_modify(|served| *served = served.with(shard, false));
+        if matches!(ended, Ok(Over::Lease(_))) {
+            tracing::info!(shard = named, "leading no more");
+        }
+        ended
+    }
+}
+
+/// The time from taking a Lease to losing it.
 struct Term<'a> {
     metrics: &'a Metrics,
+    shard: Shard,
     mandate: Mandate,
     stop: CancellationToken,
     work: JoinHandle<()>,
 }
 
-impl Term<'_> {
+impl<'a> Term<'a> {
+    fn begin(operator: Arc<Operator>, mandate: Mandate, readiness: Readiness, metrics: &'a Metrics) -> Self {
+        // This token is not a child of the shutdown's. The term cancels it, and work that ends earlier has failed.
+        let stop = CancellationToken::new();
+        let shard = operator.shard();
+        metrics.leads(shard, true);
+        let (work, stopped) = (mandate.clone(), stop.clone());
+        let work = tokio::spawn(async move { operator.run(work, readiness, stopped).await });
+        Term { metrics, shard, mandate, stop, work }
+    }
+
     /// Ends the term when `over` completes. Passes stop waiting at once, and a write under way may finish.
-    async fn until(mut self, over: impl Future<Output = ()>) -> Result<(), BrokeOff> {
-        let broke_off = tokio::select! {
-            () = over => false,
-            _ = &mut self.work => true,
+    async fn until<T>(mut self, over: impl Future<Output = T>) -> Result<T, BrokeOff> {
+        let over = tokio::select! {
+            over = over => Some(over),
+            _ = &mut self.work => None,
         };
         self.stop.cancel();
-        if !broke_off && tokio::time::timeout(GRACE, &mut self.work).await.is_err() {
+        if over.is_some() && tokio::time::timeout(GRACE, &mut self.work).await.is_err() {
             tracing::warn!("passes were still under way");
             self.work.abort();
         }
         // Tasks that end a moment later must write nothing.
         self.mandate.revoke();
-        self.metrics.leads(false);
-        if broke_off { Err(BrokeOff) } else { Ok(()) }
+        self.metrics.leads(self.shard, false);
+        over.ok_or(BrokeOff)
     }
 }
 
@@ -164,7 +288,8 @@ mod tests {
             // The test does not wait for work that continues.
             let aborted = work.abort_handle();
             let stop = CancellationToken::new();
-            let term = Term { metrics: &metrics, mandate: Mandate::unlimited(), stop: stop.clone(), work };
+            let (shard, mandate) = (Shard::default(), Mandate::unlimited());
+            let term = Term { metrics: &metrics, shard, mandate, stop: stop.clone(), work };
             let term = term.until(async {
                 if !over {
                     std::future::pending::<()>().await;

@@ -51,7 +51,17 @@ async fn the_definition_and_its_objects_outlive_the_release() {
     control_plane.apply_yaml(Some(NAMESPACE), &read("examples/cloudtenant.yaml")).await.unwrap();
     run(control_plane, "upgrade", &[chart, "--set", "replicas=2,secrets.watch=true"]).await.unwrap();
     assert!(exists(control_plane, "poddisruptionbudget/watcher-cloudtenant-operator").await);
+    let deployments = ["deployment/watcher-cloudtenant-operator", "deployment/watcher-cloudtenant-operator-1"];
+    run(control_plane, "upgrade", &[chart, "--set", "shards=2"]).await.unwrap();
+    assert_eq!(
+        [exists(control_plane, deployments[0]).await, exists(control_plane, deployments[1]).await],
+        [false, true]
+    );
     run(control_plane, "upgrade", &[chart, "--set", "rbac.scope=namespaces,rbac.namespaces={web}"]).await.unwrap();
+    assert_eq!(
+        [exists(control_plane, deployments[0]).await, exists(control_plane, deployments[1]).await],
+        [true, false]
+    );
     assert!(!exists(control_plane, "poddisruptionbudget/watcher-cloudtenant-operator").await);
     assert!(!exists(control_plane, "clusterrolebinding/watcher-cloudtenant-operator").await);
 

@@ -77,6 +77,7 @@ async fn the_operator_gets_ready_and_helm_test_succeeds() {
                               { host: '*.example.com', url: 'http://p.example.com:3128' },
                               { host: '*', url: 'http://192.0.2.1:3128' }] }",
         ),
+        ("agent-shards", "{ crds: { enabled: false }, fullnameOverride: agent-shards, shards: 2 }"),
     ] {
         // The definition is there, and is tests/chart/lifecycle.rs' to install.
         let yaml = render(values).unwrap();
@@ -93,7 +94,7 @@ async fn the_operator_gets_ready_and_helm_test_succeeds() {
         until_verified(control_plane, &rendered, name, &at).await;
         installed.push((rendered, at, operator));
     }
-    let [(wide, at, _), (narrow, ..)] = &installed[..] else { panic!("two") };
+    let [(wide, at, _), (narrow, ..), _] = &installed[..] else { panic!("three") };
     // It tells a right too few, one too many, and an operator that does not answer.
     let said = verify(control_plane, narrow, "agent-wide", at).await.unwrap_err();
     assert!(said.contains("MAY NOT watch secrets"), "{said}");

@@ -109,6 +109,12 @@ fn no_more_is_granted_than_is_needed() {
     assert_eq!(namespaces(false), expected(&["web", "archive"], false));
     assert_eq!(namespaces(true), expected(&["web", "archive"], true));
     assert_eq!(granted(&render("rbac: { create: false }").unwrap()), BTreeSet::new());
+    // The Leases of all shards are one rule.
+    let names = "cloudtenant-operator cloudtenant-operator-shard-0-of-2 cloudtenant-operator-shard-1-of-2";
+    let of_shards = expected(&["everywhere"], false)
+        .into_iter()
+        .map(|right| right.replace("leases cloudtenant-operator", &format!("leases {names}")));
+    assert_eq!(granted(&render("shards: 2").unwrap()), of_shards.collect());
 }
 
 #[test]

@@ -162,6 +162,28 @@ fn who_would_share_a_lease_has_to_have_a_name() {
     }
 }
 
+/// Each line: variables | exit status | what the program says.
+#[test]
+fn a_shard_that_does_not_exist_or_has_no_lease_is_refused_before_any_call() {
+    for (environment, code, says) in [
+        (&[("SHARD", "1/2")][..], 1, "--shard 1/2 (SHARD) needs --leader-election (LEADER_ELECTION)"),
+        (&[("SHARD", "2/2"), ("LEADER_ELECTION", "true")], 64, "invalid value '2/2' for '--shard <SHARD>': the index"),
+        (
+            &[("SHARD", "0/65"), ("LEADER_ELECTION", "true")],
+            64,
+            "'--shard <SHARD>': the number of shards must be from 1 to 64",
+        ),
+        (&[("SHARD", "two"), ("LEADER_ELECTION", "true")], 64, "'--shard <SHARD>': a shard is written INDEX/NUMBER"),
+    ] {
+        for command in [&["run"][..], &["verify", "--url=http://127.0.0.1:9"]] {
+            let output = Command::new(PROGRAM).args(command).env_clear().envs(environment.iter().copied()).output();
+            let output = output.unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.code() == Some(code) && said.contains(says), "{command:?} {environment:?}: {said}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn verify_tells_a_right_that_is_missing_and_one_too_many() {
     let control_plane = shared().await;

@@ -19,6 +19,7 @@ mod odd_metadata;
 mod projects;
 mod replicas;
 mod rights;
+mod shards;
 mod stop;
 mod stored;
 mod subjects;

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The operator's account and its rights in one namespace.
-const ROLE: &str = "
+pub const ROLE: &str = "
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: operator}

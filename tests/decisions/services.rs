@@ -15,6 +15,7 @@ use cloudtenant_operator::{
     observation::engine_answers::EngineAnswer,
     openstack::{CloudConfig, Error, Failure, Network, Service as CloudService, Session},
     probe::{self, failure},
+    shard::Shard,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -269,7 +270,7 @@ async fn clocks_that_differ() {
         let config = config(&cloud.clouds_yaml("c"));
         drop(session(&config));
         let metrics = Arc::new(Metrics::new());
-        metrics.leads(true);
+        metrics.leads(Shard::default(), true);
         let session = Session::new(config, &Network::default().allowing_loopback(), metrics.clone()).unwrap();
         let now = Timestamp::now();
         assert_eq!(session.cloud_time(CloudService::Orchestration, now), now, "before the first answer");
@@ -291,7 +292,7 @@ async fn clocks_that_differ() {
 #[tokio::test]
 async fn clocks_of_several_services_and_clouds() {
     let metrics = Arc::new(Metrics::new());
-    metrics.leads(true);
+    metrics.leads(Shard::default(), true);
     let (now, target) = (Timestamp::now(), World::new().target);
     let mut expected = Vec::new();
     for (engines, usage) in [(3600, -3600), (0, 600)] {
@@ -320,7 +321,7 @@ async fn clocks_of_several_services_and_clouds() {
         assert!(shown.is_some_and(|shown| (shown - *seconds as f64).abs() < 5.0), "{series}{shown:?}, not {seconds}");
     }
     let kept = expected[0].0.clone();
-    metrics.retain_clouds(|cloud| cloud == kept);
+    metrics.retain_clouds(Shard::default(), [kept].into());
     let left = metrics.encode();
     let clouds = expected.iter().map(|(cloud, ..)| left.contains(&format!("cloud=\"{cloud}\"")));
     assert_eq!(clouds.collect::<Vec<_>>(), [true, true, false, false]);

@@ -135,6 +135,17 @@ fn the_tests_refuse_rules_that_do_something_else() {
         ),
         ("any instance looks at the clouds", "cloudtenant_synced == 1", "cloudtenant_synced"),
         ("who leads has its list", "cloudtenant_synced", "cloudtenant_leader"),
+        ("a shard is served if some shard is", "namespace, shard) (cloudtenant_shard", "namespace) (cloudtenant_shard"),
+        (
+            "each process serves all shards",
+            "max by (cluster, job, namespace, shard)",
+            "min by (cluster, job, namespace, shard)",
+        ),
+        (
+            "an outage is told for each shard",
+            "and on (cluster, job, namespace)\n            cloudtenant_synced",
+            "or on (cluster, job, namespace)\n            0 * cloudtenant_synced",
+        ),
         ("who has never been is not missed", "absent(cloudtenant_synced)", "vector(0) > 1"),
         ("who has been away for an hour is not missed", "[1d]", "[1h]"),
         ("who was away is missed for ever", "[1d]", "[1w]"),

@@ -118,3 +118,34 @@ this object alone.
 app.kubernetes.io/name: {{ printf "%s-test" .Chart.Name | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
+
+{{/*
+The Deployments, one for each shard. A Deployment's selector can never be changed, and no two may select the same Pods: so
+with shards, all have names and labels that a chart without shards does not use.
+*/}}
+{{- define "cloudtenant-operator.shards" -}}
+{{- $name := include "cloudtenant-operator.fullname" . -}}
+{{- $count := int .Values.shards -}}
+{{- $shards := list -}}
+{{- range $index := until $count -}}
+{{- $shard := dict "index" $index "name" $name -}}
+{{- if gt $count 1 -}}
+{{- $labels := dict "cloudtenant.dev/shard" (toString $index) -}}
+{{- $shard = dict "index" $index "name" (printf "%s-%d" $name $index) "shard" (printf "%d/%d" $index $count) "labels" $labels -}}
+{{- end -}}
+{{- $shards = append $shards $shard -}}
+{{- end -}}
+{{- toYaml $shards -}}
+{{- end -}}
+
+{{/* The names of the Leases, as the operator makes them (src/shard.rs). */}}
+{{- define "cloudtenant-operator.leases" -}}
+{{- $name := include "cloudtenant-operator.fullname" . -}}
+{{- $leases := list $name -}}
+{{- if gt (int .Values.shards) 1 -}}
+{{- range $index := until (int .Values.shards) -}}
+{{- $leases = append $leases (printf "%s-shard-%d-of-%d" $name $index (int $.Values.shards)) -}}
+{{- end -}}
+{{- end -}}
+{{- join ", " $leases -}}
+{{- end -}}

@@ -17,6 +17,8 @@ use crate::watched::object::{Text, members, metadata, value};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Held {
     pub(super) spec: LeaseSpec,
+    /// The spec as it was read. `None` once it is changed.
+    unchanged: Option<Box<RawValue>>,
     metadata: ObjectMeta,
     written_back: BTreeMap<String, Box<RawValue>>,
 }
@@ -25,15 +27,43 @@ impl Held {
     /// Creates a Lease that does not exist yet.
     pub(super) fn new(name: &str, spec: LeaseSpec) -> Self {
         let name = to_raw_value(name).ok().map(|name| ("name".to_owned(), name));
-        Self { spec, metadata: ObjectMeta::default(), written_back: name.into_iter().collect() }
+        Self { spec, unchanged: None, metadata: ObjectMeta::default(), written_back: name.into_iter().collect() }
     }
 
     pub(super) fn with(self, spec: LeaseSpec) -> Self {
-        Self { spec, ..self }
+        Self { spec, unchanged: None, ..self }
+    }
+
+    /// The text of the spec, which differs after each renewal. A changed annotation does not change it.
+    pub(super) fn spec_text(&self) -> &str {
+        self.unchanged.as_ref().map_or("", |text| text.get())
+    }
+
+    /// Returns an annotation. `None` if it is missing, empty or unreadable.
+    pub(super) fn annotation(&self, name: &str) -> Option<String> {
+        let annotations = members(self.written_back.get("annotations")?.get());
+        value(&annotations, name).filter(|value: &String| !value.is_empty())
+    }
+
+    /// Sets an annotation, or removes it. The others stay.
+    pub(super) fn annotated(mut self, name: &str, value: Option<&str>) -> Self {
+        let annotations = self.written_back.remove("annotations");
+        let mut all: BTreeMap<String, Box<RawValue>> = annotations
+            .iter()
+            .flat_map(|text| members(text.get()))
+            .map(|(name, text)| (name, text.to_owned()))
+            .collect();
+        all.remove(name);
+        all.extend(value.and_then(|value| Some((name.to_owned(), to_raw_value(value).ok()?))));
+        if !all.is_empty() {
+            self.written_back.extend(to_raw_value(&all).ok().map(|text| ("annotations".to_owned(), text)));
+        }
+        self
     }
 
     pub(super) fn read(text: &str) -> Self {
         let object = members(text);
+        let unchanged = object.get("spec").map(|text| (*text).to_owned());
         let spec = object.get("spec").map(|text| members(text.get())).unwrap_or_default();
         let mut all = object.get("metadata").map(|text| members(text.get())).unwrap_or_default();
         // The API server keeps its own value of this field.
@@ -47,6 +77,7 @@ impl Held {
                 renew_time: value(&spec, "renewTime"),
                 ..LeaseSpec::default()
             },
+            unchanged,
             metadata: metadata(&object).0,
             written_back: all.into_iter().map(|(name, text)| (name, text.to_owned())).collect(),
         }
@@ -68,7 +99,10 @@ impl Serialize for Held {
         object.serialize_entry("apiVersion", &Lease::api_version(&()))?;
         object.serialize_entry("kind", &Lease::kind(&()))?;
         object.serialize_entry("metadata", &self.written_back)?;
-        object.serialize_entry("spec", &self.spec)?;
+        match &self.unchanged {
+            Some(spec) => object.serialize_entry("spec", spec)?,
+            None => object.serialize_entry("spec", &self.spec)?,
+        }
         object.end()
     }
 }
@@ -128,6 +162,33 @@ mod tests {
         assert!(!written.contains("managedFields"));
         for text in ["null", "{}", r#"{"metadata":{"resourceVersion":7}}"#] {
             assert!(serde_json::from_str::<Held>(text).is_err(), "{text}");
+        }
+    }
+
+    /// Each line: annotations | the annotation `a` | annotations once it is "2" | annotations without it.
+    #[test]
+    fn one_annotation_changes_and_the_others_and_the_spec_stay() {
+        for (before, found, set, removed) in [
+            ("null", None, r#"{"a":"2"}"#, ""),
+            ("{}", None, r#"{"a":"2"}"#, ""),
+            (r#"{"a":"1"}"#, Some("1"), r#"{"a":"2"}"#, ""),
+            (r#"{"a":""}"#, None, r#"{"a":"2"}"#, ""),
+            (r#"{"a":1,"b":[2]}"#, None, r#"{"a":"2","b":[2]}"#, r#"{"b":[2]}"#),
+            (r#"{"b":"x"}"#, None, r#"{"a":"2","b":"x"}"#, r#"{"b":"x"}"#),
+        ] {
+            let spec = r#"{"holderIdentity":"other","renewTime":"9999-12-31T23:59:59Z","odd":1}"#;
+            let text = format!(r#"{{"metadata":{{"resourceVersion":"7","annotations":{before}}},"spec":{spec}}}"#);
+            let read = Held::read(&text);
+            assert_eq!(read.annotation("a").as_deref(), found, "{before}");
+            for (value, annotations) in [(Some("2"), set), (None, removed)] {
+                let written = serde_json::to_string(&read.clone().annotated("a", value)).unwrap();
+                assert!(written.contains(&format!(r#""spec":{spec}"#)), "{written}");
+                let shown = format!(r#""annotations":{annotations}"#);
+                assert_eq!(written.contains(&shown), !annotations.is_empty(), "{before}: {written}");
+                assert_eq!(written.contains("annotations"), !annotations.is_empty(), "{before}: {written}");
+            }
+            let claimed = serde_json::to_string(&read.with(LeaseSpec::default())).unwrap();
+            assert!(claimed.contains(r#""spec":{}"#), "{claimed}");
         }
     }
 }

@@ -55,6 +55,7 @@ pub const REFUSED: &[Refused] = &[
         "cloudProxies: [{ host: a, url: 'http://p:1' }, { host: a, url: 'http://q:1' }]",
         &["cloudProxies[1]: the proxy for a is never used"],
     ),
+    ("extraEnv: [{ name: SHARD, value: 1/2 }]", &["SHARD is the chart's to set"]),
     ("extraEnv: [{ name: LEADER_ELECTION, value: 'false' }]", &["LEADER_ELECTION is the chart's to set"]),
     (
         "{ cloudCA: { secret: { name: a } }, extraVolumes: [{ name: cloud-ca, emptyDir: {} }] }",
@@ -72,6 +73,7 @@ pub const REFUSED: &[Refused] = &[
     ),
     ("commonLabels: { app.kubernetes.io/name: other }", &["commonLabels", "app.kubernetes.io/name is the chart's own"]),
     ("podLabels: { app.kubernetes.io/instance: other }", &["podLabels", "instance is the chart's own"]),
+    ("podLabels: { cloudtenant.dev/shard: '1' }", &["podLabels", "cloudtenant.dev/shard is the chart's own"]),
     (
         "monitoring: { serviceMonitor: { labels: { app.kubernetes.io/name: other } } }",
         &["monitoring.serviceMonitor.labels", "app.kubernetes.io/name is the chart's own"],

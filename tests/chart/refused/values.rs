@@ -16,6 +16,9 @@ pub const REFUSED: &[Refused] = &[
     ("replicas: two", &["/replicas", "want integer"]),
     ("replicas: -1", &["/replicas", "minimum"]),
     ("replicas: 3000000000", &["/replicas", "maximum"]),
+    ("shards: two", &["/shards", "want integer"]),
+    ("shards: 0", &["/shards", "minimum"]),
+    ("shards: 65", &["/shards", "maximum"]),
     ("image: operator", &["/image", "want object"]),
     ("image: { repository: 'has spaces' }", &["/image/repository", "does not match"]),
     ("image: { repository: 'a//b' }", &["/image/repository", "does not match"]),
@@ -209,6 +212,7 @@ pub const REFUSED: &[Refused] = &[
     ("fullnameOverride: Operator", &["/fullnameOverride", "does not match"]),
     // What is taken away, and needed.
     ("replicas: null", &["missing property 'replicas'"]),
+    ("shards: null", &["missing property 'shards'"]),
     ("crds: { enabled: null }", &["/crds", "missing property 'enabled'"]),
     ("rbac: null", &["missing property 'rbac'"]),
     // Without a list, all would be let through.

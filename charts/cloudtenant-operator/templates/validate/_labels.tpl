@@ -7,7 +7,7 @@
 {{- end -}}
 {{- range $value, $given := $labels -}}
 {{- range $name, $ignored := $given -}}
-{{- if has $name (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/part-of" "app.kubernetes.io/managed-by" "helm.sh/chart") -}}
+{{- if has $name (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/part-of" "app.kubernetes.io/managed-by" "helm.sh/chart" "cloudtenant.dev/shard") -}}
 {{- fail (printf "%s: the label %s is the chart's own" $value $name) -}}
 {{- end -}}
 {{- /* They would be on the operator's own ClusterRole too, and give its rights to people. */ -}}
