@@ -83,7 +83,7 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    fn condition<'s>(status: &'s CloudTenantStatus, kind: ProbeKind) -> Option<&'s Condition> {
+    fn condition(status: &CloudTenantStatus, kind: ProbeKind) -> Option<&Condition> {
         condition::find(&status.conditions, kind.condition_type())
     }
 
@@ -298,7 +298,7 @@ fn run(steps: Vec<(Between, Words)>, threshold: u32) -> Checked {
             words,
             now,
             stepped_back,
-            answered: answered.clone(),
+            answered,
             world: &world,
         };
         step.holds()?;

@@ -172,7 +172,8 @@ struct Shared {
     flooded: AtomicU64,
     connections: Mutex<JoinSet<()>>,
     tls: Option<Arc<Certificates>>,
-    full: Mutex<Option<(Socket, JoinSet<()>)>>,
+    /// While connections get no answer.
+    full: Mutex<Option<Vec<Socket>>>,
 }
 
 impl Front {
@@ -234,22 +235,22 @@ impl Front {
 }
 
 /// A socket with a queue of one connection, and the connections that fill it.
-fn fill_queue(port: u16) -> (Socket, JoinSet<()>) {
+fn fill_queue(port: u16) -> Vec<Socket> {
     let address = SocketAddr::from((FULL, port));
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_reuse_address(true).unwrap();
-    socket.bind(&address.into()).unwrap();
-    socket.listen(0).unwrap();
-    let mut fillers = JoinSet::new();
+    let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let listener = socket();
+    listener.set_reuse_address(true).unwrap();
+    listener.bind(&address.into()).unwrap();
+    listener.listen(0).unwrap();
+    let mut sockets = vec![listener];
     for _ in 0..4 {
-        fillers.spawn(async move {
-            if let Ok(stream) = TcpStream::connect(address).await {
-                std::future::pending::<()>().await;
-                drop(stream);
-            }
-        });
+        let filler = socket();
+        filler.set_nonblocking(true).unwrap();
+        // The connection is under way when this returns with an error.
+        let _ = filler.connect(&address.into());
+        sockets.push(filler);
     }
-    (socket, fillers)
+    sockets
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {

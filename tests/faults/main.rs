@@ -70,9 +70,9 @@ async fn matrix() {
     let mut wrong: Vec<String> = wrong.into_iter().flatten().collect();
     wrong.sort();
     let (texts, secrets) = secrets::found();
+    wrong.extend(secrets.into_iter().map(|place| format!("a secret in {place}")));
     println!("{count} cells in {} s, left out {left:?}; {texts} texts searched", began.elapsed().as_secs());
     assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(secrets.is_empty(), "secrets:\n{}", secrets.join("\n"));
     assert!(texts > 1000 * usize::from(only.is_empty()), "the log was not searched: {texts}");
     let used = peak_memory();
     assert!(used < MOST_MEMORY, "{used} KiB");
