@@ -64,6 +64,17 @@ impl Lab {
         Ok(self.read("projects.json")?[name].as_str().context("no such project")?.to_owned())
     }
 
+    /// The user `fleet` and this number of its projects: the entry of clouds.yaml, and the IDs.
+    pub async fn fleet(&self, projects: usize) -> Result<(Value, Vec<String>)> {
+        let mut entry = self.cloud("operator")?;
+        let url = entry["auth"]["auth_url"].as_str().context("no auth_url")?;
+        let directory = self.directory.display().to_string();
+        self.script("identity.py", &["fleet", url, &directory, &projects.to_string()]).await?;
+        entry["auth"]["username"] = "fleet".into();
+        entry["auth"]["password"] = "fleet-secret".into();
+        Ok((entry, serde_json::from_value(self.read("fleet.json")?)?))
+    }
+
     /// The certificate of the Keystone behind TLS, in PEM.
     pub fn certificate(&self) -> Result<String> {
         let file = self.directory.join("conf/tls.crt");

@@ -14,7 +14,7 @@ mod world;
 use std::{env, process::ExitCode};
 
 use scenario::Scenario;
-use world::World;
+use world::{MANY_PROJECTS, World};
 
 /// What one run for every change can afford.
 const SMOKE: [&str; 2] = ["engine-killed", "tenant-without-servers"];
@@ -40,12 +40,14 @@ fn main() -> ExitCode {
             (true, _) => true,
         })
         .collect();
-    if chosen.is_empty() {
+    let many = wanted.iter().any(|name| name == MANY_PROJECTS) || wanted.is_empty() && asked != "smoke";
+    if chosen.is_empty() && !many {
         eprintln!("openstack: no scenario of this name; there are:");
-        table::SCENARIOS.iter().for_each(|scenario| eprintln!("  {}", scenario.name));
+        let names = table::SCENARIOS.iter().map(|scenario| scenario.name);
+        names.chain([MANY_PROJECTS]).for_each(|name| eprintln!("  {name}"));
         return ExitCode::FAILURE;
     }
-    match tokio::runtime::Runtime::new().unwrap().block_on(play(&chosen)) {
+    match tokio::runtime::Runtime::new().unwrap().block_on(play(&chosen, many)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn play(scenarios: &[&'static Scenario]) -> anyhow::Result<bool> {
+async fn play(scenarios: &[&'static Scenario], many_projects: bool) -> anyhow::Result<bool> {
     let mut world = World::start().await?;
     let mut reports = Vec::new();
     for scenario in scenarios {
@@ -66,6 +68,10 @@ async fn play(scenarios: &[&'static Scenario]) -> anyhow::Result<bool> {
     }
     println!("\n| scenario | verdict right? | seconds until told |\n| --- | --- | --- |");
     reports.iter().for_each(|report| println!("{}", report.row()));
+    let many = if many_projects { world.many_projects().await } else { Ok(()) };
+    if let Err(error) = &many {
+        println!("{MANY_PROJECTS}: {error:#}\nthe log: {}", world.keep_log(MANY_PROJECTS).display());
+    }
     world.end().await;
-    Ok(reports.iter().all(|report| report.wrong.is_empty()))
+    Ok(many.is_ok() && reports.iter().all(|report| report.wrong.is_empty()))
 }

@@ -1,5 +1,7 @@
 //! What the scenarios are played in: the lab, a control plane, a simulated DCS, and the operator.
 
+mod fleet;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -8,6 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use cloudtenant_operator::api::{CloudTenant, crd_yaml};
+pub use fleet::SCENARIO as MANY_PROJECTS;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api,

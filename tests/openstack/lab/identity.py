@@ -5,6 +5,10 @@ identity.py seed KEYSTONE_URL HEAT_URL NOVA_URL DCS_URL TLS_URL DATA   finds or 
 identity.py password KEYSTONE_URL USER NEW                       changes a password
 identity.py revoke KEYSTONE_URL USER                             ends every token of a user
 identity.py delete-credential KEYSTONE_URL NAME                  deletes an application credential
+identity.py fleet KEYSTONE_URL DATA COUNT                        a user with a role in many projects; writes fleet.json
+identity.py delete-project KEYSTONE_URL PROJECT                  deletes a project
+identity.py disable-project KEYSTONE_URL PROJECT                 disables a project
+identity.py remove-role KEYSTONE_URL USER PROJECT                takes a user's roles in a project away
 """
 import json
 import pathlib
@@ -151,11 +155,48 @@ def revoke(url, name):
     admin.users.update(user, enabled=True)
 
 
+def fleet(url, data, count):
+    """The user `fleet` is an administrator in the project `admin`, and a reader in the others."""
+    admin = keystone(url, "admin", ADMIN_PASSWORD, "admin")
+    roles = {role.name: role for role in admin.roles.list()}
+    there = {project.name: project for project in admin.projects.list()}
+    user = find(admin.users, "fleet", domain="default") or admin.users.create("fleet", domain="default")
+    admin.users.update(user, password="fleet-secret")
+    admin.roles.grant(roles["admin"], user=user, project=there["admin"])
+    ids = []
+    for number in range(int(count)):
+        name = f"fleet-{number:03}"
+        project = there.get(name)
+        if project and not project.enabled:
+            admin.projects.update(project, enabled=True)
+        project = project or admin.projects.create(name, "default")
+        admin.roles.grant(roles["reader"], user=user, project=project)
+        ids.append(project.id)
+    write(pathlib.Path(data) / "fleet.json", ids)
+
+
+def delete_project(url, project):
+    keystone(url, "admin", ADMIN_PASSWORD, "admin").projects.delete(project)
+
+
+def disable_project(url, project):
+    keystone(url, "admin", ADMIN_PASSWORD, "admin").projects.update(project, enabled=False)
+
+
+def remove_role(url, name, project):
+    admin = keystone(url, "admin", ADMIN_PASSWORD, "admin")
+    user = find(admin.users, name, domain="default")
+    for role in admin.roles.list(user=user, project=project):
+        admin.roles.revoke(role, user=user, project=project)
+
+
 def write(file, what):
     file.touch(mode=0o600)
     file.write_text(json.dumps(what, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    commands = {"seed": seed, "password": password, "revoke": revoke, "delete-credential": delete_credential}
+    commands = {"seed": seed, "password": password, "revoke": revoke, "delete-credential": delete_credential,
+                "fleet": fleet, "delete-project": delete_project, "disable-project": disable_project,
+                "remove-role": remove_role}
     commands[sys.argv[1]](*sys.argv[2:])
