@@ -610,8 +610,10 @@ fn badly_imported(text: &str) -> Vec<String> {
 
 #[test]
 fn imports_have_one_form() {
-    let mut folders: Vec<PathBuf> =
-        ["src", "tests", "testkit", "image", "demo", "examples"].iter().map(|folder| root().join(folder)).collect();
+    let mut folders: Vec<PathBuf> = ["src", "tests", "testkit", "image", "demo", "examples", "benches"]
+        .iter()
+        .map(|folder| root().join(folder))
+        .collect();
     let (mut files, mut broken) = (0, Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
