@@ -1,7 +1,7 @@
 //! Measures the operator with many CloudTenants: `cargo run --release --example scale -- --tenants 10000`.
 //!
-//! The program runs as its ServiceAccount in a real control plane, against simulated clouds in this process. The figures
-//! of one run are comparable with each other; times of different machines, or of a machine with other work, are not.
+//! The program runs as its ServiceAccount in a real control plane, against simulated clouds in this process. Figures of
+//! one run are comparable with each other; times of different machines, or of a machine with other work, are not.
 //! docs/scaling.md explains them.
 
 mod figures;

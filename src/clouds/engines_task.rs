@@ -295,10 +295,9 @@ impl Inner {
             if !state.requests.is_empty() {
                 state.turn.iter_mut().for_each(|turn| turn.hurry(now));
             }
-            let woken = |(uid, subscriber): (&String, &Box<(Demand, Arc<Account>)>)| {
-                (is_news || waited.contains(uid)).then(|| subscriber.0.tenant.clone())
-            };
-            state.demands.iter().filter_map(woken).collect()
+            let is_woken = |uid: &String| is_news || waited.contains(uid);
+            let woken = state.demands.iter().filter(|(uid, _)| is_woken(uid));
+            woken.map(|(_, subscriber)| subscriber.0.tenant.clone()).collect()
         };
         for tenant in tenants {
             // The channel is closed only during a shutdown.

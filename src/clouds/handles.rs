@@ -21,7 +21,8 @@ use crate::{
 };
 
 /// The time for which a pass that waits for its queries keeps its place from other passes although no query ends at the
-/// host. A cloud that does not answer may have many CloudTenants, and each of them shows that its queries are under way.
+/// host. A cloud that does not answer may have many CloudTenants, and each of them shows that its queries are under
+/// way.
 const PROMPT: Duration = Duration::from_secs(1);
 
 /// The resources of one tenant.

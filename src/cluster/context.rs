@@ -142,8 +142,8 @@ impl Context {
         self.clouds.sweep();
     }
 
-    /// Drops the tenant's written status if the watch has brought it back. A pass that is under way keeps it, so call this
-    /// also after each pass.
+    /// Drops the tenant's written status if the watch has brought it back. A pass that is under way keeps it, so call
+    /// this also after each pass.
     pub fn brought(&self, tenant: &Watched) {
         let ObjectMeta { uid: Some(uid), resource_version: Some(version), .. } = tenant.meta() else { return };
         let known = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned();

@@ -121,8 +121,8 @@ async fn rewrite(
     if status::differs(&old, &new) { context.writer.write(&id.name, version, &new).await } else { Ok(Written::Skipped) }
 }
 
-/// The four stages of a pass. All rules are in [`decide`](crate::decide). Each stage has a box of its own, since many passes
-/// may wait for their clouds.
+/// The four stages of a pass. All rules are in [`decide`](crate::decide). Each stage has a box of its own, since many
+/// passes may wait for their clouds.
 async fn pass(
     context: &Context,
     (id, object): (&TenantId, &CloudTenant),

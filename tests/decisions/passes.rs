@@ -506,8 +506,8 @@ fn what_is_worth_a_write() {
     assert!(status::differs(&old, &later_));
 }
 
-/// CloudTenants that were created together write `observedAt` at the same time at first. Their intervals differ, so after
-/// half a day no minute has many more writes than another.
+/// CloudTenants that were created together write `observedAt` at the same time at first. Their intervals differ, so
+/// after half a day no minute has many more writes than another.
 #[test]
 fn heartbeats_spread_within_half_a_day() {
     const TENANTS: u32 = 500;
