@@ -87,7 +87,7 @@ impl Control {
                 self.stage = Stage::Recovering { since: now };
             }
             Stage::Recovering { since } => match kubernetes.leader().await {
-                Some(leader) if leader != "thief" => {
+                Some(leader) if field.replicas.runs(&leader) => {
                     locked(shared).note(None, &format!("{leader} leads"));
                     self.stage = Stage::Grace { until: now + GRACE * self.slack };
                 }

@@ -79,6 +79,11 @@ impl Replicas {
         Ok(found.context("no replica runs")?.operator.pid())
     }
 
+    /// Whether this replica runs: a killed one holds the Lease until it ends.
+    pub fn runs(&self, name: &str) -> bool {
+        self.running.iter().any(|replica| replica.name == name)
+    }
+
     /// Ends the process with SIGKILL or SIGTERM, and looks for secrets in its log.
     ///
     /// # Errors
