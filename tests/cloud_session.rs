@@ -879,6 +879,7 @@ async fn a_body_that_costs_processor_time_ends_the_connection() {
     let member = [&gzip_head[..], &[3, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
     let too_small = Error::Unexpected("the answer comes in too many small pieces");
     let garbled = Error::Unexpected("the answer could not be decompressed");
+    let misframed = Error::Unexpected("the answer is not framed as HTTP requires");
     let around = Error::Unexpected("the answer has too much data around its body");
     for (name, header, begin, repeat, error) in [
         ("one-byte chunks", "", Vec::new(), b"1\r\n \r\n".repeat(4096), too_small),
@@ -889,9 +890,9 @@ async fn a_body_that_costs_processor_time_ends_the_connection() {
             chunk(&[0, 0, 0, 0xff, 0xff].repeat(8192)),
             Error::BodyTooLarge,
         ),
-        ("empty gzip members", "Content-Encoding: gzip\r\n", Vec::new(), chunk(&member.repeat(2048)), garbled.clone()),
+        ("empty gzip members", "Content-Encoding: gzip\r\n", Vec::new(), chunk(&member.repeat(2048)), garbled),
         ("zeros before the size of a chunk", "", Vec::new(), b"0".repeat(1 << 16), around),
-        ("an extension of a chunk", "", b"1;".to_vec(), b"x".repeat(1 << 16), garbled),
+        ("an extension of a chunk", "", b"1;".to_vec(), b"x".repeat(1 << 16), misframed),
     ] {
         let cloud = Cloud::start().await;
         let (listener, client) = heat_by_hand(&cloud, "http").await;

@@ -19,6 +19,8 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// In bytes.
 const MOST: usize = 5632;
+/// In bytes. The charge is an estimate on the safe side.
+const MOST_CHARGED: usize = 8 << 10;
 const SESSIONS: usize = 1000;
 const LONG: Duration = Duration::from_secs(60);
 
@@ -102,7 +104,7 @@ async fn an_ordinary_credential_costs_a_few_kibibytes() {
     println!("{each} bytes for each project of a credential");
     assert!(each < MOST, "{each} bytes for each project of a credential");
     let charged = (budget.used().all - used) / SESSIONS;
-    assert!((MOST / 2..MOST).contains(&charged), "{charged} bytes are charged for each project");
+    assert!((MOST / 2..MOST_CHARGED).contains(&charged), "{charged} bytes are charged for each project");
 
     // All of it is given back.
     drop((sessions, projects));

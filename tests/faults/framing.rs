@@ -43,7 +43,15 @@ pub fn long_body(reply: &Reply) -> Flood {
 }
 
 pub fn long_headers(_: &Request, reply: &Reply) -> Reply {
-    (0..50).fold(reply.clone(), |reply, number| reply.with(&format!("x-filler-{number}"), &"x".repeat(2000)))
+    with_fillers(reply, 1000)
+}
+
+pub fn too_long_headers(_: &Request, reply: &Reply) -> Reply {
+    with_fillers(reply, 5000)
+}
+
+fn with_fillers(reply: &Reply, length: usize) -> Reply {
+    (0..60).fold(reply.clone(), |reply, number| reply.with(&format!("x-filler-{number}"), &"x".repeat(length)))
 }
 
 pub fn interim(_: &Reply) -> Flood {
