@@ -155,7 +155,7 @@ impl Handles {
         self.finish_with(None).await;
     }
 
-    /// The same. It drops the place once the queries have ended, or once no query at the host has ended for [`PROMPT`].
+    /// The same. It drops the place once the queries have ended, or once no query at the host has ended for a second.
     pub async fn finish_with(&mut self, mut place: Option<Place>) {
         let engines = async {
             if let Some(engines) = self.engines.as_mut().filter(|engines| !engines.is_awaited) {

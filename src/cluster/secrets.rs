@@ -109,7 +109,7 @@ pub struct Texts {
     pub clouds: crate::openstack::Secret,
     /// The key `cacert`.
     pub cacert: Option<Arc<str>>,
-    /// The annotation [`PROJECTS`].
+    /// The annotation `cloudtenant.dev/projects`.
     pub projects: Option<String>,
 }
 

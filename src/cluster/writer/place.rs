@@ -22,6 +22,10 @@ const UNFIT: &str = "typed";
 /// Parts of the messages of a 500 that says that the object is too large for etcd.
 const TOO_LARGE: [&str; 2] = ["larger than max", "too large"];
 
+/// A part of the messages of a 403 of an admission webhook or policy. Other 403s concern rights, or an API server that has
+/// just started and does not know them yet.
+const DENIED: &str = " denied ";
+
 /// Whether replacing the status may succeed where applying it did not.
 pub(super) fn is_unapplicable(error: &WriteError) -> bool {
     let unfit = |message: &str| is_too_large(message) || message.contains(UNFIT);
@@ -32,7 +36,8 @@ pub(super) fn is_unapplicable(error: &WriteError) -> bool {
 pub(super) fn refusal(error: &WriteError) -> Option<StatusRefusal> {
     let answer = error.answer()?;
     match answer.code {
-        400 | 403 | 422 => Some(StatusRefusal::Invalid),
+        400 | 422 => Some(StatusRefusal::Invalid),
+        403 if answer.message.contains(DENIED) => Some(StatusRefusal::Invalid),
         413 => Some(StatusRefusal::TooLarge),
         500 if is_too_large(&answer.message) => Some(StatusRefusal::TooLarge),
         _ => None,
