@@ -93,7 +93,7 @@ pub(super) const KEYS: &[Key] = &[
     key("auth_token", Moved, Honoured("The older name of `token`.")),
     key("access_key", Auth, Honoured(ACCESS_KEY)),
     key("ak", Auth, Honoured("The short name of `access_key`.")),
-    key("secret_key", Auth, Honoured(ACCESS_KEY)),
+    key("secret_key", Auth, Honoured("The secret key of `access_key`.")),
     key("sk", Auth, Honoured("The short name of `secret_key`.")),
     key("security_token", Auth, Honoured("The third part of a temporary access key. It is signed and sent, too.")),
     key("unscoped", AuthOnly, Honoured("`false` only. A token for no project can read nothing, so `true` is refused.")),

@@ -77,7 +77,7 @@ fn text(cell: Cell) -> String {
 const INTRODUCTION: &str = "\
 # Faults of a cloud
 
-Each fault that a cloud can have, and what the operator says of it for each service. `tests/faults` causes each fault by real connections, and it generates this page: CELLS cells hold.
+The faults of a cloud that `tests/faults` causes, and what the operator reports for each service. The test causes each fault by real connections, checks CELLS cells, and generates this page.
 
 Keystone's column is a login, which all probes need. The other columns concern the service's own condition: `EnginesHealthy` for Heat, `CachesHealthy` for DCS, `UsageReported` for Nova. The tenant is healthy before the fault, with an `interval` of five minutes.
 
