@@ -334,8 +334,64 @@ async fn one_service_that_refuses_signatures_is_its_own_failure() {
     // Keys that are deleted later are refused by Keystone too, and then by all.
     cloud.delete_access_keys();
     client.pass(300);
-    let message = client.message(&cloud, ProbeKind::Caches).await;
-    assert!(message.starts_with("AuthenticationFailed: Keystone refuses the signature"), "{message}");
+    let before = cloud.count(At::Dcs) + cloud.count(At::Keystone);
+    for _ in 0..5 {
+        let message = client.message(&cloud, ProbeKind::Caches).await;
+        assert!(message.starts_with("AuthenticationFailed: Keystone refuses the signature"), "{message}");
+    }
+    let sent = cloud.count(At::Dcs) + cloud.count(At::Keystone) - before;
+    assert_eq!(sent, 2, "the call, and the question to Keystone");
+}
+
+/// A project of the access key's user, as `scope: ObservedProject` observes it.
+fn observed(network: &Network, entry: &Arc<Session>, config: &Arc<CloudConfig>, project: &str) -> Session {
+    let session = entry.for_project(config.for_project(project).unwrap(), network).unwrap();
+    session.used_by("team");
+    session
+}
+
+/// An access key needs no proving login: the answer says whether the key or the project is refused.
+#[tokio::test]
+async fn an_access_key_is_one_credential_for_all_observed_projects() {
+    let cloud = cloud().await;
+    let network = Network::default().allowing_loopback();
+    let config = Arc::new(CloudConfig::parse(&entry(&cloud), "c", None, None).unwrap());
+    let written = Arc::new(Session::new(config.clone(), &network, Arc::new(NoCounters)).unwrap());
+    written.used_by("team");
+    let projects: Vec<_> = (0..8).map(|number| format!("p{number}")).collect();
+    for project in &projects {
+        cloud.add_tenant_of_operator(project);
+    }
+    cloud.add_tenant("foreign");
+    let ask = async |session: &Session, project: &str| {
+        let spec = json!({ "projectID": project, "cloudCredentialsRef": { "secretName": "s" }, "timeout": "20s" });
+        let target = Target::new(&serde_json::from_value::<CloudTenantSpec>(spec).unwrap()).unwrap();
+        match probe::ask(ProbeKind::Usage, session, &target, None, Timestamp::now()).await {
+            Outcome::Seen(_) => "seen".to_owned(),
+            Outcome::Failed(failure) => format!("{}: {}", failure.reason.as_str(), failure.message),
+            Outcome::NotOffered(_) => "not offered".to_owned(),
+        }
+    };
+    let sessions: Vec<_> = projects.iter().map(|project| observed(&network, &written, &config, project)).collect();
+    for (session, project) in sessions.iter().zip(&projects) {
+        assert_eq!(ask(session, project).await, "seen", "{project}");
+    }
+    let foreign = observed(&network, &written, &config, "foreign");
+    assert_eq!(
+        ask(&foreign, "foreign").await,
+        "Forbidden: Keystone gives this user no token for the project: grant a role, or enable it (error code \
+         APIGW.0302)."
+    );
+    assert_eq!(ask(&sessions[0], &projects[0]).await, "seen", "a refused project is no refused key");
+
+    cloud.delete_access_keys();
+    let before = cloud.count(At::Nova) + cloud.count(At::Keystone);
+    for (session, project) in sessions.iter().zip(&projects) {
+        let message = ask(session, project).await;
+        assert!(message.starts_with("AuthenticationFailed: Keystone refuses the signature"), "{message}");
+    }
+    let sent = cloud.count(At::Nova) + cloud.count(At::Keystone) - before;
+    assert_eq!(sent, 2, "the call of the first project, and its question to Keystone");
 }
 
 #[tokio::test]

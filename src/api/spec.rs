@@ -139,7 +139,8 @@ pub struct CloudCredentialsRef {
 
 // The field's description in the CRD, because the field is optional.
 /// What the operator logs in for. Entry: for what the entry names. ObservedProject: for `projectID`, with the user of the
-/// entry, so that one Secret serves any number of projects; the entry needs a password or a token. If absent, Entry.
+/// entry, so that one Secret serves any number of projects; the entry needs a password, a token or an access key. If
+/// absent, Entry.
 #[derive(JsonSchema, Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CredentialScope {
     /// What the entry of clouds.yaml names.

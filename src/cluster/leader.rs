@@ -187,7 +187,8 @@ impl Elector {
         Mandate::since(self.take(waits).await)
     }
 
-    /// The same. Returns since when the process holds the Lease. It always writes the Lease.
+    /// The same. Returns since when the process holds the Lease. It writes the Lease, or another process of the same
+    /// number of shards has written it since.
     async fn take(&mut self, waits: impl Fn(Result<(), String>)) -> Instant {
         let only = Lists::only_streams(format!("metadata.name={}", self.name));
         let changes = api_server::follow(self.api.clone(), only, AfterError::Resumes);

@@ -337,7 +337,7 @@ pub struct Found {
     pub texts: Option<Texts>,
 }
 
-/// Reads a Secret: only its two keys and its resource version. No error and no log contains its text. kube's own
+/// Reads a Secret: only its two keys, one annotation and its resource version. No error and no log contains its text. kube's own
 /// deserialization would log an unreadable body.
 ///
 /// # Errors

@@ -10,13 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{CloudConfig, bundle::Digest, signature::Keys, token};
+use super::{CloudConfig, bundle::Digest, config::Auth, signature::Keys, token};
 
 /// After a refusal, the operator does not repeat the login for this time.
 pub(super) const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
 /// What a login sends to Keystone, including the scope. Keystone refuses a wrong project like a wrong password, so a
-/// refusal does not apply to the user's other projects.
+/// refusal does not apply to the user's other projects. An access key is one credential for all projects.
 #[derive(Default)]
 pub(super) struct Credential {
     turn: tokio::sync::Mutex<()>,
@@ -51,12 +51,21 @@ impl Credential {
     }
 }
 
-/// The digest of what a login of this entry sends, and of the address.
+/// The digest of the credential and the address. For an access key it does not include the project: the answer to a
+/// signature tells a wrong key from a project without a role.
 pub(super) fn key(config: &CloudConfig) -> Digest {
+    match &config.auth {
+        Auth::AccessKey { keys, .. } => key_of_keys(config, keys),
+        Auth::Password { .. } | Auth::ApplicationCredential { .. } | Auth::Token { .. } => login(config),
+    }
+}
+
+/// The digest of what a login of this entry sends, with its scope, and of the address.
+pub(super) fn login(config: &CloudConfig) -> Digest {
     Digest::of(&[config.auth_url.as_str(), &token::login(&config.auth).to_string()])
 }
 
-/// The digest of an access key beside another credential, and of the address.
+/// The digest of an access key and of the address.
 pub(super) fn key_of_keys(config: &CloudConfig, keys: &Keys) -> Digest {
     let (access, secret) = (keys.access.expose(), keys.secret.expose());
     Digest::of(&[config.auth_url.as_str(), "access key", access, secret, keys.confidential()])

@@ -153,7 +153,13 @@ impl Session {
             );
         }
         let credential = network.credentials().of(&config, clock());
-        let signer = Signer::of(&config, network, http.clone(), clock.clone());
+        let signer = Signer::of(
+            &config,
+            network,
+            http.clone(),
+            clock.clone(),
+            entry.as_ref().and_then(|entry| entry.signer.as_deref()),
+        );
         let (in_flight, pauses) = match &entry {
             Some(entry) => (entry.in_flight.clone(), entry.pauses.clone()),
             None => (Arc::new(Service::ALL.map(|_| Semaphore::new(IN_FLIGHT))), Arc::default()),

@@ -25,7 +25,7 @@ use tracing::Instrument as _;
 use super::{
     Answer, Clock, CloudConfig, Counters, Error, Failure, Service, Session, SignatureRefusal,
     brake::{Brakes, Login as BrakedLogin, LoginPermit},
-    credential::{Credential, FIVE_MINUTES},
+    credential::{self, Credential, FIVE_MINUTES},
     http::Http,
     log,
     proving::{Prover, Turn},
@@ -111,7 +111,7 @@ impl Tokens {
         entry: Option<Arc<Session>>,
     ) -> Arc<Self> {
         let braked = BrakedLogin::of(&config);
-        let early = entry.as_ref().map_or(0, |_| braked.content().part_of(1000));
+        let early = entry.as_ref().map_or(0, |_| credential::login(&config).part_of(1000));
         let (namespaces, state, abandoned) = (Mutex::default(), Mutex::default(), CancellationToken::new());
         let signer = signer.filter(|_| config.signs_all());
         let prover = OnceLock::new();
@@ -236,9 +236,6 @@ impl Tokens {
         if self.credential.refuses(now) {
             return Some(self.refusal(state));
         }
-        if self.credential.refuses(now) {
-            return Some(self.refusal(state));
-        }
         if !self.needs_no_brake() && self.brakes.refuses(&self.using(), self.braked, now) {
             return Some(Error::LoginBraked.at(Service::Identity));
         }
@@ -276,12 +273,12 @@ impl Tokens {
         let user = self.abandoned.run_until_cancelled(self.user_turn()).await;
         let Some(user) = user else { return Err(login_aborted()) };
         let turn = self.abandoned.run_until_cancelled(self.credential.turn()).await;
-        let Some(_turn) = turn else { return Err(login_aborted()) };
+        let Some(alone) = turn else { return Err(login_aborted()) };
         let namespaces = self.using();
         let turn = self.abandoned.run_until_cancelled(self.brake_turn(&namespaces)).await;
         let Some(turn) = turn else { return Err(login_aborted()) };
         let place = self.abandoned.run_until_cancelled(LOGINS.one(namespace(), Priority::Later)).await;
-        let Some(_place) = place else { return Err(login_aborted()) };
+        let Some(place) = place else { return Err(login_aborted()) };
         let (sent, began) = ((self.clock)(), Instant::now());
         // Keystone may have refused another session of the same user in the meantime.
         let refused = self.credential.refuses(sent);
@@ -292,7 +289,8 @@ impl Tokens {
             (Ok(_), Ok(_)) => self.try_once(sent, &namespaces).await,
         };
         let was_sent = !refused && user.is_ok() && turn.is_ok();
-        drop((turn, user));
+        // The explanation may need another login of the user, which waits for the same places.
+        drop((turn, user, alone, place));
         let outcome = match outcome {
             Err(failure) if was_sent => Err(self.explained(failure, sent).await),
             outcome => outcome,
@@ -329,7 +327,7 @@ impl Tokens {
         self.counters.cloud_request(Service::Identity, label, started.elapsed());
         let outcome = outcome.map_err(|failure| self.without_rescoping(failure, answer.as_ref()));
         if let Some(prover) = self.prover.get() {
-            prover.note_pause(outcome.as_ref().err(), sent);
+            prover.note_pause(outcome.as_ref().err(), sent + started.elapsed());
         }
         match &outcome {
             Ok(token) if token.proven => self.note(namespaces, true, sent),
@@ -367,8 +365,11 @@ impl Tokens {
 
     fn note(&self, namespaces: &[String], accepted: bool, sent: Instant) {
         self.note_user(accepted, sent);
-        if self.is_for_observed_project() && !accepted {
-            // The proving login decides whether the project or the user was refused.
+        if self.is_for_observed_project() {
+            // The brake does not apply, and the proving login decides whether the project or the user was refused.
+            if accepted {
+                self.credential.note(true, sent);
+            }
             return;
         }
         self.credential.note(accepted, sent);

@@ -79,7 +79,12 @@ impl Session {
         if !fresh && !self.rejects(service) {
             // The answer may hold memory that the next one needs.
             drop(answer);
-            let token = self.tokens.replacement_for(token, deadline).await?;
+            let replacement = self.tokens.replacement_for(token, deadline).await;
+            let token = replacement.inspect_err(|failure| {
+                if matches!(failure.error, Error::SignatureRefused(_)) {
+                    signer.pause(service, failure);
+                }
+            })?;
             let sink;
             (answer, sink) = self.send(call, &token, Proof::Signature(signer)).await?;
             match signer.refusal(&call.url, &answer) {

@@ -40,7 +40,10 @@ pub(in crate::openstack) struct Signer {
     credential: Arc<Credential>,
     brakes: Arc<Brakes>,
     braked: Login,
-    state: Mutex<State>,
+    /// Whether Keystone answers signatures of the access key, and not only other services.
+    by_keystone: bool,
+    /// The sessions for the projects of an entry share it.
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
@@ -60,17 +63,15 @@ impl Signer {
         network: &Network,
         http: Arc<Http>,
         clock: Clock,
+        entry: Option<&Self>,
     ) -> Option<Arc<Self>> {
         let keys = config.keys()?.clone();
-        let credentials = network.credentials();
-        let (credential, braked) = if config.signs_all() {
-            (credentials.of(config, clock()), Login::of(config))
-        } else {
-            (credentials.of_keys(config, &keys, clock()), Login::of_keys(config, &keys))
-        };
-        let state = State { signed: config.signed_services(), ..State::default() };
+        let credential = network.credentials().of_keys(config, &keys, clock());
+        let (braked, by_keystone) = (Login::of_keys(config, &keys), config.signs_all());
+        let new = || Arc::new(Mutex::new(State { signed: config.signed_services(), ..State::default() }));
+        let state = entry.map_or_else(new, |entry| entry.state.clone());
         let brakes = network.brakes().clone();
-        Some(Arc::new(Self { keys, http, clock, credential, brakes, braked, state: Mutex::new(state) }))
+        Some(Arc::new(Self { keys, http, clock, credential, brakes, braked, by_keystone, state }))
     }
 
     /// Whether calls of the service are signed.
@@ -178,6 +179,7 @@ impl Signer {
         namespaces: &[String],
     ) -> Result<Option<LoginPermit>, Failure> {
         self.recent_refusal(service)?;
+        self.refusal_of_keys(service)?;
         if self.is_accepted() {
             return Ok(None);
         }
@@ -185,10 +187,21 @@ impl Signer {
         let permit = turn.ok_or_else(|| Error::LoginBraked.at(Service::Identity))?;
         // Another call may have been refused in the meantime.
         self.recent_refusal(service)?;
-        if self.credential.refuses((self.clock)()) {
-            return Err(Error::SignatureRefused(SignatureRefusal::Keys).at(service));
-        }
+        self.refusal_of_keys(service)?;
         Ok(Some(permit))
+    }
+
+    /// Whether the access key was refused less than five minutes ago, perhaps for another project.
+    fn refusal_of_keys(&self, service: Service) -> Result<(), Failure> {
+        let by = if self.by_keystone { Service::Identity } else { service };
+        let refused = self.credential.refuses((self.clock)());
+        if refused { Err(Error::SignatureRefused(SignatureRefusal::Keys).at(by)) } else { Ok(()) }
+    }
+
+    /// Records that Keystone refused the access key when it was asked about a refused signature of this service. The
+    /// service gets no signature for five minutes.
+    pub(in crate::openstack) fn pause(&self, service: Service, failure: &Failure) {
+        self.state().refusals.insert(service, ((self.clock)(), failure.clone()));
     }
 
     fn recent_refusal(&self, service: Service) -> Result<(), Failure> {

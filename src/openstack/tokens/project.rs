@@ -90,7 +90,10 @@ impl Tokens {
         failure
     }
 
-    async fn project_error(&self, entry: &Session) -> Error {
+    async fn project_error(&self, entry: &Arc<Session>) -> Error {
+        if is_fixed(entry) {
+            return Error::ProjectFixed;
+        }
         let Some(project) = self.config.project_id() else { return Error::ProjectRefused };
         match entry.query_project(project, PROJECT_DEADLINE).await {
             Ok(Some(false)) => Error::ProjectUnknown,

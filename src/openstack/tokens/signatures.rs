@@ -48,7 +48,10 @@ async fn place(
     if answer.status == 404 && !config.overrides.is_empty() {
         return Token::of_signatures(config, project, None, sent).map_err(failure);
     }
-    let answer = accepted(answer, last)?;
+    let answer = accepted(answer, last).map_err(|refused| match refused.error {
+        Error::Forbidden if config.entry().is_some() => Failure { error: Error::ProjectRefused, ..refused },
+        _ => refused,
+    })?;
     let config = config.clone();
     let read = move |answer: Answer| Token::of_signatures(&config, project, Some(&answer), sent);
     answer.digest(Service::Identity, read).await?.map_err(failure)
