@@ -252,6 +252,10 @@ fn the_page_has_every_metric(text: &str) {
             assert!(told.insert(name, (cells[2].to_owned(), labels)).is_none(), "docs/monitoring.md: twice: {row}");
         }
     }
+    // The page has them, and an operator without shards does not.
+    for of_shards in ["cloudtenant_shard_leader", "cloudtenant_shard_synced"] {
+        assert!(told.remove(of_shards).is_some(), "docs/monitoring.md: {of_shards}");
+    }
     assert_eq!(told, served(text), "docs/monitoring.md, and what is served");
 }
 
