@@ -7,6 +7,7 @@
 mod authorities;
 mod distrust;
 mod facts;
+mod fixed;
 mod unchecked;
 mod verifier;
 mod witness;

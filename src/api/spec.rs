@@ -132,7 +132,7 @@ pub struct CloudCredentialsRef {
     pub cloud_name: String,
 
     /// What the operator logs in for.
-    // No default: a stored one could not be told from the user's choice.
+    // No default: a stored one could not be distinguished from the user's choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<CredentialScope>,
 }

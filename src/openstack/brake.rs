@@ -42,15 +42,16 @@ impl Login {
             }
             // A wrong token locks no account.
             Auth::Token { token, .. } => ("token", token.expose().to_owned(), String::new()),
-            Auth::AccessKey { keys, .. } => user_of_keys(keys),
+            Auth::AccessKey { keys, .. } => return Self::of_keys(config, keys),
         };
         Self { user: user_digest(config, kind, &name, &domain), content: credential::key(config) }
     }
 
-    /// The signatures by an access key beside another credential.
+    /// The signatures by an access key.
     pub(super) fn of_keys(config: &CloudConfig, keys: &Keys) -> Self {
-        let (kind, name, domain) = user_of_keys(keys);
-        Self { user: user_digest(config, kind, &name, &domain), content: credential::key_of_keys(config, keys) }
+        // A cloud locks an access key like a user.
+        let user = user_digest(config, "access key", keys.access.expose(), "");
+        Self { user, content: credential::key_of_keys(config, keys) }
     }
 
     /// The digest of the login, with its scope.
@@ -69,11 +70,6 @@ fn user_digest(config: &CloudConfig, kind: &str, name: &str, domain: &str) -> Di
     let url = &config.auth_url;
     let port = url.port_or_known_default().unwrap_or_default().to_string();
     Digest::of(&[url.scheme(), host_of(url), &port, kind, name, domain])
-}
-
-/// A cloud locks an access key like a user.
-fn user_of_keys(keys: &Keys) -> (&'static str, String, String) {
-    ("access key", keys.access.expose().to_owned(), String::new())
 }
 
 fn user_of(user: &Named) -> (&'static str, String, String) {

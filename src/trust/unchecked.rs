@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    pki_types::{CertificateDer, ServerName, UnixTime},
-};
+use rustls::{ClientConfig, Error, SignatureScheme};
 
-use super::verifier::{config, provider};
+use super::{
+    fixed::Fixed,
+    verifier::{config, provider},
+};
 
 /// Accepts each certificate.
 #[derive(Debug)]
@@ -20,43 +19,8 @@ impl Unchecked {
     /// # Errors
     /// The crypto provider of the process supports no version of TLS.
     pub fn client_config() -> Result<ClientConfig, Error> {
-        config(Arc::new(Self), (*provider()).clone())
-    }
-}
-
-impl ServerCertVerifier for Unchecked {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    /// All schemes that servers use, since no signature is checked.
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![
+        // All schemes that servers use, since no signature is checked.
+        let schemes = vec![
             SignatureScheme::RSA_PKCS1_SHA1,
             SignatureScheme::ECDSA_SHA1_Legacy,
             SignatureScheme::RSA_PKCS1_SHA256,
@@ -70,6 +34,8 @@ impl ServerCertVerifier for Unchecked {
             SignatureScheme::RSA_PSS_SHA512,
             SignatureScheme::ED25519,
             SignatureScheme::ED448,
-        ]
+        ];
+        let verifier = Fixed { schemes, certificate: |_| Ok(()), signature: || Ok(()) };
+        config(Arc::new(verifier), (*provider()).clone())
     }
 }

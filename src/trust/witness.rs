@@ -4,23 +4,23 @@
 use std::sync::Arc;
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, NamedGroup, OtherError, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    CertificateError, ClientConfig, Error, NamedGroup, OtherError, SignatureScheme,
     crypto::{ActiveKeyExchange, SupportedKxGroup},
     ffdhe_groups::FfdheGroup,
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::CertificateDer,
 };
 
 use super::{
     Distrust,
     facts::Facts,
+    fixed::Fixed,
     verifier::{config, provider},
 };
 
 /// Offers more than the client supports, so that a server sends its certificate. It trusts no server, so no request is
 /// sent.
 #[derive(Debug)]
-pub struct Witness(Vec<SignatureScheme>);
+pub struct Witness;
 
 /// The server requires a curve for the key exchange that the client's TLS does not support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -57,49 +57,20 @@ impl Witness {
                 &Unsupported(NamedGroup::X448, "X448"),
             ]);
         }
-        config(Arc::new(Self(schemes)), provider)
+        let verifier = Fixed { schemes, certificate: judge, signature: || Err(refuse()) };
+        config(Arc::new(verifier), provider)
     }
+}
+
+/// The verdict on a certificate. It is always an error.
+fn judge(certificate: &CertificateDer<'_>) -> Result<(), Error> {
+    let kind = Facts::read(certificate).and_then(|facts| facts.unsupported_key);
+    Err(kind.map_or_else(refuse, |kind| Distrust::Key(kind).into()))
 }
 
 /// The verdict for a certificate with a supported key.
 fn refuse() -> Error {
     Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)
-}
-
-impl ServerCertVerifier for Witness {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let kind = Facts::read(end_entity).and_then(|facts| facts.unsupported_key);
-        Err(kind.map_or_else(refuse, |kind| Distrust::Key(kind).into()))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(refuse())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(refuse())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
-    }
 }
 
 /// A curve that is offered so that the server can choose it. It is never used.
