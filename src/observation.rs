@@ -2,6 +2,7 @@
 
 pub mod engine_answers;
 pub mod engine_list;
+pub mod projects;
 pub mod setback;
 
 use std::{collections::BTreeMap, time::Duration};
