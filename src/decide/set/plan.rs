@@ -71,6 +71,9 @@ pub fn plan(input: &Input<'_>) -> Plan {
         selected: selected.keys().map(|id| Box::from(*id)).collect(),
         ..Plan::default()
     };
+    if target.suspend {
+        return plan;
+    }
     for child in own {
         let project = selected.get(&*child.project_id).copied();
         change(input, child, project, &mut plan);

@@ -208,7 +208,7 @@ fn due(
 ) -> Result<Option<Due>, (Held, usize)> {
     let (target, Some(listing)) = (input.target, input.listing) else { return Ok(None) };
     let mut due = gone(input, listing);
-    if target.prune == Prune::Keep || due.is_empty() {
+    if target.suspend || target.prune == Prune::Keep || due.is_empty() {
         return Ok(None);
     }
     if listing.projects.is_empty() {

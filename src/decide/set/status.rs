@@ -160,7 +160,6 @@ fn conditions(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> Vec<Conditio
     let mut conditions = vec![own(ty::READY, &ready), own(ty::PROJECTS_LISTED, &listed), own(ty::IN_SYNC, &in_sync)];
     let is_fresh =
         stored.observed_generation != Some(target.generation) || condition::find(before, ty::RECONCILING).is_some();
-    let has_verdict = listed.reason != SetReason::Shared(Reason::Progressing);
     let needs_user = |verdict: &Verdict| {
         let may_still_arrive = verdict.reason.may_still_arrive();
         verdict.reason.is_stalled() && (!may_still_arrive || pass.waited || was_waiting(stored))
@@ -168,7 +167,7 @@ fn conditions(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> Vec<Conditio
     let refused = refusal(written.refused);
     if let Some(stalled) = [Some(&listed), refused.as_ref()].into_iter().flatten().find(|verdict| needs_user(verdict)) {
         conditions.push(next(ty::STALLED, "True", stalled));
-    } else if is_unfinished(pass) || is_fresh && !has_verdict {
+    } else if is_unfinished(pass) || is_fresh && is_undecided(pass) {
         let verdict = Verdict::new(
             SetReason::Shared(Reason::Progressing),
             "The operator has not yet applied all CloudTenants of this set.",
@@ -189,6 +188,11 @@ fn reason(status: &CloudTenantSetStatus, type_: &str) -> Option<SetReason> {
 
 const fn is_unfinished(pass: &SetPass<'_>) -> bool {
     matches!(pass.listed, Listed::Yes { .. }) && (pass.written.is_unfinished || pass.plan.waits_for_sets)
+}
+
+/// Whether the list failed and may succeed at once when it is tried again. That is no verdict.
+const fn is_undecided(pass: &SetPass<'_>) -> bool {
+    matches!(pass.listed, Listed::Failed(failure, times) if failure.transient && *times < 2)
 }
 
 /// False ranks before Unknown before True.
@@ -221,11 +225,14 @@ fn listed(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> Verdict {
             "Keystone's list of projects is not complete: name spec.filter.domainIDs or parentID, or raise Keystone's \
              list_limit.",
         ),
-        Listed::Failed(failure, times) => {
+        Listed::Failed(failure, _) => {
             let before = kept(stored, ty::PROJECTS_LISTED);
             // Once a user had to act and apparently has, a temporary failure is news.
-            let stands = before.filter(|before| failure.transient && *times < 2 && !before.reason.is_stalled());
-            stands.unwrap_or_else(|| Verdict::new(SetReason::Shared(failure.reason), failure.message.clone()))
+            let is_news = before.as_ref().is_some_and(|before| before.reason.is_stalled());
+            if is_undecided(pass) && !is_news {
+                return before.unwrap_or_else(|| Verdict::new(SetReason::Shared(Reason::Progressing), NOT_YET));
+            }
+            Verdict::new(SetReason::Shared(failure.reason), failure.message.clone())
         }
     }
 }
