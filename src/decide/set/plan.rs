@@ -51,7 +51,7 @@ pub struct Plan {
     pub skipped: Vec<SkippedProject>,
     /// Selected projects get no CloudTenant because the set has as many as it may have.
     pub is_limited: bool,
-    /// An older set has not listed its projects yet, so nothing is made.
+    /// CloudTenants are not made because an older set has not listed its projects yet.
     pub waits_for_sets: bool,
     /// The CloudTenants of the set.
     pub tenants: usize,
@@ -121,7 +121,7 @@ fn add(input: &Input<'_>, selected: &BTreeMap<&str, &Project>, plan: &mut Plan) 
     }
     let mut older: Vec<_> = others.iter().filter(|other| other.is_older(target)).collect();
     older.sort_by_key(|other| (other.created_at, &*other.uid));
-    plan.waits_for_sets = older.iter().any(|other| other.claims == Claims::Waiting);
+    let is_too_early = older.iter().any(|other| other.claims == Claims::Waiting);
     for (id, project) in selected {
         let existing = by_project.get(id).map(Vec::as_slice).unwrap_or_default();
         if existing.iter().any(|child| child.ownership(target) == Ownership::Own) {
@@ -145,7 +145,9 @@ fn add(input: &Input<'_>, selected: &BTreeMap<&str, &Project>, plan: &mut Plan) 
             }
         } else if plan.tenants + plan.creations.len() >= target.max_tenants {
             plan.is_limited = true;
-        } else if !plan.waits_for_sets {
+        } else if is_too_early {
+            plan.waits_for_sets = true;
+        } else {
             plan.creations.push(Apply {
                 name: name::of(&target.name, id),
                 project_id: (*id).to_owned(),

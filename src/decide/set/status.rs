@@ -1,9 +1,14 @@
 //! Computes the status of a set, as pure functions.
 
+mod unobserved;
+mod write;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+pub use unobserved::{broke_off, invalid, refused};
+pub use write::{differs, is_heartbeat_due};
 
 use super::{Held, Plan, Pruned, SetTarget, prune};
 use crate::{
@@ -12,18 +17,18 @@ use crate::{
         reason::Class,
         set::{CloudTenantSetStatus, SKIPPED, SetReason, SkippedProject, condition_type as ty},
     },
-    decide::{condition, status::StatusRefusal},
-    observation::{ProbeFailure, engine_answers::age},
+    decide::condition,
+    observation::ProbeFailure,
 };
 
 const SUSPENDED: &str = "Suspended: ";
 const NOT_YET: &str = "Not listed yet.";
 
-/// Longest age of `observedAt` while the operator lists projects, unless the interval is longer.
-const HEARTBEAT: Duration = Duration::from_secs(600);
-
 /// The shortest and the first wait after a failed list.
 const FIRST_RETRY: Duration = Duration::from_secs(15);
+
+/// The shortest wait after a refused login, which may lock the account.
+const AFTER_REFUSAL: Duration = Duration::from_secs(300);
 
 /// The wait for a Secret that may still be applied, and for an older set.
 const SHORT_WAIT: Duration = Duration::from_secs(5);
@@ -348,91 +353,6 @@ fn suspended(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> CloudTenantSe
     CloudTenantSetStatus { observed_generation: Some(generation), conditions, ..stored.clone() }
 }
 
-/// Gives this reason to every condition, and Stalled.
-fn stalled(reason: Reason, message: &str, generation: i64, old: &[Condition], now: Timestamp) -> Vec<Condition> {
-    let next = |type_: &str, status| condition::next(old, type_, status, reason, message, generation, now);
-    let main = [ty::READY, ty::PROJECTS_LISTED, ty::IN_SYNC].map(|type_| next(type_, "Unknown"));
-    main.into_iter().chain([next(ty::STALLED, "True")]).collect()
-}
-
-/// Returns the status of a set with an invalid spec. Data stay.
-#[must_use]
-pub fn invalid(message: &str, generation: i64, stored: &CloudTenantSetStatus, now: Timestamp) -> CloudTenantSetStatus {
-    let conditions = stalled(Reason::InvalidSpec, message, generation, &stored.conditions, now);
-    CloudTenantSetStatus { observed_generation: Some(generation), conditions, ..stored.clone() }
-}
-
-/// Returns the status in the place of one that the API server refused. It keeps the count of deletions, and no other
-/// data, because these may be the cause.
-#[must_use]
-pub fn refused(
-    cause: StatusRefusal,
-    status: &CloudTenantSetStatus,
-    stored: &CloudTenantSetStatus,
-    now: Timestamp,
-) -> CloudTenantSetStatus {
-    let message = match cause {
-        StatusRefusal::Invalid => {
-            "The Kubernetes API refuses the status of this CloudTenantSet: ask the administrator of the cluster to \
-             install the CRD of the operator's version, and to check admission policies and webhooks."
-        }
-        StatusRefusal::TooLarge => {
-            "The Kubernetes API refuses the status of this CloudTenantSet, because the object would be too large: \
-             remove large annotations."
-        }
-    };
-    let generation = status.observed_generation.unwrap_or_default();
-    CloudTenantSetStatus {
-        observed_generation: status.observed_generation,
-        last_handled_reconcile_at: status.last_handled_reconcile_at.clone(),
-        conditions: stalled(Reason::StatusRefused, message, generation, &stored.conditions, now),
-        pruning: stored.pruning.clone(),
-        ..CloudTenantSetStatus::default()
-    }
-}
-
-/// Returns the status of a set whose pass panicked. Data stay.
-#[must_use]
-pub fn broke_off(generation: i64, stored: &CloudTenantSetStatus, now: Timestamp) -> CloudTenantSetStatus {
-    let message = "The operator failed while it computed this status: check its log.";
-    let reason = Reason::UnexpectedAnswer;
-    let next = |type_: &str| condition::next(&stored.conditions, type_, "Unknown", reason, message, generation, now);
-    let conditions = [ty::READY, ty::PROJECTS_LISTED, ty::IN_SYNC].map(next).to_vec();
-    CloudTenantSetStatus { observed_generation: Some(generation), conditions, ..stored.clone() }
-}
-
-/// Whether the statuses differ in more than times. The ledger of deletions is compared as a whole.
-#[must_use]
-pub fn differs(old: &CloudTenantSetStatus, new: &CloudTenantSetStatus) -> bool {
-    timeless(old) != timeless(new)
-}
-
-fn timeless(status: &CloudTenantSetStatus) -> CloudTenantSetStatus {
-    let mut status = status.clone();
-    let order = |type_: &str| ty::ALL.iter().position(|ours| *ours == type_);
-    status.conditions.retain(|condition| order(&condition.type_).is_some());
-    status.conditions.sort_by_key(|condition| order(&condition.type_));
-    for condition in &mut status.conditions {
-        condition.last_transition_time = api::time(Timestamp::UNIX_EPOCH);
-    }
-    status.observed_at = None;
-    // Hours that leave the ledger are no reason to write.
-    if let Some(pruning) = &mut status.pruning {
-        pruning.deleted.clear();
-    }
-    status
-}
-
-/// Whether a stored `observedAt` is so old that it has to be written again.
-#[must_use]
-pub fn is_heartbeat_due(interval: Duration, old: &CloudTenantSetStatus, new: &CloudTenantSetStatus) -> bool {
-    match (&old.observed_at, &new.observed_at) {
-        // The stored time may also be later, if the clock was corrected.
-        (Some(old), Some(new)) => age(old.0, new.0).max(age(new.0, old.0)) >= HEARTBEAT.max(interval),
-        (old, new) => old.is_some() != new.is_some(),
-    }
-}
-
 /// The time until the next pass, unless a change starts one sooner.
 #[must_use]
 pub fn next(pass: &SetPass<'_>) -> Option<Duration> {
@@ -444,8 +364,8 @@ pub fn next(pass: &SetPass<'_>) -> Option<Duration> {
         Listed::Failed(failure, _) if failure.reason.may_still_arrive() && !pass.waited => SHORT_WAIT,
         Listed::Failed(failure, times) => {
             let doubled = FIRST_RETRY.saturating_mul(1 << times.saturating_sub(1).min(12));
-            // A refused login may lock the account.
-            let shortest = if failure.reason == Reason::AuthenticationFailed { HEARTBEAT / 2 } else { FIRST_RETRY };
+            let is_refused = failure.reason == Reason::AuthenticationFailed;
+            let shortest = if is_refused { AFTER_REFUSAL } else { FIRST_RETRY };
             doubled.min(interval).max(shortest).max(failure.retry_after.unwrap_or_default())
         }
         Listed::Yes { .. } if pass.plan.waits_for_sets => SHORT_WAIT,

@@ -192,3 +192,14 @@ fn no_more_than_max_tenants() {
     let passed = world.pass(Ok(list(&["p0", "p1", "p2"])));
     assert_eq!((passed.created(), passed.changed()), (vec![], vec!["web-p1", "web-p2"]));
 }
+
+/// Else each restart of the operator would make all sets but the oldest unready for a moment.
+#[test]
+fn a_set_that_lacks_nothing_does_not_wait_for_an_older_one() {
+    let mut world = World::new(json!({}));
+    world.pass(Ok(list(&["p1"])));
+    world.others = vec![other("db", OLDER, Claims::Waiting)];
+    assert!(!world.pass(Ok(list(&["p1"]))).plan.waits_for_sets);
+    let passed = world.pass(Ok(list(&["p1", "p2"])));
+    assert_eq!((passed.created(), passed.plan.waits_for_sets), (vec![], true));
+}
