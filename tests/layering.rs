@@ -25,9 +25,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("observation", &["api"]),
     ("target", &["api", "observation"]),
-    // The clients of a cloud. Counters are handed to them.
+    // The clients of a cloud. Counters are handed to them. Keystone's list of projects is plain data.
     ("trust", &[]),
-    ("openstack", &["share", "trust", "words"]),
+    ("openstack", &["observation", "share", "trust", "words"]),
     ("probe", &["api", "budget", "observation", "openstack", "target", "words"]),
     // Pure decisions.
     ("decide::condition", &["api", "words"]),
