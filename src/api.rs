@@ -7,6 +7,7 @@ pub mod duration;
 pub mod event_reason;
 pub mod probe;
 pub mod reason;
+pub mod set;
 pub mod spec;
 pub mod status;
 
@@ -77,7 +78,11 @@ pub fn time(at: jiff::Timestamp) -> Time {
 /// it has one field manager, because each owned field costs the API server time at every write.
 #[must_use]
 pub fn crd() -> CustomResourceDefinition {
-    let mut crd = CloudTenant::crd();
+    finished(CloudTenant::crd())
+}
+
+/// What the types cannot say: the status's default and its field managers, and what Kubernetes does not know.
+fn finished(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         let Some(schema) = schema else { continue };

@@ -10,7 +10,7 @@ mod log;
 use std::{io::IsTerminal as _, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
-use arguments::{Arguments, Check, Command, Output, Run, Verify};
+use arguments::{Arguments, Check, Command, Crd, Output, Run, Verify};
 use clap::Parser as _;
 use cloudtenant_operator::{
     api,
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     let (done, failed) = match arguments.command {
         Command::Run(arguments) => (run(&arguments).map(|()| 0), 1),
         Command::Check(arguments) => (check(&arguments), EXIT_USAGE),
-        Command::Crd => (print_crd().map(|()| 0), 1),
+        Command::Crd(arguments) => (print_crd(&arguments).map(|()| 0), 1),
         Command::Verify(arguments) => (verify(&arguments), 1),
     };
     done.unwrap_or_else(|error| {
@@ -106,8 +106,8 @@ fn check(arguments: &Check) -> anyhow::Result<u8> {
     })
 }
 
-fn print_crd() -> anyhow::Result<()> {
-    print!("{}", api::crd_yaml()?);
+fn print_crd(arguments: &Crd) -> anyhow::Result<()> {
+    print!("{}", if arguments.sets { api::set::crd_yaml()? } else { api::crd_yaml()? });
     Ok(())
 }
 

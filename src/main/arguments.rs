@@ -29,12 +29,19 @@ pub(super) enum Command {
     /// Exit status: 0 healthy, 1 unhealthy, 2 unknown, 64 wrong usage.
     Check(Check),
     /// Prints the CustomResourceDefinition as YAML.
-    Crd,
+    Crd(Crd),
     /// Checks that all Pods of an installed operator are ready, and that its account has the necessary rights and
     /// cannot list Secrets without need.
     ///
     /// Run it with the operator's account and environment, as `helm test` does. Exit status: 0 or 1.
     Verify(Verify),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Crd {
+    /// Print the definition of CloudTenantSets instead of that of CloudTenants.
+    #[arg(long)]
+    pub(super) sets: bool,
 }
 
 #[derive(Debug, clap::Args)]

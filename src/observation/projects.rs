@@ -37,6 +37,8 @@ pub enum ProjectState {
     Disabled,
     /// Keystone answers 404.
     Absent,
-    /// The user may not read it, or the call failed.
+    /// The user may not read it.
+    Forbidden,
+    /// The call failed.
     Unknown,
 }
