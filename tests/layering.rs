@@ -222,7 +222,8 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cloud::ids", &[]),
     ("cloud::answer", &[]),
     ("cloud::microversion", &["cloud::answer"]),
-    ("cloud::identity", &["cloud::answer", "cloud::clock", "cloud::ids"]),
+    ("cloud::projects", &[]),
+    ("cloud::identity", &["cloud::answer", "cloud::clock", "cloud::ids", "cloud::projects"]),
     ("cloud::catalogue", &["cloud::ids", "cloud::service"]),
     ("cloud::engines", &["cloud::clock", "cloud::ids"]),
     ("cloud::caches", &[]),
@@ -245,7 +246,7 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     // What answers. No service's handlers know another's.
     ("cloud::refusal", &["cloud::answer", "cloud::service"]),
-    ("cloud::login", &["cloud::clock", "cloud::identity", "cloud::ids", "cloud::refusal"]),
+    ("cloud::login", &["cloud::clock", "cloud::identity", "cloud::ids", "cloud::projects", "cloud::refusal"]),
     (
         "cloud::keystone",
         &[
@@ -254,6 +255,7 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
             "cloud::identity",
             "cloud::ids",
             "cloud::login",
+            "cloud::projects",
             "cloud::refusal",
             "cloud::service",
             "cloud::state",
@@ -316,6 +318,7 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
             "cloud::identity",
             "cloud::listener",
             "cloud::log",
+            "cloud::projects",
             "cloud::server",
             "cloud::service",
             "cloud::state",
@@ -335,6 +338,7 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
             "cloud::identity",
             "cloud::ids",
             "cloud::log",
+            "cloud::projects",
             "cloud::service",
             "cloud::usage",
         ],

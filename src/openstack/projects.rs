@@ -121,15 +121,14 @@ fn below(mut endpoint: Url, segments: &[&str]) -> Result<Url, Failure> {
     Ok(endpoint)
 }
 
-/// What Keystone says about one project. [`ProjectState::Unknown`] also if the call fails: nothing is concluded from
-/// that.
+/// What Keystone says about one project. [`ProjectState::Unknown`] if the call fails.
 pub async fn state(session: &Session, id: &str, timeout: Duration) -> ProjectState {
     let asked = query_state(session, id, timeout).await;
     asked.inspect_err(|failure| tracing::debug!(%failure, "could not see a project")).unwrap_or(ProjectState::Unknown)
 }
 
 async fn query_state(session: &Session, id: &str, timeout: Duration) -> Result<ProjectState, Failure> {
-    // The URL standard takes these for steps in the path.
+    // In a URL these are steps in the path.
     if id.is_empty() || id.bytes().all(|byte| byte == b'.') {
         return Ok(ProjectState::Unknown);
     }
@@ -140,7 +139,9 @@ async fn query_state(session: &Session, id: &str, timeout: Duration) -> Result<P
     let answer = session.get_expecting(&[401, 403, 404], service, url, &[], timeout).await?;
     let id = id.to_owned();
     match answer.status {
-        401 | 403 => Ok(ProjectState::Unknown),
+        403 => Ok(ProjectState::Forbidden),
+        401 if session.known_holder().is_some_and(|holder| holder.has_access_rules) => Ok(ProjectState::Forbidden),
+        401 => Ok(ProjectState::Unknown),
         // Any other 404 comes from a proxy in front of Keystone, or from a server that is not Keystone.
         404 if says_not_found(&answer.body) => Ok(ProjectState::Absent),
         404 => Ok(ProjectState::Unknown),

@@ -7,9 +7,13 @@ use cloudtenant_operator::{
     openstack::{
         CloudConfig, Error, Failure, Network, NoCounters, Session,
         projects::{self, Narrow, Source},
+        readers,
     },
 };
-use testkit::cloud::{ADMIN_PROJECT, DEMO_PROJECT, Fault, Listing, Project, Service as Simulated, SimulatedCloud};
+use testkit::{
+    cloud::{ADMIN_PROJECT, DEMO_PROJECT, Fault, Listing, Project, Service as Simulated, SimulatedCloud},
+    recorded,
+};
 
 use super::{LONG, SHORT};
 
@@ -51,6 +55,25 @@ fn ids(list: Result<ProjectList, Failure>) -> String {
         }
         Err(failure) => failure.kind().to_owned(),
     }
+}
+
+/// Answers of a real Keystone.
+#[test]
+fn recorded_lists_are_read() {
+    let mut read = 0;
+    for (name, recorded) in recorded::all("projects").unwrap() {
+        let list = readers::projects(&recorded.body);
+        let in_parts = readers::projects_in_parts(&recorded.body, 100);
+        assert_eq!(list, in_parts, "{name}");
+        let is_list = recorded.status == 200 && (name.starts_with("auth-projects") || name.starts_with("projects"));
+        assert_eq!(list.is_some(), is_list, "{name}");
+        let Some(list) = list else { continue };
+        let is_empty = ["nobody", "unknown", "truncated-domain"].iter().any(|part| name.contains(part));
+        assert_eq!((list.projects.is_empty(), list.whole), (is_empty, !name.contains("truncated")), "{name}");
+        assert!(list.projects.iter().all(|project| !project.domain_id.is_empty() && !project.is_domain), "{name}");
+        read += 1;
+    }
+    assert_eq!(read, 13);
 }
 
 type Yaml = fn(&SimulatedCloud) -> String;
@@ -207,7 +230,7 @@ async fn thousands_of_projects() {
 
 #[tokio::test]
 async fn what_keystone_says_about_one_project() {
-    use ProjectState::{Absent, Disabled, Enabled, Unknown};
+    use ProjectState::{Absent, Disabled, Enabled, Forbidden, Unknown};
     let cloud = cloud().await;
     let session = session(&cloud.clouds_yaml("c"));
     for (id, expected) in
@@ -216,8 +239,8 @@ async fn what_keystone_says_about_one_project() {
         assert_eq!(projects::state(&session, id, LONG).await, expected, "{id}");
     }
     cloud.remove_admin_role();
-    assert_eq!(projects::state(&session, "a", LONG).await, Unknown, "no right to ask");
-    assert_eq!(projects::state(&session, "none", LONG).await, Unknown, "no right to ask");
+    assert_eq!(projects::state(&session, "a", LONG).await, Forbidden, "no right to ask");
+    assert_eq!(projects::state(&session, "none", LONG).await, Forbidden, "no right to ask");
     cloud.grant_admin_role();
     for fault in [
         Fault::status(404, "<html>"),
@@ -266,4 +289,5 @@ async fn access_rules_without_the_list_are_named() {
     let failure = projects::list(&session, &Source::Accessible, LONG).await.unwrap_err();
     assert_eq!(failure.error, Error::OutsideAccessRules);
     assert!(projects::list(&session, &all(), LONG).await.is_ok());
+    assert_eq!(projects::state(&session, "a", LONG).await, ProjectState::Forbidden);
 }

@@ -9,15 +9,13 @@ use crate::cloud::{
     answer,
     clock::Clock,
     ids,
-    projects::{Listing, Project},
+    projects::{DEFAULT_DOMAIN, Listing, Project},
 };
 
 /// The id of the project `admin`.
 pub const ADMIN_PROJECT: &str = "ec556a52de3448f0b8b5f8fc5ac83529";
 /// The project `demo`, on which the operator's user has no role.
 pub const DEMO_PROJECT: &str = "5cc8d7fe980e4781a7752052282b49a1";
-/// The id and the name of the domain of users and projects.
-pub(super) const DEFAULT_DOMAIN: (&str, &str) = ("default", "Default");
 /// The id and the secret of the operator's application credential.
 pub(super) const APPLICATION_CREDENTIAL: (&str, &str) = ("ddfb867fadea4994993443777714353f", "operator-ac-secret");
 

@@ -1,5 +1,7 @@
 //! Keystone's v3 API as far as the operator asks it.
 
+mod projects;
+
 use std::sync::Arc;
 
 use axum::{
@@ -12,9 +14,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::cloud::{
-    answer, clock, identity::Scope, ids, login, projects, refusal::Refusal, service::Service, state::Shared,
-};
+use crate::cloud::{answer, clock, identity::Scope, ids, login, refusal::Refusal, service::Service, state::Shared};
 
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
