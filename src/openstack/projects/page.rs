@@ -181,7 +181,7 @@ impl Row {
         let id = |text: String| whole_word(&text).filter(|id| id.len() <= LONGEST_ID).map(Into::into);
         let List(Tags(tags)) = self.tags.unwrap_or_default();
         Some(Project {
-            id: id(self.id).filter(|id: &Box<str>| !id.is_empty())?,
+            id: id(Some(self.id).filter(|id| !id.is_empty())?)?,
             // It is shown, and identifies nothing.
             name: word(&self.name).into(),
             domain_id: id(self.domain_id.unwrap_or_default())?,

@@ -42,10 +42,8 @@ pub(super) struct Domains {
 impl Domains {
     /// The memory that it takes, in bytes (estimated).
     pub(super) fn kept_bytes(&self) -> usize {
-        let of = |(id, (_, name)): (&Box<str>, &(Instant, Option<Box<str>>))| {
-            DOMAIN + id.len() + name.as_ref().map_or(0, |name| name.len())
-        };
-        self.known.iter().map(of).sum()
+        let text = |name: &Option<Box<str>>| name.as_ref().map_or(0, |name| name.len());
+        self.known.iter().map(|(id, (_, name))| DOMAIN + id.len() + text(name)).sum()
     }
 
     /// The domains to query. Removes answers that are no longer valid.
