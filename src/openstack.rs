@@ -25,6 +25,7 @@ mod metered;
 mod network;
 mod pace;
 mod places;
+pub mod projects;
 mod proving;
 #[doc(hidden)]
 pub mod readers;

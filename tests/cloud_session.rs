@@ -3,6 +3,8 @@
 // clippy.toml lets tests unwrap, but not the helpers of an integration test.
 #![allow(clippy::unwrap_used)]
 
+#[path = "cloud_session/listing.rs"]
+mod listing;
 #[path = "cloud_session/projects.rs"]
 mod projects;
 

@@ -25,9 +25,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("observation", &["api"]),
     ("target", &["api", "observation"]),
-    // The clients of a cloud. Counters are handed to them.
+    // The clients of a cloud. Counters are handed to them. Keystone's list of projects is plain data.
     ("trust", &[]),
-    ("openstack", &["share", "trust", "words"]),
+    ("openstack", &["observation", "share", "trust", "words"]),
     ("probe", &["api", "budget", "observation", "openstack", "target", "words"]),
     // Pure decisions.
     ("decide::condition", &["api", "words"]),
@@ -223,7 +223,8 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cloud::ids", &[]),
     ("cloud::answer", &[]),
     ("cloud::microversion", &["cloud::answer"]),
-    ("cloud::identity", &["cloud::answer", "cloud::clock", "cloud::ids"]),
+    ("cloud::projects", &[]),
+    ("cloud::identity", &["cloud::answer", "cloud::clock", "cloud::ids", "cloud::projects"]),
     ("cloud::catalogue", &["cloud::ids", "cloud::service"]),
     ("cloud::engines", &["cloud::clock", "cloud::ids"]),
     ("cloud::caches", &[]),
@@ -246,7 +247,7 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     // What answers. No service's handlers know another's.
     ("cloud::refusal", &["cloud::answer", "cloud::service"]),
-    ("cloud::login", &["cloud::clock", "cloud::identity", "cloud::ids", "cloud::refusal"]),
+    ("cloud::login", &["cloud::clock", "cloud::identity", "cloud::ids", "cloud::projects", "cloud::refusal"]),
     (
         "cloud::keystone",
         &[
@@ -255,6 +256,7 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
             "cloud::identity",
             "cloud::ids",
             "cloud::login",
+            "cloud::projects",
             "cloud::refusal",
             "cloud::service",
             "cloud::state",
@@ -317,6 +319,7 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
             "cloud::identity",
             "cloud::listener",
             "cloud::log",
+            "cloud::projects",
             "cloud::server",
             "cloud::service",
             "cloud::state",
@@ -336,6 +339,7 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
             "cloud::identity",
             "cloud::ids",
             "cloud::log",
+            "cloud::projects",
             "cloud::service",
             "cloud::usage",
         ],

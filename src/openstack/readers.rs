@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use super::{
-    Answer, CloudConfig, Service,
+    Answer, CloudConfig, Service, projects,
     token::{self, Token},
     words::ErrorBody,
 };
+use crate::observation::projects::{ProjectList, ProjectState};
 
 fn answer(status: u16, headers: &[(HeaderName, &str)], body: &[u8]) -> Answer {
     let value = |text: &&str| HeaderValue::from_str(text).ok();
@@ -22,6 +23,24 @@ pub fn login(body: &[u8], config: &CloudConfig) -> bool {
     let answer = answer(201, &[(HeaderName::from_static("x-subject-token"), "token")], body);
     let token = Token::read(&answer, Instant::now(), config);
     token.is_ok_and(|token| Service::ALL.iter().any(|service| token.places.find(*service).is_ok()))
+}
+
+/// Parses a page of Keystone's projects, as a whole.
+#[must_use]
+pub fn projects(body: &[u8]) -> Option<ProjectList> {
+    projects::parse(body).ok().map(projects::Page::listed)
+}
+
+/// Parses a page of Keystone's projects in parts. Each part has at least `least` new bytes.
+#[must_use]
+pub fn projects_in_parts(body: &[u8], least: usize) -> Option<ProjectList> {
+    projects::parse_in_parts(body, least).ok().map(projects::Page::listed)
+}
+
+/// Parses the state of one project.
+#[must_use]
+pub fn project_state(body: &[u8], id: &str) -> bool {
+    projects::state_in(body, id) != ProjectState::Unknown
 }
 
 /// Parses Keystone's 404.

@@ -1,5 +1,6 @@
 //! A session: one user at one cloud.
 
+mod domains;
 mod identity;
 mod kept;
 mod signed;
@@ -11,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use domains::Domains;
 use identity::{End, Projects};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::HeaderValue;
@@ -89,6 +91,7 @@ pub struct Session {
     /// [`Service`].
     ahead: Mutex<[Option<SignedDuration>; Service::ALL.len()]>,
     projects: Mutex<Projects>,
+    domains: Mutex<Domains>,
     /// When the application credential expires. Locked during a query, so that only one caller queries.
     ends: tokio::sync::Mutex<End>,
     /// When each service last rejected a new token. Such a service rejects any token, so a further login would not
@@ -177,6 +180,7 @@ impl Session {
             in_flight,
             ahead: Mutex::default(),
             projects: Mutex::default(),
+            domains: Mutex::default(),
             ends: tokio::sync::Mutex::default(),
             rejected: Mutex::default(),
             pauses,

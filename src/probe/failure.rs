@@ -1,15 +1,18 @@
 //! Maps each error to a reason, a message and a retry rule. This is the only such mapping, and it is pure.
 
+mod listing;
 mod signature;
 mod tls;
 
 use std::fmt;
 
+pub use listing::of_listing;
+
 use crate::{
     api::Reason,
     budget::OverBudget,
     observation::ProbeFailure,
-    openstack::{self, AddressRule, ConfigError, Error, Refusal, Service, listed, service::ServiceRow},
+    openstack::{self, AddressRule, ConfigError, Error, ErrorCode, Refusal, Service, listed, service::ServiceRow},
     words::word,
 };
 
@@ -161,7 +164,7 @@ pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
             format!("The token is for {scope} and not for a project: name {}.", the_project(service, "a project")),
         ),
         Error::TokenRejected => fatal(Reason::TokenRejected, token_rejected(service)),
-        Error::OutsideAccessRules => fatal(Reason::TokenRejected, outside_access_rules(service)),
+        Error::OutsideAccessRules => fatal(Reason::TokenRejected, outside_access_rules(service, advice.call)),
         Error::Forbidden => fatal(Reason::Forbidden, advice.forbidden.to_owned()),
         Error::ForeignProject => immediate(
             Reason::UnexpectedAnswer,
@@ -211,12 +214,16 @@ pub fn of_call(failure: &openstack::Failure) -> Option<ProbeFailure> {
             format!("{service} gave an answer that exceeds the size limit: check the service."),
         ),
     };
-    let message = match &failure.code {
-        // Support needs the error code. It is documented, so unlike the service's text it may appear in a condition.
-        Some(code) => format!("{} (error code {code}).", found.message.trim_end_matches('.')),
-        None => found.message,
-    };
+    let message = with_code(found.message, failure.code.as_ref());
     Some(ProbeFailure { message, retry_after: failure.retry_after(), ..found })
+}
+
+/// Support needs the error code. It is documented, so unlike the service's text it may appear in a condition.
+fn with_code(message: String, code: Option<&ErrorCode>) -> String {
+    match code {
+        Some(code) => format!("{} (error code {code}).", message.trim_end_matches('.')),
+        None => message,
+    }
 }
 
 /// The operator's flag that lets the operator call the address, as the end of a sentence.
@@ -255,12 +262,11 @@ fn token_rejected(service: Service) -> String {
     }
 }
 
-fn outside_access_rules(service: Service) -> String {
-    let ServiceRow { types, advice, .. } = service.row();
+fn outside_access_rules(service: Service, call: &str) -> String {
+    let ServiceRow { types, .. } = service.row();
     format!(
-        "{service} refuses the token, whose application credential has access rules: add a rule for {} of the service \
+        "{service} refuses the token, whose application credential has access rules: add a rule for {call} of the service \
          {}, or create the credential without access rules.",
-        advice.call,
         types.first().copied().unwrap_or_default(),
     )
 }

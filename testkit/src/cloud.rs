@@ -21,6 +21,7 @@ mod log;
 mod login;
 mod microversion;
 mod nova;
+mod projects;
 mod refusal;
 mod server;
 mod service;
@@ -40,6 +41,7 @@ pub use crate::cloud::{
     faults::Fault,
     identity::{ADMIN_PROJECT, DEMO_PROJECT},
     log::RequestSeen,
+    projects::{Listing, Project},
     service::Service,
     usage::Server,
 };

@@ -80,6 +80,13 @@ const ENGINES: &[Shape] = &[
     same!("deleted ones", "[", r#"{"host":"h","status":"up","deleted_at":"x"},"#, r#"{"host":"h","status":"up"}]"#),
 ];
 
+const PROJECTS: &[Shape] = &[
+    numbered!("projects", "[", r#"{{"id":"p{n}","name":"n{n}","domain_id":"d","tags":["a","b"]}},"#, "0]"),
+    same!("one project", "[", r#"{"id":"p","name":"n"},"#, r#"{"id":"p","name":"n"}]"#),
+    same!("tags", r#"[{"id":"p","name":"n","tags":["#, r#""t","#, r#""t"]}]"#),
+    same!("names to clean", "[", r#"{"id":"p","name":"\u200b\n\u202e"},"#, "0]"),
+];
+
 const SERVERS: &[Shape] = &[
     numbered!("flavors", "[", r#"{{"flavor":"f{n}","hours":1.5,"vcpus":2}},"#, "{}]"),
     same!("one flavor", "[", r#"{"flavor":"f","hours":1.5,"vcpus":2},"#, "{}]"),
@@ -143,6 +150,11 @@ pub fn cases_of_all() -> Vec<Case> {
     let not_found = |body: &[u8]| {
         black_box(readers::not_found(body));
     };
+    let projects = |body: &[u8]| {
+        black_box(readers::projects(body));
+        black_box(readers::projects_in_parts(body, PART));
+        black_box(readers::project_state(body, "p"));
+    };
     let ends = |body: &[u8]| {
         black_box(readers::application_credential(body));
     };
@@ -175,6 +187,9 @@ pub fn cases_of_all() -> Vec<Case> {
         cases("usage, links", (links, "}"), 64 * KIB, LINKS, usage),
         cases("versions", (r#"{"versions":"#, "}"), 4 * KIB, VALUES, versions),
         cases("versions", (r#"{"versions":"#, "}"), 4 * KIB, VERSIONS, versions),
+        cases("projects", (r#"{"projects":"#, "}"), 32 * KIB, VALUES, projects),
+        cases("projects", (r#"{"projects":"#, "}"), 64 * KIB, PROJECTS, projects),
+        cases("projects, links", (r#"{"projects":[],"links":{"next":"#, "}}"), 32 * KIB, VALUES, projects),
         cases("Keystone's 404", ("", ""), 4 * KIB, VALUES, not_found),
         cases("application credential", ("", ""), 32 * KIB, VALUES, ends),
         cases("refusal", ("", ""), 4 * KIB, VALUES, refusal),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::task;
 
 /// Keystone, Heat and Nova, in processes that outlive this one until [`Lab::down`].
@@ -73,6 +73,20 @@ impl Lab {
         entry["auth"]["username"] = "fleet".into();
         entry["auth"]["password"] = "fleet-secret".into();
         Ok((entry, serde_json::from_value(self.read("fleet.json")?)?))
+    }
+
+    /// The user `lister` and this number of projects below one of its own, in which it is a reader: the entry of
+    /// clouds.yaml, which has no scope, the ID of the project above, and theirs.
+    pub async fn listed(&self, projects: usize) -> Result<(Value, String, Vec<String>)> {
+        let mut entry = self.cloud("operator")?;
+        let url = entry["auth"]["auth_url"].as_str().context("no auth_url")?.to_owned();
+        let directory = self.directory.display().to_string();
+        self.script("identity.py", &["listed", &url, &directory, &projects.to_string()]).await?;
+        entry["auth"] = json!({"auth_url": url, "username": "lister", "password": "lister-secret",
+            "user_domain_name": "Default"});
+        let mut made = self.read("listed.json")?;
+        let parent = made["parent"].as_str().context("no parent")?.to_owned();
+        Ok((entry, parent, serde_json::from_value(made["projects"].take())?))
     }
 
     /// The certificate of the Keystone behind TLS, in PEM.

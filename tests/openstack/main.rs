@@ -14,7 +14,7 @@ mod world;
 use std::{env, process::ExitCode};
 
 use scenario::Scenario;
-use world::{MANY_PROJECTS, World};
+use world::{MANY_PROJECTS, TENANT_SETS, World};
 
 /// What one run for every change can afford.
 const SMOKE: [&str; 2] = ["engine-killed", "tenant-without-servers"];
@@ -40,14 +40,17 @@ fn main() -> ExitCode {
             (true, _) => true,
         })
         .collect();
-    let many = wanted.iter().any(|name| name == MANY_PROJECTS) || wanted.is_empty() && asked != "smoke";
-    if chosen.is_empty() && !many {
+    let special = [TENANT_SETS, MANY_PROJECTS].into_iter();
+    let special: Vec<_> = special
+        .filter(|special| wanted.iter().any(|name| name == special) || wanted.is_empty() && asked != "smoke")
+        .collect();
+    if chosen.is_empty() && special.is_empty() {
         eprintln!("openstack: no scenario of this name; there are:");
         let names = table::SCENARIOS.iter().map(|scenario| scenario.name);
-        names.chain([MANY_PROJECTS]).for_each(|name| eprintln!("  {name}"));
+        names.chain([TENANT_SETS, MANY_PROJECTS]).for_each(|name| eprintln!("  {name}"));
         return ExitCode::FAILURE;
     }
-    match tokio::runtime::Runtime::new().unwrap().block_on(play(&chosen, many)) {
+    match tokio::runtime::Runtime::new().unwrap().block_on(play(&chosen, &special)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -57,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn play(scenarios: &[&'static Scenario], many_projects: bool) -> anyhow::Result<bool> {
+async fn play(scenarios: &[&'static Scenario], special: &[&'static str]) -> anyhow::Result<bool> {
     let mut world = World::start().await?;
     let mut reports = Vec::new();
     for scenario in scenarios {
@@ -68,10 +71,15 @@ async fn play(scenarios: &[&'static Scenario], many_projects: bool) -> anyhow::R
     }
     println!("\n| scenario | verdict right? | seconds until told |\n| --- | --- | --- |");
     reports.iter().for_each(|report| println!("{}", report.row()));
-    let many = if many_projects { world.many_projects().await } else { Ok(()) };
-    if let Err(error) = &many {
-        println!("{MANY_PROJECTS}: {error:#}\nthe log: {}", world.keep_log(MANY_PROJECTS).display());
+    let mut all_right = true;
+    for name in special {
+        println!("\n{name}");
+        let ended = if *name == TENANT_SETS { world.tenant_sets().await } else { world.many_projects().await };
+        if let Err(error) = &ended {
+            println!("{name}: {error:#}\nthe log: {}", world.keep_log(name).display());
+        }
+        all_right &= ended.is_ok();
     }
     world.end().await;
-    Ok(many.is_ok() && reports.iter().all(|report| report.wrong.is_empty()))
+    Ok(all_right && reports.iter().all(|report| report.wrong.is_empty()))
 }

@@ -1,6 +1,7 @@
 //! What the scenarios are played in: the lab, a control plane, a simulated DCS, and the operator.
 
 mod fleet;
+mod sets;
 
 use std::{
     fs,
@@ -17,6 +18,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams},
 };
 use serde_json::json;
+pub use sets::SCENARIO as TENANT_SETS;
 use testkit::{
     cloud::{CacheCounts, Service, SimulatedCloud},
     control_plane::{ControlPlane, wait},

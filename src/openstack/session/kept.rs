@@ -13,11 +13,12 @@ impl Session {
     pub const ORDINARY_BYTES: usize = 6 << 10;
 
     /// The memory that the session takes, in bytes (estimated): its token with the catalogue, and the answers about
-    /// projects.
+    /// projects and domains.
     pub fn kept_bytes(&self) -> usize {
         let token = self.tokens.held().map_or(0, |token| token.kept_bytes());
         let projects = self.projects.lock().unwrap_or_else(PoisonError::into_inner).len();
-        (Self::ORDINARY_BYTES / 2 + token).max(Self::ORDINARY_BYTES) + projects.saturating_sub(1) * PROJECT
+        let domains = self.domains.lock().unwrap_or_else(PoisonError::into_inner).kept_bytes();
+        (Self::ORDINARY_BYTES / 2 + token).max(Self::ORDINARY_BYTES) + projects.saturating_sub(1) * PROJECT + domains
     }
 
     /// Records that tenants of this namespace use the session. The brake on logins counts refusals by namespace; a

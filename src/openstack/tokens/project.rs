@@ -16,8 +16,9 @@ use crate::openstack::{Network, config::Auth, proving::Step, token::TokenScope};
 /// The deadline of the proving login, including its wait for the login of another project.
 const PROVING_DEADLINE: Duration = LOGIN_DEADLINE.saturating_mul(2);
 
-/// The deadline of the question whether a project exists.
-const PROJECT_DEADLINE: Duration = Duration::from_secs(10);
+/// The deadline of the question whether a project exists. A deleted project without an answer counts as one without a
+/// role for five minutes.
+const PROJECT_DEADLINE: Duration = Duration::from_secs(30);
 
 impl Tokens {
     /// Makes this the session of a project that relies on the login of this entry.

@@ -7,4 +7,5 @@ mod engines;
 mod faults;
 mod identity;
 mod log;
+mod projects;
 mod services;

@@ -1,14 +1,16 @@
 //! Users, projects, application credentials and tokens.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::http::HeaderMap;
 use jiff::Timestamp;
 
-use crate::cloud::{answer, clock::Clock, ids};
+use crate::cloud::{
+    answer,
+    clock::Clock,
+    ids,
+    projects::{DEFAULT_DOMAIN, Listing, Project},
+};
 
 /// The id of the project `admin`.
 pub const ADMIN_PROJECT: &str = "ec556a52de3448f0b8b5f8fc5ac83529";
@@ -121,11 +123,18 @@ pub(super) struct Access {
     pub(super) system: bool,
     pub(super) domain: bool,
     pub(super) roles: Vec<String>,
+    /// By a signature, which has a token's place.
+    pub(super) signed: bool,
 }
 
 impl Access {
     pub(super) fn is_admin(&self) -> bool {
         self.roles.iter().any(|role| role == "admin")
+    }
+
+    /// Whether Keystone lets it read all projects and domains.
+    pub(super) fn reads_all(&self) -> bool {
+        self.is_admin() || self.system
     }
 
     pub(super) fn is_of(&self, project: &str) -> bool {
@@ -134,9 +143,11 @@ impl Access {
 }
 
 pub(super) struct Identity {
-    pub(super) projects: BTreeMap<String, String>,
-    /// The projects that are disabled.
-    pub(super) disabled: BTreeSet<String>,
+    /// By id.
+    pub(super) projects: BTreeMap<String, Project>,
+    /// Names by id.
+    pub(super) domains: BTreeMap<String, String>,
+    pub(super) listing: Listing,
     pub(super) users: Vec<User>,
     pub(super) credentials: Vec<ApplicationCredential>,
     pub(super) access_keys: Vec<AccessKey>,
@@ -153,7 +164,8 @@ impl Identity {
     pub(super) fn new() -> Self {
         let mut identity = Self {
             projects: BTreeMap::new(),
-            disabled: BTreeSet::new(),
+            domains: BTreeMap::from([(DEFAULT_DOMAIN.0.to_owned(), DEFAULT_DOMAIN.1.to_owned())]),
+            listing: Listing::Whole,
             users: Vec::new(),
             credentials: Vec::new(),
             access_keys: Vec::new(),
@@ -164,8 +176,8 @@ impl Identity {
             logins: 0,
             refused_logins: 0,
         };
-        identity.projects.insert(ADMIN_PROJECT.to_owned(), "admin".to_owned());
-        identity.projects.insert(DEMO_PROJECT.to_owned(), "demo".to_owned());
+        identity.projects.insert(ADMIN_PROJECT.to_owned(), Project::named("admin"));
+        identity.projects.insert(DEMO_PROJECT.to_owned(), Project::named("demo"));
         identity.add_user("operator", "operator-secret", ADMIN_PROJECT, &["admin", "member", "reader"]);
         identity.add_user("demo", "demo-secret", DEMO_PROJECT, &["member", "reader"]);
         identity.users[0].system_roles.push("admin".to_owned());
@@ -220,11 +232,16 @@ impl Identity {
 
     /// The roles of a user on a project. They have no effect on a project that is deleted or disabled.
     pub(super) fn roles(&self, user: &str, project: &str) -> Vec<String> {
-        if !self.projects.contains_key(project) || self.disabled.contains(project) {
+        if self.projects.get(project).is_none_or(|project| !project.enabled) {
             return Vec::new();
         }
         let user = self.user(user);
         user.and_then(|user| user.roles.get(project)).cloned().unwrap_or_default()
+    }
+
+    /// Whether a user has a role on a project, also while the project is disabled.
+    pub(super) fn is_assigned(&self, user: &str, project: &str) -> bool {
+        self.user(user).and_then(|user| user.roles.get(project)).is_some_and(|roles| !roles.is_empty())
     }
 
     /// The roles of a user on the whole system.
@@ -241,7 +258,9 @@ impl Identity {
         if (project.is_some() || *system || *domain) && roles.is_empty() {
             return None;
         }
-        Some(Access { user: token.user.clone(), project: project.clone(), system: *system, domain: *domain, roles })
+        let signed = token.methods == ["aksk"];
+        let (user, project) = (token.user.clone(), project.clone());
+        Some(Access { user, project, system: *system, domain: *domain, roles, signed })
     }
 
     /// The roles that a token carries now.

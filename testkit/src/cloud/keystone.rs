@@ -1,5 +1,7 @@
 //! Keystone's v3 API as far as the operator asks it.
 
+mod projects;
+
 use std::sync::Arc;
 
 use axum::{
@@ -11,7 +13,6 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::{Value, json};
-use url::form_urlencoded;
 
 use crate::cloud::{answer, clock, identity::Scope, ids, login, refusal::Refusal, service::Service, state::Shared};
 
@@ -22,9 +23,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v3/", get(version))
         .route("/v3/auth/tokens", post(issue).delete(revoke))
         .route("/v3/auth/catalog", get(catalogue))
-        .route("/v3/projects", get(projects))
-        .route("/v3/projects/{id}", get(project))
         .route("/v3/users/{user}/application_credentials/{id}", get(application_credential))
+        .merge(projects::router())
         .with_state(shared)
 }
 
@@ -118,23 +118,6 @@ async fn catalogue(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Res
     answer::json(StatusCode::OK, &json!({"catalog": listing, "links": {"self": link}}))
 }
 
-/// The projects with a name, of those on which the user has a role.
-async fn projects(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    let state = shared.lock();
-    let Some(access) = state.identity.access(&headers, &state.clock) else {
-        drop(state);
-        return Refusal::unauthorized().answer(&shared.addresses);
-    };
-    let query = query.unwrap_or_default();
-    let wanted = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "name").map(|(_, name)| name);
-    let is_wanted = |(id, name): &(&String, &String)| {
-        wanted.as_deref().is_none_or(|wanted| wanted == *name) && !state.identity.roles(&access.user, id).is_empty()
-    };
-    let found: Vec<_> = state.identity.projects.iter().filter(is_wanted).collect();
-    let listing: Vec<_> = found.iter().map(|(id, name)| json!({"id": id, "name": name, "enabled": true})).collect();
-    answer::json(StatusCode::OK, &json!({"projects": listing, "links": {"next": null}}))
-}
-
 /// An application credential, to its owner or an admin.
 async fn application_credential(
     State(shared): State<Arc<Shared>>,
@@ -171,43 +154,5 @@ async fn application_credential(
             drop(state);
             refusal.answer(&shared.addresses)
         }
-    }
-}
-
-/// A project, to an admin or to one who has a role on it. Others are not told whether there is such a project.
-async fn project(State(shared): State<Arc<Shared>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    let found = {
-        let state = shared.lock();
-        match state.identity.access(&headers, &state.clock) {
-            None => Err(Refusal::unauthorized()),
-            Some(access) if !access.is_admin() && !access.is_of(&id) => Err(Refusal::new(
-                StatusCode::FORBIDDEN,
-                "You are not authorized to perform the requested action: identity:get_project.",
-            )),
-            Some(_) => state
-                .identity
-                .projects
-                .get(&id)
-                .map(|name| (name.clone(), !state.identity.disabled.contains(&id)))
-                .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("Could not find project: {id}."))),
-        }
-    };
-    match found {
-        Ok((name, enabled)) => answer::json(
-            StatusCode::OK,
-            &json!({"project": {
-                "id": id,
-                "name": name,
-                "description": "",
-                "domain_id": "default",
-                "parent_id": "default",
-                "enabled": enabled,
-                "is_domain": false,
-                "tags": [],
-                "options": {},
-                "links": {"self": format!("{}/v3/projects/{id}", shared.base(Service::Keystone))},
-            }}),
-        ),
-        Err(refusal) => refusal.answer(&shared.addresses),
     }
 }

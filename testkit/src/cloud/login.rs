@@ -7,6 +7,7 @@ use crate::cloud::{
     clock::{self, Clock},
     identity::{AccessRule, ApplicationCredential, Identity, Scope, Token, User},
     ids,
+    projects::Project,
     refusal::Refusal,
 };
 
@@ -95,8 +96,9 @@ pub(super) fn describe(identity: &Identity, clock: &Clock, token: &Token) -> Val
         body["domain"] = domain.clone();
     }
     if let Some(project) = project {
-        let name = identity.projects.get(project);
-        body["project"] = json!({"domain": domain, "id": project, "name": name});
+        let known = identity.projects.get(project);
+        let domain = known.map(|known| json!({"id": known.domain, "name": identity.domains.get(&known.domain)}));
+        body["project"] = json!({"domain": domain, "id": project, "name": known.map(|known| &known.name)});
         match trust {
             None => body["is_domain"] = json!(false),
             Some(trust) => {
@@ -189,8 +191,12 @@ fn scope(identity: &Identity, proof: &Proof, asked: Option<&Value>) -> Result<Sc
         return Ok(Scope { trust: Some(trust.clone()), ..project_alone(&trust.project) });
     }
     let asked = &asked["project"];
-    let is_it = |(id, name): &(&String, &String)| {
-        asked["id"] == json!(id) || (asked["name"] == json!(name) && in_default_domain(asked))
+    let in_domain = |id: &String| {
+        let name = identity.domains.get(id);
+        asked["domain"]["id"] == json!(id) || name.is_some_and(|name| asked["domain"]["name"] == json!(name))
+    };
+    let is_it = |(id, project): &(&String, &Project)| {
+        asked["id"] == json!(id) || (asked["name"] == json!(project.name) && in_domain(&project.domain))
     };
     let (project, _) = identity.projects.iter().find(is_it).ok_or_else(Refusal::unauthorized)?;
     if identity.roles(&proof.user, project).is_empty() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use testkit::{
-    cloud::{ADMIN_PROJECT, CacheCounts, DEMO_PROJECT, Fault, Server, Service, SimulatedCloud},
+    cloud::{ADMIN_PROJECT, CacheCounts, DEMO_PROJECT, Fault, Listing, Project, Server, Service, SimulatedCloud},
     recorded::{self, Recorded},
 };
 
@@ -138,6 +138,84 @@ async fn keystone_answers_as_recorded() {
         compared += 1;
     }
     assert_eq!(compared, 25);
+}
+
+/// Logs in with this password and scope; `unscoped` is one, too.
+async fn log_in_for(cloud: &SimulatedCloud, user: &str, password: &str, scope: Value) -> String {
+    let body = json!({"auth": {
+        "identity": {
+            "methods": ["password"],
+            "password": {"user": {"name": user, "domain": {"id": "default"}, "password": password}},
+        },
+        "scope": scope,
+    }});
+    let response = client().post(format!("{}/auth/tokens", cloud.auth_url())).json(&body).send().await.unwrap();
+    assert_eq!(response.status(), 201, "{user}");
+    response.headers()["x-subject-token"].to_str().unwrap().to_owned()
+}
+
+/// The projects and users of the recordings. `manager` is a reader of a domain, and `nobody` has no role.
+#[tokio::test]
+async fn keystone_lists_projects_as_recorded() {
+    const PROJECTS: [&str; 4] = [
+        "46df1db5e82c4fc78de424d76542e071",
+        "54114af4b5614383ab98b14fb3a5158c",
+        "79ee8919faca4e2a8e336261a72ab799",
+        "e42b6d8d043f4a339618407b575da121",
+    ];
+    const RECORDED: &str = "ea5be74b11ac417e96091ca160d19bfc";
+    let cloud = SimulatedCloud::start().await.unwrap();
+    for (id, name) in PROJECTS.into_iter().zip(["rec-a", "rec-b", "rec-c", "rec-d"]) {
+        cloud.put_project(id, Project::named(name));
+        cloud.add_user("lister", "lister-secret", id, &["reader"]);
+    }
+    cloud.change_project(PROJECTS[1], |project| PROJECTS[0].clone_into(&mut project.parent));
+    let reader = log_in(&cloud, "lister", "lister-secret", PROJECTS[0]).await;
+    cloud.set_tenant_enabled(PROJECTS[2], false);
+    cloud.put_domain(RECORDED, "recorded");
+    cloud.change_project(PROJECTS[3], |project| RECORDED.clone_into(&mut project.domain));
+    // The first ones by ID, in a domain of their own.
+    for id in ["000", "001"] {
+        cloud.put_project(id, Project { domain: "other".to_owned(), ..Project::named(id) });
+    }
+    cloud.add_user("nobody", "nobody-secret", DEMO_PROJECT, &[]);
+    cloud.grant_domain_role("reader");
+    let unscoped = log_in_for(&cloud, "lister", "lister-secret", json!("unscoped")).await;
+    let nobody = log_in_for(&cloud, "nobody", "nobody-secret", json!("unscoped")).await;
+    let domain = log_in_for(&cloud, "operator", "operator-secret", json!({"domain": {"id": "default"}})).await;
+    let admin = operator(&cloud).await;
+    let mut compared = 0;
+    for (name, recorded) in recorded::all("projects").unwrap() {
+        let is = |part: &str| name.contains(part);
+        let token = if is("nobody") {
+            &nobody
+        } else if is("unscoped") || is("limit-ignored") {
+            &unscoped
+        } else if is("-scoped") || is("reader") || is("-own") || is("-403") {
+            &reader
+        } else if name.ends_with("-domain") {
+            &domain
+        } else {
+            &admin
+        };
+        // The project of the other domain has no tags.
+        let tags: [&[&str]; 2] = if name.ends_with("-domain") { [&[], &[]] } else { [&["prod", "blue"], &["prod"]] };
+        PROJECTS.iter().zip(tags).for_each(|(id, tags)| cloud.set_project_tags(id, tags));
+        cloud.set_listing(if is("truncated") { Listing::Limited(2) } else { Listing::Whole });
+        let response = replay(&cloud, Service::Keystone, &recorded, token).await;
+        let ours = compare(&cloud, &name, &recorded, response).await;
+        // The domain and the truncated list have other projects.
+        if recorded.status == 200 && !name.ends_with("-domain") && !is("truncated") {
+            let theirs: Value = serde_json::from_slice(&recorded.body).unwrap();
+            let ids = |body: &Value| {
+                let rows = body["projects"].as_array().cloned().unwrap_or_default();
+                rows.iter().map(|row| [row["id"].clone(), row["tags"].clone()]).collect::<Vec<_>>()
+            };
+            assert_eq!(ids(&ours), ids(&theirs), "{name}");
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, 29);
 }
 
 #[tokio::test]

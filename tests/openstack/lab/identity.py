@@ -8,7 +8,10 @@ identity.py delete-credential KEYSTONE_URL NAME                  deletes an appl
 identity.py fleet KEYSTONE_URL DATA COUNT                        a user with a role in many projects; writes fleet.json
 identity.py delete-project KEYSTONE_URL PROJECT                  deletes a project
 identity.py disable-project KEYSTONE_URL PROJECT                 disables a project
-identity.py remove-role KEYSTONE_URL USER PROJECT                takes a user's roles in a project away
+identity.py remove-role KEYSTONE_URL USER PROJECT                takes a user's roles in a project away, or in all
+identity.py listed KEYSTONE_URL DATA COUNT                       a user with a role in projects below one; writes listed.json
+identity.py create-project KEYSTONE_URL NAME PARENT USER         creates a project below another; the user is a reader in it
+identity.py update-project KEYSTONE_URL PROJECT KEY VALUE        sets the name of a project, or its tags by comma
 """
 import json
 import pathlib
@@ -186,8 +189,40 @@ def disable_project(url, project):
 def remove_role(url, name, project):
     admin = keystone(url, "admin", ADMIN_PASSWORD, "admin")
     user = find(admin.users, name, domain="default")
-    for role in admin.roles.list(user=user, project=project):
-        admin.roles.revoke(role, user=user, project=project)
+    projects = [project] if project != "all" else admin.projects.list(user=user)
+    for project in projects:
+        for role in admin.roles.list(user=user, project=project):
+            admin.roles.revoke(role, user=user, project=project)
+
+
+def listed(url, data, count):
+    """The user `lister` is a reader in new projects below the project `listed`, and in no other."""
+    admin = keystone(url, "admin", ADMIN_PASSWORD, "admin")
+    there = find(admin.users, "lister", domain="default")
+    if there:
+        admin.users.delete(there)
+    admin.users.create("lister", domain="default", password="lister-secret")
+    parent = find(admin.projects, "listed") or admin.projects.create("listed", "default")
+    for project in admin.projects.list(parent=parent):
+        admin.projects.delete(project)
+    made = [create_project(url, f"set-{number}", parent.id, "lister") for number in range(int(count))]
+    write(pathlib.Path(data) / "listed.json", {"parent": parent.id, "projects": made})
+
+
+def create_project(url, name, parent, user):
+    admin = keystone(url, "admin", ADMIN_PASSWORD, "admin")
+    project = admin.projects.create(name, "default", parent=parent)
+    reader = find(admin.roles, "reader")
+    admin.roles.grant(reader, user=find(admin.users, user, domain="default"), project=project)
+    return project.id
+
+
+def update_project(url, project, key, value):
+    admin = keystone(url, "admin", ADMIN_PASSWORD, "admin")
+    if key == "tags":
+        admin.projects.update_tags(project, value.split(","))
+    else:
+        admin.projects.update(project, **{key: value})
 
 
 def write(file, what):
@@ -198,5 +233,6 @@ def write(file, what):
 if __name__ == "__main__":
     commands = {"seed": seed, "password": password, "revoke": revoke, "delete-credential": delete_credential,
                 "fleet": fleet, "delete-project": delete_project, "disable-project": disable_project,
-                "remove-role": remove_role}
+                "remove-role": remove_role, "listed": listed, "create-project": create_project,
+                "update-project": update_project}
     commands[sys.argv[1]](*sys.argv[2:])

@@ -59,6 +59,7 @@ impl World {
         println!("{heat} calls to Heat in two intervals");
         ensure!(heat <= 3, "{heat} calls to Heat in two intervals");
 
+        let began = Instant::now();
         self.lab.keystone(&format!("delete-project {}", projects[0])).await?;
         self.lab.keystone(&format!("disable-project {}", projects[1])).await?;
         self.lab.keystone(&format!("remove-role fleet {}", projects[2])).await?;
@@ -69,8 +70,10 @@ impl World {
         let some = some.into_iter().map(|(reason, number)| (reason.to_owned(), number)).collect();
         self.until("three are refused", "UsageReported", &some).await?;
         let refused = self.count("logins", "login_refused")?;
-        println!("a project deleted, one disabled, a role taken away: {refused} refused logins, each alone");
-        ensure!(refused == 3, "{refused} refused logins");
+        let took = began.elapsed().as_secs();
+        println!("a project deleted, one disabled, a role taken away: {refused} refused logins, each alone, {took} s");
+        // A refused project is tried again after five minutes.
+        ensure!((3..=3 * (1 + took / 300)).contains(&refused), "{refused} refused logins in {took} s");
 
         self.lab.keystone("password fleet fleet-changed").await?;
         self.lab.ctl("restart heat-api nova-api").await?;
@@ -79,8 +82,9 @@ impl World {
         let began = Instant::now();
         self.until("all are refused", "UsageReported", &none).await?;
         let wrong = self.count("logins", "login_refused")? - refused;
-        println!("the password changed: {wrong} refused logins, told to all after {} s", began.elapsed().as_secs());
-        ensure!(wrong <= 2, "{wrong} refused logins");
+        let took = began.elapsed().as_secs();
+        println!("the password changed: {wrong} refused logins, told to all after {took} s");
+        ensure!(wrong <= 2 * (1 + took / 300), "{wrong} refused logins in {took} s");
 
         let mut entry = entry;
         entry["auth"]["password"] = "fleet-changed".into();
@@ -91,7 +95,8 @@ impl World {
         let healed = began.elapsed().as_secs();
         println!("the new password in the Secret: {} healthy after {healed} s", many - 3);
         println!("  {}", self.calls()?);
-        ensure!(wrong <= 5, "{wrong} refused logins, with the three projects");
+        let took = took + healed;
+        ensure!(wrong <= 5 * (1 + took / 300), "{wrong} refused logins with the three projects, in {took} s");
         Ok(())
     }
 

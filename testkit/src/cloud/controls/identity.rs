@@ -8,6 +8,7 @@ use crate::cloud::{
     SimulatedCloud, clock,
     identity::{ADMIN_PROJECT, AccessRule, Scope, Token, Trust},
     ids,
+    projects::Project,
 };
 
 impl SimulatedCloud {
@@ -19,7 +20,7 @@ impl SimulatedCloud {
 
     /// Adds a tenant, unless it is there. Its name is its id.
     pub fn add_tenant(&self, id: &str) {
-        self.shared.lock().identity.projects.entry(id.to_owned()).or_insert_with(|| id.to_owned());
+        self.shared.lock().identity.projects.entry(id.to_owned()).or_insert_with(|| Project::named(id));
     }
 
     /// Removes a tenant.
@@ -29,12 +30,7 @@ impl SimulatedCloud {
 
     /// Disables a tenant, which ends its tokens, or enables it again.
     pub fn set_tenant_enabled(&self, id: &str, enabled: bool) {
-        let mut state = self.shared.lock();
-        if enabled {
-            state.identity.disabled.remove(id);
-        } else {
-            state.identity.disabled.insert(id.to_owned());
-        }
+        self.change_project(id, |project| project.enabled = enabled);
     }
 
     /// Adds a tenant on which the operator has the role `reader`, unless it is there.
