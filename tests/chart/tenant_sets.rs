@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use cloudtenant_operator::api::crd_yaml;
 use serde_json::{Value, json};
 use testkit::{control_plane::ControlPlane, eventually::eventually};
 
 use crate::{
     helm::{NAMESPACE, objects, read, render},
-    server::prepared,
+    server::{SETS_CRD, prepared},
 };
 
 /// The API server takes some seconds to apply a new policy or role.
@@ -138,7 +139,12 @@ async fn who_writes_a_set_must_have_the_rights_that_it_uses() {
 
 #[tokio::test]
 async fn the_policy_does_not_stop_the_operator() {
-    let control_plane = prepared().await;
+    // Where a reference to an owner needs a right on that owner's finalizers.
+    let flags = ["--enable-admission-plugins=OwnerReferencesPermissionEnforcement"];
+    let control_plane = &ControlPlane::start_with(&flags).await.unwrap();
+    control_plane.apply_crds(&crd_yaml().unwrap()).await.unwrap();
+    control_plane.apply_crds(&read(SETS_CRD)).await.unwrap();
+    control_plane.apply_yaml(None, &read("deploy/namespace.yaml")).await.unwrap();
     let [namespace, _] = policed(control_plane, "served").await;
     let operator = format!("system:serviceaccount:{NAMESPACE}:served");
     let status = json!({
@@ -169,6 +175,9 @@ async fn the_policy_does_not_stop_the_operator() {
     };
     // Its role may be a moment behind.
     eventually("the operator does its work", SOON, steps).await.unwrap();
+    // Who lacks that right may do the same without the reference.
+    let refused = refusal(control_plane, "author", &namespace, &apply, &tenant).await;
+    assert!(refused.contains("cannot set blockOwnerDeletion"), "{refused}");
     // It never writes sets, and may not.
     let patch =
         ["patch", "cloudtenantsets", "keeping", "--type=merge", "--patch", r#"{ "spec": { "interval": "11m" } }"#];
