@@ -5,6 +5,7 @@
 pub mod condition;
 pub mod event;
 pub mod schedule;
+pub mod set;
 pub mod status;
 
 mod memory;

@@ -256,26 +256,41 @@ fn fields(schema: &Value, path: &str, into: &mut BTreeMap<String, Value>) {
 }
 
 #[test]
-fn the_page_has_every_field_and_its_default() {
-    let crd = serde_json::to_value(api::crd()).unwrap();
+fn the_pages_have_every_field_and_its_default() {
+    let tenants = serde_json::to_value(api::crd()).unwrap();
+    every_field_is_told("docs/resource.md", &tenants, |_| false);
+    let sets = serde_json::to_value(api::set::crd()).unwrap();
+    // The other page has the fields of a CloudTenant.
+    every_field_is_told("docs/tenant-sets.md", &sets, |path| {
+        path.starts_with("template.spec.") && !path.starts_with("template.spec.cloudCredentialsRef")
+    });
+}
+
+fn every_field_is_told(page: &str, crd: &Value, is_told_elsewhere: fn(&str) -> bool) {
     let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
-    let page = read("docs/resource.md");
+    let text = read(page);
     for block in ["spec", "status"] {
         let mut schema = BTreeMap::new();
         fields(&root[block], "", &mut schema);
+        schema.retain(|path, _| !is_told_elsewhere(path));
         let mut told = BTreeSet::new();
-        for (_, cells) in rows(&page).into_iter().filter(|(section, _)| section == block) {
+        for (_, cells) in rows(&text).into_iter().filter(|(section, _)| section == block) {
             for path in words(&cells[0]) {
-                let field = schema.get(path).unwrap_or_else(|| panic!("docs/resource.md: there is no {block}.{path}"));
+                let field = schema.get(path).unwrap_or_else(|| panic!("{page}: there is no {block}.{path}"));
                 if block == "spec" {
-                    assert_eq!(cells[1], default_of(field, path), "docs/resource.md: the default of spec.{path}");
+                    assert_eq!(cells[1], default_of(field, path), "{page}: the default of spec.{path}");
                 }
-                assert!(told.insert(path.to_owned()), "docs/resource.md has {block}.{path} twice");
+                assert!(told.insert(path.to_owned()), "{page} has {block}.{path} twice");
             }
         }
         let missing: Vec<_> = schema.keys().filter(|path| !told.contains(*path)).collect();
-        assert!(missing.is_empty(), "docs/resource.md has no row for these of {block}: {missing:?}");
+        assert!(missing.is_empty(), "{page} has no row for these of {block}: {missing:?}");
     }
+}
+
+/// Whether nothing stands in the object, or only objects of which that is true.
+fn is_hollow(value: &Value) -> bool {
+    value.as_object().is_some_and(|fields| fields.values().all(is_hollow))
 }
 
 fn default_of(field: &Value, path: &str) -> String {
@@ -283,8 +298,10 @@ fn default_of(field: &Value, path: &str) -> String {
         Value::String(text) => format!("`{text}`"),
         Value::Bool(yes) => format!("`{yes}`"),
         Value::Number(number) => format!("`{number}`"),
+        hollow if is_hollow(hollow) => "none".to_owned(),
         Value::Object(_) => "all of it".to_owned(),
         _ if field["nullable"] == true || field["type"] == "array" => "none".to_owned(),
+        _ if field.get("additionalProperties").is_some() => "none".to_owned(),
         _ if ["projectID", "cloudCredentialsRef", "cloudCredentialsRef.secretName"].contains(&path) => {
             "required".into()
         }

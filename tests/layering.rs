@@ -34,6 +34,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("decide::schedule", &["api", "observation"]),
     ("decide::status", &["api", "decide::condition", "observation", "target"]),
     ("decide::event", &["api", "decide::condition", "decide::status", "observation", "target"]),
+    ("decide::set", &["api", "decide::condition", "decide::event", "decide::status", "observation", "target", "words"]),
     (
         "decide",
         &["api", "decide::condition", "decide::event", "decide::schedule", "decide::status", "observation", "target"],

@@ -54,6 +54,16 @@ events! {
     CredentialsExpiring: Warning,
     /// The operator left out events of a tenant because there were too many.
     EventsSuppressed: Warning,
+    /// A set has made CloudTenants.
+    TenantsCreated: Normal,
+    /// A set has deleted CloudTenants whose projects are gone.
+    TenantsPruned: Normal,
+    /// A set does not delete CloudTenants whose projects seem to be gone.
+    PruneHeld: Warning,
+    /// The projects of a set cannot be listed.
+    ListingFailed: Warning,
+    /// The projects of a set can be listed again.
+    ListingRecovered: Normal,
 }
 
 impl fmt::Display for EventReason {

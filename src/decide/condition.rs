@@ -31,11 +31,25 @@ pub fn next(
     generation: i64,
     now: Timestamp,
 ) -> Condition {
+    named(old, type_, status, reason.as_str(), message, generation, now)
+}
+
+/// [`next`] for a kind of object with reasons of its own.
+#[must_use]
+pub fn named(
+    old: &[Condition],
+    type_: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+    generation: i64,
+    now: Timestamp,
+) -> Condition {
     let since = find(old, type_).filter(|before| before.status == status);
     Condition {
         type_: type_.to_owned(),
         status: status.to_owned(),
-        reason: reason.as_str().to_owned(),
+        reason: reason.to_owned(),
         message: shorten(message),
         observed_generation: Some(generation),
         last_transition_time: since.map_or_else(|| api::time(now), |before| before.last_transition_time.clone()),

@@ -18,6 +18,7 @@ mod properties;
 mod recordings;
 mod refusals;
 mod services;
+mod sets;
 mod story;
 mod values;
 #[path = "../gitops/verdict.rs"]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::api::{Reason, reason::Class};
 
-/// Why a condition of a set is what it is. `docs/reasons.md` says of each what it means and what to do.
+/// Why a condition of a set is what it is. `docs/tenant-sets.md` says of each what it means and what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SetReason {
     /// The operator has listed the projects.

@@ -1,0 +1,19 @@
+//! Computes what one pass over a CloudTenantSet concludes, as pure functions.
+//!
+//! A pass takes these steps: [`SetTarget::new`], list the projects, [`SetMemory::note`], [`plan()`], [`asks`] and
+//! [`prune()`], [`status::reserved`] before deletions, and [`status::compute`] with [`event::transitions`] at the end.
+
+pub mod child;
+pub mod event;
+mod filter;
+pub mod name;
+mod plan;
+mod prune;
+pub mod status;
+mod target;
+
+pub use child::{Child, Claims, OtherSet, Ownership};
+pub use filter::Filter;
+pub use plan::{Apply, Input, Plan, plan};
+pub use prune::{Basis, Deletion, Held, Pruned, SetMemory, asks, prune};
+pub use target::SetTarget;

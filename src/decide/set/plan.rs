@@ -1,0 +1,186 @@
+//! What a list of projects requires: CloudTenants to make and to change, and projects that the set leaves out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::Value;
+
+use super::{Child, Claims, OtherSet, Ownership, SetTarget, child, name};
+use crate::{
+    api::set::{SkipReason, SkippedProject},
+    observation::projects::{Project, ProjectList},
+};
+
+/// What a pass has to look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The set.
+    pub target: &'a SetTarget,
+    /// The list of projects. Without one, the operator only keeps the set's CloudTenants as the template wants them.
+    pub listing: Option<&'a ProjectList>,
+    /// The names of domains by their IDs, as far as they are known.
+    pub domains: &'a BTreeMap<Box<str>, Box<str>>,
+    /// All CloudTenants of the set's namespace.
+    pub children: &'a [Child],
+    /// The other sets of the namespace.
+    pub others: &'a [OtherSet],
+}
+
+/// A CloudTenant that the operator has to apply.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Apply {
+    /// The CloudTenant's name.
+    pub name: String,
+    /// The project's ID.
+    pub project_id: String,
+    /// The UID of the CloudTenant, which the document has too. Without one, it must not exist yet.
+    pub uid: Option<String>,
+    /// What server-side apply sends.
+    pub document: Value,
+}
+
+/// What a pass has to write, besides deletions.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// The projects that the filter selects, by ID. Younger sets leave them alone.
+    pub selected: BTreeSet<Box<str>>,
+    /// New CloudTenants, by the projects' IDs.
+    pub creations: Vec<Apply>,
+    /// CloudTenants of the set that differ from the template, and those that the set adopts, by their names.
+    pub changes: Vec<Apply>,
+    /// Selected projects without a CloudTenant of this set, by ID.
+    pub skipped: Vec<SkippedProject>,
+    /// Selected projects get no CloudTenant because the set has as many as it may have.
+    pub is_limited: bool,
+    /// An older set has not listed its projects yet, so nothing is made.
+    pub waits_for_sets: bool,
+    /// The CloudTenants of the set.
+    pub tenants: usize,
+    /// Those that are Ready.
+    pub ready: usize,
+}
+
+/// Computes what a pass has to write, besides deletions.
+#[must_use]
+pub fn plan(input: &Input<'_>) -> Plan {
+    let Input { target, listing, children, .. } = *input;
+    let selected = listing.map(|listing| selected(target, listing)).unwrap_or_default();
+    let own: Vec<_> = children.iter().filter(|child| is_own(child, target)).collect();
+    let mut plan = Plan {
+        tenants: own.len(),
+        ready: own.iter().filter(|child| child.ready).count(),
+        selected: selected.keys().map(|id| Box::from(*id)).collect(),
+        ..Plan::default()
+    };
+    if target.suspend {
+        return plan;
+    }
+    for child in own {
+        let project = selected.get(&*child.project_id).copied();
+        change(input, child, project, &mut plan);
+    }
+    add(input, &selected, &mut plan);
+    plan.changes.sort_by(|a, b| a.name.cmp(&b.name));
+    plan
+}
+
+/// The selected projects by their IDs.
+pub(super) fn selected<'a>(target: &SetTarget, listing: &'a ProjectList) -> BTreeMap<&'a str, &'a Project> {
+    let selected = listing.projects.iter().filter(|project| target.filter.selects(project));
+    selected.map(|project| (&*project.id, project)).collect()
+}
+
+/// Whether the CloudTenant belongs to the set and goes on existing.
+pub(super) fn is_own(child: &Child, target: &SetTarget) -> bool {
+    !child.is_deleting && child.ownership(target) == Ownership::Own
+}
+
+fn document(input: &Input<'_>, id: &str, project: Option<&Project>, existing: Option<&Child>) -> Value {
+    let domain = |project: &Project| input.domains.get(&project.domain_id).map(|name| &**name);
+    child::document(input.target, id, project.map(|project| (project, domain(project))), existing)
+}
+
+fn change(input: &Input<'_>, child: &Child, project: Option<&Project>, plan: &mut Plan) {
+    let document = document(input, &child.project_id, project, Some(child));
+    if !child.matches(&document) {
+        plan.changes.push(Apply {
+            name: child.name.clone(),
+            project_id: child.project_id.clone(),
+            uid: Some(child.uid.clone()),
+            document,
+        });
+    }
+}
+
+/// Adds what is missing: CloudTenants to adopt or to make, and the reasons why others are not made.
+fn add(input: &Input<'_>, selected: &BTreeMap<&str, &Project>, plan: &mut Plan) {
+    let Input { target, children, others, .. } = *input;
+    let by_name: HashMap<_, _> = children.iter().map(|child| (&*child.name, child)).collect();
+    let mut by_project: HashMap<_, Vec<_>> = HashMap::new();
+    for child in children {
+        by_project.entry(&*child.project_id).or_default().push(child);
+    }
+    let mut older: Vec<_> = others.iter().filter(|other| other.is_older(target)).collect();
+    older.sort_by_key(|other| (other.created_at, &*other.uid));
+    plan.waits_for_sets = older.iter().any(|other| other.claims == Claims::Waiting);
+    for (id, project) in selected {
+        let existing = by_project.get(id).map(Vec::as_slice).unwrap_or_default();
+        if existing.iter().any(|child| child.ownership(target) == Ownership::Own) {
+            continue;
+        }
+        let foreign = existing.iter().find(|child| child.ownership(target) == Ownership::Foreign);
+        let skip = if let Some(child) = foreign {
+            Some(covered(child, others))
+        } else if let Some(other) = older.iter().find(|other| other.claims(id)) {
+            Some((SkipReason::OtherSet, Some(other.name.clone())))
+        } else if existing.is_empty() {
+            obstacle(&name::of(&target.name, id), id, &by_name)
+        } else {
+            None
+        };
+        if let Some((reason, by)) = skip {
+            plan.skipped.push(SkippedProject { project_id: shown(id), reason, by });
+        } else if let Some(child) = existing.first() {
+            if !child.is_deleting {
+                change(input, child, Some(project), plan);
+            }
+        } else if plan.tenants + plan.creations.len() >= target.max_tenants {
+            plan.is_limited = true;
+        } else if !plan.waits_for_sets {
+            plan.creations.push(Apply {
+                name: name::of(&target.name, id),
+                project_id: (*id).to_owned(),
+                uid: None,
+                document: document(input, id, Some(project), None),
+            });
+        }
+    }
+    plan.skipped.dedup_by(|a, b| a.project_id == b.project_id);
+}
+
+/// The CloudTenant of somebody else that has the project.
+fn covered(child: &Child, others: &[OtherSet]) -> (SkipReason, Option<String>) {
+    match others.iter().find(|other| child.set.as_deref() == Some(&*other.name)) {
+        Some(other) => (SkipReason::OtherSet, Some(other.name.clone())),
+        None => (SkipReason::Covered, Some(child.name.clone())),
+    }
+}
+
+/// Why no CloudTenant of this name can be made for the project.
+fn obstacle(name: &str, id: &str, by_name: &HashMap<&str, &Child>) -> Option<(SkipReason, Option<String>)> {
+    let ok = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if id.len() > 64 || !id.starts_with(|c: char| c.is_ascii_alphanumeric()) || !id.chars().all(ok) {
+        return Some((SkipReason::InvalidProjectId, None));
+    }
+    by_name.get(name).map(|child| (SkipReason::NameTaken, Some(child.name.clone())))
+}
+
+/// An ID as the status shows it, which may not be one.
+fn shown(id: &str) -> String {
+    id.chars().take(64).collect()
+}
+
+impl OtherSet {
+    fn claims(&self, project_id: &str) -> bool {
+        matches!(&self.claims, Claims::Known(claims) if claims.contains(project_id))
+    }
+}

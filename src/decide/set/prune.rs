@@ -1,0 +1,291 @@
+//! Which CloudTenants the operator deletes because their projects are gone. A list of projects may be wrong, so there are
+//! many reasons not to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Input, SetTarget,
+    plan::{is_own, selected},
+};
+use crate::{
+    api::{
+        self,
+        set::{CloudTenantSetStatus, ConfirmedPrune, ProjectSource, Prune, PrunedHour, Pruning},
+    },
+    observation::projects::{ProjectList, ProjectState},
+};
+
+/// The time between the first and the last of the lists that a project is missing from.
+const APART: SignedDuration = SignedDuration::from_mins(10);
+
+/// The window in which deletions are counted.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// The number of projects whose state the operator asks for in one pass.
+const MOST_ASKED: usize = 100;
+
+/// What two lists must have in common, so that what both lack is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Basis {
+    /// Identifies the user, its secret and what it logs in for. Another credential is another text.
+    pub credential: Box<str>,
+    /// Where the projects come from.
+    pub source: ProjectSource,
+    /// The generation of the set's spec.
+    pub generation: i64,
+}
+
+/// What the operator remembers of a set between two passes. It begins anew with each start of the operator.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SetMemory {
+    basis: Option<Basis>,
+    /// When the project of each CloudTenant was first found missing, by the CloudTenant's UID.
+    missing: BTreeMap<String, Timestamp>,
+}
+
+impl SetMemory {
+    /// Notes which CloudTenants' projects are missing from the list. A list that is empty or not whole says only which
+    /// projects are there.
+    pub fn note(&mut self, basis: Basis, input: &Input<'_>, now: Timestamp) {
+        if self.basis.as_ref() != Some(&basis) {
+            self.missing.clear();
+            self.basis = Some(basis);
+        }
+        let Some(listing) = input.listing else { return };
+        let gone: BTreeSet<_> = gone(input, listing).into_iter().map(|gone| gone.uid).collect();
+        self.missing.retain(|uid, _| gone.contains(uid));
+        if !is_usable(listing) {
+            return;
+        }
+        for uid in gone {
+            let first = self.missing.entry(uid).or_insert(now);
+            // A clock that was put back must not let the time pass at once later on.
+            *first = (*first).min(now);
+        }
+    }
+
+    /// Whether two lists that are far enough apart lacked the project.
+    fn is_confirmed(&self, uid: &str, now: Timestamp) -> bool {
+        self.missing.get(uid).is_some_and(|first| now.duration_since(*first) >= APART)
+    }
+}
+
+/// Whether the list can tell that a project is gone.
+fn is_usable(listing: &ProjectList) -> bool {
+    listing.whole && !listing.projects.is_empty()
+}
+
+/// A CloudTenant of the set whose project is not selected any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Gone {
+    uid: String,
+    name: String,
+    resource_version: String,
+    project_id: String,
+    /// What the list itself says about the project.
+    listed: Option<ProjectState>,
+}
+
+fn gone(input: &Input<'_>, listing: &ProjectList) -> Vec<Gone> {
+    let selected = selected(input.target, listing);
+    let listed: BTreeMap<_, _> = listing.projects.iter().map(|project| (&*project.id, project.enabled)).collect();
+    let gone = input.children.iter().filter(|child| is_own(child, input.target));
+    let gone = gone.filter(|child| !selected.contains_key(&*child.project_id)).map(|child| Gone {
+        uid: child.uid.clone(),
+        name: child.name.clone(),
+        resource_version: child.resource_version.clone(),
+        project_id: child.project_id.clone(),
+        listed: listed
+            .get(&*child.project_id)
+            .map(|enabled| if *enabled { ProjectState::Enabled } else { ProjectState::Disabled }),
+    });
+    let mut gone: Vec<_> = gone.collect();
+    gone.sort_by(|a, b| a.name.cmp(&b.name));
+    gone
+}
+
+/// A CloudTenant that the operator deletes, if it still is this version of this object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deletion {
+    /// The name.
+    pub name: String,
+    /// The UID, for the precondition.
+    pub uid: String,
+    /// The resource version, for the precondition.
+    pub resource_version: String,
+    /// The project that is gone.
+    pub project_id: String,
+}
+
+/// Why the operator does not delete CloudTenants whose projects seem to be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Held {
+    /// The list is empty.
+    Empty,
+    /// The list is not whole.
+    Incomplete,
+    /// More are gone than may be deleted within 24 hours.
+    TooMany,
+    /// Keystone did not answer the question whether they are gone.
+    NotAnswered,
+    /// They exist and are only not listed or not selected.
+    StillThere,
+}
+
+/// What becomes of the CloudTenants whose projects seem to be gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// The operator deletes them, once the status has counted them.
+    pub deletions: Vec<Deletion>,
+    /// The number of those that it does not delete. Those that are missing for less than ten minutes are not among them.
+    pub held: usize,
+    /// Why it does not.
+    pub why: Option<Held>,
+}
+
+/// The projects whose state decides. The caller asks Keystone for each of them before it calls [`prune`].
+#[must_use]
+pub fn asks(input: &Input<'_>, memory: &SetMemory, stored: &CloudTenantSetStatus, now: Timestamp) -> Vec<String> {
+    let Some(Due { due, .. }) = due(input, memory, stored, now).ok().flatten() else { return Vec::new() };
+    due.into_iter().filter(|gone| gone.listed.is_none()).map(|gone| gone.project_id).take(MOST_ASKED).collect()
+}
+
+/// Computes what becomes of the CloudTenants whose projects are gone. `states` are Keystone's answers to [`asks`].
+#[must_use]
+pub fn prune(
+    input: &Input<'_>,
+    memory: &SetMemory,
+    states: &BTreeMap<String, ProjectState>,
+    stored: &CloudTenantSetStatus,
+    now: Timestamp,
+) -> Pruned {
+    let Due { due, is_confirmed } = match due(input, memory, stored, now) {
+        Ok(Some(due)) => due,
+        Ok(None) => return Pruned::default(),
+        Err((why, held)) => return Pruned { held, why: Some(why), ..Pruned::default() },
+    };
+    let mut pruned = Pruned::default();
+    for gone in due {
+        let state = gone.listed.or_else(|| states.get(&gone.project_id).copied());
+        let why = match state {
+            Some(ProjectState::Absent | ProjectState::Disabled | ProjectState::Forbidden) => None,
+            Some(ProjectState::Enabled) if is_confirmed => None,
+            Some(ProjectState::Enabled) => Some(Held::StillThere),
+            Some(ProjectState::Unknown) | None => Some(Held::NotAnswered),
+        };
+        match why {
+            None => pruned.deletions.push(Deletion {
+                name: gone.name,
+                uid: gone.uid,
+                resource_version: gone.resource_version,
+                project_id: gone.project_id,
+            }),
+            Some(why) => {
+                pruned.held += 1;
+                pruned.why = Some(pruned.why.map_or(why, |before| before.min(why)));
+            }
+        }
+    }
+    pruned
+}
+
+/// Those that may be deleted if Keystone confirms it.
+struct Due {
+    due: Vec<Gone>,
+    is_confirmed: bool,
+}
+
+/// `None` if nothing is missing, or nothing may be deleted at all.
+fn due(
+    input: &Input<'_>,
+    memory: &SetMemory,
+    stored: &CloudTenantSetStatus,
+    now: Timestamp,
+) -> Result<Option<Due>, (Held, usize)> {
+    let (target, Some(listing)) = (input.target, input.listing) else { return Ok(None) };
+    let mut due = gone(input, listing);
+    if target.suspend || target.prune == Prune::Keep || due.is_empty() {
+        return Ok(None);
+    }
+    if listing.projects.is_empty() {
+        return Err((Held::Empty, due.len()));
+    }
+    if !listing.whole {
+        return Err((Held::Incomplete, due.len()));
+    }
+    let is_confirmed = confirmation(target, stored, now).is_some_and(|confirmation| confirmation.counts);
+    let used = deleted_within_a_day(stored, now);
+    let own = input.children.iter().filter(|child| is_own(child, target)).count();
+    if !is_confirmed && due.len() + used > most_deleted(target, own + used) {
+        return Err((Held::TooMany, due.len()));
+    }
+    due.retain(|gone| memory.is_confirmed(&gone.uid, now));
+    Ok(Some(Due { due, is_confirmed }))
+}
+
+/// The number of CloudTenants that may be deleted within 24 hours. `tenants` is their number before that.
+fn most_deleted(target: &SetTarget, tenants: usize) -> usize {
+    let percent = usize::try_from(target.max_loss_percent).unwrap_or(100);
+    (tenants.saturating_mul(percent) / 100).max(1)
+}
+
+fn deleted_within_a_day(stored: &CloudTenantSetStatus, now: Timestamp) -> usize {
+    let hours = stored.pruning.iter().flat_map(|pruning| &pruning.deleted);
+    let counted = hours.filter(|hour| is_within_a_day(hour, now)).map(|hour| hour.tenants);
+    counted.fold(0, |sum: usize, tenants| sum.saturating_add(usize::try_from(tenants).unwrap_or(usize::MAX)))
+}
+
+/// Whether a deletion of this hour may be less than 24 hours old. Hours in the future count too.
+fn is_within_a_day(hour: &PrunedHour, now: Timestamp) -> bool {
+    now.duration_since(hour.hour.0) < DAY + HOUR
+}
+
+/// The confirmation in the set's annotation, and whether it still counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Confirmation {
+    generation: i64,
+    at: Timestamp,
+    counts: bool,
+}
+
+fn confirmation(target: &SetTarget, stored: &CloudTenantSetStatus, now: Timestamp) -> Option<Confirmation> {
+    let generation = target.confirms.filter(|confirmed| *confirmed == target.generation)?;
+    let before = stored.pruning.as_ref().and_then(|pruning| pruning.confirmed.as_ref());
+    let before = before.filter(|before| before.generation == generation).map(|before| before.at.0.min(now));
+    let at = before.unwrap_or(now);
+    // Two more lists must fit in.
+    let interval = SignedDuration::try_from(target.interval).unwrap_or(DAY);
+    let valid = DAY.max(interval.checked_mul(3).unwrap_or(DAY));
+    Some(Confirmation { generation, at, counts: now.duration_since(at) < valid })
+}
+
+/// What the status says about deletions after this many more. The operator writes it before it deletes, so that a crash
+/// in between counts too many and never too few.
+#[must_use]
+pub fn counted(target: &SetTarget, stored: &CloudTenantSetStatus, deletions: usize, now: Timestamp) -> Option<Pruning> {
+    let before = stored.pruning.clone().unwrap_or_default();
+    let hour_of = |at: Timestamp| {
+        let second = at.as_second();
+        Timestamp::from_second(second - second.rem_euclid(3600)).unwrap_or(at)
+    };
+    let mut hours: BTreeMap<Timestamp, u32> = BTreeMap::new();
+    for hour in before.deleted.iter().filter(|hour| is_within_a_day(hour, now)) {
+        // An hour in the future comes from a clock that was put back since. It counts for a day from now on.
+        let tenants = hours.entry(hour_of(hour.hour.0.min(now))).or_default();
+        *tenants = tenants.saturating_add(hour.tenants);
+    }
+    if deletions > 0 {
+        let tenants = hours.entry(hour_of(now)).or_default();
+        *tenants = tenants.saturating_add(u32::try_from(deletions).unwrap_or(u32::MAX));
+    }
+    let deleted = hours.into_iter().map(|(hour, tenants)| PrunedHour { hour: api::time(hour), tenants }).collect();
+    let confirmed = confirmation(target, stored, now)
+        .map(|confirmation| ConfirmedPrune { generation: confirmation.generation, at: api::time(confirmation.at) })
+        .or(before.confirmed);
+    let pruning = Pruning { deleted, confirmed };
+    (pruning != Pruning::default()).then_some(pruning)
+}

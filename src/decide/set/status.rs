@@ -1,0 +1,472 @@
+//! Computes the status of a set, as pure functions.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::{Held, Plan, Pruned, SetTarget, prune};
+use crate::{
+    api::{
+        self, Reason,
+        reason::Class,
+        set::{CloudTenantSetStatus, SKIPPED, SetReason, SkippedProject, condition_type as ty},
+    },
+    decide::{condition, status::StatusRefusal},
+    observation::{ProbeFailure, engine_answers::age},
+};
+
+const SUSPENDED: &str = "Suspended: ";
+const NOT_YET: &str = "Not listed yet.";
+
+/// Longest age of `observedAt` while the operator lists projects, unless the interval is longer.
+const HEARTBEAT: Duration = Duration::from_secs(600);
+
+/// The shortest and the first wait after a failed list.
+const FIRST_RETRY: Duration = Duration::from_secs(15);
+
+/// The wait for a Secret that may still be applied, and for an older set.
+const SHORT_WAIT: Duration = Duration::from_secs(5);
+
+/// Whether the operator could list the projects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listed {
+    /// It could. The list is whole or not.
+    Yes {
+        /// Whether it has all projects.
+        whole: bool,
+    },
+    /// It could not, with the number of consecutive failures.
+    Failed(ProbeFailure, u32),
+}
+
+/// Why the Kubernetes API refused a CloudTenant of the set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// 403 for another reason than a quota: rights or an admission policy.
+    Forbidden,
+    /// 400 or 422: the schema, or a webhook.
+    Invalid,
+    /// 403 with a quota.
+    Quota,
+}
+
+/// What became of the writes of a pass.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The names and UIDs of the CloudTenants that the pass has made.
+    pub created: Vec<(String, String)>,
+    /// The names and UIDs of the CloudTenants that the pass has deleted.
+    pub deleted: Vec<(String, String)>,
+    /// The names of the CloudTenants whose fields somebody else owns.
+    pub conflicts: Vec<String>,
+    /// The worst refusal.
+    pub refused: Option<Refusal>,
+    /// Writes are left for the next pass: because of the pace, or after a failure that may pass.
+    pub is_unfinished: bool,
+}
+
+/// All input of a status.
+#[derive(Debug, Clone, Copy)]
+pub struct SetPass<'a> {
+    /// The validated set.
+    pub target: &'a SetTarget,
+    /// Whether the operator could list the projects. Unused for a suspended set.
+    pub listed: &'a Listed,
+    /// What the pass had to write. A pass without a list has a plan too.
+    pub plan: &'a Plan,
+    /// What became of CloudTenants whose projects are gone.
+    pub pruned: &'a Pruned,
+    /// What became of the writes.
+    pub written: &'a Written,
+    /// The grace period of a missing Secret has ended, so that a user has to act.
+    pub waited: bool,
+    /// The value of requestedAt that this pass has handled.
+    pub handled: Option<&'a str>,
+    /// The operator's clock.
+    pub now: Timestamp,
+}
+
+/// The reason and the message of a condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Verdict {
+    reason: SetReason,
+    message: String,
+}
+
+impl Verdict {
+    fn new(reason: SetReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// The status to write before the deletions of a pass: it counts them already. If it cannot be written, the operator
+/// deletes nothing.
+#[must_use]
+pub fn reserved(
+    target: &SetTarget,
+    stored: &CloudTenantSetStatus,
+    deletions: usize,
+    now: Timestamp,
+) -> CloudTenantSetStatus {
+    CloudTenantSetStatus { pruning: prune::counted(target, stored, deletions, now), ..stored.clone() }
+}
+
+/// Computes the new status. `stored` has counted the pass's deletions, if there are any.
+#[must_use]
+pub fn compute(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> CloudTenantSetStatus {
+    let SetPass { target, plan, pruned, written, now, .. } = *pass;
+    if target.suspend {
+        return suspended(pass, stored);
+    }
+    let count = |number: usize| Some(u32::try_from(number).unwrap_or(u32::MAX));
+    let (created, deleted) = (written.created.len(), written.deleted.len());
+    let mut new = CloudTenantSetStatus {
+        observed_generation: Some(target.generation),
+        last_handled_reconcile_at: pass.handled.map(str::to_owned).or_else(|| stored.last_handled_reconcile_at.clone()),
+        tenants: count((plan.tenants + created).saturating_sub(deleted)),
+        ready: count(plan.ready),
+        pruning: prune::counted(target, stored, 0, now),
+        conditions: conditions(pass, stored),
+        ..stored.clone()
+    };
+    if matches!(pass.listed, Listed::Yes { .. }) {
+        new.observed_at = Some(api::time(now));
+        new.projects = count(plan.selected.len());
+        new.held = count(pruned.held);
+        show_skipped(&plan.skipped, &mut new);
+    }
+    new
+}
+
+fn show_skipped(skipped: &[SkippedProject], status: &mut CloudTenantSetStatus) {
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    status.skipped = skipped.iter().take(SKIPPED).cloned().collect();
+    status.skipped_omitted = Some(count(skipped.len().saturating_sub(SKIPPED))).filter(|omitted| *omitted > 0);
+    status.skipped_total = Some(count(skipped.len()));
+}
+
+fn conditions(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> Vec<Condition> {
+    let SetPass { target, written, now, .. } = *pass;
+    let before = &stored.conditions;
+    let next = |type_: &str, status: &str, verdict: &Verdict| {
+        let Verdict { reason, message } = verdict;
+        condition::named(before, type_, status, reason.as_str(), message, target.generation, now)
+    };
+    let listed = listed(pass, stored);
+    let in_sync = in_sync(pass, stored);
+    let own = |type_: &str, verdict: &Verdict| next(type_, verdict.reason.condition_status(), verdict);
+    let ready = worst(&listed, &in_sync);
+    let mut conditions = vec![own(ty::READY, &ready), own(ty::PROJECTS_LISTED, &listed), own(ty::IN_SYNC, &in_sync)];
+    let is_fresh =
+        stored.observed_generation != Some(target.generation) || condition::find(before, ty::RECONCILING).is_some();
+    let needs_user = |verdict: &Verdict| {
+        let may_still_arrive = verdict.reason.may_still_arrive();
+        verdict.reason.is_stalled() && (!may_still_arrive || pass.waited || was_waiting(stored))
+    };
+    let refused = refusal(written.refused);
+    if let Some(stalled) = [Some(&listed), refused.as_ref()].into_iter().flatten().find(|verdict| needs_user(verdict)) {
+        conditions.push(next(ty::STALLED, "True", stalled));
+    } else if is_unfinished(pass) || is_fresh && is_undecided(pass) {
+        let verdict = Verdict::new(
+            SetReason::Shared(Reason::Progressing),
+            "The operator has not yet applied all CloudTenants of this set.",
+        );
+        conditions.push(next(ty::RECONCILING, "True", &verdict));
+    }
+    conditions
+}
+
+/// A restart must not clear a Stalled condition.
+fn was_waiting(stored: &CloudTenantSetStatus) -> bool {
+    reason(stored, ty::STALLED).is_some_and(SetReason::may_still_arrive)
+}
+
+fn reason(status: &CloudTenantSetStatus, type_: &str) -> Option<SetReason> {
+    condition::find(&status.conditions, type_).and_then(|condition| SetReason::parse(&condition.reason))
+}
+
+const fn is_unfinished(pass: &SetPass<'_>) -> bool {
+    matches!(pass.listed, Listed::Yes { .. }) && (pass.written.is_unfinished || pass.plan.waits_for_sets)
+}
+
+/// Whether the list failed and may succeed at once when it is tried again. That is no verdict.
+const fn is_undecided(pass: &SetPass<'_>) -> bool {
+    matches!(pass.listed, Listed::Failed(failure, times) if failure.transient && *times < 2)
+}
+
+/// False ranks before Unknown before True.
+fn worst(listed: &Verdict, in_sync: &Verdict) -> Verdict {
+    let rank = |verdict: &Verdict| match verdict.reason.condition_status() {
+        "False" => 0,
+        "Unknown" => 1,
+        _ => 2,
+    };
+    if rank(listed) == 2 && rank(in_sync) == 2 || rank(in_sync) < rank(listed) {
+        in_sync.clone()
+    } else {
+        listed.clone()
+    }
+}
+
+/// The verdict that a stored condition has, unless it is about the object itself.
+fn kept(stored: &CloudTenantSetStatus, type_: &str) -> Option<Verdict> {
+    let before = condition::find(&stored.conditions, type_)?;
+    let reason = SetReason::parse(&before.reason)?;
+    let is_about_object = matches!(reason, SetReason::Shared(reason) if reason.is_about_object());
+    (!is_about_object).then(|| Verdict::new(reason, before.message.clone()))
+}
+
+fn listed(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> Verdict {
+    match pass.listed {
+        Listed::Yes { whole: true } => Verdict::new(SetReason::Listed, "The operator has listed the projects."),
+        Listed::Yes { whole: false } => Verdict::new(
+            SetReason::Listed,
+            "Keystone's list of projects is not complete: name spec.filter.domainIDs or parentID, or raise Keystone's \
+             list_limit.",
+        ),
+        Listed::Failed(failure, _) => {
+            let before = kept(stored, ty::PROJECTS_LISTED);
+            // Once a user had to act and apparently has, a temporary failure is news.
+            let is_news = before.as_ref().is_some_and(|before| before.reason.is_stalled());
+            if is_undecided(pass) && !is_news {
+                return before.unwrap_or_else(|| Verdict::new(SetReason::Shared(Reason::Progressing), NOT_YET));
+            }
+            Verdict::new(SetReason::Shared(failure.reason), failure.message.clone())
+        }
+    }
+}
+
+fn in_sync(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> Verdict {
+    let SetPass { target, plan, pruned, written, .. } = *pass;
+    if let Some(verdict) = refusal(written.refused).filter(|verdict| verdict.reason == SetReason::CreateForbidden)
+        && pruned.why.is_none()
+    {
+        return verdict;
+    }
+    let progressing = SetReason::Shared(Reason::Progressing);
+    if matches!(pass.listed, Listed::Failed(..)) {
+        return kept(stored, ty::IN_SYNC).unwrap_or_else(|| Verdict::new(progressing, NOT_YET));
+    }
+    if let Some(why) = pruned.why {
+        return Verdict::new(SetReason::PruneHeld, held(why, target.generation));
+    }
+    if let Some(verdict) = refusal(written.refused) {
+        return verdict;
+    }
+    if plan.is_limited {
+        return Verdict::new(
+            SetReason::LimitReached,
+            "The set has as many CloudTenants as spec.maxTenants allows, and the filter selects more projects: raise \
+             spec.maxTenants, or narrow spec.filter.",
+        );
+    }
+    if let Some(first) = written.conflicts.iter().min() {
+        return Verdict::new(
+            SetReason::FieldConflict,
+            format!(
+                "Somebody else has changed fields that spec.template states, first in the CloudTenant {first}: give \
+                 these fields up there, or remove them from the template."
+            ),
+        );
+    }
+    if plan.waits_for_sets {
+        return Verdict::new(
+            progressing,
+            "Waiting for the first list of an older CloudTenantSet in this namespace: the older one has the projects \
+             that both select.",
+        );
+    }
+    if written.is_unfinished {
+        return Verdict::new(progressing, "The operator has not yet applied all CloudTenants of this set.");
+    }
+    Verdict::new(SetReason::Synced, "The CloudTenants are those that the projects and the template require.")
+}
+
+fn refusal(refused: Option<Refusal>) -> Option<Verdict> {
+    Some(match refused? {
+        Refusal::Forbidden => Verdict::new(
+            SetReason::CreateForbidden,
+            "The Kubernetes API does not allow the operator to write CloudTenants of this set: check its rights and the \
+             admission policies of the namespace.",
+        ),
+        Refusal::Invalid => Verdict::new(
+            SetReason::CreateForbidden,
+            "The Kubernetes API refuses CloudTenants of this set as invalid: correct spec.template, and ask the \
+             administrator of the cluster to install the CRD of the operator's version.",
+        ),
+        Refusal::Quota => Verdict::new(
+            SetReason::QuotaExceeded,
+            "A quota of the namespace refuses further CloudTenants: raise the quota, or narrow spec.filter.",
+        ),
+    })
+}
+
+fn held(why: Held, generation: i64) -> String {
+    let confirm = format!("the annotation cloudtenant.dev/confirm-prune: \"{generation}\"");
+    match why {
+        Held::Empty => {
+            "Keystone lists no project at all, so the operator deletes no CloudTenant: check the roles of the \
+                        user."
+                .to_owned()
+        }
+        Held::Incomplete => "Projects are missing from a list that is not complete, so the operator deletes no \
+                             CloudTenant: raise Keystone's list_limit."
+            .to_owned(),
+        Held::TooMany => format!(
+            "More projects are gone than spec.maxLossPercent allows within 24 hours, so the operator deletes no \
+             CloudTenant: check the roles of the user, or delete the CloudTenants with {confirm}."
+        ),
+        Held::NotAnswered => "Keystone did not say whether projects are gone, so the operator does not delete their \
+                              CloudTenants: it asks again after the next list."
+            .to_owned(),
+        Held::StillThere => format!(
+            "Projects exist that are no longer listed or selected, so the operator does not delete their CloudTenants: \
+             delete these with {confirm}."
+        ),
+    }
+}
+
+/// Keeps conditions and data. `Ready` says that the set is suspended.
+fn suspended(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> CloudTenantSetStatus {
+    let generation = pass.target.generation;
+    let mut conditions = Vec::new();
+    for type_ in [ty::READY, ty::PROJECTS_LISTED, ty::IN_SYNC, ty::STALLED] {
+        let before = condition::find(&stored.conditions, type_);
+        let is_about_object = |before: &&Condition| Reason::parse(&before.reason).is_some_and(Reason::is_about_object);
+        let mut condition = match before.filter(|before| !is_about_object(before)) {
+            Some(before) => before.clone(),
+            None if type_ == ty::STALLED => continue,
+            None => condition::next(&[], type_, "Unknown", Reason::Progressing, NOT_YET, generation, pass.now),
+        };
+        if type_ == ty::READY && !condition.message.starts_with(SUSPENDED) {
+            condition.message.insert_str(0, SUSPENDED);
+        }
+        condition.observed_generation = Some(generation);
+        conditions.push(condition);
+    }
+    CloudTenantSetStatus { observed_generation: Some(generation), conditions, ..stored.clone() }
+}
+
+/// Gives this reason to every condition, and Stalled.
+fn stalled(reason: Reason, message: &str, generation: i64, old: &[Condition], now: Timestamp) -> Vec<Condition> {
+    let next = |type_: &str, status| condition::next(old, type_, status, reason, message, generation, now);
+    let main = [ty::READY, ty::PROJECTS_LISTED, ty::IN_SYNC].map(|type_| next(type_, "Unknown"));
+    main.into_iter().chain([next(ty::STALLED, "True")]).collect()
+}
+
+/// Returns the status of a set with an invalid spec. Data stay.
+#[must_use]
+pub fn invalid(message: &str, generation: i64, stored: &CloudTenantSetStatus, now: Timestamp) -> CloudTenantSetStatus {
+    let conditions = stalled(Reason::InvalidSpec, message, generation, &stored.conditions, now);
+    CloudTenantSetStatus { observed_generation: Some(generation), conditions, ..stored.clone() }
+}
+
+/// Returns the status in the place of one that the API server refused. It keeps the count of deletions, and no other
+/// data, because these may be the cause.
+#[must_use]
+pub fn refused(
+    cause: StatusRefusal,
+    status: &CloudTenantSetStatus,
+    stored: &CloudTenantSetStatus,
+    now: Timestamp,
+) -> CloudTenantSetStatus {
+    let message = match cause {
+        StatusRefusal::Invalid => {
+            "The Kubernetes API refuses the status of this CloudTenantSet: ask the administrator of the cluster to \
+             install the CRD of the operator's version, and to check admission policies and webhooks."
+        }
+        StatusRefusal::TooLarge => {
+            "The Kubernetes API refuses the status of this CloudTenantSet, because the object would be too large: \
+             remove large annotations."
+        }
+    };
+    let generation = status.observed_generation.unwrap_or_default();
+    CloudTenantSetStatus {
+        observed_generation: status.observed_generation,
+        last_handled_reconcile_at: status.last_handled_reconcile_at.clone(),
+        conditions: stalled(Reason::StatusRefused, message, generation, &stored.conditions, now),
+        pruning: stored.pruning.clone(),
+        ..CloudTenantSetStatus::default()
+    }
+}
+
+/// Returns the status of a set whose pass panicked. Data stay.
+#[must_use]
+pub fn broke_off(generation: i64, stored: &CloudTenantSetStatus, now: Timestamp) -> CloudTenantSetStatus {
+    let message = "The operator failed while it computed this status: check its log.";
+    let reason = Reason::UnexpectedAnswer;
+    let next = |type_: &str| condition::next(&stored.conditions, type_, "Unknown", reason, message, generation, now);
+    let conditions = [ty::READY, ty::PROJECTS_LISTED, ty::IN_SYNC].map(next).to_vec();
+    CloudTenantSetStatus { observed_generation: Some(generation), conditions, ..stored.clone() }
+}
+
+/// Whether the statuses differ in more than times. The ledger of deletions is compared as a whole.
+#[must_use]
+pub fn differs(old: &CloudTenantSetStatus, new: &CloudTenantSetStatus) -> bool {
+    timeless(old) != timeless(new)
+}
+
+fn timeless(status: &CloudTenantSetStatus) -> CloudTenantSetStatus {
+    let mut status = status.clone();
+    let order = |type_: &str| ty::ALL.iter().position(|ours| *ours == type_);
+    status.conditions.retain(|condition| order(&condition.type_).is_some());
+    status.conditions.sort_by_key(|condition| order(&condition.type_));
+    for condition in &mut status.conditions {
+        condition.last_transition_time = api::time(Timestamp::UNIX_EPOCH);
+    }
+    status.observed_at = None;
+    // Hours that leave the ledger are no reason to write.
+    if let Some(pruning) = &mut status.pruning {
+        pruning.deleted.clear();
+    }
+    status
+}
+
+/// Whether a stored `observedAt` is so old that it has to be written again.
+#[must_use]
+pub fn is_heartbeat_due(interval: Duration, old: &CloudTenantSetStatus, new: &CloudTenantSetStatus) -> bool {
+    match (&old.observed_at, &new.observed_at) {
+        // The stored time may also be later, if the clock was corrected.
+        (Some(old), Some(new)) => age(old.0, new.0).max(age(new.0, old.0)) >= HEARTBEAT.max(interval),
+        (old, new) => old.is_some() != new.is_some(),
+    }
+}
+
+/// The time until the next pass, unless a change starts one sooner.
+#[must_use]
+pub fn next(pass: &SetPass<'_>) -> Option<Duration> {
+    let interval = pass.target.interval;
+    if pass.target.suspend {
+        return None;
+    }
+    let wait = match pass.listed {
+        Listed::Failed(failure, _) if failure.reason.may_still_arrive() && !pass.waited => SHORT_WAIT,
+        Listed::Failed(failure, times) => {
+            let doubled = FIRST_RETRY.saturating_mul(1 << times.saturating_sub(1).min(12));
+            // A refused login may lock the account.
+            let shortest = if failure.reason == Reason::AuthenticationFailed { HEARTBEAT / 2 } else { FIRST_RETRY };
+            doubled.min(interval).max(shortest).max(failure.retry_after.unwrap_or_default())
+        }
+        Listed::Yes { .. } if pass.plan.waits_for_sets => SHORT_WAIT,
+        Listed::Yes { .. } if pass.written.is_unfinished => FIRST_RETRY,
+        Listed::Yes { .. } => interval,
+    };
+    Some(wait)
+}
+
+/// Whether the operator failed to list the projects, and says so.
+pub(super) fn is_failing(status: &CloudTenantSetStatus) -> bool {
+    let Some(SetReason::Shared(listed)) = reason(status, ty::PROJECTS_LISTED) else { return false };
+    match listed.class() {
+        Class::Passing => true,
+        Class::Stalled if listed.may_still_arrive() => condition::find(&status.conditions, ty::STALLED).is_some(),
+        Class::Stalled => !listed.is_about_object(),
+        Class::Well | Class::Bad | Class::NotAsked => false,
+    }
+}
+
+/// Whether the operator can list the projects.
+pub(super) fn is_listed(status: &CloudTenantSetStatus) -> bool {
+    reason(status, ty::PROJECTS_LISTED) == Some(SetReason::Listed)
+}
