@@ -1,10 +1,12 @@
 //! Everything that uses the Kubernetes API: watches, Secrets, status, events, leader election, rights and the CRD.
 
 pub mod api_server;
+mod changes;
 pub mod context;
 pub mod controller;
 pub mod leader;
 pub mod observe;
+mod passes;
 pub mod readiness;
 pub mod reconcile;
 pub mod rights;

@@ -1,13 +1,13 @@
-//! Identifies a tenant.
+//! Identifies a tenant, or a set of tenants.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-/// The namespace and name of a CloudTenant.
+/// The namespace and name of a CloudTenant or a CloudTenantSet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TenantName {
-    /// The CloudTenant's namespace.
+    /// The object's namespace.
     pub namespace: String,
-    /// The CloudTenant's name.
+    /// The object's name.
     pub name: String,
 }
 
@@ -22,7 +22,7 @@ impl TenantName {
     }
 }
 
-/// A CloudTenant with a generation of its spec.
+/// A CloudTenant or a CloudTenantSet with a generation of its spec.
 #[derive(Debug, Clone)]
 pub struct TenantId {
     /// The UID.

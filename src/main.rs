@@ -15,7 +15,12 @@ use clap::Parser as _;
 use cloudtenant_operator::{
     api,
     budget::Budget,
-    cluster::{api_server, context::Settings, leader::Election, readiness::Readiness},
+    cluster::{
+        api_server,
+        context::{SetSettings, Settings},
+        leader::Election,
+        readiness::Readiness,
+    },
     metrics::{Metrics, ProjectLabel},
     openstack::Network,
     panics,
@@ -154,6 +159,10 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
         instance,
         network,
         budget,
+        sets: arguments
+            .duties
+            .tenant_sets
+            .then_some(SetSettings { writes_per_minute: arguments.tenant_set_writes_per_minute }),
         ..Settings::default()
     };
     let server = tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone()));

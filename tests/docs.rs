@@ -11,7 +11,11 @@ use std::{
 };
 
 use cloudtenant_operator::{
-    api::{self, CloudTenant, Reason, condition_type, reason::Class},
+    api::{
+        self, CloudTenant, Reason, condition_type,
+        reason::Class,
+        set::{CloudTenantSet, SetClass, SetReason, SkipReason},
+    },
     decide::event::EventReason,
     target::Target,
 };
@@ -151,12 +155,36 @@ fn an_event_without_what_is_to_be_done_is_found() {
 }
 
 /// The words of the regular expressions and values that an alert compares the label `reason` with.
-fn reasons_in(expr: &str) -> BTreeSet<Reason> {
+fn words_in(expr: &str) -> impl Iterator<Item = &str> {
     let values = expr.split("reason").skip(1).filter_map(|rest| {
         rest.strip_prefix('=').or_else(|| rest.strip_prefix('!'))?.trim_start_matches('~').split('"').nth(1)
     });
+    values.flat_map(|value| value.split('|'))
+}
+
+/// The reasons of CloudTenants that an alert compares with.
+fn reasons_in(expr: &str) -> BTreeSet<Reason> {
     let parse = |word: &str| Reason::parse(word).unwrap_or_else(|| panic!("alerts.yaml: no reason is called {word}"));
-    values.flat_map(|value| value.split('|')).map(parse).collect()
+    words_in(expr).map(parse).collect()
+}
+
+/// Whether conditions of sets, or their skipped projects, have a reason with this word.
+fn is_of_sets(word: &str) -> bool {
+    SetReason::parse(word).is_some() || serde_json::from_value::<SkipReason>(word.into()).is_ok()
+}
+
+#[test]
+fn every_reason_of_sets_has_its_text() {
+    let page = read("docs/tenant-sets.md");
+    let section = page.split("\n## ").find(|section| section.starts_with("Reasons\n")).unwrap();
+    let parts: Vec<_> = section.split("\n### ").skip(1).map(|part| part.split_once('\n').unwrap()).collect();
+    let words: Vec<_> = parts.iter().map(|(word, _)| *word).collect();
+    assert_eq!(words, SetReason::OWN.map(SetReason::as_str), "docs/tenant-sets.md, and api::set::SetReason");
+    for (word, text) in parts {
+        let is_well = SetReason::parse(word).unwrap().class() == SetClass::Well;
+        assert!(says(text, "To see: "), "docs/tenant-sets.md: how is {word} seen?");
+        assert!(says(text, "To do: ") || is_well, "docs/tenant-sets.md: what is to be done on {word}?");
+    }
 }
 
 #[test]
@@ -187,7 +215,13 @@ fn every_alert_has_its_text_and_leads_to_it() {
         let row = rows.iter().find(|(_, cells)| words(&cells[0]) == [name]);
         let (_, row) = row.unwrap_or_else(|| panic!("docs/monitoring.md has no row for {name}"));
         assert_eq!((row[1].as_str(), row[3].as_str()), (severity, rule["for"].as_str().unwrap()), "{name}");
-        reasons_in(rule["expr"].as_str().unwrap());
+        match rule["expr"].as_str().unwrap() {
+            of_sets if of_sets.contains("cloudtenant_set_") => {
+                let unknown: Vec<_> = words_in(of_sets).filter(|word| !is_of_sets(word)).collect();
+                assert!(unknown.is_empty(), "alerts.yaml: {name}: no reason of sets is called {unknown:?}");
+            }
+            of_tenants => drop(reasons_in(of_tenants)),
+        }
         told.push(name);
     }
     assert_eq!(told, texts.iter().map(|(heading, _)| *heading).collect::<Vec<_>>(), "alerts.yaml, and docs/reasons.md");
@@ -293,6 +327,14 @@ fn examples_are_accepted() {
         }
     }
     assert!(seen > 0);
+}
+
+/// The CloudTenantSet that people apply. tests/chart gives it to an API server.
+#[test]
+fn the_example_of_a_set_is_accepted() {
+    let written: Value = serde_saphyr::from_str(&read("examples/tenant-set.yaml")).unwrap();
+    let set: CloudTenantSet = serde_json::from_value(written.clone()).unwrap();
+    assert_within(&written["spec"], &serde_json::to_value(&set).unwrap()["spec"], "examples/tenant-set.yaml");
 }
 
 fn assert_within(written: &Value, understood: &Value, at: &str) {

@@ -41,6 +41,15 @@ pub struct Settings {
     pub shard: Shard,
     /// What it shares with the operators of other shards in this process. `None` if there is none.
     pub common: Option<Common>,
+    /// How the operator serves CloudTenantSets. `None` if it does not.
+    pub sets: Option<SetSettings>,
+}
+
+/// The installation's settings for CloudTenantSets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetSettings {
+    /// The number of CloudTenants that one set creates, changes or deletes a minute.
+    pub writes_per_minute: u32,
 }
 
 /// The places that all shards of a process share, so that one process never does more at once if it serves several.

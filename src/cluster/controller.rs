@@ -1,8 +1,6 @@
 //! The watch on CloudTenants and its controller.
 
-mod changes;
 mod following;
-mod passes;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -21,7 +19,6 @@ use kube::{
         watcher::{self, Event},
     },
 };
-use passes::Begun;
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -29,8 +26,10 @@ use tracing::Instrument as _;
 use crate::{
     cluster::{
         api_server::{self, Lists},
+        changes,
         context::{Context, Settings},
         leader::Mandate,
+        passes::{self, Begun},
         readiness::{Readiness, Requirement},
         reconcile::reconcile,
         secret_watch,

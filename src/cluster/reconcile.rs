@@ -10,6 +10,7 @@ use crate::{
     cluster::{
         context::{Context, Tenant},
         observe,
+        passes::PANIC_RETRY,
         writer::WriteError,
     },
     decide::{Decision, Memory, Next, REFUSED_RETRY, Write, Written, decide, status},
@@ -25,9 +26,6 @@ const REJECT_RETRY: Duration = Duration::from_secs(30);
 
 /// Wait until the operator checks again whether a lost namespace is back.
 const LOST_RETRY: Duration = Duration::from_secs(10);
-
-/// Wait until the operator repeats a pass that panicked, with fresh state.
-pub(super) const PANIC_RETRY: Duration = Duration::from_secs(60);
 
 /// The result of a pass: when the next one starts, or why the status was not written and when the operator retries.
 type Done = Result<Option<Duration>, (WriteError, Duration)>;
@@ -116,9 +114,13 @@ async fn rewrite(
     id: &TenantId,
     change: impl FnOnce(&CloudTenantStatus) -> CloudTenantStatus,
 ) -> Result<Written, WriteError> {
-    let (old, version) = context.writer.stored(&id.name).await?;
+    let (old, version) = context.writer.stored::<CloudTenant>(&id.name).await?;
     let new = change(&old);
-    if status::differs(&old, &new) { context.writer.write(&id.name, version, &new).await } else { Ok(Written::Skipped) }
+    if status::differs(&old, &new) {
+        context.writer.write::<CloudTenant>(&id.name, version, &new).await
+    } else {
+        Ok(Written::Skipped)
+    }
 }
 
 /// The four stages of a pass. All rules are in [`decide`](crate::decide). Each stage has a box of its own, since many

@@ -11,7 +11,23 @@ pub struct Duties {
     pub watches_secrets: bool,
     /// The namespace and the names of the Leases for leader election.
     pub leases: Option<(String, Vec<String>)>,
+    /// It serves CloudTenantSets.
+    pub serves_sets: bool,
 }
+
+/// The rights for CloudTenantSets in a namespace: verb, resource and subresource. Server-side apply creates an object only
+/// with both `create` and `patch`. An owner reference that blocks the owner's deletion needs `update` of its finalizers
+/// where the API server enforces that.
+const OF_SETS: [(&str, &str, &str); 8] = [
+    ("get", "cloudtenantsets", ""),
+    ("list", "cloudtenantsets", ""),
+    ("watch", "cloudtenantsets", ""),
+    ("patch", "cloudtenantsets", "status"),
+    ("update", "cloudtenantsets", "finalizers"),
+    ("create", "cloudtenants", ""),
+    ("patch", "cloudtenants", ""),
+    ("delete", "cloudtenants", ""),
+];
 
 /// Returns every right and whether the account must have it.
 #[must_use]
@@ -31,6 +47,9 @@ pub fn rights(duties: &Duties) -> Vec<(ResourceAttributes, bool)> {
             ("watch", "", "secrets", "", duties.watches_secrets),
         ] {
             rights.push((attributes(namespace, verb, group, resource, subresource, None), needed));
+        }
+        for (verb, resource, subresource) in OF_SETS.into_iter().filter(|_| duties.serves_sets) {
+            rights.push((attributes(namespace, verb, "cloudtenant.dev", resource, subresource, None), true));
         }
     }
     if let Some((namespace, names)) = &duties.leases {

@@ -44,6 +44,21 @@ type Key = (String, String);
 /// An entry's name, and the region that overrides its own.
 type EntryName = (String, Option<String>);
 
+/// An entry of a clouds.yaml, and the object that names it.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// The object's UID.
+    pub uid: &'a str,
+    /// The object's namespace, which is the Secret's, too.
+    pub namespace: &'a str,
+    /// The Secret's name.
+    pub secret_name: &'a str,
+    /// The entry's name.
+    pub cloud_name: &'a str,
+    /// The region that overrides the entry's own.
+    pub region: Option<&'a str>,
+}
+
 /// Number of entries kept per Secret.
 const MOST_ENTRIES: usize = 16;
 
@@ -136,13 +151,12 @@ impl Texts {
 #[derive(Debug, Default)]
 struct Kept {
     read: HashMap<Key, Content>,
-    /// The Secret that each CloudTenant uses, by UID.
+    /// The Secret that each CloudTenant or CloudTenantSet uses, by UID.
     users: HashMap<String, Key>,
 }
 
 impl Kept {
-    /// Records that a CloudTenant uses this Secret. The previous one is dropped at once, unless another CloudTenant
-    /// uses it.
+    /// Records that an object uses this Secret. The previous one is dropped at once, unless another object uses it.
     fn is_used_by(&mut self, uid: &str, key: &Key) {
         if self.users.get(uid) == Some(key) {
             return;
@@ -205,17 +219,36 @@ impl Secrets {
         target: &Target,
         cloud_name: &str,
     ) -> Result<Arc<CloudConfig>, ProbeFailure> {
-        let namespace = id.name.namespace.as_str();
-        let key = (namespace.to_owned(), target.secret_name.clone());
+        let named = Named {
+            uid: &id.uid,
+            namespace: &id.name.namespace,
+            secret_name: &target.secret_name,
+            cloud_name,
+            region: target.region.as_deref(),
+        };
+        self.entry(named, |texts| texts.admit(target)).await
+    }
+
+    /// Returns an entry of a clouds.yaml if `admit` allows the use of its Secret.
+    ///
+    /// # Errors
+    /// The failure for the object if the Secret or the entry is unavailable, and that of `admit`.
+    pub async fn entry(
+        &self,
+        named: Named<'_>,
+        admit: impl FnOnce(&Texts) -> Result<(), ProbeFailure>,
+    ) -> Result<Arc<CloudConfig>, ProbeFailure> {
+        let Named { uid, namespace, secret_name, cloud_name, region } = named;
+        let key = (namespace.to_owned(), secret_name.to_owned());
         let within = self.fresh();
         let fresh = {
             let mut kept = self.lock();
-            kept.is_used_by(&id.uid, &key);
+            kept.is_used_by(uid, &key);
             kept.read.get(&key).is_some_and(|content| content.read_at.elapsed() < within && !content.expired)
         };
         if !fresh {
             let changes = self.changes.load(Ordering::SeqCst);
-            let found = tokio::time::timeout(DEADLINE, get(&self.client, namespace, &target.secret_name)).await;
+            let found = tokio::time::timeout(DEADLINE, get(&self.client, namespace, secret_name)).await;
             let secret = found.unwrap_or(Err(SecretError::Unavailable));
             let changed = || self.changes.load(Ordering::SeqCst) != changes;
             let read = &mut self.lock().read;
@@ -242,11 +275,11 @@ impl Secrets {
                 }
             }
         }
-        let entry = (cloud_name.to_owned(), target.region.clone());
+        let entry = (cloud_name.to_owned(), region.map(str::to_owned));
         let texts = match self.lock().read.get_mut(&key) {
             None => return Err(failure::of_secret(&SecretError::Unavailable)),
             Some(content) => {
-                content.texts.admit(target)?;
+                admit(&content.texts)?;
                 match content.entries.get(&entry) {
                     Some(config) => return config,
                     None => content.texts.clone(),

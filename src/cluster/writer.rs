@@ -11,18 +11,23 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, MicroTime},
 };
 use kube::{
-    Api, Client, Resource as _,
+    Api, Client, Resource,
     api::{ObjectMeta, Patch, PatchParams, PostParams, Request},
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
     api::{CloudTenant, CloudTenantStatus, FIELD_MANAGER, bound},
     cluster::leader::Mandate,
-    decide::{Written, event::Notice, status},
+    decide::{
+        Written,
+        event::Notice,
+        status::{self, StatusRefusal},
+    },
     identity::{TenantId, TenantName},
     metrics::{Metrics, Told},
-    watched::object::Watched,
+    watched::object::{Kind, Object},
     words::escaped,
 };
 
@@ -80,6 +85,37 @@ impl WriteError {
     }
 }
 
+/// A kind of object whose status the operator writes.
+pub trait Reported: Kind<Status: Serialize + Send + Sync> {
+    /// Whether the statuses differ in more than times.
+    fn differs(old: &Self::Status, new: &Self::Status) -> bool;
+
+    /// The conditions of a status.
+    fn conditions(status: &mut Self::Status) -> &mut Vec<Condition>;
+
+    /// Returns the status in the place of one that the API server refused. `stored` is the one until now.
+    fn refused(cause: StatusRefusal, status: &Self::Status, stored: &Self::Status, now: Timestamp) -> Self::Status;
+}
+
+impl Reported for CloudTenant {
+    fn differs(old: &CloudTenantStatus, new: &CloudTenantStatus) -> bool {
+        status::differs(old, new)
+    }
+
+    fn conditions(status: &mut CloudTenantStatus) -> &mut Vec<Condition> {
+        &mut status.conditions
+    }
+
+    fn refused(
+        cause: StatusRefusal,
+        status: &CloudTenantStatus,
+        stored: &CloudTenantStatus,
+        now: Timestamp,
+    ) -> CloudTenantStatus {
+        status::refused(cause, status, stored, now)
+    }
+}
+
 /// Writes statuses and events.
 pub struct StatusWriter {
     client: Client,
@@ -95,31 +131,31 @@ impl StatusWriter {
         Self { client, instance: instance.to_owned(), metrics, mandate }
     }
 
-    /// Returns the stored status and its resource version. The status is empty if it is unreadable or the tenant is
+    /// Returns the stored status and its resource version. The status is empty if it is unreadable or the object is
     /// gone.
     ///
     /// # Errors
     /// The API server did not answer.
-    pub async fn stored(&self, tenant: &TenantName) -> Result<(CloudTenantStatus, Option<String>), WriteError> {
-        let objects: Api<Watched> = Api::namespaced(self.client.clone(), &tenant.namespace);
-        let found = self.within(objects.get_opt(&tenant.name)).await?;
+    pub async fn stored<K: Reported>(&self, name: &TenantName) -> Result<(K::Status, Option<String>), WriteError> {
+        let objects: Api<Object<K>> = Api::namespaced(self.client.clone(), &name.namespace);
+        let found = self.within(objects.get_opt(&name.name)).await?;
         let version = found.as_ref().and_then(|found| found.meta().resource_version.clone());
-        Ok((found.map(Watched::into_status).unwrap_or_default(), version))
+        Ok((found.map(Object::into_status).unwrap_or_default(), version))
     }
 
     /// Writes the status in the place of whatever is stored. `base` is the resource version from which the status was
     /// computed. The API server therefore rejects a delayed write if another process has written since. The result
-    /// has no resource version if the tenant is gone.
+    /// has no resource version if the object is gone.
     ///
     /// # Errors
     /// The API server did not accept the write, or has a newer version ([`WriteError::is_conflict`]).
-    pub async fn write(
+    pub async fn write<K: Reported>(
         &self,
-        tenant: &TenantName,
+        name: &TenantName,
         base: Option<String>,
-        status: &CloudTenantStatus,
+        status: &K::Status,
     ) -> Result<Written, WriteError> {
-        let written = self.put(tenant, base, status).await;
+        let written = self.put::<K>(name, base, status).await;
         if !written.as_ref().is_err_and(WriteError::is_conflict) {
             self.metrics.status_written(written.is_ok());
         }
@@ -129,60 +165,60 @@ impl StatusWriter {
             Err(error) => error,
         };
         match place::refusal(&error) {
-            Some(cause) => self.write_refused(tenant, cause, status, error).await.map(Written::Refused),
+            Some(cause) => self.write_refused::<K>(name, cause, status, error).await.map(Written::Refused),
             None => Err(error),
         }
     }
 
     /// Applies the status. If that is not enough, the status replaces the stored one. Returns the resource version.
-    async fn put(
+    async fn put<K: Reported>(
         &self,
-        tenant: &TenantName,
+        name: &TenantName,
         base: Option<String>,
-        status: &CloudTenantStatus,
+        status: &K::Status,
     ) -> Result<Option<String>, WriteError> {
         let patch = json!({
-            "apiVersion": CloudTenant::api_version(&()),
-            "kind": CloudTenant::kind(&()),
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
             "metadata": { "resourceVersion": base },
             "status": status,
         });
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        match self.within(self.send(patch_status(tenant, &parameters, &Patch::Apply(&patch)))).await {
+        match self.within(self.send(patch_status::<K>(name, &parameters, &Patch::Apply(&patch)))).await {
             Ok(object) => {
-                let object = Watched::read(&object);
+                let object = Object::<K>::read(&object);
                 let version = object.meta().resource_version.clone();
                 if !place::has_rest(&object, status) {
                     return Ok(version);
                 }
-                let conditions = object.into_status().conditions;
-                let replaced = self.replace(tenant, version.clone(), status, &conditions).await;
+                let stored = object.into_status();
+                let replaced = self.replace::<K>(name, version.clone(), status, stored).await;
                 Ok(replaced.unwrap_or_else(|error| {
                     tracing::warn!(%error, "what others wrote into the status was not removed");
                     version
                 }))
             }
             Err(error) if place::is_unapplicable(&error) => {
-                let (stored, _) = self.stored(tenant).await?;
-                self.replace(tenant, base, status, &stored.conditions).await
+                let (stored, _) = self.stored::<K>(name).await?;
+                self.replace::<K>(name, base, status, stored).await
             }
             Err(error) => Err(error),
         }
     }
 
     /// Writes a minimal status in the place of a refused one. Returns its resource version.
-    async fn write_refused(
+    async fn write_refused<K: Reported>(
         &self,
-        tenant: &TenantName,
-        cause: status::StatusRefusal,
-        refused: &CloudTenantStatus,
+        name: &TenantName,
+        cause: StatusRefusal,
+        refused: &K::Status,
         error: WriteError,
     ) -> Result<Option<String>, WriteError> {
-        let (stored, mut version) = self.stored(tenant).await?;
-        let minimal = status::refused(cause, refused, &stored, Timestamp::now());
-        if status::differs(&stored, &minimal) {
+        let (stored, mut version) = self.stored::<K>(name).await?;
+        let minimal = K::refused(cause, refused, &stored, Timestamp::now());
+        if K::differs(&stored, &minimal) {
             // If this write is refused too, the first error shows the cause.
-            let Ok(written) = self.replace(tenant, version, &minimal, &stored.conditions).await else {
+            let Ok(written) = self.replace::<K>(name, version, &minimal, stored).await else {
                 return Err(error);
             };
             version = written;
@@ -192,21 +228,21 @@ impl StatusWriter {
     }
 
     /// Replaces the whole status. Returns its resource version.
-    async fn replace(
+    async fn replace<K: Reported>(
         &self,
-        tenant: &TenantName,
+        name: &TenantName,
         base: Option<String>,
-        status: &CloudTenantStatus,
-        stored: &[Condition],
+        status: &K::Status,
+        stored: K::Status,
     ) -> Result<Option<String>, WriteError> {
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let patch = place::replacement(base.as_deref(), status, stored);
-        let request = patch_status(tenant, &parameters, &Patch::Merge(&patch)).map(|mut request| {
+        let patch = place::replacement::<K>(base.as_deref(), status.clone(), stored);
+        let request = patch_status::<K>(name, &parameters, &Patch::Merge(&patch)).map(|mut request| {
             // kube offers this kind of patch only with another crate.
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json-patch+json"));
             request
         });
-        Ok(Watched::read(&self.within(self.send(request)).await?).meta().resource_version.clone())
+        Ok(Object::<K>::read(&self.within(self.send(request)).await?).meta().resource_version.clone())
     }
 
     /// Creates the notices' events and then writes the status, as [`write`](Self::write) does. A permanently refused
@@ -215,25 +251,25 @@ impl StatusWriter {
     ///
     /// # Errors
     /// The status was not written. The next pass begins with the same notices.
-    pub async fn tell_and_write(
+    pub async fn tell_and_write<K: Reported>(
         &self,
-        (id, tenant): (&TenantId, &CloudTenant),
+        (id, object): (&TenantId, &K),
         notices: &[Notice],
         waits: bool,
         version: Option<String>,
-        status: &CloudTenantStatus,
+        status: &K::Status,
     ) -> Result<Written, WriteError> {
         let mut failed = Vec::new();
         let written = async {
             for notice in notices {
-                if let Err(error) = self.emit(id, tenant, notice).await {
+                if let Err(error) = self.emit(id, object, notice).await {
                     failed.push(notice.reason);
                     if waits && !error.is_status(&REFUSED) {
                         return Err(error);
                     }
                 }
             }
-            self.write(&id.name, version, status).await
+            self.write::<K>(&id.name, version, status).await
         }
         .await;
         let outcome = match &written {
@@ -250,7 +286,7 @@ impl StatusWriter {
 
     /// Creates the notice's event. The same transition always has the same name, so "already exists" is success and was
     /// counted before. An event in a namespace that is being deleted is dropped and not counted.
-    async fn emit(&self, id: &TenantId, tenant: &CloudTenant, notice: &Notice) -> Result<(), WriteError> {
+    async fn emit<K: Reported>(&self, id: &TenantId, object: &K, notice: &Notice) -> Result<(), WriteError> {
         let name = notice.name(&id.name.name, &id.uid);
         let reason = notice.reason.to_string();
         let event = Event {
@@ -266,7 +302,7 @@ impl StatusWriter {
             reason: Some(reason.clone()),
             note: Some(escaped(&notice.note, bound::MESSAGE)),
             type_: Some(notice.reason.type_().to_owned()),
-            regarding: Some(ObjectReference { resource_version: None, ..tenant.object_ref(&()) }),
+            regarding: Some(ObjectReference { resource_version: None, ..object.object_ref(&()) }),
             ..Event::default()
         };
         let event = serde_json::to_vec(&event).map_err(|error| Box::new(kube::Error::SerdeError(error)))?;
@@ -307,17 +343,12 @@ impl StatusWriter {
     }
 }
 
-fn patch_status(
-    tenant: &TenantName,
+fn patch_status<K: Resource<DynamicType = ()>>(
+    name: &TenantName,
     parameters: &PatchParams,
     patch: &Patch<&Value>,
 ) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
-    Request::new(CloudTenant::url_path(&(), Some(&tenant.namespace))).patch_subresource(
-        "status",
-        &tenant.name,
-        parameters,
-        patch,
-    )
+    Request::new(K::url_path(&(), Some(&name.namespace))).patch_subresource("status", &name.name, parameters, patch)
 }
 
 #[cfg(test)]
@@ -509,7 +540,7 @@ mod tests {
             let (writer, writes) = refusing(codes, message).await;
             let name = TenantName { namespace: "n".to_owned(), name: "t".to_owned() };
             let status = CloudTenantStatus { observed_generation: Some(1), ..CloudTenantStatus::default() };
-            let done = writer.write(&name, Some("1".to_owned()), &status).await;
+            let done = writer.write::<CloudTenant>(&name, Some("1".to_owned()), &status).await;
             assert_eq!(done.ok(), result, "{codes:?} {message}");
             assert_eq!(*writes.lock().unwrap(), expected, "{codes:?} {message}");
         }

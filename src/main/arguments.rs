@@ -75,6 +75,10 @@ pub(super) struct DutyArguments {
     /// shard has its own Lease, and a process also serves shards whose processes have ended. Default: all CloudTenants.
     #[arg(long, env = "SHARD", default_value_t = Shard::default(), hide_default_value = true)]
     pub(super) shard: Shard,
+    /// Serve CloudTenantSets: create, change and delete CloudTenants for the projects that Keystone lists. Needs the CRD of
+    /// CloudTenantSets, and rights to write CloudTenants. Of several shards, the first one serves all sets.
+    #[arg(long, env = "TENANT_SETS", value_parser = FalseyValueParser::new(), action = ArgAction::SetTrue)]
+    pub(super) tenant_sets: bool,
 }
 
 impl DutyArguments {
@@ -101,7 +105,12 @@ impl DutyArguments {
 
     pub(super) fn read(&self, client: &Client) -> Duties {
         let leases = self.lease(client).map(|(namespace, name)| (namespace, self.shard.lease_names(&name)));
-        Duties { namespaces: self.namespaces(), watches_secrets: self.watch_secrets, leases }
+        Duties {
+            namespaces: self.namespaces(),
+            watches_secrets: self.watch_secrets,
+            leases,
+            serves_sets: self.tenant_sets,
+        }
     }
 }
 
@@ -248,6 +257,10 @@ pub(super) struct Run {
     pub(super) budget: BudgetArguments,
     #[command(flatten)]
     pub(super) hosts: HostArguments,
+    /// The number of CloudTenants that a CloudTenantSet creates, changes or deletes a minute. Further ones follow later.
+    #[arg(long, env = "TENANT_SET_WRITES_PER_MINUTE", default_value_t = 60,
+        value_parser = clap::value_parser!(u32).range(1..=6000))]
+    pub(super) tenant_set_writes_per_minute: u32,
     /// The address for /healthz, /readyz and /metrics. `[::]` accepts IPv4 and IPv6, and only IPv4 on a node without
     /// IPv6.
     #[arg(long, env = "LISTEN_ADDRESS", default_value = "[::]:8080")]

@@ -1,6 +1,7 @@
 //! Reads objects of the API server. Anyone who may write an object may put malformed values into it, for example in
 //! `managedFields`. Therefore only used fields are read, and everything else is skipped at any depth.
 
+mod read;
 mod tenant;
 mod text;
 
@@ -9,9 +10,10 @@ use std::{borrow::Cow, collections::BTreeMap, marker::PhantomData};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
+pub use read::{Kind, Object, Unreadable};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
-pub use tenant::{Unreadable, Watched};
+pub use tenant::Watched;
 pub use text::Text;
 
 use crate::{api::REQUESTED_AT, words::word};
@@ -35,10 +37,22 @@ pub fn value<T: DeserializeOwned>(members: &Members<'_>, name: &str) -> Option<T
 /// `deletionTimestamp` is read. Of the annotations only `requestedAt` is kept, as a [`word`].
 #[must_use]
 pub fn metadata(object: &Members<'_>) -> (ObjectMeta, Option<&'static str>) {
+    metadata_with(object, &[REQUESTED_AT])
+}
+
+/// [`metadata`] with these annotations.
+#[must_use]
+pub fn metadata_with(object: &Members<'_>, kept: &[&'static str]) -> (ObjectMeta, Option<&'static str>) {
     let fields = object.get("metadata").map(|text| members(text.get())).unwrap_or_default();
     let mut odd = None;
     let annotations = fields.get("annotations").map(|text| members(text.get())).unwrap_or_default();
-    let requested: Option<String> = field(&annotations, REQUESTED_AT, &mut odd).map(|value: String| word(&value));
+    let kept: BTreeMap<_, _> = kept
+        .iter()
+        .filter_map(|name| {
+            let value: String = field(&annotations, name, &mut odd)?;
+            Some(((*name).to_owned(), word(&value)))
+        })
+        .collect();
     let deleted = fields.get("deletionTimestamp").is_some_and(|text| text.get() != "null");
     let metadata = ObjectMeta {
         name: field(&fields, "name", &mut odd),
@@ -47,7 +61,7 @@ pub fn metadata(object: &Members<'_>) -> (ObjectMeta, Option<&'static str>) {
         resource_version: field(&fields, "resourceVersion", &mut odd),
         generation: field(&fields, "generation", &mut odd),
         deletion_timestamp: deleted.then_some(Time(Timestamp::UNIX_EPOCH)),
-        annotations: requested.map(|value| BTreeMap::from([(REQUESTED_AT.to_owned(), value)])),
+        annotations: Some(kept).filter(|kept| !kept.is_empty()),
         ..ObjectMeta::default()
     };
     (metadata, odd)

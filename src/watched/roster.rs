@@ -1,33 +1,47 @@
-//! The CloudTenants that this process watches. A process that is not the leader has none.
+//! The objects that this process watches. A process that is not the leader has none.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use kube::runtime::reflector::Store;
+use kube::{Resource, runtime::reflector::Store};
 
 pub use crate::watched::object::Watched;
 
-/// The stores of all watches, or of those of one shard.
-#[derive(Clone, Default)]
-pub struct Roster {
-    stores: Arc<RwLock<Vec<NamespaceStore>>>,
+/// The CloudTenants.
+pub type Roster = Stores<Watched>;
+
+/// The stores of all watches on a kind of objects, or of those of one shard.
+pub struct Stores<K: Resource<DynamicType = ()> + Clone + 'static> {
+    stores: Arc<RwLock<Vec<NamespaceStore<K>>>>,
     /// The index of the shard. `None` means all shards.
     shard: Option<u32>,
 }
 
-struct NamespaceStore {
+struct NamespaceStore<K: Resource<DynamicType = ()> + Clone + 'static> {
     shard: u32,
     namespace: Option<String>,
-    store: Store<Watched>,
+    store: Store<K>,
     followed: bool,
 }
 
-impl NamespaceStore {
-    fn is_in(&self, roster: &Roster) -> bool {
-        roster.shard.is_none_or(|shard| shard == self.shard)
+impl<K: Resource<DynamicType = ()> + Clone + 'static> NamespaceStore<K> {
+    fn is_in(&self, part: &Stores<K>) -> bool {
+        part.shard.is_none_or(|shard| shard == self.shard)
     }
 }
 
-impl Roster {
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Default for Stores<K> {
+    fn default() -> Self {
+        Self { stores: Arc::default(), shard: None }
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Clone for Stores<K> {
+    fn clone(&self) -> Self {
+        Self { stores: self.stores.clone(), shard: self.shard }
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Stores<K> {
     /// Returns the part for the shard with this index. Its watches are also in the whole.
     #[must_use]
     pub fn part(&self, shard: u32) -> Self {
@@ -35,14 +49,14 @@ impl Roster {
     }
 
     /// Adds a watch whose first list is complete. The watch on all namespaces has no name.
-    pub fn add(&self, namespace: Option<String>, store: Store<Watched>) {
+    pub fn add(&self, namespace: Option<String>, store: Store<K>) {
         let shard = self.shard.unwrap_or_default();
         self.write().push(NamespaceStore { shard, namespace, store, followed: true });
     }
 
-    /// Records whether a watch works. The tenants of one that does not are outdated.
+    /// Records whether a watch works. The objects of one that does not are outdated.
     pub fn follow(&self, namespace: Option<&str>, followed: bool) {
-        let is_meant = |entry: &&mut NamespaceStore| entry.is_in(self) && entry.namespace.as_deref() == namespace;
+        let is_meant = |entry: &&mut NamespaceStore<K>| entry.is_in(self) && entry.namespace.as_deref() == namespace;
         self.write().iter_mut().filter(is_meant).for_each(|entry| entry.followed = followed);
     }
 
@@ -51,15 +65,15 @@ impl Roster {
         self.write().retain(|entry| !entry.is_in(self));
     }
 
-    /// Returns all tenants.
+    /// Returns all objects.
     #[must_use]
-    pub fn all(&self) -> Vec<Arc<Watched>> {
+    pub fn all(&self) -> Vec<Arc<K>> {
         self.read().iter().filter(|entry| entry.is_in(self)).flat_map(|entry| entry.store.state()).collect()
     }
 
-    /// Returns the tenants whose watch works.
+    /// Returns the objects whose watch works.
     #[must_use]
-    pub fn followed(&self) -> Vec<Arc<Watched>> {
+    pub fn followed(&self) -> Vec<Arc<K>> {
         self.read()
             .iter()
             .filter(|entry| entry.is_in(self) && entry.followed)
@@ -67,18 +81,18 @@ impl Roster {
             .collect()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Vec<NamespaceStore>> {
+    fn read(&self) -> RwLockReadGuard<'_, Vec<NamespaceStore<K>>> {
         self.stores.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Vec<NamespaceStore>> {
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<NamespaceStore<K>>> {
         self.stores.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl std::fmt::Debug for Roster {
+impl<K: Resource<DynamicType = ()> + Clone + 'static> std::fmt::Debug for Stores<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Roster").field(&self.all().len()).finish()
+        f.debug_tuple("Stores").field(&self.all().len()).finish()
     }
 }
 

@@ -1,6 +1,8 @@
-//! What is made from something else: the chart's copy of the CRD, and its README.
+//! What is made from something else: the chart's copies of the CRDs, and its README.
 //!
-//! `UPDATE=1 cargo test --test chart generated` makes both anew.
+//! `UPDATE=1 cargo test --test chart generated` makes them anew.
+
+mod without_sets;
 
 use std::{collections::BTreeMap, env, fmt::Write as _, fs};
 
@@ -8,8 +10,19 @@ use serde_json::Value;
 
 use crate::helm::{cases, chart, objects, read, render, root};
 
-const CRD: &str = "crds/cloudtenants.cloudtenant.dev.yaml";
-const CRD_COPY: &str = "charts/cloudtenant-operator/files/cloudtenants.cloudtenant.dev.yaml";
+/// Each generated definition, the chart's copy, and the values with which the chart has it.
+const CRDS: [[&str; 3]; 2] = [
+    [
+        "crds/cloudtenants.cloudtenant.dev.yaml",
+        "charts/cloudtenant-operator/files/cloudtenants.cloudtenant.dev.yaml",
+        "tenantSets: { enabled: false }",
+    ],
+    [
+        "crds/sets/cloudtenantsets.cloudtenant.dev.yaml",
+        "charts/cloudtenant-operator/files/cloudtenantsets.cloudtenant.dev.yaml",
+        "tenantSets: { enabled: true }",
+    ],
+];
 const VALUES: &str = "charts/cloudtenant-operator/values.yaml";
 const README: &str = "charts/cloudtenant-operator/README.md";
 
@@ -41,19 +54,24 @@ fn a_difference_is_found() {
 }
 
 #[test]
-fn the_charts_crd_is_the_generated_one() {
-    hold(CRD_COPY, &read(CRD));
-    let generated = objects(&read(CRD)).remove(0);
-    for (keep, annotation) in [(true, Value::from("keep")), (false, Value::Null)] {
-        let rendered = objects(&render(&format!("crds: {{ keep: {keep} }}")).unwrap());
-        let crd = rendered.into_iter().find(|object| object["kind"] == "CustomResourceDefinition").unwrap();
-        assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], annotation);
-        assert_eq!(crd["metadata"]["name"], generated["metadata"]["name"]);
-        for part in ["apiVersion", "kind", "spec"] {
-            assert_eq!(crd[part], generated[part], "{part}");
+fn the_charts_crds_are_the_generated_ones() {
+    for (number, [source, copy, values]) in (1..).zip(CRDS) {
+        hold(copy, &read(source));
+        let generated = objects(&read(source)).remove(0);
+        for (keep, annotation) in [(true, Value::from("keep")), (false, Value::Null)] {
+            let mut rendered = objects(&render(&format!("{{ crds: {{ keep: {keep} }}, {values} }}")).unwrap());
+            rendered.retain(|object| object["kind"] == "CustomResourceDefinition");
+            assert_eq!(rendered.len(), number, "{values}");
+            let name = &generated["metadata"]["name"];
+            let crd = rendered.iter().find(|object| &object["metadata"]["name"] == name).unwrap();
+            assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], annotation, "{name}");
+            for part in ["apiVersion", "kind", "spec"] {
+                assert_eq!(crd[part], generated[part], "{name}: {part}");
+            }
         }
+        let others = render(&format!("{{ crds: {{ enabled: false }}, {values} }}")).unwrap();
+        assert!(!others.contains("CustomResourceDefinition"), "{values}");
     }
-    assert!(!render("crds: { enabled: false }").unwrap().contains("CustomResourceDefinition"));
 }
 
 #[test]

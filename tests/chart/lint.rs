@@ -169,7 +169,7 @@ fn every_version_is_the_same() {
 /// Alerts and dashboards have templates of their own, which are not Helm's.
 #[test]
 fn alerts_and_dashboard_go_through_as_they_are() {
-    const VALUES: &str = "monitoring: { prometheusRule: { enabled: true }, dashboard: { enabled: true } }";
+    const VALUES: &str = "{ monitoring: { prometheusRule: { enabled: true }, dashboard: { enabled: true } }, tenantSets: { enabled: true } }";
     let directory = copy();
     let chart = directory.path().join("cloudtenant-operator");
     let go_through = || {

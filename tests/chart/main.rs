@@ -14,4 +14,5 @@ mod program;
 mod refused;
 mod rights;
 mod server;
+mod tenant_sets;
 mod umbrella;

@@ -3,14 +3,19 @@
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::Path};
 
 use serde_json::Value;
+use tempfile::TempDir;
 use testkit::assets::Assets;
 
 use crate::helm::{by_identity, objects, read, render, root, run};
 
-fn kustomized(directory: &Path) -> BTreeMap<String, Value> {
+/// What kubectl makes of a kustomization.
+pub fn kustomization(directory: &Path) -> String {
     let kubectl = Assets::find_or_build().unwrap().kubectl;
-    let yaml = run(&kubectl, &["kustomize", directory.to_str().unwrap()], "").unwrap();
-    by_identity(objects(&yaml).into_iter().map(without_fractions).collect())
+    run(&kubectl, &["kustomize", directory.to_str().unwrap()], "").unwrap()
+}
+
+fn kustomized(directory: &Path) -> BTreeMap<String, Value> {
+    by_identity(objects(&kustomization(directory)).into_iter().map(without_fractions).collect())
 }
 
 /// kustomize writes 1.0 as 1, and Helm leaves it.
@@ -58,25 +63,60 @@ fn kustomize_and_the_chart_make_the_same() {
     assert_ne!(ours, rendered("{ secrets: { watch: true } }"));
 }
 
-/// There is no published image yet: what the pages say has to name another.
-const REPOSITORY: &str = "registry.example.com/cloudtenant-operator";
-
-#[test]
-fn the_kustomization_on_the_page_changes_the_image_alone() {
-    let page = read("docs/installation.md");
-    let blocks = page.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap());
-    let [overlay] = blocks.filter(|block| block.contains("kind: Kustomization")).collect::<Vec<_>>()[..] else {
-        panic!("docs/installation.md has one kustomization")
-    };
-    assert!(page.contains("kubectl apply --server-side --kustomize overlay"));
+/// A directory `overlay` with this kustomization, beside `deploy` and `crds`.
+fn overlay(kustomization: &str) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     for name in ["deploy", "crds"] {
         symlink(root().join(name), directory.path().join(name)).unwrap();
     }
     let beside = directory.path().join("overlay");
     fs::create_dir(&beside).unwrap();
-    fs::write(beside.join("kustomization.yaml"), overlay).unwrap();
-    let mut ours = kustomized(&beside);
+    fs::write(beside.join("kustomization.yaml"), kustomization).unwrap();
+    directory
+}
+
+/// The one kustomization that a page has.
+fn kustomization_on(page: &str) -> String {
+    let text = read(page);
+    let blocks = text.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let [overlay] = blocks.filter(|block| block.contains("kind: Kustomization")).collect::<Vec<_>>()[..] else {
+        panic!("{page} has one kustomization")
+    };
+    overlay.to_owned()
+}
+
+#[test]
+fn the_component_and_the_chart_make_the_same_of_sets() {
+    let directory = overlay(&kustomization_on("docs/tenant-sets.md"));
+    let mut ours = kustomized(&directory.path().join("overlay"));
+    ours.remove("Namespace /cloudtenant-system").unwrap();
+    let helms = rendered(&format!("{{ image: {{ repository: {REPOSITORY} }}, tenantSets: {{ enabled: true }} }}"));
+    assert_eq!(ours.keys().collect::<Vec<_>>(), helms.keys().collect::<Vec<_>>());
+    for (identity, object) in &helms {
+        assert_eq!(&ours[identity], object, "{identity}: the component on the left, the chart on the right");
+    }
+}
+
+/// Whoever uses the component may have more in the same kustomization.
+#[test]
+fn the_component_leaves_other_objects_alone() {
+    let other = "{ apiVersion: v1, kind: ConfigMap, metadata: { name: other } }";
+    let kustomization = "{ resources: [../deploy, other.yaml], components: [../deploy/tenant-sets] }";
+    let directory = overlay(kustomization);
+    let beside = directory.path().join("overlay");
+    fs::write(beside.join("other.yaml"), other).unwrap();
+    assert_eq!(kustomized(&beside)["ConfigMap /other"], objects(other)[0]);
+}
+
+/// There is no published image yet: what the pages say has to name another.
+const REPOSITORY: &str = "registry.example.com/cloudtenant-operator";
+
+#[test]
+fn the_kustomization_on_the_page_changes_the_image_alone() {
+    const PAGE: &str = "docs/installation.md";
+    assert!(read(PAGE).contains("kubectl apply --server-side --kustomize overlay"));
+    let directory = overlay(&kustomization_on(PAGE));
+    let mut ours = kustomized(&directory.path().join("overlay"));
     ours.remove("Namespace /cloudtenant-system").unwrap();
     assert_eq!(ours, rendered(&format!("image: {{ repository: {REPOSITORY} }}")));
 }

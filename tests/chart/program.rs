@@ -78,6 +78,11 @@ async fn the_operator_gets_ready_and_helm_test_succeeds() {
                               { host: '*', url: 'http://192.0.2.1:3128' }] }",
         ),
         ("agent-shards", "{ crds: { enabled: false }, fullnameOverride: agent-shards, shards: 2 }"),
+        (
+            "agent-sets",
+            "{ crds: { enabled: false }, fullnameOverride: agent-sets, rbac: { scope: namespaces, namespaces: [web] },
+               tenantSets: { enabled: true, admissionPolicy: false } }",
+        ),
     ] {
         // The definition is there, and is tests/chart/lifecycle.rs' to install.
         let yaml = render(values).unwrap();
@@ -94,10 +99,12 @@ async fn the_operator_gets_ready_and_helm_test_succeeds() {
         until_verified(control_plane, &rendered, name, &at).await;
         installed.push((rendered, at, operator));
     }
-    let [(wide, at, _), (narrow, ..), _] = &installed[..] else { panic!("three") };
+    let [(wide, at, _), (narrow, ..), _, (sets, ..)] = &installed[..] else { panic!("four") };
     // It tells a right too few, one too many, and an operator that does not answer.
     let said = verify(control_plane, narrow, "agent-wide", at).await.unwrap_err();
     assert!(said.contains("MAY NOT watch secrets"), "{said}");
+    let said = verify(control_plane, sets, "agent-wide", at).await.unwrap_err();
+    assert!(said.contains("MAY NOT create cloudtenants"), "{said}");
     let said = verify(control_plane, wide, "agent-narrow", at).await.unwrap_err();
     assert!(said.contains("MAY NOT list cloudtenants"), "{said}");
     let said = verify(control_plane, wide, "agent-wide", "http://127.0.0.1:9").await.unwrap_err();

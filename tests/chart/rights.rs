@@ -35,9 +35,23 @@ fn every_rule_says_why() {
     }
     for entry in fs::read_dir(root().join("deploy")).unwrap() {
         let path = entry.unwrap().path();
-        check(path.to_str().unwrap(), &fs::read_to_string(&path).unwrap());
+        if path.is_file() {
+            check(path.to_str().unwrap(), &fs::read_to_string(&path).unwrap());
+        }
     }
     assert!(seen > 10, "{seen}");
+    // What the component adds is a list of patches: each has the reason of the chart's rule above it.
+    let rendered = render("tenantSets: { enabled: true }").unwrap();
+    for (name, count) in [("rights", 4), ("view", 1), ("edit", 1)] {
+        let patches = read(&format!("deploy/tenant-sets/{name}.yaml"));
+        let mut lines = patches.lines().zip(patches.lines().skip(1)).filter(|(_, line)| line.starts_with("- op: add"));
+        assert_eq!(lines.clone().count(), count, "{name}");
+        assert!(lines.all(|(above, _)| above.starts_with("# ")), "{name}");
+        for rule in objects(&patches)[0].as_array().unwrap() {
+            let rules = objects(&rendered).into_iter().flat_map(|object| object["rules"].as_array().cloned());
+            assert!(rules.flatten().any(|other| other == rule["value"]), "{name}: {rule}");
+        }
+    }
 }
 
 #[test]
@@ -109,6 +123,24 @@ fn no_more_is_granted_than_is_needed() {
     assert_eq!(namespaces(false), expected(&["web", "archive"], false));
     assert_eq!(namespaces(true), expected(&["web", "archive"], true));
     assert_eq!(granted(&render("rbac: { create: false }").unwrap()), BTreeSet::new());
+    // With the opt-in, in the same places.
+    let with_sets = |places: &[&str]| {
+        let more = [
+            "create cloudtenants",
+            "patch cloudtenants",
+            "delete cloudtenants",
+            "get cloudtenantsets",
+            "list cloudtenantsets",
+            "watch cloudtenantsets",
+            "patch cloudtenantsets/status",
+            "update cloudtenantsets/finalizers",
+        ];
+        let more = places.iter().flat_map(|place| more.map(|right| format!("{place}: {right}")));
+        expected(places, false).into_iter().chain(more).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(granted(&render("tenantSets: { enabled: true }").unwrap()), with_sets(&["everywhere"]));
+    let named = "{ tenantSets: { enabled: true }, rbac: { scope: namespaces, namespaces: [web, archive] } }";
+    assert_eq!(granted(&render(named).unwrap()), with_sets(&["web", "archive"]));
     // The Leases of all shards are one rule.
     let names = "cloudtenant-operator cloudtenant-operator-shard-0-of-2 cloudtenant-operator-shard-1-of-2";
     let of_shards = expected(&["everywhere"], false)

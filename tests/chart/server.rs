@@ -15,6 +15,9 @@ use crate::{
     helm::{NAMESPACE, cases, objects, read, render, render_case, root},
 };
 
+/// The definition of CloudTenantSets.
+pub const SETS_CRD: &str = "crds/sets/cloudtenantsets.cloudtenant.dev.yaml";
+
 /// The namespaces that the cases name, and the definitions of what others define.
 pub async fn prepared() -> &'static ControlPlane {
     static PREPARED: OnceCell<()> = OnceCell::const_new();
@@ -22,6 +25,7 @@ pub async fn prepared() -> &'static ControlPlane {
     PREPARED
         .get_or_init(async || {
             control_plane.apply_crds(&crd_yaml().unwrap()).await.unwrap();
+            control_plane.apply_crds(&read(SETS_CRD)).await.unwrap();
             control_plane.apply_crds(&read("tests/chart/monitoring-crds.yaml")).await.unwrap();
             // It asks for the pod security that the operator keeps.
             control_plane.apply_yaml(None, &read("deploy/namespace.yaml")).await.unwrap();
@@ -77,12 +81,14 @@ async fn the_api_server_refuses_what_is_wrong() {
 #[tokio::test]
 async fn the_api_server_takes_what_kustomize_makes() {
     let control_plane = prepared().await;
-    let deploy = root().join("deploy");
-    let args = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--output=name", "--kustomize"];
-    let output = control_plane.kubectl(&[&args[..], &[deploy.to_str().unwrap()]].concat()).await.unwrap();
-    assert!(output.status.success(), "{}", output.stderr);
-    assert!(!output.stderr.contains("Warning"), "{}", output.stderr);
-    assert!(output.stdout.contains("deployment.apps/cloudtenant-operator"), "{}", output.stdout);
+    for directory in ["deploy", "deploy/tenant-sets/objects"] {
+        let directory = root().join(directory);
+        let args = ["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--output=name", "--kustomize"];
+        let output = control_plane.kubectl(&[&args[..], &[directory.to_str().unwrap()]].concat()).await.unwrap();
+        assert!(output.status.success(), "{}", output.stderr);
+        assert!(!output.stderr.contains("Warning"), "{}", output.stderr);
+        assert!(output.stdout.contains("/cloudtenant-operator"), "{}", output.stdout);
+    }
 }
 
 #[tokio::test]
@@ -216,14 +222,17 @@ async fn listed(control_plane: &ControlPlane, release: &str, namespace: &str) ->
 async fn kubectl_lists_what_the_operator_needs_and_nothing_else() {
     let control_plane = prepared().await;
     let named = "scope: namespaces, namespaces: [web, archive]";
-    for (release, scope, watch) in [
-        ("listed", "scope: cluster", false),
-        ("listed-watch", "scope: cluster", true),
-        ("listed-named", named, false),
-        ("listed-named-watch", named, true),
+    for (release, scope, watch, sets) in [
+        ("listed", "scope: cluster", false, false),
+        ("listed-watch", "scope: cluster", true, false),
+        ("listed-named", named, false, false),
+        ("listed-named-watch", named, true, false),
+        ("listed-sets", "scope: cluster", false, true),
+        ("listed-named-sets", named, false, true),
     ] {
         let values = format!(
-            "{{ crds: {{ enabled: false }}, fullnameOverride: {release}, rbac: {{ {scope} }}, secrets: {{ watch: {watch} }} }}"
+            "{{ crds: {{ enabled: false }}, fullnameOverride: {release}, rbac: {{ {scope} }}, \
+             secrets: {{ watch: {watch} }}, tenantSets: {{ enabled: {sets}, admissionPolicy: false }} }}"
         );
         control_plane.apply_yaml(None, &render(&values).unwrap()).await.unwrap();
         let everywhere = !scope.contains("namespaces");
@@ -234,7 +243,8 @@ async fn kubectl_lists_what_the_operator_needs_and_nothing_else() {
             (NAMESPACE, everywhere, true),
         ] {
             let mut needed = BTreeSet::new();
-            needed.extend(looks.then(|| can_i::tenants(watch)).into_iter().flatten());
+            let rights = if sets { can_i::tenants_and_sets() } else { can_i::tenants(watch) };
+            needed.extend(looks.then_some(rights).into_iter().flatten());
             needed.extend(leads.then(|| can_i::lease(release)).into_iter().flatten());
             let started = Instant::now();
             // The API server learns of a new role after a moment.

@@ -1,5 +1,6 @@
 //! What the API server refuses, and that it says what is wrong.
 
+use cloudtenant_operator::api::set;
 use serde_json::{Value, json};
 
 use crate::{
@@ -102,6 +103,8 @@ async fn the_project_cannot_be_changed_and_the_rest_can() {
 
 #[tokio::test]
 async fn every_example_is_accepted() {
+    // One of them is a CloudTenantSet.
+    shared().await.apply_crds(&set::crd_yaml().unwrap()).await.unwrap();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
     let mut tried = 0;
     for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {

@@ -2,12 +2,16 @@
 
 use std::{fs, path::Path, process::Command};
 
-use cloudtenant_operator::api::CloudTenant;
+use cloudtenant_operator::api::{CloudTenant, set::CloudTenantSet};
 use testkit::{control_plane::ControlPlane, tools::gitops};
 
-use crate::verdict::{ARGO, path, read};
+use crate::{
+    sets::ARGO as ARGO_OF_SETS,
+    verdict::{ARGO, path, read},
+};
 
 const CONFIG_MAP: &str = "integrations/argocd/argocd-cm.yaml";
+const CONFIG_MAP_OF_SETS: &str = "integrations/argocd/argocd-cm-tenant-sets.yaml";
 
 /// What the program prints, or why it fails.
 fn run(args: &[&Path]) -> Result<String, String> {
@@ -30,12 +34,16 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn health_and_actions() {
-    assert_eq!(run(&[Path::new("argo"), &path(ARGO)]), Ok("18".to_owned()));
+    for scripts in [ARGO, ARGO_OF_SETS] {
+        assert_eq!(run(&[Path::new("argo"), &path(scripts)]), Ok("18".to_owned()), "{scripts}");
+    }
 }
 
 #[test]
 fn the_config_map_has_the_same_scripts() {
-    assert_eq!(run(&[Path::new("configmap"), &path(CONFIG_MAP), &path(ARGO)]), Ok(String::new()));
+    for (file, scripts) in [(CONFIG_MAP, ARGO), (CONFIG_MAP_OF_SETS, ARGO_OF_SETS)] {
+        assert_eq!(run(&[Path::new("configmap"), &path(file), &path(scripts)]), Ok(String::new()), "{file}");
+    }
 }
 
 /// One change at a time, and what then fails.
@@ -69,12 +77,17 @@ fn wrong_scripts_fail() {
 
 /// A field that does not exist in an example would say nothing.
 #[test]
-fn the_test_data_are_cloud_tenants() {
+fn the_test_data_are_objects_of_their_kind() {
     for folder in ["testdata", "actions/testdata"] {
         for entry in fs::read_dir(path(ARGO).join(folder)).unwrap() {
             let file = entry.unwrap().path();
             let tenant: CloudTenant = serde_saphyr::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
             assert!(tenant.status.is_some(), "{}", file.display());
+        }
+        for entry in fs::read_dir(path(ARGO_OF_SETS).join(folder)).unwrap() {
+            let file = entry.unwrap().path();
+            let set: CloudTenantSet = serde_saphyr::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+            assert!(set.status.is_some(), "{}", file.display());
         }
     }
 }
@@ -83,5 +96,7 @@ fn the_test_data_are_cloud_tenants() {
 async fn the_config_map_is_accepted() {
     let control_plane = ControlPlane::shared().await.unwrap();
     let namespace = control_plane.namespace("argocd").await.unwrap();
-    control_plane.apply_yaml(Some(&namespace), &read(CONFIG_MAP)).await.unwrap();
+    for file in [CONFIG_MAP, CONFIG_MAP_OF_SETS] {
+        control_plane.apply_yaml(Some(&namespace), &read(file)).await.unwrap();
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
-use cloudtenant_operator::api;
+use cloudtenant_operator::api::{self, set};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use testkit::tools;
@@ -11,6 +11,7 @@ use testkit::tools;
 use crate::verdict::{path, read};
 
 const FILE: &str = "integrations/kube-state-metrics/custom-resource-state.yaml";
+const SETS: &str = "integrations/kube-state-metrics/tenant-sets.yaml";
 const ALERTS: &str = "integrations/kube-state-metrics/alerts.yaml";
 
 type Labels = BTreeMap<String, Vec<String>>;
@@ -75,15 +76,19 @@ fn lead(schema: &Value, path: &[String]) -> Result<Value, String> {
     Ok(at.get("items").unwrap_or(at).clone())
 }
 
-/// The names of the metrics.
+/// The names of the metrics of CloudTenants.
 fn check(text: &str) -> Result<Vec<String>, String> {
+    check_kind(text, "CloudTenant", &serde_json::to_value(api::crd()).unwrap())
+}
+
+/// The names of the metrics of a kind.
+fn check_kind(text: &str, kind: &str, crd: &Value) -> Result<Vec<String>, String> {
     let config: Config = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
     let [resource] = config.spec.resources.as_slice() else { return Err("one kind is enough".to_owned()) };
     let named = ["group", "version", "kind"].map(|key| resource.group_version_kind[key].as_str());
-    if config.kind != "CustomResourceStateMetrics" || named != ["cloudtenant.dev", "v1alpha1", "CloudTenant"] {
+    if config.kind != "CustomResourceStateMetrics" || named != ["cloudtenant.dev", "v1alpha1", kind] {
         return Err(format!("{} of {named:?}", config.kind));
     }
-    let crd = serde_json::to_value(api::crd()).unwrap();
     let mut schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
     // What every object has.
     let metadata = r#"{"properties": {"name": {"type": "string"}, "namespace": {"type": "string"},
@@ -119,6 +124,13 @@ fn check(text: &str) -> Result<Vec<String>, String> {
 #[test]
 fn every_path_leads_to_a_field() {
     assert_eq!(check(&read(FILE)).unwrap().len(), 21);
+    let crd = serde_json::to_value(set::crd()).unwrap();
+    let of_sets = check_kind(&read(SETS), "CloudTenantSet", &crd).unwrap();
+    assert_eq!(of_sets.len(), 13);
+    assert!(of_sets.iter().all(|name| name.starts_with("kube_cloudtenantset_")));
+    assert!(read("docs/gitops.md").contains("(../integrations/kube-state-metrics/tenant-sets.yaml)"));
+    let wrong = read(SETS).replace("path: [status, held]", "path: [status, kept]");
+    assert!(check_kind(&wrong, "CloudTenantSet", &crd).unwrap_err().contains("kept"));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 mod argo;
 mod flux;
 mod kube_state_metrics;
+mod sets;
 mod verdict;
 
 use cloudtenant_operator::api::{self, Reason, reason::Class};

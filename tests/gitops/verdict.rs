@@ -38,7 +38,14 @@ pub struct Row {
 }
 
 /// The table by reason.
-pub static TABLE: LazyLock<BTreeMap<String, Row>> = LazyLock::new(|| table(&read("docs/gitops.md")));
+pub static TABLE: LazyLock<BTreeMap<String, Row>> = LazyLock::new(|| table(parts(&read("docs/gitops.md"))[0]));
+/// The heading of the section on CloudTenantSets, which has a table of the reasons that only they have.
+const SETS: &str = "\n## CloudTenantSets\n";
+
+/// The page without the section on CloudTenantSets, and that section.
+pub fn parts(page: &str) -> [&str; 2] {
+    page.split_once(SETS).map(Into::into).unwrap_or_else(|| panic!("docs/gitops.md has no{SETS}"))
+}
 
 pub fn table(page: &str) -> BTreeMap<String, Row> {
     let mut found = BTreeMap::new();
@@ -97,8 +104,18 @@ pub fn verdicts(object: &Value) -> Vec<(i64, f64)> {
         .collect()
 }
 
-/// The words of kstatus, Argo CD and Flux at a time, in this order.
+/// The words of kstatus, Argo CD and Flux about a CloudTenant at a time, in this order.
 pub fn expected(object: &Value, at: i64) -> Result<[String; 3], String> {
+    let is_old = verdicts(object).iter().any(|(observed, longest)| (at - observed) as f64 > *longest);
+    expected_by(|reason| TABLE.get(reason), object, is_old)
+}
+
+/// The same, by the rows of some table. Whether the status is older than the operator lets it become is the kind's own.
+pub fn expected_by<'a>(
+    row_of: impl Fn(&str) -> Option<&'a Row>,
+    object: &Value,
+    is_old: bool,
+) -> Result<[String; 3], String> {
     let words = |kstatus: &str, argo: &str| {
         // The expressions fail where Argo CD says Degraded.
         let flux = if argo == "Degraded" { "Failed" } else { kstatus };
@@ -112,14 +129,14 @@ pub fn expected(object: &Value, at: i64) -> Result<[String; 3], String> {
     } else {
         let ready = condition(object, "Ready").ok_or("there is no Ready")?;
         let reason = ready["reason"].as_str().unwrap_or_default();
-        let row = TABLE.get(reason).ok_or_else(|| format!("docs/gitops.md does not have {reason}"))?;
+        let row = row_of(reason).ok_or_else(|| format!("docs/gitops.md does not have {reason}"))?;
         if ready["status"] != row.ready.as_str() {
             return Err(format!("Ready is not {}", row.ready));
         }
         match (condition(object, "Stalled"), &row.kstatus, &row.argo) {
             (Some(stalled), ..) => {
                 let reason = stalled["reason"].as_str().unwrap_or_default();
-                if !TABLE.get(reason).is_some_and(|row| row.stalls) {
+                if !row_of(reason).is_some_and(|row| row.stalls) {
                     return Err(format!("{reason} makes nothing Stalled"));
                 }
                 words("Failed", "Degraded")
@@ -129,7 +146,7 @@ pub fn expected(object: &Value, at: i64) -> Result<[String; 3], String> {
         }
     };
     // Only Argo CD has a clock.
-    if !in_progress && verdicts(object).iter().any(|(observed, longest)| (at - observed) as f64 > *longest) {
+    if !in_progress && is_old {
         "Degraded".clone_into(&mut said[1]);
     }
     // Being suspended changes no condition.
@@ -153,9 +170,14 @@ pub fn judge(judge: &mut Judge, object: &Value, at: i64) -> Result<Verdicts, Str
 
 /// The expressions that a Kustomization in `integrations/flux` has for CloudTenants.
 pub fn expressions(yaml: &str) -> Value {
+    expressions_for("CloudTenant", yaml)
+}
+
+/// The expressions that it has for a kind.
+pub fn expressions_for(kind: &str, yaml: &str) -> Value {
     let kustomization: Value = serde_saphyr::from_str(yaml).unwrap();
     let mut ours = kustomization["spec"]["healthCheckExprs"].as_array().unwrap().clone();
-    ours.retain(|entry| entry["kind"] == "CloudTenant");
+    ours.retain(|entry| entry["kind"] == kind);
     assert_eq!(ours.len(), 1);
     ours.remove(0)
 }

@@ -8,10 +8,11 @@ use testkit::tools;
 use crate::prometheus::{file, promtool};
 
 pub const RULES: &str = "charts/cloudtenant-operator/files/alerts.yaml";
-pub const TESTS: [&str; 3] = [
+pub const TESTS: [&str; 4] = [
     "tests/monitoring/alerts_test.yaml",
     "tests/monitoring/alerts_day_test.yaml",
     "tests/monitoring/alerts_limits_test.yaml",
+    "tests/monitoring/alerts_sets_test.yaml",
 ];
 
 /// promtool's words on a rule file with this in place of that: on the rules themselves, and on their tests. Rules that
@@ -50,7 +51,8 @@ fn judged(that: &str, this: &str) -> Option<[(bool, String); 2]> {
         write(path.rsplit_once('/').unwrap().1, &tests)
     });
     let check = promtool(&programs, &["check", "rules", &rules], "");
-    let test = promtool(&programs, &["test", "rules", &tests_of_it[0], &tests_of_it[1], &tests_of_it[2]], "");
+    let test = [&["test".to_owned(), "rules".to_owned()][..], &tests_of_it].concat();
+    let test = promtool(&programs, &test.iter().map(String::as_str).collect::<Vec<_>>(), "");
     Some([check, test])
 }
 
@@ -71,10 +73,10 @@ fn every(rules: &Value) -> impl Iterator<Item = &Value> {
 fn the_alerts_are_rules_and_do_what_their_tests_say() {
     let Some(programs) = tools::prometheus().unwrap() else { return };
     let rules = file(RULES).display().to_string();
-    let [tests, of_a_day, of_limits] = TESTS.map(|path| file(path).display().to_string());
+    let tests = TESTS.map(|path| file(path).display().to_string());
     let (taken, said) = promtool(&programs, &["check", "rules", &rules], "");
     assert!(taken, "{said}");
-    let (passed, said) = promtool(&programs, &["test", "rules", &tests, &of_a_day, &of_limits], "");
+    let (passed, said) = promtool(&programs, &["test", "rules", &tests[0], &tests[1], &tests[2], &tests[3]], "");
     assert!(passed, "{said}");
 }
 
@@ -183,6 +185,27 @@ fn the_tests_refuse_rules_that_do_something_else() {
         ("one wrong answer is told", "[10m:1m]", "[30m:1m]"),
         ("a clock may be a minute ahead", "          ) > 60", "          ) > 58"),
         ("two minutes are little", "          ) > 60", "          ) > 120"),
+        (
+            "a set that cannot list is well",
+            "type=\"ProjectsListed\", status=\"Unknown\"",
+            "type=\"ProjectsListed\", status=\"False\"",
+        ),
+        (
+            "a set that nobody serves is well",
+            "1800 + 3 * max by (cluster, namespace, tenant_namespace, name) (cloudtenant_set",
+            "180000 + 3 * max by (cluster, namespace, tenant_namespace, name) (cloudtenant_set",
+        ),
+        (
+            "a long interval is an outage",
+            "(cloudtenant_set_interval_seconds)",
+            "(0 * cloudtenant_set_interval_seconds)",
+        ),
+        ("a short outage is one of an hour", "for: 1h", "for: 5m"),
+        ("a suspended set has to list", "cloudtenant_set_suspended == 1", "cloudtenant_set_suspended == 2"),
+        ("any deletion is held", "status=\"False\", reason=\"PruneHeld\"", "status=\"False\""),
+        ("a held deletion is told twice", "status=\"False\", reason!=\"PruneHeld\"", "status=\"False\""),
+        ("skipped projects are as good as others", "{reason!=\"Covered\"} > 0", "{reason!=\"Covered\"} > 10"),
+        ("a tenant that a person made is a fault", "{reason!=\"Covered\"} > 0", " > 0"),
         ("errors are as good as none", "> 0.05", "> 2"),
         ("any error is one too many", "> 0.05", "> 0"),
         (

@@ -256,6 +256,10 @@ fn the_page_has_every_metric(text: &str) {
     for of_shards in ["cloudtenant_shard_leader", "cloudtenant_shard_synced"] {
         assert!(told.remove(of_shards).is_some(), "docs/monitoring.md: {of_shards}");
     }
+    // The same for an operator without CloudTenantSets.
+    let before = told.len();
+    told.retain(|name, _| !name.starts_with("cloudtenant_set_"));
+    assert!(told.len() < before, "docs/monitoring.md has no series of CloudTenantSets");
     assert_eq!(told, served(text), "docs/monitoring.md, and what is served");
 }
 

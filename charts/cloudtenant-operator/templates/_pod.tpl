@@ -63,6 +63,12 @@
   value: {{ join "," .Values.cloudAddresses.hosts | quote }}
 - name: REQUIRE_HTTPS
   value: {{ .Values.cloudAddresses.requireHTTPS | default false | quote }}
+{{- if .Values.tenantSets.enabled }}
+- name: TENANT_SETS
+  value: "true"
+- name: TENANT_SET_WRITES_PER_MINUTE
+  value: {{ .Values.tenantSets.writesPerMinute | int | quote }}
+{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}

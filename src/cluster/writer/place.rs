@@ -1,16 +1,11 @@
 //! What the writer does where server-side apply is not enough: the stored status does not fit the schema, other field
 //! managers own parts of it, or the API server refuses the new one.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 use serde_json::{Value, json};
 
-use super::WriteError;
-use crate::{
-    api::{CloudTenantStatus, condition_type},
-    decide::status::{StatusRefusal, differs},
-    watched::object::Watched,
-};
+use super::{Reported, WriteError};
+use crate::{decide::status::StatusRefusal, watched::object::Object};
 
 /// Codes of answers to server-side apply after which the writer replaces the status.
 const UNAPPLICABLE: [u16; 3] = [400, 413, 422];
@@ -50,20 +45,20 @@ fn is_too_large(message: &str) -> bool {
 
 /// Whether the object, after this status was applied to it, has conditions or data of other field managers. Examples
 /// are a restored status and one that a person wrote.
-pub(super) fn has_rest(object: &Watched, applied: &CloudTenantStatus) -> bool {
+pub(super) fn has_rest<K: Reported>(object: &Object<K>, applied: &K::Status) -> bool {
     // The API server stores times without fractions of seconds.
     let applied = serde_json::to_value(applied).and_then(serde_json::from_value);
     let is_object = object.meta().resource_version.is_some();
-    is_object && applied.is_ok_and(|applied| differs(&object.clone().into_status(), &applied))
+    is_object && applied.is_ok_and(|applied| K::differs(&object.clone().into_status(), &applied))
 }
 
 /// Returns the JSON patch that replaces the whole status and keeps the conditions of other controllers. The API server
 /// answers 409 if the object no longer has the resource version `base`.
-pub(super) fn replacement(base: Option<&str>, status: &CloudTenantStatus, stored: &[Condition]) -> Value {
-    let mut status = status.clone();
-    for condition in stored.iter().filter(|condition| !condition_type::ALL.contains(&&*condition.type_)) {
-        if status.conditions.iter().all(|have| have.type_ != condition.type_) {
-            status.conditions.push(condition.clone());
+pub(super) fn replacement<K: Reported>(base: Option<&str>, mut status: K::Status, mut stored: K::Status) -> Value {
+    let conditions = K::conditions(&mut status);
+    for condition in K::conditions(&mut stored).drain(..) {
+        if !K::CONDITIONS.contains(&&*condition.type_) && conditions.iter().all(|have| have.type_ != condition.type_) {
+            conditions.push(condition);
         }
     }
     let lock = base.map(|base| json!({ "op": "add", "path": "/metadata/resourceVersion", "value": base }));
@@ -73,6 +68,10 @@ pub(super) fn replacement(base: Option<&str>, status: &CloudTenantStatus, stored
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        api::{CloudTenant, CloudTenantStatus},
+        watched::object::Watched,
+    };
 
     fn status(conditions: &[(&str, &str)]) -> Value {
         let condition = |(type_, message): &(&str, &str)| {
@@ -151,7 +150,7 @@ mod tests {
     fn a_replacement_keeps_the_conditions_of_others() {
         let read = |value| serde_json::from_value::<CloudTenantStatus>(value).unwrap();
         let stored = read(status(&[("Ready", "old"), ("Stalled", "old"), ("Backup", "one"), ("Backup", "two")]));
-        let patch = replacement(Some("7"), &read(status(&[("Ready", "new")])), &stored.conditions);
+        let patch = replacement::<CloudTenant>(Some("7"), read(status(&[("Ready", "new")])), stored);
         assert_eq!(patch[0], json!({ "op": "add", "path": "/metadata/resourceVersion", "value": "7" }));
         assert_eq!((&patch[1]["op"], &patch[1]["path"]), (&json!("add"), &json!("/status")));
         assert_eq!(patch[1]["value"], status(&[("Ready", "new"), ("Backup", "one")]));

@@ -1,194 +1,35 @@
 //! A CloudTenant as the API server returns it.
 
-use std::borrow::Cow;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use k8s_openapi::{NamespaceResourceScope, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::Resource;
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value, value::RawValue};
-
-use super::{Members, Text, members, metadata};
-use crate::{
-    api::{CloudTenant, CloudTenantSpec, CloudTenantStatus, condition_type},
-    words::{escaped, word},
-};
-
-/// Length in bytes of the description of an unreadable value, which may contain a long text.
-const LONGEST: usize = 300;
+use super::{Kind, Members, Object};
+use crate::api::{CloudTenant, CloudTenantSpec, CloudTenantStatus, REQUESTED_AT, condition_type};
 
 /// A CloudTenant. An unreadable one stops neither a list nor a watch.
-#[derive(Debug, Clone)]
-pub struct Watched(pub Result<CloudTenant, Unreadable>);
+pub type Watched = Object<CloudTenant>;
 
-/// The readable parts of an unreadable CloudTenant.
-#[derive(Debug, Clone, Default)]
-pub struct Unreadable {
-    /// A sentence that names the field.
-    pub why: String,
-    /// The readable metadata.
-    pub metadata: ObjectMeta,
-    /// The readable status.
-    pub status: CloudTenantStatus,
-}
+impl Kind for CloudTenant {
+    type Spec = CloudTenantSpec;
+    type Status = CloudTenantStatus;
 
-impl Watched {
-    /// Reads the object. A text that is not an object results in an unreadable CloudTenant without a name.
-    #[must_use]
-    pub fn read(text: &str) -> Self {
-        let object = members(text);
-        let (metadata, odd) = metadata(&object);
-        let status = object.get("status").map(|text| status(text, &metadata));
-        let spec = match odd {
-            Some(field) => Err(format!("The object cannot be read: metadata.{field} has an odd value.")),
-            None => spec(&object),
-        };
-        Self(match spec {
-            Ok(spec) => Ok(CloudTenant { metadata, spec, status }),
-            Err(why) => Err(Unreadable { why, metadata, status: status.unwrap_or_default() }),
-        })
+    const ANNOTATIONS: &'static [&'static str] = &[REQUESTED_AT];
+    const CONDITIONS: &'static [&'static str] = &condition_type::ALL;
+
+    fn new(metadata: ObjectMeta, _: &Members<'_>, spec: CloudTenantSpec, status: Option<CloudTenantStatus>) -> Self {
+        Self { metadata, spec, status }
     }
 
-    /// Returns the readable status.
-    #[must_use]
-    pub fn into_status(self) -> CloudTenantStatus {
-        match self.0 {
-            Ok(tenant) => tenant.status.unwrap_or_default(),
-            Err(unreadable) => unreadable.status,
-        }
-    }
-}
-
-fn spec(object: &Members<'_>) -> Result<CloudTenantSpec, String> {
-    let text = object.get("spec").map_or("{}", |text| text.get());
-    serde_json::from_str(text).map_err(|error| {
-        let said = error.to_string();
-        // The user does not see the text, so a position in it does not help.
-        let said = said.rsplit_once(" at line ").map_or(&*said, |(said, _)| said);
-        let field = if error.line() == 1 { path_at(text, error.column()) } else { None };
-        let field = field.map(|path| format!("spec.{path}: ")).unwrap_or_default();
-        let said = escaped(&format!("{field}{said}"), LONGEST);
-        format!("The spec cannot be read: {}.", said.trim_end_matches('.'))
-    })
-}
-
-/// Returns the name of the member whose text contains this column.
-fn field_at(text: &str, column: usize) -> Option<String> {
-    member_at(text, column).map(|(name, ..)| name)
-}
-
-/// Returns the names of the members whose texts contain this column, from the outermost to the innermost.
-fn path_at(text: &str, column: usize) -> Option<String> {
-    // The deepest field of a spec.
-    const DEEPEST: usize = 3;
-    let (mut path, mut inner) = (Vec::new(), (text, column));
-    while let Some((name, value, column)) = member_at(inner.0, inner.1).filter(|_| path.len() < DEEPEST) {
-        path.push(name);
-        inner = (value, column);
-    }
-    (!path.is_empty()).then(|| path.join("."))
-}
-
-/// Returns the member whose text contains this column: its name, its text, and the column in that text.
-fn member_at(text: &str, column: usize) -> Option<(String, &str, usize)> {
-    members(text).into_iter().find_map(|(name, value)| {
-        let start = (value.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-        let is_inside = (start..=start + value.get().len()).contains(&column);
-        is_inside.then(|| (name, value.get(), column - start))
-    })
-}
-
-/// Returns the status without unreadable fields and conditions. It then also lacks `observedGeneration`, as the status
-/// of a CloudTenant that has not been reconciled, so that the next pass writes its own in its place. An unreadable
-/// condition of another controller does not count: the operator leaves it alone.
-fn status(text: &RawValue, metadata: &ObjectMeta) -> CloudTenantStatus {
-    // serde also reads a list as the fields in their order.
-    if text.get().trim_start().starts_with('[') {
-        return CloudTenantStatus::default();
-    }
-    let error = match serde_json::from_str::<Option<CloudTenantStatus>>(text.get()) {
-        Ok(status) => return status.unwrap_or_default(),
-        Err(error) => error,
-    };
-    let namespace = metadata.namespace.as_deref().unwrap_or_default();
-    let name = metadata.name.as_deref().unwrap_or_default();
-    let field = word(&field_at(text.get(), error.column()).unwrap_or_default());
-    tracing::warn!(namespace, name, field, "a part of the status cannot be read and is left out");
-    let is_read = |name: &str, value: &Value| {
-        let alone = Map::from_iter([(name.to_owned(), value.clone())]);
-        serde_json::from_value::<CloudTenantStatus>(Value::Object(alone)).is_ok()
-    };
-    let mut kept = Map::new();
-    let mut is_whole = true;
-    for (name, text) in members(text.get()) {
-        let Ok(mut value) = serde_json::from_str::<Value>(text.get()) else {
-            is_whole = false;
-            continue;
-        };
-        if let (Value::Array(conditions), "conditions") = (&mut value, &*name) {
-            conditions.retain(|condition| {
-                let is_read = is_read("conditions", &Value::Array(vec![condition.clone()]));
-                is_whole &= is_read || is_foreign(condition);
-                is_read
-            });
-        }
-        if is_read(&name, &value) {
-            kept.insert(name, value);
-        } else {
-            is_whole = false;
-        }
-    }
-    if !is_whole {
-        kept.remove("observedGeneration");
-    }
-    serde_json::from_value(Value::Object(kept)).unwrap_or_default()
-}
-
-/// Whether the condition is of another controller's type.
-fn is_foreign(condition: &Value) -> bool {
-    condition["type"].as_str().is_some_and(|type_| !condition_type::ALL.contains(&type_))
-}
-
-impl<'de> Deserialize<'de> for Watched {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self::read(Text::deserialize(deserializer)?.get()))
-    }
-}
-
-impl Resource for Watched {
-    type DynamicType = ();
-    type Scope = NamespaceResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        CloudTenant::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        CloudTenant::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        CloudTenant::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        CloudTenant::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        self.0.as_ref().map_or_else(|unreadable| &unreadable.metadata, |tenant| &tenant.metadata)
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        self.0.as_mut().map_or_else(|unreadable| &mut unreadable.metadata, |tenant| &mut tenant.metadata)
+    fn into_status(self) -> Option<CloudTenantStatus> {
+        self.status
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use kube::Resource as _;
+    use serde_json::{Value, json};
 
-    use super::*;
-    use crate::api::REQUESTED_AT;
+    use super::{super::read::LONGEST, *};
 
     fn read(metadata: Value, spec: Value, status: Value) -> Watched {
         Watched::read(&json!({ "metadata": metadata, "spec": spec, "status": status }).to_string())

@@ -4,7 +4,11 @@
 - apiGroups: [cloudtenant.dev]
   resources: [cloudtenants]
   verbs: [get, list, watch]
+{{- if .Values.tenantSets.enabled }}
+# It reports into the status, by server-side apply.
+{{- else }}
 # It reports into the status, by server-side apply. It never changes a spec, and creates and deletes nothing.
+{{- end }}
 - apiGroups: [cloudtenant.dev]
   resources: [cloudtenants/status]
   verbs: [patch]
@@ -25,4 +29,24 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- if .Values.tenantSets.enabled }}
+# It follows the CloudTenantSets, to know which CloudTenants there have to be.
+- apiGroups: [cloudtenant.dev]
+  resources: [cloudtenantsets]
+  verbs: [get, list, watch]
+# It reports into the status of a CloudTenantSet, by server-side apply. It never changes the spec of one.
+- apiGroups: [cloudtenant.dev]
+  resources: [cloudtenantsets/status]
+  verbs: [patch]
+# With `prune: Delete` a CloudTenant names its CloudTenantSet as owner. Where the API server protects such references, it
+# asks for this right.
+- apiGroups: [cloudtenant.dev]
+  resources: [cloudtenantsets/finalizers]
+  verbs: [update]
+# It creates the CloudTenants of a CloudTenantSet and applies its template to them, both by server-side apply. It deletes
+# those whose project is gone, only with `prune: Delete`. RBAC cannot restrict this to the CloudTenants of sets.
+- apiGroups: [cloudtenant.dev]
+  resources: [cloudtenants]
+  verbs: [create, patch, delete]
+{{- end }}
 {{- end -}}

@@ -1,4 +1,4 @@
-//! Starts the passes: one at a time for each tenant, when it is triggered or when its wait is over.
+//! Starts the passes: one at a time for each object, when it is triggered or when its wait is over.
 //!
 //! kube's controller polls all passes that have begun whenever one of them goes on, and its queue knows no namespaces.
 //! Here each pass is a task. It waits for its turn, so the order is that of the turns: docs/decisions/0041.
@@ -20,10 +20,12 @@ use tokio_util::{
 };
 
 use crate::{
-    cluster::reconcile::PANIC_RETRY,
     identity::TenantName,
     panics::{Part, caught},
 };
+
+/// Wait until the operator repeats a pass that panicked, with fresh state.
+pub(super) const PANIC_RETRY: Duration = Duration::from_secs(60);
 
 /// A pass sets this when its turn comes. Later triggers cause another pass.
 pub(super) type Begun = Arc<AtomicBool>;

@@ -1,4 +1,4 @@
-//! Selects the tenants that need a pass from the events of a watch.
+//! Selects the objects that need a pass from the events of a watch.
 
 use std::{
     collections::HashMap,
@@ -7,46 +7,49 @@ use std::{
 
 use futures::{Stream, StreamExt as _, stream};
 use kube::{
-    Resource as _,
+    Resource,
     runtime::{
         reflector::Store,
         watcher::{self, Event},
     },
 };
 
-use crate::{identity::TenantName, watched::roster::Watched};
+use crate::identity::TenantName;
 
-/// What each tenant of the store was like at its last change. kube's own filter remembers deleted objects for hours, so
+/// What each object of the store was like at its last change. kube's own filter remembers deleted objects for hours, so
 /// a loop of creations and deletions would take memory.
 #[derive(Default)]
 struct Known(HashMap<TenantName, u64>);
 
 impl Known {
-    /// Returns the tenant's name if its identity, generation or annotations have changed. Status and other metadata do
+    /// Returns the object's name if its identity, generation or annotations have changed. Status and other metadata do
     /// not matter.
-    fn changed(&mut self, tenant: &Watched) -> Option<TenantName> {
-        let metadata = tenant.meta();
+    fn changed(&mut self, object: &impl Resource) -> Option<TenantName> {
+        let metadata = object.meta();
         let mut hasher = DefaultHasher::new();
         (&metadata.uid, metadata.generation, &metadata.annotations).hash(&mut hasher);
         let (name, now) = (TenantName::of(metadata), hasher.finish());
         (self.0.insert(name.clone(), now) != Some(now)).then_some(name)
     }
 
-    /// Returns the tenants that an event has changed.
-    fn after(&mut self, event: Event<Watched>, store: &Store<Watched>) -> Vec<TenantName> {
+    /// Returns the objects that an event has changed.
+    fn after<K>(&mut self, event: Event<K>, store: &Store<K>) -> Vec<TenantName>
+    where
+        K: Resource<DynamicType = ()> + Clone + 'static,
+    {
         match event {
-            Event::Apply(tenant) => self.changed(&tenant).into_iter().collect(),
+            Event::Apply(object) => self.changed(&object).into_iter().collect(),
             Event::InitDone => {
                 let listed = store.state();
                 // What the list lacks was deleted during a gap of the watch.
                 let mut last = std::mem::take(self);
-                for tenant in &listed {
-                    self.0.extend(last.0.remove_entry(&TenantName::of(tenant.meta())));
+                for object in &listed {
+                    self.0.extend(last.0.remove_entry(&TenantName::of(object.meta())));
                 }
-                listed.iter().filter_map(|tenant| self.changed(tenant)).collect()
+                listed.iter().filter_map(|object| self.changed(&**object)).collect()
             }
-            Event::Delete(tenant) => {
-                self.0.remove(&TenantName::of(tenant.meta()));
+            Event::Delete(object) => {
+                self.0.remove(&TenantName::of(object.meta()));
                 Vec::new()
             }
             Event::Init | Event::InitApply(_) => Vec::new(),
@@ -54,12 +57,15 @@ impl Known {
     }
 }
 
-/// Returns the new and changed tenants, each once the store contains its current version. The store takes over a list
-/// only when it is complete. A tenant looked up before that would be missing and get no pass.
-pub(super) fn changes(
-    events: impl Stream<Item = Result<Event<Watched>, watcher::Error>>,
-    store: Store<Watched>,
-) -> impl Stream<Item = TenantName> {
+/// Returns the new and changed objects, each once the store contains its current version. The store takes over a list
+/// only when it is complete. An object looked up before that would be missing and get no pass.
+pub(super) fn changes<K>(
+    events: impl Stream<Item = Result<Event<K>, watcher::Error>>,
+    store: Store<K>,
+) -> impl Stream<Item = TenantName>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
     let mut known = Known::default();
     events.flat_map(move |event| stream::iter(event.map(|event| known.after(event, &store)).unwrap_or_default()))
 }
@@ -73,6 +79,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::watched::roster::Watched;
 
     fn tenant(name: &str, generation: i64) -> Watched {
         Watched::read(&json!({ "metadata": { "name": name, "generation": generation } }).to_string())
