@@ -106,7 +106,8 @@ pub async fn too_many_requests() {
     stage.heals(&["EngineDown", "EngineRecovered"]).await;
 }
 
-/// Without the right to create events the status goes on. That event is lost, and a metric counts it.
+/// Without the right to create events the status goes on after three passes, since an API server that has just started
+/// forbids them, too. Then that event is lost, and a metric counts it.
 pub async fn events_are_forbidden() {
     let stage = Stage::start("forbidden", &[]).await;
     let lab = &stage.lab;
