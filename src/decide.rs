@@ -127,7 +127,8 @@ pub fn decide(memory: &Memory, target: &Target, start: Start, observed: Observed
         };
     }
     if write == Write::Now {
-        notices = memory.events.admit(event::transitions(target, &stored, &new), now);
+        let transitions = event::transitions(target, &stored, &new);
+        notices = memory.events.admit(event::named_as_before(&memory.unwritten, transitions), now);
     }
     let may_still_arrive = matches!(&access, Access::Missing(failure) if failure.reason.may_still_arrive());
     Decision {

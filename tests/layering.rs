@@ -222,6 +222,7 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tools", &[]),
     ("control_plane", &[]),
     ("operator", &["control_plane"]),
+    ("gateway", &["control_plane", "router"]),
     // The simulated cloud: the forms of its answers, and plain data.
     ("cloud::service", &[]),
     ("cloud::clock", &[]),

@@ -93,7 +93,12 @@ impl Verdicts {
         if self.failed.keys().any(back) {
             add("ObservationRecovered", "");
         }
-        self.failed.retain(|index, _| !back(index));
+        // A Secret that may still arrive ends a failure without an event.
+        let waits = |index: &usize| {
+            let row = pages.reasons.get(reason(object, PROBES[*index]));
+            row.is_some_and(|row| row.stalled.starts_with("after")) && !now.contains_key(index)
+        };
+        self.failed.retain(|index, _| !back(index) && !waits(index));
         self.failed.extend(now);
         events
     }

@@ -146,7 +146,7 @@ async fn run(arguments: &Arguments, program: &Path, shared: &Shared) -> Result<(
     let mut field = Field { plane: &mut plane, replicas: &mut replicas, kubernetes: &kubernetes, shared };
     turns(arguments, &mut field, &mut clouds, &mut random).await?;
     if locked(shared).wrong.is_none() {
-        for line in replicas.judge(&mut locked(shared))? {
+        for line in replicas.judge(&mut locked(shared)) {
             println!("{line}");
         }
     }
@@ -165,6 +165,7 @@ async fn turns(arguments: &Arguments, field: &mut Field<'_>, clouds: &mut [Cloud
     let length = arguments.minutes * 60.0;
     let mut next = 20.0;
     let mut shown = 60.0;
+    let mut asked = 0.0;
     let mut healed = None;
     loop {
         sleep(TURN).await;
@@ -173,7 +174,12 @@ async fn turns(arguments: &Arguments, field: &mut Field<'_>, clouds: &mut [Cloud
         if locked(shared).wrong.is_some() {
             return Ok(());
         }
-        field.replicas.measure()?;
+        let mut leader = None;
+        if now > asked && control.is_quiet() {
+            asked = now + 5.0;
+            leader = kubernetes.leader().await;
+        }
+        field.replicas.measure(leader.as_deref())?;
         // In the end all is healed, and every CloudTenant has to be well again.
         let last = now > length;
         control.turn(field, random, now, last).await?;

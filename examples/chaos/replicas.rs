@@ -1,6 +1,11 @@
 //! The operator's replicas.
 
-use std::{fs, path::PathBuf, process::Command, time::Instant};
+use std::{
+    fs,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use testkit::{
@@ -8,7 +13,12 @@ use testkit::{
     operator::{Account, Operator},
 };
 
-use crate::oracle::Oracle;
+use crate::{
+    kubernetes::{Shared, locked},
+    oracle::Oracle,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The operator's ServiceAccount.
 pub const ACCOUNT: Account<'_> = Account { namespace: "cloudtenant-system", name: "cloudtenant-operator" };
@@ -16,9 +26,27 @@ pub const ACCOUNT: Account<'_> = Account { namespace: "cloudtenant-system", name
 struct Replica {
     name: String,
     operator: Operator,
-    started: Instant,
-    /// Memory in bytes and file descriptors after a minute.
-    first_minute: Option<(u64, usize)>,
+    /// A standby uses less than a leader.
+    leads: bool,
+    /// The lowest of the minute under way, and when that began. During a fault, connections come and go.
+    minute: (Instant, Usage),
+    /// The lowest of its first minute as the leader, and when that ended.
+    first: Option<(Usage, Instant)>,
+    /// The lowest of its last whole minute.
+    last: Usage,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Usage {
+    /// In bytes.
+    memory: u64,
+    descriptors: usize,
+}
+
+impl Usage {
+    fn lowest(self, other: Self) -> Self {
+        Self { memory: self.memory.min(other.memory), descriptors: self.descriptors.min(other.descriptors) }
+    }
 }
 
 /// All that run.
@@ -27,6 +55,8 @@ pub struct Replicas {
     namespace: String,
     started: usize,
     running: Vec<Replica>,
+    /// What those used that have ended.
+    ended: Vec<String>,
 }
 
 /// Sends a signal to a process.
@@ -40,16 +70,37 @@ pub fn signal(pid: u32, name: &str) -> Result<()> {
 }
 
 impl Replica {
-    fn usage(&self) -> Result<(u64, usize)> {
+    fn usage(&self) -> Result<Usage> {
         let descriptors = fs::read_dir(format!("/proc/{}/fd", self.operator.pid()))?.count();
-        Ok((self.operator.memory()?, descriptors))
+        Ok(Usage { memory: self.operator.memory()?, descriptors })
+    }
+
+    /// What it uses now beside what it used after its first minute as the leader, and what is wrong with that.
+    fn judge(&self, oracle: &mut Oracle) -> Option<String> {
+        oracle.holds_no_secret("a log", &self.operator.log());
+        let ((first, since), last) = (self.first?, self.last);
+        let seconds = since.elapsed().as_secs();
+        let mebibytes = |usage: Usage| usage.memory as f64 / f64::from(1 << 20);
+        let line = format!(
+            "{}: {:.1} MiB and {} descriptors in its first minute as the leader, {:.1} MiB and {} in the last minute, \
+             {seconds} s later",
+            self.name,
+            mebibytes(first),
+            first.descriptors,
+            mebibytes(last),
+            last.descriptors
+        );
+        if last.memory > first.memory + first.memory / 2 || last.descriptors > first.descriptors + 16 {
+            oracle.wrong.get_or_insert_with(|| format!("more memory or descriptors: {line}"));
+        }
+        Some(line)
     }
 }
 
 impl Replicas {
     /// None yet.
     pub const fn new(program: PathBuf, namespace: String) -> Self {
-        Self { program, namespace, started: 0, running: Vec::new() }
+        Self { program, namespace, started: 0, running: Vec::new(), ended: Vec::new() }
     }
 
     /// Starts one more.
@@ -66,7 +117,8 @@ impl Replicas {
             ("LEADER_ELECTION", "true"),
         ];
         let operator = Operator::start(control_plane, &self.program, ACCOUNT, &environment).await?;
-        self.running.push(Replica { name, operator, started: Instant::now(), first_minute: None });
+        let minute = (Instant::now(), Usage { memory: u64::MAX, descriptors: usize::MAX });
+        self.running.push(Replica { name, operator, leads: false, minute, first: None, last: Usage::default() });
         Ok(())
     }
 
@@ -84,14 +136,14 @@ impl Replicas {
         self.running.iter().any(|replica| replica.name == name)
     }
 
-    /// Ends the process with SIGKILL or SIGTERM, and looks for secrets in its log.
+    /// Ends the process with SIGKILL or SIGTERM, and judges it before.
     ///
     /// # Errors
     /// It does not end, or ends with an error after SIGTERM.
-    pub async fn end(&mut self, pid: u32, kill: bool, oracle: &mut Option<String>) -> Result<()> {
+    pub async fn end(&mut self, pid: u32, kill: bool, shared: &Shared) -> Result<()> {
         let Some(index) = self.running.iter().position(|replica| replica.operator.pid() == pid) else { return Ok(()) };
         let replica = self.running.remove(index);
-        *oracle = Some(replica.operator.log());
+        self.ended.extend(replica.judge(&mut locked(shared)));
         if kill {
             signal(pid, "-KILL")?;
             drop(replica);
@@ -102,46 +154,36 @@ impl Replicas {
         Ok(())
     }
 
-    /// Notes memory and connections after a minute.
+    /// Measures all. `leader` is the holder of the Lease, where that is known.
     ///
     /// # Errors
     /// A replica has ended by itself.
-    pub fn measure(&mut self) -> Result<()> {
+    pub fn measure(&mut self, leader: Option<&str>) -> Result<()> {
         for replica in &mut self.running {
             let usage = replica.usage().with_context(|| {
                 let log = replica.operator.log();
                 let lines: Vec<_> = log.lines().rev().take(20).collect();
                 format!("{} has ended by itself: {}", replica.name, lines.join("\n"))
             })?;
-            if replica.started.elapsed().as_secs() >= 60 {
-                replica.first_minute.get_or_insert(usage);
+            let leads = leader.map_or(replica.leads, |leader| leader == replica.name);
+            if leads != replica.leads {
+                (replica.leads, replica.minute) = (leads, (Instant::now(), usage));
+            }
+            replica.minute.1 = replica.minute.1.lowest(usage);
+            if replica.minute.0.elapsed() >= MINUTE {
+                replica.last = replica.minute.1;
+                if leads {
+                    replica.first.get_or_insert((replica.last, Instant::now()));
+                }
+                replica.minute = (Instant::now(), usage);
             }
         }
         Ok(())
     }
 
-    /// What the replicas use now beside what they used after a minute, and what is wrong with that.
-    ///
-    /// # Errors
-    /// A replica has ended.
-    pub fn judge(&self, oracle: &mut Oracle) -> Result<Vec<String>> {
-        let mut lines = Vec::new();
-        for replica in &self.running {
-            oracle.holds_no_secret("a log", &replica.operator.log());
-            let (memory, descriptors) = replica.usage()?;
-            let age = replica.started.elapsed().as_secs();
-            let Some((before, fewer)) = replica.first_minute else { continue };
-            let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-            lines.push(format!(
-                "{} after {age} s: {:.1} MiB and {descriptors} descriptors, after a minute {:.1} MiB and {fewer}",
-                replica.name,
-                mebibytes(memory),
-                mebibytes(before)
-            ));
-            if age > 120 && (memory > before + before / 2 || descriptors > fewer + 16) {
-                oracle.wrong.get_or_insert_with(|| format!("more memory or descriptors: {}", lines.concat()));
-            }
-        }
-        Ok(lines)
+    /// What each replica used, and what is wrong with that.
+    pub fn judge(&self, oracle: &mut Oracle) -> Vec<String> {
+        let running: Vec<_> = self.running.iter().filter_map(|replica| replica.judge(oracle)).collect();
+        self.ended.iter().cloned().chain(running).collect()
     }
 }

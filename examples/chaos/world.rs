@@ -146,7 +146,9 @@ impl Cloud {
             if row.words.is_empty() {
                 state.words.extend(row.meanwhile.iter().cloned());
             } else {
-                state.words = row.words.iter().cloned().collect();
+                // The fault may hide a change of the caches that came after it began, and need not do so at once.
+                let hidden = std::mem::replace(&mut state.words, row.words.iter().cloned().collect());
+                state.meanwhile.extend(hidden);
                 // Without a verdict for S, which is 30 s for caches.
                 state.meanwhile.insert("ObservationStale".to_owned());
                 state.fact = match fault.name.as_str() {
@@ -192,6 +194,13 @@ impl Cloud {
         oracle.note(Some(self.number), &format!("{name} begins, for {lasts:.0} s"));
         // The oracle has to know before the operator can.
         self.tell(oracle, &row, row.seen);
+        if row.probes.contains(&1) {
+            // It hides them.
+            for account in &self.accounts {
+                oracle.no_longer("caches-error", &account.name);
+                oracle.no_longer("caches-create-failed", &account.name);
+            }
+        }
         let first = self.accounts.first().map(|account| account.name.clone()).unwrap_or_default();
         oracle.await_fault(&name, &first, &row);
         self.inflict(&name, oracle)

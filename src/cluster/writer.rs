@@ -34,8 +34,8 @@ use crate::{
 /// Longest wait for the API server.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Codes of events that can never be created: malformed, forbidden, no namespace, invalid.
-const REFUSED: [u16; 4] = [400, 403, 404, 422];
+/// Codes of events that can never be created: malformed, no namespace, invalid.
+const REFUSED: [u16; 3] = [400, 404, 422];
 
 /// The reporting controller of events.
 const CONTROLLER: &str = "cloudtenant.dev/cloudtenant-operator";
@@ -264,7 +264,7 @@ impl StatusWriter {
             for notice in notices {
                 if let Err(error) = self.emit(id, object, notice).await {
                     failed.push(notice.reason);
-                    if waits && !error.is_status(&REFUSED) {
+                    if waits && !error.is_status(&REFUSED) && !place::is_denied(&error) {
                         return Err(error);
                     }
                 }
@@ -367,6 +367,10 @@ mod tests {
 
     /// A 403 whose cause is that the namespace is being deleted.
     const TERMINATING: u16 = 1403;
+    /// A 403 of an admission policy.
+    const DENIED: u16 = 2403;
+    /// A 403 of a ResourceQuota.
+    const QUOTA: u16 = 3403;
 
     /// An API server whose answer to an event is the code in its namespace, and to a status the code in its name.
     async fn writer(mandate: Mandate) -> StatusWriter {
@@ -378,6 +382,13 @@ mod tests {
         };
         // The answer to a write is an object that kube's own types do not accept.
         let event = async move |Path(code): Path<u16>| match code {
+            DENIED | QUOTA => {
+                let message = if code == DENIED { "policy \"p\" denied request: no" } else { "exceeded quota: q" };
+                let (code, refusal) = answer(403, Value::Null);
+                let mut refusal: Value = serde_json::from_str(&refusal).unwrap();
+                refusal["message"] = json!(message);
+                (code, refusal.to_string())
+            }
             TERMINATING => {
                 let causes =
                     json!([{ "reason": "NamespaceTerminating", "message": "namespace shop is being terminated" }]);
@@ -435,7 +446,11 @@ mod tests {
             // Counted when it was created.
             (409, 200, true, true, vec![]),
             (400, 200, true, true, vec!["error"]),
-            (403, 200, true, true, vec!["error"]),
+            // An API server that has just started does not know the rights yet.
+            (403, 200, true, false, vec!["retried"]),
+            (403, 200, false, true, vec!["error"]),
+            (DENIED, 200, true, true, vec!["error"]),
+            (QUOTA, 200, true, true, vec!["error"]),
             (TERMINATING, 200, true, true, vec![]),
             (TERMINATING, 503, true, false, vec![]),
             (404, 200, true, true, vec!["error"]),

@@ -73,6 +73,19 @@ pub fn transitions(target: &Target, stored: &CloudTenantStatus, new: &CloudTenan
     notices
 }
 
+/// Gives a transition the name that it had in an earlier pass whose status was not written: its event may exist. A late
+/// write of a still earlier pass may have changed the stored times since.
+#[must_use]
+pub fn named_as_before(unwritten: &[Notice], mut notices: Vec<Notice>) -> Vec<Notice> {
+    for notice in &mut notices {
+        let same = |before: &&Notice| before.reason == notice.reason && before.about == notice.about;
+        if let Some(before) = unwritten.iter().find(same) {
+            notice.left.clone_from(&before.left);
+        }
+    }
+    notices
+}
+
 /// The event's name depends only on the expiry time, so that each expiry time has one event.
 fn credentials_transition(old: &CloudTenantStatus, new: &CloudTenantStatus) -> Option<Notice> {
     let ends = |status: &CloudTenantStatus| Some(status.source.as_ref()?.credentials_expire_at.as_ref()?.0);

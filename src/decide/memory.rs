@@ -12,7 +12,7 @@ use crate::{
     api::{CloudTenant, CloudTenantStatus, REQUESTED_AT, condition_type},
     decide::{
         condition,
-        event::{fnv1a, limit::Limit},
+        event::{Notice, fnv1a, limit::Limit},
         schedule::{ProbeSchedule, after, backoff},
         status::observed_at,
     },
@@ -46,6 +46,8 @@ pub struct Memory {
     /// Since when, and in how many passes, the tenant has had no usable cloud.
     pub(super) missing: Option<Absence>,
     pub(super) events: Limit,
+    /// Events of the last pass whose status was not written. They may exist.
+    pub(super) unwritten: Vec<Notice>,
     pub(super) writes: Writes,
     /// Number of consecutive failed writes to the API server.
     pub(super) failed_writes: u32,
@@ -141,6 +143,7 @@ impl Memory {
             requested: None,
             missing: None,
             events: Limit::default(),
+            unwritten: Vec::new(),
             writes: Writes::default(),
             failed_writes: 0,
             conflicts: 0,
@@ -262,8 +265,13 @@ impl Memory {
 
     /// A pass ends: what the decision has changed is remembered. What was observed counts as written only if it is.
     pub fn commit(&mut self, decision: Decision, written: Written) -> Next {
-        let Decision { memory, status, write, mut next, engines_number, decided_at, interval, .. } = decision;
+        let Decision { memory, status, write, notices, mut next, engines_number, decided_at, interval, .. } = decision;
         *self = memory;
+        match &written {
+            Written::Conflict | Written::Failed => self.unwritten = notices,
+            Written::Skipped if write != super::Write::Nothing => {}
+            Written::Skipped | Written::As(_) | Written::Refused(_) => self.unwritten = Vec::new(),
+        }
         match written {
             Written::Conflict if self.conflicts < CONFLICTS => {
                 // Others were faster: nothing is wrong, and the watch brings what they wrote.
@@ -436,6 +444,48 @@ mod tests {
             assert!(matches!(next, Next::Pass(Some(wait)) if wait <= REFUSED_RETRY && !wait.is_zero()), "{name}");
             // The watch brings the minimal status.
             object.status = Some(CloudTenantStatus { observed_generation: Some(1), ..CloudTenantStatus::default() });
+        }
+    }
+
+    /// A write that the API server took late, after its client had given up, changes the stored times between two
+    /// attempts. Each line: how the write of a refused login ended, and what the API server then has | whether the next
+    /// pass gives its event the same name.
+    #[test]
+    fn an_event_whose_status_was_not_written_keeps_its_name() {
+        let target = target();
+        let stored = |second| {
+            let since = at(second).to_string();
+            let condition = json!({
+                "type": "CachesHealthy", "status": "True", "reason": "AllCachesHealthy", "message": "",
+                "lastTransitionTime": since,
+            });
+            serde_json::from_value(json!({ "conditions": [condition] })).unwrap()
+        };
+        for (name, written, second, same) in [
+            ("not written, and nothing came late", Written::Failed, 0, true),
+            ("not written, and another write came late", Written::Failed, 5, true),
+            ("somebody else was faster", Written::Conflict, 5, true),
+            ("written, and the probe has worked since", Written::As(Some("11".to_owned())), 5, false),
+        ] {
+            let mut memory = Memory::new("uid", &target, &CloudTenantStatus::default(), at(0));
+            let mut object = object();
+            object.metadata.generation = Some(1);
+            let mut pass = |second: i64, status: CloudTenantStatus, written| {
+                object.status = Some(status);
+                object.metadata.resource_version = Some((10 + second).to_string());
+                let reason = Reason::AuthenticationFailed;
+                let failure = ProbeFailure { reason, message: String::new(), retry_after: None, transient: false };
+                let start = memory.begin(&target, &object, Access::Missing(failure), at(second));
+                let decision = decide::decide(&memory, &target, start, decide::Observed::nothing(), at(second));
+                let notices = decision.notices.clone();
+                let _ = memory.commit(decision, written);
+                notices
+            };
+            let first = pass(1, stored(0), written);
+            let second = pass(60, stored(second), Written::Failed);
+            let name_of = |notices: &[Notice]| notices.iter().map(|notice| notice.name("t", "u")).collect::<Vec<_>>();
+            assert_eq!((first.len(), second.len()), (1, 1), "{name}");
+            assert_eq!(name_of(&first) == name_of(&second), same, "{name}");
         }
     }
 }

@@ -20,7 +20,7 @@ pub mod wait;
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -68,8 +68,8 @@ impl fmt::Display for Component {
 // Fields are dropped in this order: the API server must not see its store vanish, and etcd's end is
 // the directory's, too.
 pub struct ControlPlane {
-    api_server: Process,
-    etcd: Process,
+    api_server: Mutex<Process>,
+    etcd: Mutex<Process>,
     directory: TempDir,
     assets: Arc<Assets>,
     admin: Kubeconfig,
@@ -126,12 +126,13 @@ impl ControlPlane {
             path,
             OnKill::KeepDirectory,
         )?;
-        let mut control_plane = Self { api_server, etcd, directory, assets: Arc::clone(assets), admin };
+        let (api_server, etcd) = (Mutex::new(api_server), Mutex::new(etcd));
+        let control_plane = Self { api_server, etcd, directory, assets: Arc::clone(assets), admin };
         control_plane.wait_until_ready().await?;
         Ok(control_plane)
     }
 
-    async fn wait_until_ready(&mut self) -> Result<()> {
+    async fn wait_until_ready(&self) -> Result<()> {
         const ONE_ANSWER: Duration = Duration::from_secs(5);
         let client = self.client().await?;
         let started = Instant::now();
@@ -142,8 +143,8 @@ impl ControlPlane {
                 Ok(Err(error)) => error,
                 Err(_) => anyhow!("no answer"),
             };
-            self.etcd.check_running()?;
-            self.api_server.check_running()?;
+            self.process(Component::Etcd).check_running()?;
+            self.process(Component::ApiServer).check_running()?;
             if started.elapsed() > READY_TIMEOUT {
                 bail!("the API server is not ready after {READY_TIMEOUT:?}: {error:#}");
             }
@@ -185,10 +186,10 @@ impl ControlPlane {
     ///
     /// # Errors
     /// The component does not start again.
-    pub async fn restart(&mut self, component: Component, after: Duration) -> Result<()> {
-        self.process_mut(component).kill()?;
+    pub async fn restart(&self, component: Component, after: Duration) -> Result<()> {
+        self.process(component).kill()?;
         time::sleep(after).await;
-        self.process_mut(component).start_again()?;
+        self.process(component).start_again()?;
         self.wait_until_ready().await
     }
 
@@ -215,18 +216,12 @@ impl ControlPlane {
         drop(self);
     }
 
-    fn process(&self, component: Component) -> &Process {
-        match component {
+    fn process(&self, component: Component) -> MutexGuard<'_, Process> {
+        let process = match component {
             Component::Etcd => &self.etcd,
             Component::ApiServer => &self.api_server,
-        }
-    }
-
-    const fn process_mut(&mut self, component: Component) -> &mut Process {
-        match component {
-            Component::Etcd => &mut self.etcd,
-            Component::ApiServer => &mut self.api_server,
-        }
+        };
+        process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

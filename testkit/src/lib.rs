@@ -4,6 +4,7 @@ pub mod certificates;
 pub mod cloud;
 pub mod control_plane;
 pub mod eventually;
+pub mod gateway;
 pub mod operator;
 pub mod recorded;
 pub mod router;

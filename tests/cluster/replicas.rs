@@ -12,40 +12,17 @@ use k8s_openapi::api::{coordination::v1::Lease, rbac::v1::RoleBinding};
 use kube::{Api, api::DeleteParams, config::Kubeconfig};
 use serde_json::json;
 use testkit::{
-    control_plane::{ControlPlane, wait},
+    control_plane::wait,
     eventually::{eventually, until},
     operator::{Account, Operator},
 };
 use tokio::time::sleep;
 
 use crate::{
+    account::{grant, grant_also, role},
     lab::{LATER, Lab, PROGRAM, SOON, reason, shared},
     link::Link,
 };
-
-/// The operator's account and its rights in one namespace.
-pub const ROLE: &str = "
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: operator}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: operator}
-rules:
-  - {apiGroups: [cloudtenant.dev], resources: [cloudtenants], verbs: [get, list, watch]}
-  - {apiGroups: [cloudtenant.dev], resources: [cloudtenants/status], verbs: [patch]}
-  - {apiGroups: [''], resources: [secrets], verbs: [get]}
-  - {apiGroups: [events.k8s.io], resources: [events], verbs: [create]}
-  - {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create]}
-  - {apiGroups: [coordination.k8s.io], resources: [leases], resourceNames: [cloudtenant-operator], verbs: [get, update, watch]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: operator}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: operator}
-subjects: [{kind: ServiceAccount, name: operator}]
-";
 
 struct Replicas {
     lab: Lab<'static>,
@@ -85,16 +62,6 @@ impl Replicas {
         let held = |lease: &Lease| lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()) == Some(name);
         wait::until(self.leases.clone(), "cloudtenant-operator", &description, within, held).await.unwrap();
     }
-}
-
-/// The account, and its rights, in this namespace.
-fn role(namespace: &str) -> String {
-    let role = ROLE.replace("{name: operator}", &format!("{{name: operator, namespace: {namespace}}}"));
-    role.replace("name: operator}]", &format!("name: operator, namespace: {namespace}}}]"))
-}
-
-async fn grant(control_plane: &ControlPlane, namespace: &str) {
-    control_plane.apply_yaml(Some(namespace), &role(namespace)).await.unwrap();
 }
 
 async fn replica(kubeconfig: &Kubeconfig, namespaces: &str, name: &str) -> Operator {
@@ -241,19 +208,6 @@ async fn a_leader_that_is_cut_off_stops_before_its_lease_ends() {
     replicas.lab.cloud.restart_engine("engine-1.lab");
     replicas.lab.poke_until("shop", "Ready", "Healthy", 3).await;
     assert_eq!(replicas.lab.told("shop").await, ["EngineDown", "EngineRecovered"]);
-}
-
-/// The account of `one` gets the same rights in `two`.
-async fn grant_also(control_plane: &ControlPlane, one: &str, two: &str) {
-    let role = ROLE.split("---").nth(1).unwrap().replace("{name: operator}", "{name: other}");
-    let binding = format!(
-        "apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {{name: other}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: other}}
-subjects: [{{kind: ServiceAccount, name: operator, namespace: {one}}}]"
-    );
-    control_plane.apply_yaml(Some(two), &format!("{role}---\n{binding}")).await.unwrap();
 }
 
 /// Waits until the metric says so of this namespace.

@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use testkit::{eventually::until, operator::Operator};
 
 use crate::{
+    account::ROLE,
     lab::{LATER, Lab, PROGRAM, SOON, handled, reason, shared},
-    replicas::ROLE,
 };
 
 /// The Lease, and two seconds.

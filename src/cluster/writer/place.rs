@@ -21,6 +21,16 @@ const TOO_LARGE: [&str; 2] = ["larger than max", "too large"];
 /// just started and does not know them yet.
 const DENIED: &str = " denied ";
 
+/// A part of the messages of a 403 of a ResourceQuota.
+const QUOTA: &str = "exceeded quota";
+
+/// Whether a policy, a webhook or a quota refuses this write. Other 403s can be those of an API server that has just
+/// started.
+pub(super) fn is_denied(error: &WriteError) -> bool {
+    let denied = |message: &str| message.contains(DENIED) || message.contains(QUOTA);
+    error.answer().is_some_and(|answer| answer.code == 403 && denied(&answer.message))
+}
+
 /// Whether replacing the status may succeed where applying it did not.
 pub(super) fn is_unapplicable(error: &WriteError) -> bool {
     let unfit = |message: &str| is_too_large(message) || message.contains(UNFIT);
