@@ -2,9 +2,12 @@
 
 mod place;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use http::{HeaderValue, header::CONTENT_TYPE};
+use http::{
+    HeaderValue,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{core::v1::ObjectReference, events::v1::Event},
@@ -14,7 +17,7 @@ use kube::{
     Api, Client, Resource as _,
     api::{ObjectMeta, Patch, PatchParams, PostParams, Request},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::{
     api::{CloudTenant, CloudTenantStatus, FIELD_MANAGER, bound},
@@ -22,7 +25,7 @@ use crate::{
     decide::{Written, event::Notice, status},
     identity::{TenantId, TenantName},
     metrics::{Metrics, Told},
-    watched::object::Watched,
+    watched::object::{Watched, members, metadata},
     words::escaped,
 };
 
@@ -31,6 +34,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Codes of events that can never be created: malformed, forbidden, no namespace, invalid.
 const REFUSED: [u16; 4] = [400, 403, 404, 422];
+
+/// What the API server sends back of a written object. Its status is the one that was written.
+const METADATA: HeaderValue =
+    HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json");
 
 /// The reporting controller of events.
 const CONTROLLER: &str = "cloudtenant.dev/cloudtenant-operator";
@@ -80,6 +87,23 @@ impl WriteError {
     }
 }
 
+/// An object of which only the status is applied.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Applied<'a> {
+    api_version: Cow<'static, str>,
+    kind: Cow<'static, str>,
+    metadata: Lock<'a>,
+    status: &'a CloudTenantStatus,
+}
+
+/// The API server refuses the write if the object has another version.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Lock<'a> {
+    resource_version: Option<&'a str>,
+}
+
 /// Writes statuses and events.
 pub struct StatusWriter {
     client: Client,
@@ -101,10 +125,14 @@ impl StatusWriter {
     /// # Errors
     /// The API server did not answer.
     pub async fn stored(&self, tenant: &TenantName) -> Result<(CloudTenantStatus, Option<String>), WriteError> {
-        let objects: Api<Watched> = Api::namespaced(self.client.clone(), &tenant.namespace);
-        let found = self.within(objects.get_opt(&tenant.name)).await?;
+        let found = self.read(tenant).await?;
         let version = found.as_ref().and_then(|found| found.meta().resource_version.clone());
         Ok((found.map(Watched::into_status).unwrap_or_default(), version))
+    }
+
+    async fn read(&self, tenant: &TenantName) -> Result<Option<Watched>, WriteError> {
+        let objects: Api<Watched> = Api::namespaced(self.client.clone(), &tenant.namespace);
+        self.within(objects.get_opt(&tenant.name)).await
     }
 
     /// Writes the status in the place of whatever is stored. `base` is the resource version from which the status was
@@ -141,22 +169,21 @@ impl StatusWriter {
         base: Option<String>,
         status: &CloudTenantStatus,
     ) -> Result<Option<String>, WriteError> {
-        let patch = json!({
-            "apiVersion": CloudTenant::api_version(&()),
-            "kind": CloudTenant::kind(&()),
-            "metadata": { "resourceVersion": base },
-            "status": status,
-        });
+        let patch = Applied {
+            api_version: CloudTenant::api_version(&()),
+            kind: CloudTenant::kind(&()),
+            metadata: Lock { resource_version: base.as_deref() },
+            status,
+        };
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         match self.within(self.send(patch_status(tenant, &parameters, &Patch::Apply(&patch)))).await {
-            Ok(object) => {
-                let object = Watched::read(&object);
-                let version = object.meta().resource_version.clone();
-                if !place::has_rest(&object, status) {
+            Ok(answer) => {
+                let answer = members(&answer);
+                let version = metadata(&answer).0.resource_version;
+                if !place::is_shared(&answer) {
                     return Ok(version);
                 }
-                let conditions = object.into_status().conditions;
-                let replaced = self.replace(tenant, version.clone(), status, &conditions).await;
+                let replaced = self.replace_rest(tenant, version.clone(), status).await;
                 Ok(replaced.unwrap_or_else(|error| {
                     tracing::warn!(%error, "what others wrote into the status was not removed");
                     version
@@ -168,6 +195,20 @@ impl StatusWriter {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Replaces the whole status if the stored one has more than was applied. `version` is what the applied one got.
+    async fn replace_rest(
+        &self,
+        tenant: &TenantName,
+        version: Option<String>,
+        status: &CloudTenantStatus,
+    ) -> Result<Option<String>, WriteError> {
+        let Some(object) = self.read(tenant).await?.filter(|object| place::has_rest(object, status)) else {
+            return Ok(version);
+        };
+        let now = object.meta().resource_version.clone();
+        self.replace(tenant, now, status, &object.into_status().conditions).await
     }
 
     /// Writes a minimal status in the place of a refused one. Returns its resource version.
@@ -206,7 +247,7 @@ impl StatusWriter {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json-patch+json"));
             request
         });
-        Ok(Watched::read(&self.within(self.send(request)).await?).meta().resource_version.clone())
+        Ok(metadata(&members(&self.within(self.send(request)).await?)).0.resource_version)
     }
 
     /// Creates the notices' events and then writes the status, as [`write`](Self::write) does. A permanently refused
@@ -310,14 +351,13 @@ impl StatusWriter {
 fn patch_status(
     tenant: &TenantName,
     parameters: &PatchParams,
-    patch: &Patch<&Value>,
+    patch: &Patch<impl Serialize + std::fmt::Debug>,
 ) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
-    Request::new(CloudTenant::url_path(&(), Some(&tenant.namespace))).patch_subresource(
-        "status",
-        &tenant.name,
-        parameters,
-        patch,
-    )
+    let request = Request::new(CloudTenant::url_path(&(), Some(&tenant.namespace)));
+    request.patch_subresource("status", &tenant.name, parameters, patch).map(|mut request| {
+        request.headers_mut().insert(ACCEPT, METADATA);
+        request
+    })
 }
 
 #[cfg(test)]
@@ -330,6 +370,8 @@ mod tests {
         http::{HeaderMap, StatusCode},
         routing::{get, patch, post},
     };
+
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::{cluster::leader::RENEW_DEADLINE, decide::event::EventReason};
