@@ -29,6 +29,7 @@ use crate::{
     observation::ProbeFailure,
     openstack::{CloudConfig, Network, Session},
     probe::failure,
+    share::Priority,
 };
 
 /// The channel that starts a pass of a tenant.
@@ -98,8 +99,8 @@ impl Deref for Cloud {
 
 impl Cloud {
     /// Runs a query of one tenant once it may begin.
-    pub async fn query<F: Future>(&self, query: impl FnOnce() -> F) -> F::Output {
-        self.calls.query(self.namespace.as_str().into(), query).await
+    pub async fn query<F: Future>(&self, priority: Priority, query: impl FnOnce() -> F) -> F::Output {
+        self.calls.query(self.namespace.as_str().into(), priority, query).await
     }
 
     /// The cloud of the entry as it is written. All projects of an entry share it, and its engines' task.
@@ -109,8 +110,8 @@ impl Cloud {
     }
 
     /// Waits until a pass of the namespace may begin to wait for the cloud.
-    pub async fn wait(&self) -> Place {
-        self.calls.wait(self.namespace.as_str().into()).await
+    pub async fn wait(&self, priority: Priority) -> Place {
+        self.calls.wait(self.namespace.as_str().into(), priority).await
     }
 
     /// Charges the session's current size, which grows with a login.

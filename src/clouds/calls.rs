@@ -124,19 +124,24 @@ impl Calls {
 
 impl HostCalls {
     /// Runs a query for a namespace once it may begin. Its deadline begins then, too. Until then it takes little memory.
-    pub(super) async fn query<F: Future>(&self, namespace: Arc<str>, query: impl FnOnce() -> F) -> F::Output {
+    pub(super) async fn query<F: Future>(
+        &self,
+        namespace: Arc<str>,
+        priority: Priority,
+        query: impl FnOnce() -> F,
+    ) -> F::Output {
         // The host comes first: queries that wait for a host that does not answer keep no place from other hosts.
-        let _host = self.host.queries.one(namespace.clone(), Priority::Later).await;
-        let _place = self.queries.one(namespace.clone(), Priority::Later).await;
+        let _host = self.host.queries.one(namespace.clone(), priority).await;
+        let _place = self.queries.one(namespace.clone(), priority).await;
         let output = Box::pin(on_behalf_of(namespace, query())).await;
         self.host.ended.fetch_add(1, Relaxed);
         output
     }
 
     /// Waits until a pass of a namespace may begin to wait for its cloud.
-    pub(super) async fn wait(&self, namespace: Arc<str>) -> Place {
-        let permit = self.host.waiting.one(namespace.clone(), Priority::Later).await;
-        let permits = [permit, self.waiting.one(namespace, Priority::Later).await];
+    pub(super) async fn wait(&self, namespace: Arc<str>, priority: Priority) -> Place {
+        let permit = self.host.waiting.one(namespace.clone(), priority).await;
+        let permits = [permit, self.waiting.one(namespace, priority).await];
         Place { _permits: permits, host: self.host.clone(), ended: self.host.ended.load(Relaxed) }
     }
 
@@ -167,7 +172,7 @@ mod tests {
                 let (calls, begun, namespace) = (calls[number % calls.len()].clone(), begun.clone(), namespace.into());
                 let query = async move {
                     calls
-                        .query(namespace, || {
+                        .query(namespace, Priority::Later, || {
                             begun.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                             std::future::pending::<()>()
                         })
@@ -204,16 +209,40 @@ mod tests {
         for (queries, most) in [(1, 32), (64, 32), (200, 100)] {
             let calls = Calls::new(queries);
             let [sick, well] = ["sick", "well"].map(|host| calls.at(host));
-            let take = |calls: &HostCalls, namespace: &str| calls.wait(namespace.into()).now_or_never();
+            let take =
+                |calls: &HostCalls, namespace: &str| calls.wait(namespace.into(), Priority::Later).now_or_never();
             let held: Vec<_> = (0..1000).map_while(|_| take(&sick, "a")).collect();
             assert_eq!(held.len(), most, "half of the host's");
             assert!(take(&well, "a").is_some() && take(&sick, "b").is_some(), "{queries}");
             drop(held);
             let mut place = take(&sick, "a").unwrap();
             assert!(!place.is_served());
-            assert_eq!(sick.query("a".into(), || std::future::ready(7)).now_or_never(), Some(7));
+            assert_eq!(sick.query("a".into(), Priority::Later, || std::future::ready(7)).now_or_never(), Some(7));
             assert_eq!([place.is_served(), place.is_served()], [true, false], "{queries}");
         }
+    }
+
+    /// A restart at a busy host: CloudTenants without any result go before those that already have one.
+    #[test]
+    fn first_passes_and_their_queries_go_before_later_ones() {
+        let calls = Calls::new(1).at("busy");
+        let wait = |priority| Box::pin(calls.wait("a".into(), priority));
+        let mut held: Vec<_> = (0..32).map_while(|_| wait(Priority::Later).now_or_never()).collect();
+        let (mut later, mut first) = (wait(Priority::Later), wait(Priority::First));
+        assert!((&mut later).now_or_never().is_none() && (&mut first).now_or_never().is_none());
+        held.pop();
+        assert!((&mut later).now_or_never().is_none() && (&mut first).now_or_never().is_some());
+
+        let (ended, query) = tokio::sync::oneshot::channel::<()>();
+        let ask = |priority| Box::pin(calls.query("a".into(), priority, || std::future::ready(())));
+        let mut under_way = Box::pin(calls.query("a".into(), Priority::Later, || query));
+        assert!((&mut under_way).now_or_never().is_none());
+        let (mut later, mut first) = (ask(Priority::Later), ask(Priority::First));
+        assert!((&mut later).now_or_never().is_none() && (&mut first).now_or_never().is_none());
+        drop(ended);
+        assert!((&mut under_way).now_or_never().is_some());
+        assert!((&mut later).now_or_never().is_none() && (&mut first).now_or_never().is_some());
+        assert!((&mut later).now_or_never().is_some());
     }
 
     /// Each line: how long Heat takes in milliseconds | calls under way at once, of 300 | when the last one has begun.

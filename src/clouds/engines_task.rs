@@ -1,5 +1,6 @@
 //! One task per cloud queries Heat's engines, with one call under way. The tenants read its answers.
 
+mod demands;
 mod requests;
 
 use std::{
@@ -8,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use demands::Demands;
 use jiff::Timestamp;
 use requests::Requests;
 use tokio::{
@@ -58,8 +60,7 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By the tenant's UID, each with the account of its namespace. Boxed, since a table has free places.
-    demands: HashMap<String, Box<(Demand, Arc<Account>)>>,
+    demands: Demands,
     running: bool,
     task: Option<AbortHandle>,
     /// Tenants that wait for an answer.
@@ -77,7 +78,7 @@ struct State {
 
 impl State {
     fn interval(&self) -> Option<Duration> {
-        self.demands.values().map(|subscriber| subscriber.0.interval).min()
+        self.demands.least().map(|(interval, _)| interval)
     }
 
     /// Whether no call may be made, even if a tenant requests it.
@@ -131,7 +132,7 @@ impl Cloud {
         let inner = &self.engines.0;
         let mut state = inner.lock();
         let interval = demand.interval;
-        state.demands.insert(uid.to_owned(), Box::new((demand, self.account.clone())));
+        state.demands.set(uid, demand, &self.account);
         // The answers were dropped with the last tenant. Without a call, this one would wait for a whole interval.
         if inner.answers.borrow().was_emptied() && !state.is_resting(now) {
             state.turn.iter_mut().for_each(|turn| turn.hurry(now));
@@ -158,9 +159,8 @@ impl Cloud {
 impl Subscription {
     /// Changes the demand.
     pub fn change(&self, demand: Demand) {
-        let subscriber = Box::new((demand.clone(), self.account.clone()));
-        let before = self.inner.lock().demands.insert(self.uid.clone(), subscriber);
-        if before.is_none_or(|before| before.0 != demand) {
+        let has_changed = self.inner.lock().demands.set(&self.uid, demand, &self.account);
+        if has_changed {
             self.inner.changed.notify_one();
         }
     }
@@ -245,16 +245,15 @@ impl Inner {
     /// tenant's deadline. `None` ends the task.
     fn demand(&self) -> Option<(Duration, Duration)> {
         let mut state = self.lock();
-        let interval = state.interval();
-        let deadline = state.demands.values().map(|subscriber| subscriber.0.deadline).min();
-        state.running = interval.is_some();
-        interval.zip(deadline)
+        let least = state.demands.least();
+        state.running = least.is_some();
+        least
     }
 
     /// Returns the namespace for which the next call is made: the first one of those that are subscribed.
     fn namespace(&self) -> Arc<str> {
         let state = self.lock();
-        let first = state.demands.values().map(|subscriber| subscriber.0.tenant.namespace.as_str()).min();
+        let first = state.demands.all().map(|subscriber| subscriber.0.tenant.namespace.as_str()).min();
         first.unwrap_or_default().into()
     }
 
@@ -270,7 +269,7 @@ impl Inner {
     /// refuse it.
     fn charge(&self, bytes: usize) -> Result<(), OverBudget> {
         let accounts: HashMap<_, _> =
-            self.lock().demands.values().map(|of| (Arc::as_ptr(&of.1).addr(), of.1.clone())).collect();
+            self.lock().demands.all().map(|of| (Arc::as_ptr(&of.1).addr(), of.1.clone())).collect();
         let charged: Vec<_> = accounts.values().map(|account| account.charge_engines(bytes)).collect();
         if charged.iter().any(Result::is_ok) { Ok(()) } else { charged.into_iter().collect() }
     }
@@ -296,7 +295,7 @@ impl Inner {
                 state.turn.iter_mut().for_each(|turn| turn.hurry(now));
             }
             let is_woken = |uid: &String| is_news || waited.contains(uid);
-            let woken = state.demands.iter().filter(|(uid, _)| is_woken(uid));
+            let woken = state.demands.by_uid().filter(|(uid, _)| is_woken(uid));
             woken.map(|(_, subscriber)| subscriber.0.tenant.clone()).collect()
         };
         for tenant in tenants {
@@ -363,7 +362,7 @@ async fn query_repeatedly<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inn
             // The last tenant left during the call, so no namespace pays for the list.
             answers = answers.emptied();
         }
-        let undecided = answers.is_undecided(inner.lock().demands.values().any(|subscriber| subscriber.0.doubts));
+        let undecided = answers.is_undecided(inner.lock().demands.all().any(|subscriber| subscriber.0.doubts));
         let soon = match undecided {
             // The answers of engines that started after the failed request decide alone, so no wait is needed.
             true if answers.has_new_engines() => SHORTEST_WAIT,
@@ -414,9 +413,9 @@ mod tests {
         let inner = EnginesTask::new(tokio::sync::mpsc::channel(1).0).0.clone();
         let inner = Arc::into_inner(inner).unwrap();
         let account = account(&Budget::default(), "n");
-        let demands =
-            demands.iter().map(|demand| (demand.tenant.name.clone(), Box::new((demand.clone(), account.clone()))));
-        inner.lock().demands = demands.collect();
+        for demand in demands {
+            inner.lock().demands.set(&demand.tenant.name, demand.clone(), &account);
+        }
         inner
     }
 
@@ -432,7 +431,7 @@ mod tests {
         let (wake, mut woken) = tokio::sync::mpsc::channel(10);
         let inner = EnginesTask::new(wake).0.clone();
         let account = account(&Budget::default(), "n");
-        inner.lock().demands.insert("uid".to_owned(), Box::new((demand("t", 10, 75), account.clone())));
+        inner.lock().demands.set("uid", demand("t", 10, 75), &account);
         let subscription = Subscription { inner: inner.clone(), uid: "uid".to_owned(), account };
         let calls = std::sync::atomic::AtomicU32::new(0);
         let before = Part::Engines.count();
@@ -472,7 +471,7 @@ mod tests {
         let inner = EnginesTask::new(wake).0.clone();
         let account = account(&Budget::default(), "n");
         let [a, b, c] = ["a", "b", "c"].map(|name| {
-            inner.lock().demands.insert(name.to_owned(), Box::new((demand(name, 300, 75), account.clone())));
+            inner.lock().demands.set(name, demand(name, 300, 75), &account);
             Subscription { inner: inner.clone(), uid: name.to_owned(), account: account.clone() }
         });
         let (calls, mut called) = tokio::sync::mpsc::channel(1);
@@ -562,7 +561,7 @@ mod tests {
         let inner = EnginesTask::new(wake).0.clone();
         let subscribe = |(uid, account): &(&str, &Arc<Account>)| {
             let (uid, account) = ((*uid).to_owned(), Arc::clone(account));
-            inner.lock().demands.insert(uid.clone(), Box::new((demand("t", 10, 75), account.clone())));
+            inner.lock().demands.set(&uid, demand("t", 10, 75), &account);
             Subscription { inner: inner.clone(), uid, account }
         };
         let subscriptions: Vec<_> = accounts.iter().map(subscribe).collect();

@@ -21,7 +21,7 @@ use crate::{
     observation::{Elsewhere, Outcome, ProbeFailure, ProbeKind},
     openstack::{CloudConfig, Session},
     probe::{self, failure, usage::Window},
-    share::Turn,
+    share::{Priority, Turn},
     target::Target,
     words::word,
 };
@@ -71,14 +71,16 @@ pub async fn observe(
             return Some((start, Observed::nothing()));
         }
     };
-    let start = memory.begin(target, object, handles.turn_to(&cloud), now);
+    let access = handles.turn_to(&cloud);
+    let priority = if access == Access::First { Priority::First } else { Priority::Later };
+    let start = memory.begin(target, object, access, now);
     handles.follow(start.plan, now);
     let mut place = None;
     if ProbeKind::ALL.into_iter().any(|kind| begins(kind, handles, &start)) {
-        let wait = Box::pin(context.shutdown.run_until_cancelled(cloud.wait()));
+        let wait = Box::pin(context.shutdown.run_until_cancelled(cloud.wait(priority)));
         place = Some(turn.without(wait).await?);
     }
-    start_queries(target, handles, &cloud, &start);
+    start_queries(target, handles, &cloud, &start, priority);
     // Boxed: a future that is an argument takes its memory twice, and a pass may wait for long.
     let unanswered = turn.without(Box::pin(subscribe_engines(context, id, target, handles, &cloud, &start))).await;
     let finished = turn.without(async {
@@ -186,14 +188,14 @@ fn begins(kind: ProbeKind, handles: &Handles, start: &Start) -> bool {
 }
 
 /// Starts the tenant's own queries that are due and not under way.
-fn start_queries(target: &Arc<Target>, handles: &mut Handles, cloud: &Arc<Cloud>, start: &Start) {
+fn start_queries(target: &Arc<Target>, handles: &mut Handles, cloud: &Arc<Cloud>, start: &Start, priority: Priority) {
     for kind in ProbeKind::ALL {
         if begins(kind, handles, start) {
             let frozen = frozen(&start.stored, &cloud.config, cloud.session.known_region().as_deref());
             let (cloud, target) = (cloud.clone(), target.clone());
             handles.queries[kind].start(async move {
                 let ask = async || probe::ask(kind, &cloud.session, &target, frozen, Timestamp::now()).await;
-                within_budget(&cloud, cloud.query(ask).await)
+                within_budget(&cloud, cloud.query(priority, ask).await)
             });
         }
     }
