@@ -6,6 +6,7 @@ use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use super::{
     Answer, CloudConfig, Service,
+    answer::Held,
     token::{self, Token},
     words::ErrorBody,
 };
@@ -13,7 +14,7 @@ use super::{
 fn answer(status: u16, headers: &[(HeaderName, &str)], body: &[u8]) -> Answer {
     let value = |text: &&str| HeaderValue::from_str(text).ok();
     let headers = headers.iter().filter_map(|(name, text)| Some((name.clone(), value(text)?)));
-    Answer::new(status, HeaderMap::from_iter(headers), body.to_vec(), None)
+    Answer::new(status, HeaderMap::from_iter(headers), body.to_vec(), Held::default())
 }
 
 /// Parses the answer to a login, and the addresses of all services.
