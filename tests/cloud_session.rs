@@ -969,7 +969,31 @@ async fn an_ordinary_answer_may_have_interim_answers_and_many_pieces() {
     assert_eq!(answer.unwrap().body.len(), 512 * 2048);
 }
 
-/// Four large bodies may be in memory, one of each session, and small ones need no room.
+/// In the past, each of 1,500 calls could hold 256 KiB of a body that does not end.
+#[tokio::test]
+async fn bodies_of_256_kib_wait_for_each_other() {
+    let cloud = Cloud::start().await;
+    let network = Network::default().allowing_loopback();
+    let more = format!("orchestration_endpoint_override: '{}',", cloud.url);
+    let clients: Vec<_> = (0..9).map(|_| Client::among(&network, &cloud, "token: t", &more)).collect();
+    cloud.answers(|path, _| {
+        let answer = Response::builder();
+        answer.body(vec![b' '; if path.ends_with("/tiny") { 16 << 10 } else { 256 << 10 }].into()).unwrap()
+    });
+    let mut held = Vec::new();
+    for client in &clients[..8] {
+        for _ in 0..8 {
+            held.push(client.get_path("/small", LONG).await.unwrap());
+        }
+    }
+    let late = failure(Service::Orchestration, Error::Timeout);
+    assert_eq!(clients[8].get_path("/small", SHORT).await.unwrap_err(), late, "64 of all");
+    clients[8].get_path("/tiny", LONG).await.unwrap();
+    held.pop();
+    clients[8].get_path("/small", LONG).await.unwrap();
+}
+
+/// Four large bodies may be in memory, one of each session. Small ones do not need their room.
 #[tokio::test]
 async fn large_bodies_wait_for_each_other() {
     let cloud = Cloud::start().await;

@@ -401,3 +401,43 @@ fn links_lead_somewhere() {
         }
     }
 }
+
+/// The files below a folder that contain Rust.
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// How many properties a file has, and the cases of each, which are proptest's default where nothing else is said.
+fn properties(source: &str) -> Option<[usize; 2]> {
+    let block = source.lines().skip_while(|line| line.trim() != "proptest! {");
+    let end = format!("{}}}", block.clone().next()?.trim_end_matches("proptest! {"));
+    let block: Vec<_> = block.take_while(|line| **line != end).collect();
+    let said = block.iter().find_map(|line| line.split_once("cases: ").or_else(|| line.split_once("with_cases(")));
+    let cases =
+        said.map_or(256, |(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap());
+    Some([block.iter().filter(|line| line.trim_start().starts_with("fn ")).count(), cases])
+}
+
+#[test]
+fn the_table_of_properties_has_every_file_with_its_cases() {
+    let mut files = Vec::new();
+    ["src", "tests", "testkit"].iter().for_each(|folder| sources(&root().join(folder), &mut files));
+    let row = |path: &PathBuf| {
+        let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        properties(&fs::read_to_string(path).unwrap()).map(|found| (name, found))
+    };
+    let found: BTreeMap<_, _> = files.iter().filter_map(row).collect();
+    let page = read("CONTRIBUTING.md");
+    let told = rows(&page).into_iter().filter(|(section, _)| section == "Properties");
+    let told: BTreeMap<_, _> = told
+        .map(|(_, cells)| (words(&cells[0])[0].to_owned(), [&cells[1], &cells[2]].map(|cell| cell.parse().unwrap())))
+        .collect();
+    assert_eq!(told, found);
+}

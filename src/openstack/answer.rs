@@ -18,8 +18,13 @@ const LONGEST_TIME: usize = 64;
 /// The deadline for reading a body when the call sets no other deadline.
 const READING: Duration = Duration::from_secs(60);
 
-/// The memory permit of a large body, and the session's lock for large bodies that are collected.
-type Held = (Permit, Option<OwnedMutexGuard<()>>);
+/// The memory permits of a body that is not tiny, and the session's lock for large bodies that are collected.
+#[derive(Default)]
+pub(super) struct Held {
+    pub(super) small: Option<Permit>,
+    pub(super) large: Option<Permit>,
+    pub(super) alone: Option<OwnedMutexGuard<()>>,
+}
 
 /// A complete HTTP answer.
 pub struct Answer {
@@ -38,12 +43,12 @@ pub struct Answer {
     pub(super) deadline: Deadline,
     /// Whether the body is only the end of one.
     is_rest: bool,
-    /// Releases the memory permit of a large body when the answer is dropped.
-    _room: Option<Held>,
+    /// Releases the memory permits of the body when the answer is dropped.
+    _room: Held,
 }
 
 impl Answer {
-    pub(super) fn new(status: u16, headers: HeaderMap, body: Vec<u8>, room: Option<Held>) -> Self {
+    pub(super) fn new(status: u16, headers: HeaderMap, body: Vec<u8>, room: Held) -> Self {
         let text = |name| headers.get(name)?.to_str().ok().filter(|text| text.len() <= LONGEST_TIME);
         let date = text(DATE).and_then(http_date).filter(is_plausible);
         let retry_after = text(RETRY_AFTER).and_then(|text| retry_after(text, date.unwrap_or_else(Timestamp::now)));
@@ -53,8 +58,8 @@ impl Answer {
     }
 
     /// An answer with the end of a body, which a sink has not taken.
-    pub(super) fn of_rest(status: u16, headers: HeaderMap, rest: Vec<u8>, room: Permit) -> Self {
-        Self { is_rest: true, ..Self::new(status, headers, rest, Some((room, None))) }
+    pub(super) fn of_rest(status: u16, headers: HeaderMap, rest: Vec<u8>, room: Held) -> Self {
+        Self { is_rest: true, ..Self::new(status, headers, rest, room) }
     }
 
     /// Returns the answer if its status is 2xx. Otherwise returns the failure, with the service's error code.
@@ -181,7 +186,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(DATE, "Sun, 22 Nov 2026 05:09:00 GMT".parse().unwrap());
             headers.insert(RETRY_AFTER, text.parse().unwrap());
-            let answer = Answer::new(503, headers, Vec::new(), None);
+            let answer = Answer::new(503, headers, Vec::new(), Held::default());
             assert_eq!(answer.retry_after, seconds.map(Duration::from_secs), "{text}");
             let date = "2026-11-22T05:09:00Z".parse().unwrap();
             assert_eq!(answer.date, Some(date));
@@ -192,7 +197,7 @@ mod tests {
     fn debug_shows_neither_headers_nor_body() {
         let mut headers = HeaderMap::new();
         headers.insert("x-subject-token", "gAAAA".parse().unwrap());
-        let answer = Answer::new(201, headers, b"gAAAA".to_vec(), None);
+        let answer = Answer::new(201, headers, b"gAAAA".to_vec(), Held::default());
         assert!(!format!("{answer:?}").contains("gAAAA"));
         assert_eq!(answer.header("X-Subject-Token"), Some("gAAAA"));
     }

@@ -9,7 +9,7 @@ use std::{
 
 use http::{
     HeaderMap, Response,
-    header::{HeaderName, HeaderValue, LOCATION},
+    header::{CONTENT_ENCODING, HeaderName, HeaderValue, LOCATION},
 };
 use hyper::body::{Body as _, Incoming as Stream};
 use incoming::{Fill, Incoming, most_on_wire};
@@ -18,17 +18,20 @@ use tokio::time::{Instant as Deadline, timeout};
 use url::{Origin, Url};
 
 use super::{
-    Answer, CloudConfig, Error, Network, Refusal, aside::aside, clients::Choice, connector::Unanswered, hosts::host_of,
-    stream::Sink, tls,
+    Answer, CloudConfig, Error, Network, Refusal, answer::Held, aside::aside, clients::Choice, connector::Unanswered,
+    hosts::host_of, stream::Sink, tls,
 };
 use crate::share::{Permit, Priority, Shares, Sharing, namespace};
 
 /// In bytes.
 const KIB: usize = 1 << 10;
-/// Up to this number of bytes, a body needs no [`Room`]. Most answers are shorter. A body that is parsed while it
-/// arrives never has more in memory, apart from one piece.
+/// Up to this number of bytes, a body needs no [`Room`]. Most answers are shorter.
+const TINY: usize = 16 * KIB;
+/// Up to this number of bytes, a body is small. A body that is parsed while it arrives never has more in memory, apart
+/// from one piece.
 const SMALL: usize = 256 * KIB;
-/// The deadline for the rest of a large body, because other bodies wait for its memory, and calls for its connection.
+/// The deadline for the rest of a body that is not tiny, and again for the rest of a large one, because other bodies
+/// wait for its memory, and calls for its connection.
 const LARGE_DEADLINE: Duration = Duration::from_secs(15);
 /// For work of a call that has a deadline of its own.
 const NO_DEADLINE: Duration = Duration::from_secs(86_400);
@@ -40,23 +43,38 @@ pub(super) const SHORT: usize = 64 * KIB;
 
 /// In KiB: the memory for large bodies of all clouds together, so that one cloud cannot exhaust the process's memory.
 const ROOM: u32 = 32 << 10;
+/// In KiB: the same for bodies between [`TINY`] and [`SMALL`], and for the first part of longer ones.
+const SMALL_ROOM: u32 = 16 << 10;
 
-/// The memory for large bodies. One namespace gets at most half of it, so bodies that do not end leave room for others.
-pub(super) struct Room(Shares);
+/// The memory for bodies. One namespace gets at most half of it, so bodies that do not end leave room for others.
+///
+/// A large body first has a part of `small`. No body that has a part of `large` waits for `small`.
+pub(super) struct Room {
+    small: Shares,
+    large: Shares,
+}
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Shares::new(ROOM, Sharing::LeavesAsMuch))
+        Self { small: Shares::new(SMALL_ROOM, Sharing::LeavesAsMuch), large: Shares::new(ROOM, Sharing::LeavesAsMuch) }
     }
 }
 
 impl Room {
+    /// Waits until the memory for the first part of a body is available. `length` is the length of the whole body, if
+    /// the server says it.
+    async fn take_small(&self, length: Option<u64>) -> Permit {
+        let length = length.and_then(|bytes| usize::try_from(bytes).ok()).map_or(SMALL, |bytes| bytes.min(SMALL));
+        let places = u32::try_from(length.div_ceil(KIB)).unwrap_or(SMALL_ROOM);
+        self.small.take(namespace(), places, Priority::BySize(length)).await
+    }
+
     /// Waits until the memory that a body may need is available. Within a namespace, bodies that announce a small size
     /// go first.
     async fn take(&self, memory: usize, announced: Option<u64>) -> Permit {
         let size = announced.and_then(|bytes| usize::try_from(bytes).ok()).map_or(memory, |bytes| bytes.min(memory));
         let places = u32::try_from(memory / KIB).unwrap_or(ROOM);
-        self.0.take(namespace(), places, Priority::BySize(size)).await
+        self.large.take(namespace(), places, Priority::BySize(size)).await
     }
 }
 
@@ -142,28 +160,37 @@ impl Http {
         let announced = response.body().size_hint().exact();
         let streamed = S::BODY_LIMIT.filter(|_| response.status().is_success());
         let limit = streamed.unwrap_or(limit);
+        // The length of a compressed body says nothing about its memory.
+        let length = announced.filter(|_| !response.headers().contains_key(CONTENT_ENCODING));
         let mut incoming = Incoming::new(limit, response);
-        let mut room = None;
-        if incoming.fill(SMALL.min(limit)).await? == Fill::Full {
-            if limit <= SMALL {
-                return Err(Error::BodyTooLarge);
-            }
-            if streamed.is_some() {
-                let room = self.network.room().take(S::MEMORY, announced).await;
-                let sink = pour(limit, &mut incoming).await?;
-                let (status, headers, rest) = incoming.into_parts();
-                return Ok((Answer::of_rest(status, headers, rest, room), sink));
-            }
-            let alone = self.large.clone().lock_owned().await;
-            room = Some((self.network.room().take(limit, announced).await, Some(alone)));
-            let rest = timeout(LARGE_DEADLINE, incoming.fill(limit));
-            if rest.await.map_err(|_| Error::Timeout)?? == Fill::Full {
-                return Err(Error::BodyTooLarge);
+        let mut room = Held::default();
+        if incoming.fill(TINY.min(limit)).await? == Fill::Full {
+            room.small = Some(self.network.room().take_small(length).await);
+            if within(LARGE_DEADLINE, incoming.fill(SMALL.min(limit))).await? == Fill::Full {
+                if limit <= SMALL {
+                    return Err(Error::BodyTooLarge);
+                }
+                if streamed.is_some() {
+                    room.large = Some(self.network.room().take(S::MEMORY, announced).await);
+                    let sink = pour(limit, &mut incoming).await?;
+                    let (status, headers, rest) = incoming.into_parts();
+                    return Ok((Answer::of_rest(status, headers, rest, room), sink));
+                }
+                room.alone = Some(self.large.clone().lock_owned().await);
+                room.large = Some(self.network.room().take(limit, announced).await);
+                if within(LARGE_DEADLINE, incoming.fill(limit)).await? == Fill::Full {
+                    return Err(Error::BodyTooLarge);
+                }
             }
         }
         let (status, headers, body) = incoming.into_parts();
         Ok((Answer::new(status, headers, body, room), S::default()))
     }
+}
+
+/// Reads a part of a body within this time.
+async fn within(deadline: Duration, reading: impl Future<Output = Result<Fill, Error>>) -> Result<Fill, Error> {
+    timeout(deadline, reading).await.map_err(|_| Error::Timeout)?
 }
 
 /// Passes a body that has more than [`SMALL`] bytes to a sink, part by part. The end of the body stays in the buffer.
@@ -186,7 +213,7 @@ async fn pour<S: Sink>(limit: usize, incoming: &mut Incoming) -> Result<S, Error
         (sink, *incoming.buffer(), length) = aside(part_length, Deadline::now() + NO_DEADLINE, parse).await?;
         taken += length;
         let began = Instant::now();
-        let filled = timeout(left, incoming.fill(SMALL.min(limit - taken))).await.map_err(|_| Error::Timeout)??;
+        let filled = within(left, incoming.fill(SMALL.min(limit - taken))).await?;
         left = left.saturating_sub(began.elapsed());
         if filled == Fill::Ended {
             return Ok(sink);

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 use super::{
-    Answer, CloudConfig, Service, projects,
+    Answer, CloudConfig, Service,
+    answer::Held,
+    projects,
     token::{self, Token},
     words::ErrorBody,
 };
@@ -14,7 +16,7 @@ use crate::observation::projects::{ProjectList, ProjectState};
 fn answer(status: u16, headers: &[(HeaderName, &str)], body: &[u8]) -> Answer {
     let value = |text: &&str| HeaderValue::from_str(text).ok();
     let headers = headers.iter().filter_map(|(name, text)| Some((name.clone(), value(text)?)));
-    Answer::new(status, HeaderMap::from_iter(headers), body.to_vec(), None)
+    Answer::new(status, HeaderMap::from_iter(headers), body.to_vec(), Held::default())
 }
 
 /// Parses the answer to a login, and the addresses of all services.

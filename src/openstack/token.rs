@@ -482,6 +482,7 @@ mod tests {
     use reqwest::header::HeaderMap;
 
     use super::*;
+    use crate::openstack::answer::Held;
 
     fn config() -> CloudConfig {
         let yaml = "clouds: {c: {region_name: r, auth: {auth_url: 'http://k', token: t}}}";
@@ -495,7 +496,7 @@ mod tests {
         if let Some(token) = token {
             headers.insert("x-subject-token", token.parse().unwrap());
         }
-        Answer::new(201, headers, body.as_bytes().to_vec(), None)
+        Answer::new(201, headers, body.as_bytes().to_vec(), Held::default())
     }
 
     #[test]

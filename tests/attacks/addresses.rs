@@ -27,7 +27,7 @@ const SOON: Duration = Duration::from_secs(60);
 const PAGE: &str = include_str!("../../docs/attacks.md");
 
 /// What follows "is not called, since". A name that this machine's resolver does not know is no address either.
-enum Verdict {
+pub enum Verdict {
     Refused(&'static str),
     RefusedOrUnknown(&'static str),
 }
@@ -42,7 +42,7 @@ const API_SERVER: &str = "its address is the address of the Kubernetes API serve
 const REDIRECT: &str = "the service redirected to another address";
 
 /// PORT is that of a server on 127.0.0.1 and ::1, API that of the API server, and ATTACKER a server that may be called.
-const AUTH_URLS: &[(&str, Verdict)] = &[
+pub const AUTH_URLS: &[(&str, Verdict)] = &[
     ("http://127.0.0.1:PORT/v3", Refused(LOOPBACK)),
     ("http://127.1:PORT/v3", Refused(LOOPBACK)),
     ("http://2130706433:PORT/v3", Refused(LOOPBACK)),
@@ -124,7 +124,7 @@ fn redirect(to: &str) -> Response {
     Response::builder().status(307).header("location", to).body(Body::empty()).unwrap()
 }
 
-async fn add(client: &Client, namespace: &str, name: &str, auth_url: &str) {
+pub async fn add(client: &Client, namespace: &str, name: &str, auth_url: &str) {
     let auth = format!("username: u, password: p, user_domain_id: d, project_id: {PROJECT}");
     let yaml = format!("clouds: {{openstack: {{auth: {{auth_url: '{auth_url}', {auth}}}}}}}");
     let secret: Secret = serde_json::from_value(secret(name, &[("clouds.yaml", yaml.as_bytes())])).unwrap();

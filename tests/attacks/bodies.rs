@@ -20,9 +20,8 @@ fn login() -> Reply {
     Reply::gzip(text.as_bytes())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_logins_with_272000_entries_in_a_few_kilobytes() {
-    let scene = Scene::begin("a catalogue of 272,000 entries", &[]).await;
+/// Two clouds with such logins.
+pub async fn catalogues(scene: &Scene<'_>) -> [Hostile; 2] {
     let refused = Reply::Status(401, "{}".into());
     let answers = || Answers {
         keystone: Some(login()),
@@ -37,6 +36,13 @@ async fn two_logins_with_272000_entries_in_a_few_kilobytes() {
             .add(&format!("catalogue-{number}"), &[("clouds.yaml", cloud.clouds_yaml("").as_bytes())], &json!({}))
             .await;
     }
+    clouds
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_logins_with_272000_entries_in_a_few_kilobytes() {
+    let scene = Scene::begin("a catalogue of 272,000 entries", &[]).await;
+    let clouds = catalogues(&scene).await;
     scene.last(20).await;
     scene.end().await;
     assert!(clouds.iter().all(|cloud| cloud.calls()[0] > 0), "nobody logged in");
@@ -58,15 +64,21 @@ fn engines() -> Reply {
     Reply::gzip(text.as_bytes())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn thirty_lists_of_7000_long_engines() {
-    let scene = Scene::begin("30 lists of 7,000 engines", &[]).await;
+/// 30 tenants with such lists.
+pub async fn engine_lists(scene: &Scene<'_>) -> Hostile {
     let cloud = Hostile::start(Answers { heat: engines(), ..Answers::default() });
     for number in 0..30 {
         let name = format!("engines-{number}");
         let yaml = cloud.clouds_yaml_of(&name, "");
         scene.add(&name, &[("clouds.yaml", yaml.as_bytes())], &json!({ "timeout": "30s" })).await;
     }
+    cloud
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_lists_of_7000_long_engines() {
+    let scene = Scene::begin("30 lists of 7,000 engines", &[]).await;
+    let cloud = engine_lists(&scene).await;
     scene.last(30).await;
     scene.end().await;
     assert!(cloud.calls()[1] >= 10, "calls {:?}", cloud.calls());
@@ -84,9 +96,8 @@ fn bomb() -> Reply {
     Reply::Gzip(bytes.into())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn lists_of_versions_of_8_mib_and_bodies_of_a_gigabyte() {
-    let scene = Scene::begin("long bodies", &[]).await;
+/// Five tenants for each of three clouds with long answers, and of two with long logins.
+pub async fn long_bodies(scene: &Scene<'_>) -> Vec<Hostile> {
     let links = json!([{ "rel": "self", "href": "/v1/" }]);
     let version = |number: usize| json!({ "id": format!("v{number}.0"), "status": "CURRENT", "links": links });
     let versions = json!({ "versions": (0..108_000).map(version).collect::<Vec<_>>() }).to_string();
@@ -108,6 +119,13 @@ async fn lists_of_versions_of_8_mib_and_bodies_of_a_gigabyte() {
             scene.add(&name, &[("clouds.yaml", yaml.as_bytes())], &json!({})).await;
         }
     }
+    clouds
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_versions_of_8_mib_and_bodies_of_a_gigabyte() {
+    let scene = Scene::begin("long bodies", &[]).await;
+    let clouds = long_bodies(&scene).await;
     scene.last(30).await;
     let calls: Vec<_> = clouds.iter().map(Hostile::calls).collect();
     println!("calls {calls:?}");

@@ -50,6 +50,11 @@ impl Cage {
         self.group.as_ref().map_or(0, Group::kills)
     }
 
+    /// Whether the kernel enforces the limit.
+    pub const fn is_enforced(&self) -> bool {
+        self.group.is_ok()
+    }
+
     /// Which kind of limit it is.
     pub fn describe(&self) -> String {
         let limit = limit() >> 20;

@@ -17,15 +17,10 @@ const CREDENTIALS: usize = 500;
 pub const TABLES: u64 = 4 << 10;
 const LIMIT: Duration = Duration::from_secs(900);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn many_ordinary_credentials_in_one_namespace() {
-    let credentials = std::env::var("ATTACKS_CREDENTIALS").map_or(CREDENTIALS, |number| number.parse().unwrap());
-    let name = format!("{credentials} ordinary credentials");
-    let mut scene = Scene::begin(&name, &[]).await;
-    scene.stays += TABLES * credentials as u64;
+/// So many tenants of a cloud that answers, each with its own credential.
+pub async fn ordinary(scene: &Scene<'_>, number: usize) -> SimulatedCloud {
     let cloud = SimulatedCloud::start().await.unwrap();
-    let began = Instant::now();
-    let added = stream::iter(0..credentials).map(|number| {
+    let added = stream::iter(0..number).map(|number| {
         let name = format!("tenant-{number:05}");
         cloud.add_tenant(&name);
         cloud.add_user(&name, "p", &name, &["admin"]);
@@ -35,13 +30,23 @@ async fn many_ordinary_credentials_in_one_namespace() {
             cloud.auth_url()
         );
         let spec = json!({ "projectID": name, "interval": "5m", "timeout": "60s" });
-        let scene = &scene;
         async move {
             scene.create::<Secret>(&secret(&name, &[("clouds.yaml", yaml.as_bytes())])).await;
             scene.create::<CloudTenant>(&tenant(&name, &name, &spec)).await;
         }
     });
     added.buffer_unordered(16).collect::<Vec<()>>().await;
+    cloud
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_ordinary_credentials_in_one_namespace() {
+    let credentials = std::env::var("ATTACKS_CREDENTIALS").map_or(CREDENTIALS, |number| number.parse().unwrap());
+    let name = format!("{credentials} ordinary credentials");
+    let mut scene = Scene::begin(&name, &[]).await;
+    scene.bounds.stays += TABLES * credentials as u64;
+    let began = Instant::now();
+    let _cloud = ordinary(&scene, credentials).await;
     println!("created after {:.0} s", began.elapsed().as_secs_f64());
     let ready = async || {
         let labels = [format!("namespace=\"{}\"", scene.namespace), "type=\"Ready\"".into(), "status=\"True\"".into()];

@@ -22,9 +22,9 @@ const COUNTED: Duration = Duration::from_secs(40);
 const DUE: usize = 40;
 
 /// Adds tenants to the attacker's namespace, each with its own credential.
-async fn add(scene: &Scene<'_>, number: usize, yaml: impl Fn(&str) -> String, spec: &Value) {
+async fn add(scene: &Scene<'_>, prefix: &str, number: usize, yaml: impl Fn(&str) -> String, spec: &Value) {
     let added = stream::iter(0..number).map(|number| {
-        let name = format!("tenant-{number:04}");
+        let name = format!("{prefix}-{number:04}");
         let yaml = yaml(&name);
         async move {
             scene.create::<Secret>(&secret(&name, &[("clouds.yaml", yaml.as_bytes())])).await;
@@ -36,11 +36,11 @@ async fn add(scene: &Scene<'_>, number: usize, yaml: impl Fn(&str) -> String, sp
 
 /// Counts honest tenants' observations, then measures a newcomer's way to Ready.
 async fn measure(scene: &Scene<'_>) -> (usize, usize, Duration) {
-    let (before, began) = (scene.observed(), Instant::now());
+    let (before, began) = (scene.honest.observed(), Instant::now());
     tokio::time::sleep(COUNTED).await;
-    let after = scene.observed();
+    let after = scene.honest.observed();
     let (caches, engines) = (after.0 - before.0, after.1 - before.1);
-    let newcomer = scene.newcomer().await;
+    let newcomer = scene.honest.newcomer().await;
     println!(
         "{}: {caches} of {DUE} observations of DCS in {:.0} s, {engines} calls to Heat; a newcomer was Ready after {:.1} s",
         scene.name(),
@@ -50,12 +50,9 @@ async fn measure(scene: &Scene<'_>) -> (usize, usize, Duration) {
     (caches, engines, newcomer)
 }
 
-/// The kernel accepts some connections, which never get an answer. It drops the packets of the others.
-#[tokio::test(flavor = "multi_thread")]
-async fn four_hundred_tenants_at_an_address_that_never_answers() {
-    let mut scene = Scene::begin_in_all_namespaces("400 at a silent address").await;
-    // Each has a session and a host.
-    scene.stays += 2 * TABLES * 400;
+/// Tenants at an address where the kernel accepts some connections, which never get an answer. It drops the packets of
+/// the others.
+pub async fn silent(scene: &Scene<'_>, number: usize) -> TcpListener {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let yaml = |user: &str| {
         format!(
@@ -64,7 +61,16 @@ async fn four_hundred_tenants_at_an_address_that_never_answers() {
             silent.local_addr().unwrap()
         )
     };
-    add(&scene, 400, yaml, &json!({})).await;
+    add(scene, "silent", number, yaml, &json!({})).await;
+    silent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_hundred_tenants_at_an_address_that_never_answers() {
+    let mut scene = Scene::begin_in_all_namespaces("400 at a silent address").await;
+    // Each has a session and a host.
+    scene.bounds.stays += 2 * TABLES * 400;
+    let _silent = silent(&scene, 400).await;
     let (caches, engines, newcomer) = measure(&scene).await;
     scene.end().await;
     assert!(caches >= DUE * 9 / 10, "{caches}");
@@ -78,11 +84,26 @@ fn read(scene: &Scene<'_>) -> usize {
     scene.operator().metric("cloudtenant_cloud_requests_total", &labels).unwrap_or_default() as usize
 }
 
+/// Tenants whose Heat and Nova begin an answer and never end it.
+pub async fn endless(scene: &Scene<'_>, number: usize) -> Hostile {
+    let endless = || Reply::Endless(512 << 10);
+    let cloud = Hostile::start(Answers { heat: endless(), nova: endless(), ..Answers::default() });
+    add(scene, "endless", number, |user| cloud.clouds_yaml_of(user, ""), &json!({ "timeout": "60s" })).await;
+    cloud
+}
+
+/// Tenants whose Heat does not answer.
+pub async fn sick_heat(scene: &Scene<'_>, number: usize) -> Hostile {
+    let cloud = Hostile::start(Answers { heat: Reply::Silence, ..Answers::default() });
+    add(scene, "sick", number, |user| cloud.clouds_yaml_of(user, ""), &json!({ "timeout": "60s" })).await;
+    cloud
+}
+
 /// An honest Heat whose list is long, beside clouds whose lists do not end.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_bodies_that_do_not_end() {
     let mut scene = Scene::begin_in_all_namespaces("64 endless bodies").await;
-    scene.stays += TABLES * 64;
+    scene.bounds.stays += TABLES * 64;
     let row = |number: usize| {
         let host = format!("heat-{number:04}.lab");
         json!({
@@ -94,9 +115,7 @@ async fn sixty_four_bodies_that_do_not_end() {
     let list = json!({ "services": (0..2000).map(row).collect::<Vec<_>>() });
     assert!(list.to_string().len() > 400_000);
     let honest = Hostile::start(Answers { heat: Reply::ok(&list), ..Answers::default() });
-    let endless = || Reply::Endless(512 << 10);
-    let cloud = Hostile::start(Answers { heat: endless(), nova: endless(), ..Answers::default() });
-    add(&scene, 64, |user| cloud.clouds_yaml_of(user, ""), &json!({ "timeout": "60s" })).await;
+    let cloud = endless(&scene, 64).await;
     scene.last(5).await;
     scene.add_to_honest("long-list", &honest.clouds_yaml("")).await;
     let before = read(&scene);
@@ -117,16 +136,15 @@ async fn sixty_four_bodies_that_do_not_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_tenants_at_a_heat_that_does_not_answer() {
     let mut scene = Scene::begin_in_all_namespaces("1,000 at a sick Heat").await;
-    scene.stays += TABLES * 1000;
-    let cloud = Hostile::start(Answers { heat: Reply::Silence, ..Answers::default() });
-    add(&scene, 1000, |user| cloud.clouds_yaml_of(user, ""), &json!({ "timeout": "60s" })).await;
+    scene.bounds.stays += TABLES * 1000;
+    let _cloud = sick_heat(&scene, 1000).await;
     scene.restart().await;
-    let first = scene.newcomer().await;
+    let first = scene.honest.newcomer().await;
     println!("1,000 at a sick Heat: a newcomer was Ready {:.1} s after the start", first.as_secs_f64());
     tokio::time::sleep(Duration::from_secs(15)).await;
-    let (before, began) = (scene.observed(), Instant::now());
+    let (before, began) = (scene.honest.observed(), Instant::now());
     tokio::time::sleep(COUNTED).await;
-    let caches = scene.observed().0 - before.0;
+    let caches = scene.honest.observed().0 - before.0;
     println!("1,000 at a sick Heat: {caches} of {DUE} observations of DCS in {:.0} s", began.elapsed().as_secs_f64());
     scene.end().await;
     assert!(caches >= DUE * 9 / 10, "{caches}");

@@ -26,9 +26,8 @@ fn engines(round: usize, reported: &str) -> Reply {
     Reply::ok(&json!({ "services": (0..10).map(row).collect::<Vec<_>>() }))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn report_intervals_of_0_and_503s() {
-    let scene = Scene::begin("report_interval 0 and 503s", &[]).await;
+/// A tenant whose services answer something else each time, and want the next call at once.
+pub async fn flood(scene: &Scene<'_>) -> Hostile {
     let down = json!({
         "code": 503, "title": "Service Unavailable",
         "error": { "type": "HTTPServiceUnavailable", "message": "All heat engines are down." },
@@ -41,6 +40,13 @@ async fn report_intervals_of_0_and_503s() {
     let cloud =
         Hostile::start(Answers { heat: Reply::Turns(heat), dcs: others(), nova: others(), ..Answers::default() });
     scene.add("flood", &[("clouds.yaml", cloud.clouds_yaml("").as_bytes())], &json!({ "timeout": "10s" })).await;
+    cloud
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn report_intervals_of_0_and_503s() {
+    let scene = Scene::begin("report_interval 0 and 503s", &[]).await;
+    let cloud = flood(&scene).await;
     scene.last(30).await;
     let calls = cloud.calls();
     println!("calls of Keystone, Heat, DCS, Nova: {calls:?}");
@@ -60,21 +66,27 @@ async fn report_intervals_of_0_and_503s() {
     assert!(figures.writes <= (once + 4 + 3 * 10) as f64, "{} writes", figures.writes);
 }
 
-/// Heat, DCS and Nova send interim answers as fast as they can, and no other.
-#[tokio::test(flavor = "multi_thread")]
-async fn interim_answers_without_end() {
-    let scene = Scene::begin("endless 1xx", &[]).await;
+/// Ten tenants whose Heat, DCS and Nova have this fault.
+pub async fn faulty(scene: &Scene<'_>, prefix: &str, fault: &Fault) -> SimulatedCloud {
     let cloud = SimulatedCloud::start().await.unwrap();
     let yaml = cloud.clouds_yaml("openstack");
     for service in [Service::Heat, Service::Dcs, Service::Nova] {
-        cloud.fault(service, Fault::EndlessInterim);
+        cloud.fault(service, fault.clone());
     }
     for number in 0..10 {
-        let project = format!("interim-{number}");
+        let project = format!("{prefix}-{number}");
         cloud.add_tenant(&project);
         let spec = json!({ "projectID": project, "timeout": "30s" });
         scene.add(&project, &[("clouds.yaml", yaml.as_bytes())], &spec).await;
     }
+    cloud
+}
+
+/// Interim answers as fast as the services can send them, and no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn interim_answers_without_end() {
+    let scene = Scene::begin("endless 1xx", &[]).await;
+    let cloud = faulty(&scene, "interim", &Fault::EndlessInterim).await;
     scene.last(15).await;
     let calls = [Service::Heat, Service::Dcs, Service::Nova].map(|service| cloud.count(service));
     println!("calls of Heat, DCS, Nova: {calls:?}");

@@ -23,6 +23,8 @@ const LATE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Seen {
+    /// Requests for /healthz.
+    pub requests: usize,
     /// The slowest answer.
     pub slowest: Duration,
     /// Consecutive answers after more than a second, or none: the most.
@@ -31,6 +33,8 @@ pub struct Seen {
     pub missing: usize,
     /// The last that was seen of the process' memory.
     pub memory: Memory,
+    /// The most memory of its own, in bytes.
+    pub own: u64,
     /// The most bytes that the program had allocated, by its own metric; 0 if the build has no such metric.
     pub allocated: u64,
 }
@@ -39,10 +43,12 @@ impl Seen {
     pub fn and(self, other: Self) -> Self {
         let peak = self.memory.peak.max(other.memory.peak);
         Self {
+            requests: self.requests + other.requests,
             slowest: self.slowest.max(other.slowest),
             slow: self.slow.max(other.slow),
             missing: self.missing + other.missing,
             memory: Memory { peak, ..other.memory },
+            own: self.own.max(other.own),
             allocated: self.allocated.max(other.allocated),
         }
     }
@@ -66,11 +72,13 @@ impl Health {
                 }
                 let began = Instant::now();
                 let answered = answers(address);
+                seen.requests += 1;
                 seen.missing += usize::from(!answered);
                 slow = if answered && began.elapsed() < SLOW { 0 } else { slow + 1 };
                 seen.slow = seen.slow.max(slow);
                 seen.slowest = seen.slowest.max(began.elapsed());
                 seen.memory = memory(pid).unwrap_or(seen.memory);
+                seen.own = seen.own.max(seen.memory.own);
                 if round % SCRAPE == 0 {
                     seen.allocated = seen.allocated.max(allocated(address).unwrap_or_default());
                 }

@@ -33,6 +33,8 @@ pub enum Reply {
     Long(u64),
     /// 200 with so many bytes, and no end.
     Endless(u64),
+    /// 200 with single bytes, without end.
+    SingleBytes,
     /// Nothing.
     Silence,
     /// One after the other, and from the first again.
@@ -177,6 +179,10 @@ async fn give(reply: &Reply, success: u16, call: usize) -> Response {
         Reply::Endless(bytes) => {
             let chunks = futures::stream::iter(chunks(*bytes)).chain(futures::stream::pending());
             respond(success, None, Body::from_stream(chunks))
+        }
+        Reply::SingleBytes => {
+            let bytes = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(b" ")));
+            respond(success, None, Body::from_stream(bytes))
         }
         Reply::Silence => std::future::pending().await,
         Reply::Turns(replies) => Box::pin(give(&replies[call % replies.len()], success, call)).await,

@@ -7,12 +7,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod addresses;
+mod all;
 mod bodies;
 mod cage;
 mod credentials;
 mod fairness;
+mod figures;
 mod floods;
 mod health;
+mod honest;
 mod hostile;
 mod metadata;
 mod policies;

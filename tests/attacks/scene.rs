@@ -1,7 +1,6 @@
 //! One attack's surroundings: honest tenants, a namespace of the attacker's, and the operator with the chart's limit.
 
 use std::{
-    collections::BTreeMap,
     io::Write as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -9,26 +8,27 @@ use std::{
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use cloudtenant_operator::api::{CloudTenant, crd_yaml};
-use k8s_openapi::{
-    api::{core::v1::Secret, events::v1::Event},
-    jiff::Timestamp,
-};
+use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
 use kube::{
-    Api, Client, Resource as _, ResourceExt as _,
+    Api, Client, Resource as _,
     api::{ListParams, PostParams},
     core::Request,
 };
 use serde_json::{Value, json};
 use testkit::{
-    cloud::{Service, SimulatedCloud},
-    control_plane::{ControlPlane, wait},
+    control_plane::ControlPlane,
     operator::{Account, Operator, Right},
 };
-use tokio::{sync::OnceCell, time::sleep};
+use tokio::{
+    sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::sleep,
+};
 
 use crate::{
     cage::{Cage, limit},
+    figures::Figures,
     health::{Health, Seen, allocated},
+    honest::{Crowd, Honest, TEN},
     process::{Memory, memory, processor},
 };
 
@@ -42,31 +42,46 @@ pub const PROJECT: &str = "9c3f7a1be0d84c52a6e8f1d2b3c4a5d6";
 /// The password in every hostile clouds.yaml. The log must not have it.
 pub const PASSWORD: &str = "marked-bytes-of-a-secret-0123456789";
 
-/// Of the honest tenants, in two namespaces.
-const HONEST: usize = 5;
+/// The interval of a CloudTenant that has no other.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// An observation may be so much later than its interval: passes wait for each other, and the machine for others.
-const SLACK: Duration = Duration::from_secs(5);
 /// The longest that anything may take.
-const LATER: Duration = Duration::from_secs(120);
+pub const LATER: Duration = Duration::from_secs(120);
 /// After this the objects of an attack are forgotten.
 const MINUTE: Duration = Duration::from_secs(60);
 /// So much more memory than before an attack may be left a minute after it: what the allocator keeps for itself.
 const LEFT: u64 = 32 << 20;
-/// So many more bytes than before an attack may be allocated a minute after it: buffers of connections, watches and
-/// threads.
-const STAYS: u64 = 1 << 20;
 
-/// What an attack cost.
-#[derive(Debug)]
-pub struct Figures {
-    pub seconds: f64,
-    /// The time of processors that the operator used, in seconds.
-    pub processor: f64,
-    pub events: usize,
-    pub writes: f64,
-    /// Of `/metrics` while the attack lasted, in bytes.
-    pub scrape: usize,
+/// What may happen under an attack.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// The time between two calls of an honest tenant, as a multiple of its interval: passes wait for each other, and
+    /// the machine for others.
+    pub late: f64,
+    /// Consecutive answers of /healthz that are late. Other tests use the same processors, and the kubelet needs three
+    /// to end a container.
+    pub slow: usize,
+    /// So many more bytes than before an attack may be allocated a minute after it: buffers of connections, watches
+    /// and threads.
+    pub stays: u64,
+    /// Whether memory is measured a whole minute after the attack, also if it is back before.
+    pub whole_minute: bool,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        let whole_minute = std::env::var_os("ATTACKS_MINUTE").is_some();
+        Self { late: 1.5, slow: 1, stays: 1 << 20, whole_minute }
+    }
+}
+
+/// A run that measures strictly has the machine for itself.
+static PLACES: RwLock<()> = RwLock::const_new(());
+
+/// Kept while a scene lasts.
+#[expect(dead_code, reason = "they are dropped")]
+enum Place {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
 }
 
 pub struct Scene<'a> {
@@ -78,8 +93,7 @@ pub struct Scene<'a> {
     health: Option<Health>,
     name: &'a str,
     control_plane: &'static ControlPlane,
-    cloud: SimulatedCloud,
-    honest: Vec<String>,
+    pub honest: Honest,
     environment: Vec<(String, String)>,
     program: PathBuf,
     cage: Cage,
@@ -89,13 +103,11 @@ pub struct Scene<'a> {
     before: Memory,
     /// The bytes that the program had allocated, if the build has such a metric.
     allocated_before: Option<u64>,
-    /// So many more bytes may be allocated a minute after the attack.
-    pub stays: u64,
+    pub bounds: Bounds,
     began: Instant,
     processor: f64,
-    /// By namespace and name: since when an honest tenant is Ready.
-    ready: BTreeMap<(String, String), Timestamp>,
     restarted: bool,
+    _place: Place,
 }
 
 pub async fn shared() -> &'static ControlPlane {
@@ -105,38 +117,48 @@ pub async fn shared() -> &'static ControlPlane {
     control_plane
 }
 
+/// It ends with this process.
+async fn own_control_plane() -> &'static ControlPlane {
+    let control_plane = Box::leak(Box::new(ControlPlane::start().await.unwrap()));
+    install(control_plane).await;
+    control_plane
+}
+
 async fn install(control_plane: &ControlPlane) {
     control_plane.install(&crd_yaml().unwrap(), RBAC, ACCOUNT, LAST_RIGHT).await.unwrap();
 }
 
 impl<'a> Scene<'a> {
-    /// Honest tenants that are Ready, and nothing else yet.
+    /// Honest tenants whose statuses are right, and nothing else yet.
     pub async fn begin(name: &'a str, environment: &[(&str, &str)]) -> Self {
-        Self::within(shared().await, name, environment, true).await
+        let place = Place::Shared(PLACES.read().await);
+        Self::within(shared().await, name, TEN, place, environment, true).await
     }
 
     /// The same with one watch on all namespaces, as the chart installs it, in a control plane of its own.
     pub async fn begin_in_all_namespaces(name: &'a str) -> Self {
-        // It ends with this process.
-        let control_plane = Box::leak(Box::new(ControlPlane::start().await.unwrap()));
-        install(control_plane).await;
-        Self::within(control_plane, name, &[], false).await
+        let place = Place::Shared(PLACES.read().await);
+        Self::within(own_control_plane().await, name, TEN, place, &[], false).await
+    }
+
+    /// The same with more honest tenants, while no other scene lasts.
+    pub async fn begin_alone(name: &'a str, crowd: Crowd) -> Self {
+        let place = Place::Alone(PLACES.write().await);
+        Self::within(own_control_plane().await, name, crowd, place, &[], false).await
     }
 
     async fn within(
         control_plane: &'static ControlPlane,
         name: &'a str,
+        crowd: Crowd,
+        place: Place,
         environment: &[(&str, &str)],
         named: bool,
     ) -> Self {
         let client = control_plane.client().await.unwrap();
-        let cloud = SimulatedCloud::start().await.unwrap();
-        let mut honest = Vec::new();
-        for _ in 0..2 {
-            honest.push(control_plane.namespace("honest").await.unwrap());
-        }
+        let honest = Honest::new(control_plane, client.clone(), crowd).await;
         let namespace = control_plane.namespace("attack").await.unwrap();
-        let watched = format!("{},{namespace}", honest.join(","));
+        let watched = format!("{},{namespace}", honest.namespaces.join(","));
         let mut environment: Vec<_> =
             environment.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
         if named {
@@ -152,7 +174,6 @@ impl<'a> Scene<'a> {
             health: None,
             name,
             control_plane,
-            cloud,
             honest,
             environment,
             program,
@@ -161,14 +182,14 @@ impl<'a> Scene<'a> {
             log: String::new(),
             before: Memory::default(),
             allocated_before: None,
-            stays: STAYS,
+            bounds: Bounds::default(),
             began: Instant::now(),
             processor: 0.0,
-            ready: BTreeMap::new(),
             restarted: false,
+            _place: place,
         };
         scene.run().await;
-        scene.add_honest().await;
+        scene.honest.add().await;
         scene.before = memory(scene.operator().pid()).unwrap();
         scene.allocated_before = allocated(scene.operator().address());
         scene.processor = processor(scene.operator().pid());
@@ -181,27 +202,6 @@ impl<'a> Scene<'a> {
         let operator = Operator::start(self.control_plane, &self.program, ACCOUNT, &environment).await.unwrap();
         self.health = Some(Health::of(operator.address(), operator.pid()));
         self.operator = Some(operator);
-    }
-
-    async fn add_honest(&mut self) {
-        for namespace in self.honest.clone() {
-            let yaml = self.cloud.clouds_yaml("openstack");
-            self.create_in::<Secret>(&namespace, &secret("cloud", &[("clouds.yaml", yaml.as_bytes())])).await;
-            for number in 0..HONEST {
-                let project = format!("{namespace}-{number}");
-                self.cloud.add_tenant(&project);
-                let tenant = tenant(&format!("honest-{number}"), "cloud", &json!({ "projectID": project }));
-                self.create_in::<CloudTenant>(&namespace, &tenant).await;
-            }
-        }
-        for namespace in self.honest.clone() {
-            for number in 0..HONEST {
-                let name = format!("honest-{number}");
-                let tenants: Api<CloudTenant> = Api::namespaced(self.client.clone(), &namespace);
-                let tenant = wait::until(tenants, &name, "is Ready", LATER, |tenant| ready(tenant).is_some()).await;
-                self.ready.insert((namespace.clone(), name), ready(&tenant.unwrap()).unwrap());
-            }
-        }
     }
 
     pub fn name(&self) -> &str {
@@ -219,25 +219,9 @@ impl<'a> Scene<'a> {
 
     /// A Secret and a CloudTenant of an honest namespace, for another cloud.
     pub async fn add_to_honest(&self, name: &str, yaml: &str) {
-        let namespace = &self.honest[1];
-        self.create_in::<Secret>(namespace, &secret(name, &[("clouds.yaml", yaml.as_bytes())])).await;
-        self.create_in::<CloudTenant>(namespace, &tenant(name, name, &json!({}))).await;
-    }
-
-    async fn create_in<K>(&self, namespace: &str, object: &Value)
-    where
-        K: kube::Resource<DynamicType = ()>,
-    {
-        self.create_text_in::<K>(namespace, object.to_string()).await;
-    }
-
-    async fn create_text_in<K>(&self, namespace: &str, object: String)
-    where
-        K: kube::Resource<DynamicType = ()>,
-    {
-        let request = Request::new(K::url_path(&(), Some(namespace)));
-        let request = request.create(&PostParams::default(), object.into_bytes()).unwrap();
-        self.client.request_text(request).await.unwrap();
+        let namespace = &self.honest.namespaces[1];
+        create_in::<Secret>(&self.client, namespace, &secret(name, &[("clouds.yaml", yaml.as_bytes())])).await;
+        create_in::<CloudTenant>(&self.client, namespace, &tenant(name, name, &json!({}))).await;
     }
 
     /// Creates an object of the attacker's. kube's own types may not be able to read it.
@@ -245,7 +229,7 @@ impl<'a> Scene<'a> {
     where
         K: kube::Resource<DynamicType = ()>,
     {
-        self.create_in::<K>(&self.namespace, object).await;
+        self.create_text::<K>(object.to_string()).await;
     }
 
     /// The same from JSON text.
@@ -253,7 +237,7 @@ impl<'a> Scene<'a> {
     where
         K: kube::Resource<DynamicType = ()>,
     {
-        self.create_text_in::<K>(&self.namespace, object).await;
+        create_text_in::<K>(&self.client, &self.namespace, object).await;
     }
 
     /// A Secret, and a CloudTenant that names it, both with this name.
@@ -267,6 +251,15 @@ impl<'a> Scene<'a> {
         let path = format!("{}/{name}", CloudTenant::url_path(&(), Some(&self.namespace)));
         let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
         self.client.request_text(request.body(patch.to_string().into_bytes()).unwrap()).await.unwrap();
+    }
+
+    /// Deletes a Secret and a CloudTenant of the attacker's with this name.
+    pub async fn remove(&self, name: &str) {
+        let namespace = Some(self.namespace.as_str());
+        for path in [CloudTenant::url_path(&(), namespace), Secret::url_path(&(), namespace)] {
+            let request = http::Request::delete(format!("{path}/{name}")).body(Vec::new()).unwrap();
+            self.client.request_text(request).await.unwrap();
+        }
     }
 
     /// An object of the attacker's, as text.
@@ -292,27 +285,6 @@ impl<'a> Scene<'a> {
         memory(self.operator().pid()).unwrap_or_default().own.saturating_sub(self.before.own)
     }
 
-    /// Adds one more honest tenant. Returns how long it takes to become Ready.
-    pub async fn newcomer(&self) -> Duration {
-        let (began, namespace) = (Instant::now(), &self.honest[0]);
-        let project = format!("{namespace}-newcomer");
-        self.cloud.add_tenant(&project);
-        self.create_in::<CloudTenant>(namespace, &tenant("newcomer", "cloud", &json!({ "projectID": project }))).await;
-        let tenants: Api<CloudTenant> = Api::namespaced(self.client.clone(), namespace);
-        wait::until(tenants, "newcomer", "is Ready", 2 * LATER, |tenant| ready(tenant).is_some()).await.unwrap();
-        began.elapsed()
-    }
-
-    /// Number of DCS observations of the honest tenants so far, and of calls to their Heat.
-    pub fn observed(&self) -> (usize, usize) {
-        let requests = self.cloud.requests(Service::Dcs);
-        let observed = |(namespace, name): &(String, String)| {
-            let project = format!("/{namespace}-{}/", name.trim_start_matches("honest-"));
-            requests.iter().filter(|request| request.path.contains(&project)).count()
-        };
-        (self.ready.keys().map(observed).sum(), self.cloud.count(Service::Heat))
-    }
-
     /// Lets the attack last so long.
     pub async fn last(&self, seconds: u64) {
         sleep(Duration::from_secs(seconds)).await;
@@ -320,61 +292,59 @@ impl<'a> Scene<'a> {
 
     /// Deletes the attacker's objects, and checks what the attack may not do.
     pub async fn end(mut self) -> Figures {
-        let seconds = self.began.elapsed();
+        let seconds = self.began.elapsed().as_secs_f64();
         let pid = self.operator().pid();
         let alive = memory(pid).is_some();
         let used = processor(pid) - self.processor;
         let scrape = self.operator().get("/metrics").map_or(0, |(_, body)| body.len());
         let writes = self.writes();
         let events = self.events().await;
-        let asked = self.slowest_of_honest();
-        let broken = self.no_longer_ready().await;
-        let calls = Service::ALL.map(|service| self.cloud.count(service));
+        let before_deletion = self.honest.latest();
         self.delete().await;
         let (left, allocated, after) = self.until_memory_is_back(pid).await;
+        // A bound that is strict holds while the objects go, too.
+        let latest = if self.bounds.whole_minute { self.honest.latest() } else { before_deletion };
         let seen = self.seen.and(self.health.take().unwrap().end());
-        let leaks = self.log().lines().filter(|line| line.contains(PASSWORD)).count();
-        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        let kills = self.cage.kills();
+        let (statuses, wrong) = self.honest.statuses();
+        let log = self.log();
+        let figures = Figures {
+            name: self.name.to_owned(),
+            limit: self.cage.describe(),
+            compared: Some(limit()).filter(|_| !self.cage.is_enforced()),
+            alive,
+            kills: self.cage.kills(),
+            seconds,
+            processor: used,
+            before: self.before,
+            seen,
+            left,
+            allocated_before: self.allocated_before,
+            allocated,
+            after,
+            latest,
+            honest: self.honest.len(),
+            calls: self.honest.calls(),
+            statuses,
+            wrong,
+            events,
+            writes,
+            scrape,
+            leaks: log.lines().filter(|line| line.contains(PASSWORD)).count(),
+            lines: log.lines().count(),
+        };
         // Not by `println!`, which the harness keeps back: the output has to tell which limit it was.
-        let _ = writeln!(
-            std::io::stderr(),
-            "{}: limit {}; {} in {:.0} s; killed {kills} times; memory {:.1} MiB before, peak {:.1} MiB (VmHWM), \
-             {:.1} MiB {:.0} s after; allocated {} KiB before, {} at most, {} after; {used:.1} s of CPU; /healthz at most {:.2} s, {} without answer; honest tenants \
-             asked every {:.1} s at most, {} of {} no longer Ready, their cloud's calls {calls:?}; {events} events, \
-             {writes} writes; a scrape of {scrape} bytes; {leaks} lines of the log with a Secret's bytes, {} in all",
-            self.name,
-            self.cage.describe(),
-            if alive { "alive" } else { "DEAD" },
-            seconds.as_secs_f64(),
-            mib(self.before.own),
-            mib(seen.memory.peak),
-            mib(left),
-            after.as_secs_f64(),
-            self.allocated_before.unwrap_or_default() >> 10,
-            seen.allocated >> 10,
-            allocated.unwrap_or_default() >> 10,
-            seen.slowest.as_secs_f64(),
-            seen.missing,
-            asked.as_secs_f64(),
-            broken.len(),
-            self.ready.len(),
-            self.log().lines().count(),
-        );
-        assert!(alive && kills == 0, "killed {kills} times");
-        assert!(seen.memory.peak <= limit(), "a peak of {} bytes", seen.memory.peak);
-        assert!(left <= self.before.own + LEFT, "{left} bytes are left, {} before", self.before.own);
-        if let Some((before, after)) = self.allocated_before.zip(allocated) {
-            assert!(after <= before + self.stays, "{after} bytes are still allocated, {before} before");
+        let _ = writeln!(std::io::stderr(), "{figures}");
+        if self.bounds.whole_minute {
+            let _ = write!(std::io::stderr(), "{}", figures.table());
         }
-        // Other tests use the same processors, so one answer may be late. The kubelet needs three to end a container.
-        assert!(seen.missing == 0 && seen.slow <= 1, "/healthz: {seen:?}");
+        for wrong in &figures.wrong {
+            let _ = writeln!(std::io::stderr(), "a wrong status: {wrong}");
+        }
         // A process that has just started spreads its first observations over one interval.
-        let most = INTERVAL * if self.restarted { 2 } else { 1 } + SLACK;
-        assert!(asked <= most, "an honest tenant was not asked for {asked:?}");
-        assert!(broken.is_empty(), "no longer Ready: {broken:?}");
-        assert_eq!(leaks, 0, "a Secret's bytes are in the log");
-        Figures { seconds: seconds.as_secs_f64(), processor: used, events, writes, scrape }
+        let late = self.bounds.late + if self.restarted { 1.0 } else { 0.0 };
+        let kept = self.before.own + LEFT + self.bounds.stays;
+        figures.check(&Bounds { late, ..self.bounds }, kept);
+        figures
     }
 
     fn writes(&self) -> f64 {
@@ -387,49 +357,22 @@ impl<'a> Scene<'a> {
         api.list(&ListParams::default()).await.unwrap().items.len()
     }
 
-    /// The longest time between two observations of an honest tenant, or since the last.
-    fn slowest_of_honest(&self) -> Duration {
-        let now = self.cloud.now();
-        let requests = self.cloud.requests(Service::Dcs);
-        let gap = |(namespace, name): &(String, String)| {
-            let project = format!("/{namespace}-{}/", name.trim_start_matches("honest-"));
-            let times = requests.iter().filter(|request| request.path.contains(&project)).map(|request| request.at);
-            let times: Vec<_> = times.chain([now]).collect();
-            times.windows(2).map(|pair| pair[0].duration_until(pair[1]).unsigned_abs()).max()
-        };
-        self.ready.keys().filter_map(gap).max().unwrap()
-    }
-
-    /// The honest tenants whose Ready is another than when the attack began.
-    async fn no_longer_ready(&self) -> Vec<String> {
-        let mut broken = Vec::new();
-        for ((namespace, name), since) in &self.ready {
-            let tenants: Api<CloudTenant> = Api::namespaced(self.client.clone(), namespace);
-            let tenant = tenants.get(name).await.unwrap();
-            if ready(&tenant) != Some(*since) {
-                broken.push(tenant.name_any());
-            }
-        }
-        broken
-    }
-
     async fn delete(&self) {
         for path in [CloudTenant::url_path(&(), Some(&self.namespace)), Secret::url_path(&(), Some(&self.namespace))] {
             self.client.request_text(http::Request::delete(path).body(Vec::new()).unwrap()).await.unwrap();
         }
     }
 
-    /// Waits until memory is as before the attack, a minute at most; with `ATTACKS_MINUTE` a whole minute. The memory
-    /// in the end, the bytes that are allocated, and when that was.
+    /// Waits until memory is as before the attack, a minute at most. The memory in the end, the bytes that are
+    /// allocated, and when that was.
     async fn until_memory_is_back(&self, pid: u32) -> (u64, Option<u64>, Duration) {
         let began = Instant::now();
-        let whole = std::env::var_os("ATTACKS_MINUTE").is_some();
         loop {
             let own = memory(pid).unwrap_or_default().own;
             let allocated = allocated(self.operator().address());
-            let most = self.allocated_before.map(|before| before + self.stays);
+            let most = self.allocated_before.map(|before| before + self.bounds.stays);
             let is_back = own <= self.before.own + LEFT && allocated.zip(most).is_none_or(|(now, most)| now <= most);
-            if is_back && !whole || began.elapsed() > MINUTE {
+            if is_back && !self.bounds.whole_minute || began.elapsed() > MINUTE {
                 return (own, allocated, began.elapsed());
             }
             sleep(Duration::from_millis(500)).await;
@@ -437,11 +380,21 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Since when it is Ready.
-fn ready(tenant: &CloudTenant) -> Option<Timestamp> {
-    let conditions = &tenant.status.as_ref()?.conditions;
-    let ready = conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True");
-    ready.map(|ready| ready.last_transition_time.0)
+/// Creates an object. kube's own types may not be able to read it.
+pub async fn create_in<K>(client: &Client, namespace: &str, object: &Value)
+where
+    K: kube::Resource<DynamicType = ()>,
+{
+    create_text_in::<K>(client, namespace, object.to_string()).await;
+}
+
+async fn create_text_in<K>(client: &Client, namespace: &str, object: String)
+where
+    K: kube::Resource<DynamicType = ()>,
+{
+    let request = Request::new(K::url_path(&(), Some(namespace)));
+    let request = request.create(&PostParams::default(), object.into_bytes()).unwrap();
+    client.request_text(request).await.unwrap();
 }
 
 pub fn secret(name: &str, data: &[(&str, &[u8])]) -> Value {

@@ -18,8 +18,16 @@ const MANY: usize = 3000;
 /// So much more memory than before may 128 connections take.
 const MOST: u64 = 16 << 20;
 
+/// The beginning of a request.
+pub fn half() -> String {
+    format!("GET /metrics HTTP/1.1\r\nHost: h\r\nX: {}", "x".repeat(7 << 10))
+}
+
+/// A whole request.
+pub const WHOLE: &str = "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n";
+
 /// Opens connections that send this and nothing else, from another address than the other clients.
-fn open(address: SocketAddr, number: usize, request: &str) -> Vec<TcpStream> {
+pub fn open(address: SocketAddr, number: usize, request: &str) -> Vec<TcpStream> {
     let one = |_| {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
@@ -47,8 +55,7 @@ fn still_open(streams: &[TcpStream]) -> usize {
 async fn half_requests_3_000() {
     let scene = Scene::begin("3,000 half requests", &[]).await;
     let address = scene.operator().address();
-    let half = format!("GET /metrics HTTP/1.1\r\nHost: h\r\nX: {}", "x".repeat(7 << 10));
-    let streams = open(address, MANY, &half);
+    let streams = open(address, MANY, &half());
     scene.last(3).await;
     let (grown, left) = (scene.grown(), still_open(&streams));
     println!("{left} of {MANY} are open; {} KiB more memory", grown >> 10);
@@ -73,7 +80,7 @@ async fn scrapes_that_nobody_reads() {
     scene.last(20).await;
     let before = scene.grown();
     let address = scene.operator().address();
-    let streams = open(address, 400, "GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n");
+    let streams = open(address, 400, WHOLE);
     scene.last(5).await;
     let grown = scene.grown().saturating_sub(before);
     println!("{} KiB more memory", grown >> 10);

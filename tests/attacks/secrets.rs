@@ -19,10 +19,8 @@ fn encoded() -> [String; 3] {
     })
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn secrets_that_cannot_be_read_at_level_trace() {
-    let scene =
-        Scene::begin("poisoned Secrets", &[("LOG_LEVEL", "trace,kube_client=trace,kube=trace,hyper=trace")]).await;
+/// Secrets that cannot be read, each with a CloudTenant.
+pub async fn unreadable(scene: &Scene<'_>) -> Hostile {
     let cloud = Hostile::start(Answers::default());
     let yaml = cloud.clouds_yaml("");
     let binary = [b"\xff\xfe\x00", yaml.as_bytes()].concat();
@@ -54,6 +52,14 @@ async fn secrets_that_cannot_be_read_at_level_trace() {
             scene.create::<CloudTenant>(&tenant(&name, &name, &json!({}))).await;
         }
     }
+    cloud
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_that_cannot_be_read_at_level_trace() {
+    let scene =
+        Scene::begin("poisoned Secrets", &[("LOG_LEVEL", "trace,kube_client=trace,kube=trace,hyper=trace")]).await;
+    let cloud = unreadable(&scene).await;
     scene.last(15).await;
     let log = scene.log();
     let lines = log.lines().filter(|line| encoded().iter().any(|marked| line.contains(marked.as_str())));

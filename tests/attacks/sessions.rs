@@ -17,9 +17,8 @@ fn authorities(bytes: usize) -> String {
     text
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_region_that_is_patched_300_times_with_long_authorities() {
-    let scene = Scene::begin("300 regions", &[]).await;
+/// Two tenants with long authorities, one of them longer than what is read.
+pub async fn with_authorities(scene: &Scene<'_>) -> Hostile {
     let cloud = Hostile::start(Answers::default());
     let yaml = cloud.clouds_yaml("");
     // The first is more than is read of a Secret.
@@ -28,10 +27,22 @@ async fn a_region_that_is_patched_300_times_with_long_authorities() {
     for (name, cacert) in [("refused", &longer), ("read", &cacert)] {
         scene.add(name, &[("clouds.yaml", yaml.as_bytes()), ("cacert", cacert.as_bytes())], &json!({})).await;
     }
+    cloud
+}
+
+/// Gives both another region.
+pub async fn change_region(scene: &Scene<'_>, number: usize) {
+    for name in ["refused", "read"] {
+        scene.patch(name, &json!({ "spec": { "region": format!("R{number}") } })).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_that_is_patched_300_times_with_long_authorities() {
+    let scene = Scene::begin("300 regions", &[]).await;
+    let cloud = with_authorities(&scene).await;
     for number in 0..300 {
-        for name in ["refused", "read"] {
-            scene.patch(name, &json!({ "spec": { "region": format!("R{number}") } })).await;
-        }
+        change_region(&scene, number).await;
         tokio::time::sleep(std::time::Duration::from_millis(60)).await;
     }
     scene.last(5).await;

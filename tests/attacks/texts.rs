@@ -14,9 +14,8 @@ use crate::{
     scene::{Scene, tenant},
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_region_name_of_700_kb_in_40_secrets() {
-    let scene = Scene::begin("long region_name", &[]).await;
+/// 40 tenants with a long `region_name`.
+pub async fn long_regions(scene: &Scene<'_>) -> Hostile {
     let cloud = Hostile::start(Answers::default());
     for number in 0..40 {
         let name = format!("region-{number}");
@@ -25,6 +24,13 @@ async fn a_region_name_of_700_kb_in_40_secrets() {
         let yaml = cloud.clouds_yaml_of(&name, &format!(", region_name: {}", "r".repeat(length)));
         scene.add(&name, &[("clouds.yaml", yaml.as_bytes())], &json!({})).await;
     }
+    cloud
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_region_name_of_700_kb_in_40_secrets() {
+    let scene = Scene::begin("long region_name", &[]).await;
+    let _cloud = long_regions(&scene).await;
     scene.last(15).await;
     let figures = scene.end().await;
     assert!((1000..1 << 20).contains(&figures.scrape), "a scrape of {} bytes", figures.scrape);
@@ -94,9 +100,8 @@ fn quoted(text: &str) -> String {
     format!("\"{characters}\"")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn names_that_control_a_terminal() {
-    let scene = Scene::begin("names that control a terminal", &[]).await;
+/// Tenants with hostile names of a cloud and in Secrets. Returns the names of the tenants.
+pub async fn control_names(scene: &Scene<'_>) -> (Hostile, Vec<&'static str>) {
     let cloud = Hostile::start(talker(true));
     let clouds = cloud.clouds_yaml("");
     let quoted = quoted(HOSTILE);
@@ -125,9 +130,16 @@ async fn names_that_control_a_terminal() {
         let annotations = json!({ REQUESTED_AT: HOSTILE });
         scene.patch(name, &json!({ "metadata": { "annotations": annotations } })).await;
     }
+    (cloud, datas.map(|(name, ..)| name).to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_control_a_terminal() {
+    let scene = Scene::begin("names that control a terminal", &[]).await;
+    let (_cloud, names) = control_names(&scene).await;
     scene.last(30).await;
     let mut seen = Vec::new();
-    for (name, ..) in &datas {
+    for name in names {
         let object: Value = serde_json::from_str(&scene.read(name).await).unwrap();
         let mut texts = Vec::new();
         strings(&object["status"], &mut texts);

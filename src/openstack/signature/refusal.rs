@@ -116,7 +116,7 @@ mod tests {
     use reqwest::header::HeaderMap;
 
     use super::*;
-    use crate::openstack::Secret;
+    use crate::openstack::{Secret, answer::Held};
 
     /// The texts are those in the vendor's documentation and in reports of its users.
     #[test]
@@ -151,7 +151,7 @@ mod tests {
             (&"<html>".to_owned(), false, None, SignatureRefusal::Keys),
             (&"<html>".to_owned(), true, None, SignatureRefusal::Expired),
         ] {
-            let answer = Answer::new(401, HeaderMap::new(), body.clone().into_bytes(), None);
+            let answer = Answer::new(401, HeaderMap::new(), body.clone().into_bytes(), Held::default());
             let secret = |text: &str| Secret::from(text.to_owned());
             let token = temporary.then(|| secret("t"));
             let keys = Keys { access: secret("a"), secret: secret("s"), security_token: token };
@@ -174,7 +174,7 @@ mod tests {
             (200, "APIGW.0301", false),
         ] {
             let body = format!(r#"{{"error_code": "{code}", "error_msg": "x"}}"#);
-            let answer = Answer::new(status, HeaderMap::new(), body.into_bytes(), None);
+            let answer = Answer::new(status, HeaderMap::new(), body.into_bytes(), Held::default());
             assert_eq!(refuses(&answer), expected, "{status} {code}");
         }
     }
@@ -191,7 +191,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert("www-authenticate", scheme.parse().unwrap());
-            let answer = Answer::new(401, headers, body.as_bytes().to_vec(), None);
+            let answer = Answer::new(401, headers, body.as_bytes().to_vec(), Held::default());
             assert_eq!(asks_for_signature(&answer), expected, "{scheme} {body}");
         }
     }
