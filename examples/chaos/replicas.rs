@@ -90,7 +90,7 @@ impl Replica {
             mebibytes(last),
             last.descriptors
         );
-        if last.memory > first.memory + first.memory / 2 || last.descriptors > first.descriptors + 16 {
+        if last.memory > first.memory + first.memory / 2 || last.descriptors > first.descriptors + 40 {
             oracle.wrong.get_or_insert_with(|| format!("more memory or descriptors: {line}"));
         }
         Some(line)
