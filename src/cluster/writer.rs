@@ -2,12 +2,9 @@
 
 mod place;
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use http::{
-    HeaderValue,
-    header::{ACCEPT, CONTENT_TYPE},
-};
+use http::{HeaderValue, header::CONTENT_TYPE};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{core::v1::ObjectReference, events::v1::Event},
@@ -18,6 +15,7 @@ use kube::{
     api::{ObjectMeta, Patch, PatchParams, PostParams, Request},
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::{
     api::{CloudTenant, CloudTenantStatus, FIELD_MANAGER, bound},
@@ -29,7 +27,7 @@ use crate::{
     },
     identity::{TenantId, TenantName},
     metrics::{Metrics, Told},
-    watched::object::{Kind, Object, members, metadata},
+    watched::object::{Kind, Object},
     words::escaped,
 };
 
@@ -38,10 +36,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Codes of events that can never be created: malformed, no namespace, invalid.
 const REFUSED: [u16; 3] = [400, 404, 422];
-
-/// What the API server sends back of a written object. Its status is the one that was written.
-const METADATA: HeaderValue =
-    HeaderValue::from_static("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json");
 
 /// The reporting controller of events.
 const CONTROLLER: &str = "cloudtenant.dev/cloudtenant-operator";
@@ -122,23 +116,6 @@ impl Reported for CloudTenant {
     }
 }
 
-/// An object of which only the status is applied.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Applied<'a, S> {
-    api_version: Cow<'static, str>,
-    kind: Cow<'static, str>,
-    metadata: Lock<'a>,
-    status: &'a S,
-}
-
-/// The API server refuses the write if the object has another version.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Lock<'a> {
-    resource_version: Option<&'a str>,
-}
-
 /// Writes statuses and events.
 pub struct StatusWriter {
     client: Client,
@@ -160,14 +137,10 @@ impl StatusWriter {
     /// # Errors
     /// The API server did not answer.
     pub async fn stored<K: Reported>(&self, name: &TenantName) -> Result<(K::Status, Option<String>), WriteError> {
-        let found = self.read::<K>(name).await?;
+        let objects: Api<Object<K>> = Api::namespaced(self.client.clone(), &name.namespace);
+        let found = self.within(objects.get_opt(&name.name)).await?;
         let version = found.as_ref().and_then(|found| found.meta().resource_version.clone());
         Ok((found.map(Object::into_status).unwrap_or_default(), version))
-    }
-
-    async fn read<K: Reported>(&self, name: &TenantName) -> Result<Option<Object<K>>, WriteError> {
-        let objects: Api<Object<K>> = Api::namespaced(self.client.clone(), &name.namespace);
-        self.within(objects.get_opt(&name.name)).await
     }
 
     /// Writes the status in the place of whatever is stored. `base` is the resource version from which the status was
@@ -204,21 +177,22 @@ impl StatusWriter {
         base: Option<String>,
         status: &K::Status,
     ) -> Result<Option<String>, WriteError> {
-        let patch = Applied {
-            api_version: K::api_version(&()),
-            kind: K::kind(&()),
-            metadata: Lock { resource_version: base.as_deref() },
-            status,
-        };
+        let patch = json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            "metadata": { "resourceVersion": base },
+            "status": status,
+        });
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         match self.within(self.send(patch_status::<K>(name, &parameters, &Patch::Apply(&patch)))).await {
-            Ok(answer) => {
-                let answer = members(&answer);
-                let version = metadata(&answer).0.resource_version;
-                if !place::is_shared::<K>(&answer) {
+            Ok(object) => {
+                let object = Object::<K>::read(&object);
+                let version = object.meta().resource_version.clone();
+                if !place::has_rest(&object, status) {
                     return Ok(version);
                 }
-                let replaced = self.replace_rest::<K>(name, version.clone(), status).await;
+                let stored = object.into_status();
+                let replaced = self.replace::<K>(name, version.clone(), status, stored).await;
                 Ok(replaced.unwrap_or_else(|error| {
                     tracing::warn!(%error, "what others wrote into the status was not removed");
                     version
@@ -230,20 +204,6 @@ impl StatusWriter {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Replaces the whole status if the stored one has more than was applied. `version` is what the applied one got.
-    async fn replace_rest<K: Reported>(
-        &self,
-        name: &TenantName,
-        version: Option<String>,
-        status: &K::Status,
-    ) -> Result<Option<String>, WriteError> {
-        let Some(object) = self.read::<K>(name).await?.filter(|object| place::has_rest(object, status)) else {
-            return Ok(version);
-        };
-        let now = object.meta().resource_version.clone();
-        self.replace::<K>(name, now, status, object.into_status()).await
     }
 
     /// Writes a minimal status in the place of a refused one. Returns its resource version.
@@ -282,7 +242,7 @@ impl StatusWriter {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json-patch+json"));
             request
         });
-        Ok(metadata(&members(&self.within(self.send(request)).await?)).0.resource_version)
+        Ok(Object::<K>::read(&self.within(self.send(request)).await?).meta().resource_version.clone())
     }
 
     /// Creates the notices' events and then writes the status, as [`write`](Self::write) does. A permanently refused
@@ -386,13 +346,9 @@ impl StatusWriter {
 fn patch_status<K: Resource<DynamicType = ()>>(
     name: &TenantName,
     parameters: &PatchParams,
-    patch: &Patch<impl Serialize + std::fmt::Debug>,
+    patch: &Patch<&Value>,
 ) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
-    let request = Request::new(K::url_path(&(), Some(&name.namespace)));
-    request.patch_subresource("status", &name.name, parameters, patch).map(|mut request| {
-        request.headers_mut().insert(ACCEPT, METADATA);
-        request
-    })
+    Request::new(K::url_path(&(), Some(&name.namespace))).patch_subresource("status", &name.name, parameters, patch)
 }
 
 #[cfg(test)]
@@ -405,8 +361,6 @@ mod tests {
         http::{HeaderMap, StatusCode},
         routing::{get, patch, post},
     };
-
-    use serde_json::{Value, json};
 
     use super::*;
     use crate::{cluster::leader::RENEW_DEADLINE, decide::event::EventReason};

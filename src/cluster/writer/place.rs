@@ -2,14 +2,10 @@
 //! managers own parts of it, or the API server refuses the new one.
 
 use kube::Resource as _;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 
 use super::{Reported, WriteError};
-use crate::{
-    api::FIELD_MANAGER,
-    decide::status::StatusRefusal,
-    watched::object::{Members, Object, members, value},
-};
+use crate::{decide::status::StatusRefusal, watched::object::Object};
 
 /// Codes of answers to server-side apply after which the writer replaces the status.
 const UNAPPLICABLE: [u16; 3] = [400, 413, 422];
@@ -55,40 +51,6 @@ pub(super) fn refusal(error: &WriteError) -> Option<StatusRefusal> {
 
 fn is_too_large(message: &str) -> bool {
     TOO_LARGE.iter().any(|part| message.contains(part))
-}
-
-/// Whether another field manager may own a part of the status that only the operator writes, by the `managedFields` of an
-/// answer. What nobody else owns is removed by apply itself. It is also true if the operator's own entry is missing.
-pub(super) fn is_shared<K: Reported>(answer: &Members<'_>) -> bool {
-    let metadata = answer.get("metadata").map(|text| members(text.get())).unwrap_or_default();
-    let entries = metadata.get("managedFields").and_then(|text| serde_json::from_str(text.get()).ok());
-    let entries: Vec<&RawValue> = entries.unwrap_or_default();
-    let mut has_own = false;
-    for entry in entries {
-        let entry = members(entry.get());
-        let is = |name, wanted: &str| value::<String>(&entry, name).is_some_and(|found| found == wanted);
-        if is("manager", FIELD_MANAGER) && is("operation", "Apply") && is("subresource", "status") {
-            has_own = true;
-            continue;
-        }
-        let fields = entry.get("fieldsV1").map(|text| members(text.get())).unwrap_or_default();
-        if fields.get("f:status").is_some_and(|text| owns_ours::<K>(&members(text.get()))) {
-            return true;
-        }
-    }
-    !has_own
-}
-
-/// Whether these owned fields of a status are more than conditions of other types.
-fn owns_ours<K: Reported>(fields: &Members<'_>) -> bool {
-    fields.iter().any(|(name, text)| match &**name {
-        "." => false,
-        "f:conditions" => members(text.get()).keys().any(|key| {
-            let type_ = key.strip_prefix("k:").and_then(|key| value::<String>(&members(key), "type"));
-            key != "." && type_.is_none_or(|type_| K::CONDITIONS.contains(&&*type_))
-        }),
-        _ => true,
-    })
 }
 
 /// Whether the object, after this status was applied to it, has conditions or data of other field managers. Examples
@@ -192,50 +154,6 @@ mod tests {
             let unreadable = with(object, "spec", json!({}));
             assert_eq!(has_rest(&Watched::read(&unreadable.to_string()), &applied), has, "{name}, unreadable spec");
         }
-    }
-
-    /// Each line: the other entries of `managedFields` beside the operator's own | whether the status may have a rest.
-    #[test]
-    fn the_owners_of_fields_say_whether_the_status_may_have_a_rest() {
-        let entry = |manager: &str, operation: &str, fields: Value| {
-            json!({
-                "manager": manager, "operation": operation, "subresource": "status", "fieldsType": "FieldsV1",
-                "fieldsV1": fields,
-            })
-        };
-        let own = || entry(FIELD_MANAGER, "Apply", json!({ "f:status": { "f:caches": {}, "f:conditions": {} } }));
-        let other = |status: Value| entry("other", "Update", json!({ "f:status": status }));
-        let condition = |key: &str| json!({ ".": {}, "f:conditions": { ".": {}, key: {} } });
-        let (ready, backup) = (r#"k:{"type":"Ready"}"#, r#"k:{"type":"Backup"}"#);
-        for (name, managed, shared) in [
-            ("the operator alone", json!([own()]), false),
-            ("a user's spec", json!([own(), entry("kubectl", "Apply", json!({ "f:spec": { ".": {} } }))]), false),
-            ("a condition of another controller", json!([own(), other(condition(backup))]), false),
-            ("the same before its own entry", json!([other(condition(backup)), own()]), false),
-            ("the operator's condition", json!([own(), other(condition(ready))]), true),
-            ("a condition with an odd key", json!([own(), other(condition("k:5"))]), true),
-            ("a condition without a key", json!([own(), other(condition("v:1"))]), true),
-            ("data", json!([own(), other(json!({ "f:usage": {} }))]), true),
-            (
-                "data of a replacement",
-                json!([own(), entry(FIELD_MANAGER, "Update", json!({ "f:status": { "f:usage": {} } }))]),
-                true,
-            ),
-            (
-                "data from before the first apply",
-                json!([entry("before-first-apply", "Update", json!({ "f:status": { "f:usage": {} } })), own()]),
-                true,
-            ),
-            ("an empty status", json!([own(), other(json!({}))]), false),
-            ("an entry that is no object", json!([5, own()]), false),
-            ("no entry", json!([]), true),
-            ("only others", json!([other(condition(backup))]), true),
-            ("no list", json!("managed"), true),
-        ] {
-            let answer = json!({ "kind": "PartialObjectMetadata", "metadata": { "managedFields": managed } });
-            assert_eq!(is_shared::<CloudTenant>(&members(&answer.to_string())), shared, "{name}");
-        }
-        assert!(is_shared::<CloudTenant>(&members("{}")) && is_shared::<CloudTenant>(&members("no JSON")));
     }
 
     #[test]
