@@ -13,6 +13,7 @@ pub mod rights;
 pub mod schema;
 pub mod secret_watch;
 pub mod secrets;
+pub mod sets;
 pub mod standby;
 pub mod verify;
 pub mod writer;

@@ -17,7 +17,7 @@ use cloudtenant_operator::{
     budget::Budget,
     cluster::{
         api_server,
-        context::{SetSettings, Settings},
+        context::{Clock, SetSettings, Settings},
         leader::Election,
         readiness::Readiness,
     },
@@ -29,7 +29,7 @@ use cloudtenant_operator::{
         run::Process,
         server,
     },
-    watched::roster::Roster,
+    watched::roster::{Roster, Sets},
     words,
 };
 use kube::Client;
@@ -150,6 +150,8 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::with_tenants(roster.clone(), project));
     let readiness = Readiness::default();
     let budget = Budget::new(arguments.budget.read());
+    let sets = Sets::default();
+    metrics.show_sets(sets.clone());
     metrics.show_shards(shard);
     metrics.show_budget(budget.clone());
     metrics.show_allocated(allocator::allocated_bytes);
@@ -159,10 +161,11 @@ async fn operate(arguments: &Run) -> anyhow::Result<()> {
         instance,
         network,
         budget,
-        sets: arguments
-            .duties
-            .tenant_sets
-            .then_some(SetSettings { writes_per_minute: arguments.tenant_set_writes_per_minute }),
+        sets: arguments.duties.tenant_sets.then(|| SetSettings {
+            writes_per_minute: arguments.tenant_set_writes_per_minute,
+            sets: sets.clone(),
+            clock: Clock::default(),
+        }),
         ..Settings::default()
     };
     let server = tokio::spawn(server::serve(listener, metrics.clone(), readiness.clone()));

@@ -8,6 +8,7 @@ mod credentials;
 mod kept;
 mod panics;
 mod process;
+mod sets;
 mod tenants;
 mod terms;
 mod text;
@@ -26,6 +27,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+use sets::OfSets;
 use tenants::OfTenants;
 pub use tenants::ProjectLabel;
 use terms::Terms;
@@ -36,7 +38,7 @@ use crate::{
     openstack::{Counters, Service},
     panics::Part,
     shard::Shard,
-    watched::roster::Roster,
+    watched::roster::{Roster, Sets},
 };
 
 /// Bounds in seconds. Heat answers "all engines are down" after 60 s, and `spec.timeout` is 90 s by default and at most
@@ -58,6 +60,7 @@ pub struct Metrics {
     ends: Ends,
     kept: kept::Kept,
     allocated: allocated::Allocated,
+    sets: OfSets,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -139,6 +142,8 @@ impl Metrics {
         for family in OfTenants::all(&tenants, project) {
             own.register_collector(Box::new(family));
         }
+        let sets = OfSets::default();
+        own.register_collector(Box::new(sets.clone()));
         let requests = Family::default();
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
         let logins = Family::default();
@@ -169,7 +174,21 @@ impl Metrics {
         let build = Family::<BuildLabels, Gauge>::default();
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         own.register("build_info", "The program's version, always 1", build);
-        Self { registry, requests, durations, logins, clocks, passes, writes, events, terms, ends, kept, allocated }
+        Self {
+            registry,
+            requests,
+            durations,
+            logins,
+            clocks,
+            passes,
+            writes,
+            events,
+            terms,
+            ends,
+            kept,
+            allocated,
+            sets,
+        }
     }
 
     /// Drops the clocks of all clouds except those at these hosts of Keystone, which the CloudTenants of a shard use,
@@ -200,6 +219,11 @@ impl Metrics {
     /// Exports the use of this budget.
     pub fn show_budget(&self, budget: Budget) {
         self.kept.set(budget);
+    }
+
+    /// Exports series of these CloudTenantSets.
+    pub fn show_sets(&self, sets: Sets) {
+        self.sets.set(sets);
     }
 
     /// Exports what this function returns: the bytes that the program has allocated, if its allocator counts them.

@@ -2,9 +2,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Client, Resource as _};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +20,7 @@ use crate::{
     openstack::Network,
     shard::Shard,
     share::{Priority, Shares, Sharing},
-    watched::roster::Watched,
+    watched::roster::{Sets, Watched, WatchedSet},
 };
 
 /// Number of concurrent passes over all watches. A pass that waits for its cloud does not count.
@@ -46,10 +48,43 @@ pub struct Settings {
 }
 
 /// The installation's settings for CloudTenantSets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct SetSettings {
     /// The number of CloudTenants that one set creates, changes or deletes a minute.
     pub writes_per_minute: u32,
+    /// While the operator serves sets, this contains those that it watches.
+    pub sets: Sets,
+    /// The time by which sets are judged. Tests move it.
+    pub clock: Clock,
+}
+
+/// A source of the current time.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+impl Clock {
+    /// Creates a clock that reads the time from this function.
+    pub fn new(read: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// The current time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(Timestamp::now)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
 }
 
 /// The places that all shards of a process share, so that one process never does more at once if it serves several.
@@ -98,6 +133,8 @@ pub struct Context {
     pub turns: Shares,
     /// The shard whose CloudTenants these are.
     shard: Shard,
+    /// The CloudTenantSets. Without the flag there are none.
+    pub sets: Sets,
     /// Cancelled when the process ends or another one becomes the leader.
     pub shutdown: CancellationToken,
     /// The namespaces in which the API server refuses the watch.
@@ -126,6 +163,7 @@ impl Context {
             metrics,
             wake,
             turns: common.turns,
+            sets: settings.sets.as_ref().map(|settings| settings.sets.clone()).unwrap_or_default(),
             shard: *shard,
             shutdown,
             lost: Mutex::default(),
@@ -139,9 +177,15 @@ impl Context {
             let spec = tenant.0.as_ref().ok().map(|tenant| tenant.spec.cloud_credentials_ref.secret_name.clone());
             spec.zip(tenant.meta().namespace.clone())
         };
-        let named: HashMap<_, _> =
+        let mut named: HashMap<_, _> =
             tenants.iter().filter_map(|tenant| Some((tenant.meta().uid.as_deref()?, secret(tenant)))).collect();
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| named.contains_key(uid.as_str()));
+        let sets = self.sets.all();
+        let secret = |set: &WatchedSet| {
+            let spec = set.0.as_ref().ok().map(|set| set.spec.cloud_credentials_ref.secret_name.clone());
+            spec.zip(set.meta().namespace.clone())
+        };
+        named.extend(sets.iter().filter_map(|set| Some((set.meta().uid.as_deref()?, secret(set)))));
         self.secrets.retain(|uid, (namespace, name)| {
             let named = named.get(uid).and_then(Option::as_ref);
             named.is_some_and(|(secret, here)| secret == name && here == namespace)

@@ -32,7 +32,7 @@ use crate::{
         passes::{self, Begun},
         readiness::{Readiness, Requirement},
         reconcile::reconcile,
-        secret_watch,
+        secret_watch, sets,
     },
     identity::TenantName,
     metrics::Metrics,
@@ -97,6 +97,15 @@ impl Operator {
             for secrets in scoped(&client, &self.settings.namespaces) {
                 beside.spawn(secret_watch::follow(secrets, self.lists.clone(), context.clone(), self.roster.clone()));
             }
+        }
+        if let Some(settings) = self.settings.sets.clone().filter(|_| self.shard().index() == 0) {
+            let namespaces = match &self.settings.namespaces[..] {
+                [] => vec![None],
+                namespaces => namespaces.iter().cloned().map(Some).collect(),
+            };
+            let served = (context.clone(), settings);
+            let (client, lists) = (self.client.clone(), self.lists.clone());
+            beside.spawn(sets::run(client, namespaces, served, lists, readiness.clone(), shutdown.clone()));
         }
         self.watch(watches, beside, context, readiness, shutdown).await;
     }

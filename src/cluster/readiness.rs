@@ -16,6 +16,8 @@ pub enum Requirement {
     Rights,
     /// The leader has a complete list of CloudTenants.
     Tenants,
+    /// The served CustomResourceDefinition of CloudTenantSets has all fields that the leader needs.
+    SetDefinition,
 }
 
 /// The readiness of the process for `/readyz`, with the unmet requirements.

@@ -1,15 +1,20 @@
-//! Checks that the CRD on the API server has every field that this version reads and writes.
+//! Checks that a CRD on the API server has every field that this version reads and writes.
 //!
 //! The API server silently drops a field that the CRD lacks, and with it state that the operator needs. Every
 //! authenticated account may read the schema from `/openapi/v3`.
 
 use std::time::Duration;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, JSONSchemaPropsOrArray};
-use kube::{Client, Resource as _};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
+use kube::{Client, Resource};
 use serde_json::Value;
 
-use crate::api::{self, CloudTenant};
+use crate::api::{
+    self, CloudTenant,
+    set::{self, CloudTenantSet},
+};
 
 /// Longest wait for the API server.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -37,44 +42,91 @@ pub enum SchemaError {
     Unknown(String),
 }
 
-/// Checks the CRD of the API server.
+/// The reasons why the served resource of sets is insufficient.
+#[derive(Debug, thiserror::Error)]
+pub enum SetSchemaError {
+    /// The API server does not serve the resource.
+    #[error(
+        "the API server does not serve CloudTenantSets, which --tenant-sets needs: install the CRD (kubectl apply \
+         --server-side -f crds/sets/cloudtenantsets.cloudtenant.dev.yaml, or tenantSets.enabled=true in the chart)"
+    )]
+    NotServed,
+    /// The served CRD is older than this version.
+    #[error(
+        "the CRD of CloudTenantSets on the API server is older than this version and lacks {0}: upgrade it (kubectl apply \
+         --server-side --force-conflicts -f crds/sets/cloudtenantsets.cloudtenant.dev.yaml, or tenantSets.enabled=true in \
+         the chart)"
+    )]
+    Lacks(String),
+    /// The API server did not return the schema.
+    #[error("the API server did not show its schema of CloudTenantSets: {0}")]
+    Unknown(String),
+}
+
+/// What is wrong with a served resource.
+enum Fault {
+    NotServed,
+    Lacks(String),
+    Unknown(String),
+}
+
+/// Checks the CRD of CloudTenants of the API server.
 ///
 /// # Errors
 /// The CRD lacks a field, or could not be read.
 pub async fn check(client: &Client) -> Result<(), SchemaError> {
-    let unknown = |error: &dyn std::fmt::Display| SchemaError::Unknown(error.to_string());
-    let path = format!("/openapi/v3/apis/{}", CloudTenant::api_version(&()));
+    inspect::<CloudTenant>(client, &api::crd()).await.map_err(|fault| match fault {
+        Fault::NotServed => SchemaError::NotServed,
+        Fault::Lacks(fields) => SchemaError::Lacks(fields),
+        Fault::Unknown(why) => SchemaError::Unknown(why),
+    })
+}
+
+/// Checks the CRD of CloudTenantSets of the API server.
+///
+/// # Errors
+/// The CRD lacks a field, or could not be read.
+pub async fn check_sets(client: &Client) -> Result<(), SetSchemaError> {
+    inspect::<CloudTenantSet>(client, &set::crd()).await.map_err(|fault| match fault {
+        Fault::NotServed => SetSchemaError::NotServed,
+        Fault::Lacks(fields) => SetSchemaError::Lacks(fields),
+        Fault::Unknown(why) => SetSchemaError::Unknown(why),
+    })
+}
+
+async fn inspect<K: Resource<DynamicType = ()>>(client: &Client, crd: &CustomResourceDefinition) -> Result<(), Fault> {
+    let unknown = |error: &dyn std::fmt::Display| Fault::Unknown(error.to_string());
+    let path = format!("/openapi/v3/apis/{}", K::api_version(&()));
     let request = http::Request::get(path).body(Vec::new()).map_err(|error| unknown(&error))?;
     let answer = tokio::time::timeout(DEADLINE, client.request::<Value>(request)).await;
     let document = match answer {
         Ok(Ok(document)) => document,
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => return Err(SchemaError::NotServed),
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => return Err(Fault::NotServed),
         Ok(Err(error)) => return Err(unknown(&error)),
         Err(error) => return Err(unknown(&error)),
     };
-    let served = served(&document).ok_or(SchemaError::NotServed)?;
-    let missing = missing(served);
+    let served = served(&document, &K::kind(&())).ok_or(Fault::NotServed)?;
+    let missing = missing(crd, served);
     if missing.is_empty() {
         return Ok(());
     }
     let more = missing.len().saturating_sub(NAMED);
     let named = missing.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
-    Err(SchemaError::Lacks(if more == 0 { named } else { format!("{named} and {more} more") }))
+    Err(Fault::Lacks(if more == 0 { named } else { format!("{named} and {more} more") }))
 }
 
-fn served(document: &Value) -> Option<&Value> {
+fn served<'a>(document: &'a Value, wanted: &str) -> Option<&'a Value> {
     let is_ours = |schema: &&Value| {
         let kinds = schema["x-kubernetes-group-version-kind"].as_array();
-        kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"] == *CloudTenant::kind(&())))
+        kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"] == *wanted))
     };
     document["components"]["schemas"].as_object()?.values().find(is_ours)
 }
 
 /// Returns the fields of spec and status that this schema lacks, such as `spec.probes.usage`.
 #[must_use]
-pub fn missing(served: &Value) -> Vec<String> {
+pub fn missing(crd: &CustomResourceDefinition, served: &Value) -> Vec<String> {
     let mut missing = Vec::new();
-    let crd = api::crd();
     let ours = crd.spec.versions.iter().filter_map(|version| version.schema.as_ref()?.open_api_v3_schema.as_ref());
     for schema in ours {
         for field in ["spec", "status"] {
@@ -110,10 +162,10 @@ mod tests {
 
     #[test]
     fn missing_fields_are_named() {
-        assert!(missing(&full()).is_empty());
+        assert!(missing(&api::crd(), &full()).is_empty());
         let mut newer = full();
         newer["properties"]["spec"]["properties"]["later"] = serde_json::json!({ "type": "string" });
-        assert!(missing(&newer).is_empty(), "a newer CRD will do");
+        assert!(missing(&api::crd(), &newer).is_empty(), "a newer CRD will do");
         for (path, parent, field) in [
             (
                 "spec.probes.engines.cloudName",
@@ -130,7 +182,7 @@ mod tests {
         ] {
             let mut older = full();
             older.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(field).unwrap();
-            assert_eq!(missing(&older), [path]);
+            assert_eq!(missing(&api::crd(), &older), [path]);
         }
     }
 }

@@ -12,17 +12,21 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource,
-    api::{ObjectMeta, Patch, PatchParams, PostParams, Request},
+    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions, Request},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    api::{CloudTenant, CloudTenantStatus, FIELD_MANAGER, bound},
+    api::{
+        CloudTenant, CloudTenantStatus, FIELD_MANAGER, bound,
+        set::{CloudTenantSet, CloudTenantSetStatus},
+    },
     cluster::leader::Mandate,
     decide::{
         Written,
         event::Notice,
+        set,
         status::{self, StatusRefusal},
     },
     identity::{TenantId, TenantName},
@@ -56,12 +60,12 @@ pub enum WriteError {
 
 impl WriteError {
     /// Whether the API server answered with one of these codes.
-    fn is_status(&self, codes: &[u16]) -> bool {
+    pub(super) fn is_status(&self, codes: &[u16]) -> bool {
         self.answer().is_some_and(|status| codes.contains(&status.code))
     }
 
     /// The API server's answer, if it refused the write.
-    fn answer(&self) -> Option<&kube::core::Status> {
+    pub(super) fn answer(&self) -> Option<&kube::core::Status> {
         match self {
             Self::Kube(error) => match &**error {
                 kube::Error::Api(status) => Some(status),
@@ -72,7 +76,7 @@ impl WriteError {
     }
 
     /// Whether the object's namespace is being deleted. Nothing can be created in it, and nobody reads its events.
-    fn is_terminating(&self) -> bool {
+    pub(super) fn is_terminating(&self) -> bool {
         let Some(status) = self.answer() else { return false };
         let mut causes = status.details.iter().flat_map(|details| &details.causes);
         status.code == 403 && causes.any(|cause| cause.reason == "NamespaceTerminating")
@@ -113,6 +117,25 @@ impl Reported for CloudTenant {
         now: Timestamp,
     ) -> CloudTenantStatus {
         status::refused(cause, status, stored, now)
+    }
+}
+
+impl Reported for CloudTenantSet {
+    fn differs(old: &CloudTenantSetStatus, new: &CloudTenantSetStatus) -> bool {
+        set::status::differs(old, new)
+    }
+
+    fn conditions(status: &mut CloudTenantSetStatus) -> &mut Vec<Condition> {
+        &mut status.conditions
+    }
+
+    fn refused(
+        cause: StatusRefusal,
+        status: &CloudTenantSetStatus,
+        stored: &CloudTenantSetStatus,
+        now: Timestamp,
+    ) -> CloudTenantSetStatus {
+        set::status::refused(cause, status, stored, now)
     }
 }
 
@@ -243,6 +266,35 @@ impl StatusWriter {
             request
         });
         Ok(Object::<K>::read(&self.within(self.send(request)).await?).meta().resource_version.clone())
+    }
+
+    /// Applies an object for a field manager, without force. Returns the object.
+    ///
+    /// # Errors
+    /// The API server did not accept the write.
+    pub async fn apply<K: Reported>(
+        &self,
+        name: &TenantName,
+        manager: &str,
+        document: &Value,
+    ) -> Result<String, WriteError> {
+        let request = Request::new(K::url_path(&(), Some(&name.namespace)));
+        let request = request.patch(&name.name, &PatchParams::apply(manager), &Patch::Apply(document));
+        self.within(self.send(request)).await
+    }
+
+    /// Deletes an object if it still has this UID and resource version. One that is gone counts as deleted.
+    ///
+    /// # Errors
+    /// The API server did not delete it.
+    pub async fn delete<K: Reported>(&self, name: &TenantName, uid: &str, version: &str) -> Result<(), WriteError> {
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: Some(version.to_owned()) };
+        let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let request = Request::new(K::url_path(&(), Some(&name.namespace))).delete(&name.name, &parameters);
+        match self.within(self.send(request)).await {
+            Err(error) if !error.is_status(&[404]) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Creates the notices' events and then writes the status, as [`write`](Self::write) does. A permanently refused

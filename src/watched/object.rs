@@ -2,6 +2,7 @@
 //! `managedFields`. Therefore only used fields are read, and everything else is skipped at any depth.
 
 mod read;
+mod set;
 mod tenant;
 mod text;
 
@@ -13,6 +14,7 @@ use kube::Resource;
 pub use read::{Kind, Object, Unreadable};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
+pub use set::WatchedSet;
 pub use tenant::Watched;
 pub use text::Text;
 

@@ -4,10 +4,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use kube::{Resource, runtime::reflector::Store};
 
-pub use crate::watched::object::Watched;
+pub use crate::watched::object::{Watched, WatchedSet};
 
 /// The CloudTenants.
 pub type Roster = Stores<Watched>;
+
+/// The CloudTenantSets.
+pub type Sets = Stores<WatchedSet>;
 
 /// The stores of all watches on a kind of objects, or of those of one shard.
 pub struct Stores<K: Resource<DynamicType = ()> + Clone + 'static> {

@@ -24,20 +24,6 @@ pub fn tenants(watches_secrets: bool) -> BTreeSet<String> {
     rights.map(str::to_owned).into()
 }
 
-/// The same with CloudTenantSets. kubectl lists all verbs of a resource together.
-pub fn tenants_and_sets() -> BTreeSet<String> {
-    let mut rights = tenants(false);
-    assert!(rights.remove("cloudtenants.cloudtenant.dev [] [get list watch]"));
-    let more = [
-        "cloudtenants.cloudtenant.dev [] [get list watch create patch delete]",
-        "cloudtenantsets.cloudtenant.dev [] [get list watch]",
-        "cloudtenantsets.cloudtenant.dev/status [] [patch]",
-        "cloudtenantsets.cloudtenant.dev/finalizers [] [update]",
-    ];
-    rights.extend(more.map(str::to_owned));
-    rights
-}
-
 /// What it needs in its own namespace, for the Lease of this name.
 pub fn lease(name: &str) -> BTreeSet<String> {
     let one = format!("leases.coordination.k8s.io [{name}] [get update watch]");

@@ -1,0 +1,150 @@
+//! Reads the CloudTenants of a namespace in pages, and keeps only what the decisions need.
+
+use std::time::Duration;
+
+use kube::{
+    Client, Resource as _,
+    api::{ListParams, Request},
+};
+use serde_json::{Map, Value, value::RawValue};
+
+use crate::{
+    api::CloudTenant,
+    decide::set::Child,
+    watched::object::{Members, members, value},
+};
+
+/// Objects in a page. One object can have more than 1 MiB, and a page is in memory twice.
+const PAGE: u32 = 20;
+
+/// CloudTenants of one namespace that the operator reads. One without a label of a set takes some 300 bytes.
+const MOST: usize = 100_000;
+
+/// Longest wait for a page.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The metadata that are kept. `managedFields` say which fields the sets' field manager owns.
+const METADATA: [&str; 8] = [
+    "name",
+    "uid",
+    "resourceVersion",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "deletionTimestamp",
+    "managedFields",
+];
+
+/// The reasons why the CloudTenants cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ListError {
+    /// There was no answer in time.
+    #[error("the API server did not answer in time")]
+    Timeout,
+    /// There are more than the operator reads.
+    #[error("the namespace has more than {MOST} CloudTenants")]
+    TooMany,
+    /// The API server refused the list or was not reached.
+    #[error(transparent)]
+    Kube(#[from] kube::Error),
+}
+
+/// Lists all CloudTenants of the namespace. One that cannot be read is named in the log and left out.
+pub(super) async fn list(client: &Client, namespace: &str) -> Result<Vec<Child>, ListError> {
+    let mut children = Vec::new();
+    let mut parameters = ListParams::default().limit(PAGE);
+    loop {
+        let request = Request::new(CloudTenant::url_path(&(), Some(namespace))).list(&parameters);
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        let page = tokio::time::timeout(DEADLINE, client.request_text(request)).await;
+        let page = page.map_err(|_| ListError::Timeout)??;
+        let next = read(&page, &mut children);
+        if children.len() > MOST {
+            return Err(ListError::TooMany);
+        }
+        match next {
+            Some(token) => parameters = parameters.continue_token(&token),
+            None => return Ok(children),
+        }
+    }
+}
+
+/// Reads a page. Returns the token of the next one. A page without objects ends the list.
+fn read(page: &str, children: &mut Vec<Child>) -> Option<String> {
+    let page = members(page);
+    let items = page.get("items").map(|text| text.get()).unwrap_or_default();
+    let items: Vec<&RawValue> = serde_json::from_str(items).unwrap_or_default();
+    for item in &items {
+        let object = members(item.get());
+        match Child::read(&kept(&object)) {
+            Some(child) => children.push(child),
+            None => tracing::warn!("a CloudTenant without a name or a UID is left out"),
+        }
+    }
+    let metadata = page.get("metadata").map(|text| members(text.get())).unwrap_or_default();
+    let next: Option<String> = value(&metadata, "continue");
+    next.filter(|token| !token.is_empty() && !items.is_empty())
+}
+
+/// Returns the used parts of an object, each if it can be read. Anyone may write values of any depth into the others.
+fn kept(object: &Members<'_>) -> Value {
+    let fields = object.get("metadata").map(|text| members(text.get())).unwrap_or_default();
+    let metadata = METADATA.into_iter().filter_map(|name| Some((name.to_owned(), value(&fields, name)?)));
+    let status = object.get("status").map(|text| members(text.get())).unwrap_or_default();
+    let conditions = value(&status, "conditions").map(|conditions: Value| ("conditions".to_owned(), conditions));
+    let mut kept = Map::new();
+    kept.insert("metadata".to_owned(), Value::Object(metadata.collect()));
+    kept.insert("spec".to_owned(), value(object, "spec").unwrap_or_default());
+    kept.insert("status".to_owned(), Value::Object(conditions.into_iter().collect()));
+    Value::Object(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn pages_are_read_until_the_last_one_and_odd_objects_end_no_list() {
+        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        let object = |name: &str, project: &str| {
+            let metadata = json!({ "name": name, "uid": format!("uid-{name}"), "managedFields": "DEEP" });
+            json!({ "metadata": metadata, "spec": { "projectID": project } }).to_string().replace("\"DEEP\"", &deep)
+        };
+        let page = |items: &[String], next: &str| {
+            format!(r#"{{"metadata":{{"continue":"{next}"}},"items":[{}]}}"#, items.join(","))
+        };
+        let first = page(&[object("a", "1"), "{}".to_owned(), "5".to_owned()], "n/e&xt");
+        let second = page(&[object("b", "2")], "");
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let queries = asked.clone();
+        let server = axum::Router::new().fallback(async move |uri: axum::http::Uri| {
+            let query = uri.query().unwrap_or_default().to_owned();
+            let is_first = !query.contains("continue=");
+            queries.lock().unwrap().push(query);
+            if is_first { first.clone() } else { second.clone() }
+        });
+        let client = testkit::router::kube_client(server).await.unwrap();
+        let children = list(&client, "n").await.unwrap();
+        let found: Vec<_> = children.iter().map(|child| (child.name.as_str(), child.project_id.as_str())).collect();
+        assert_eq!(found, [("a", "1"), ("b", "2")]);
+        assert_eq!(asked.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_page_without_objects_ends_the_list() {
+        for (page, next) in [
+            (r#"{"metadata":{"continue":"t"},"items":[{}]}"#, Some("t")),
+            (r#"{"metadata":{"continue":"t"},"items":[]}"#, None),
+            (r#"{"metadata":{"continue":"t"}}"#, None),
+            (r#"{"metadata":{"continue":5},"items":[{}]}"#, None),
+            ("[]", None),
+            ("", None),
+        ] {
+            assert_eq!(read(page, &mut Vec::new()).as_deref(), next, "{page}");
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! One pass over a set: list, read, decide, write. All rules are in [`crate::decide::set`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use kube::Resource as _;
+
+use super::{
+    Controller, children,
+    listing::{self, Listing},
+    pace::Pace,
+    write::Writes,
+};
+use crate::{
+    api::{
+        REQUESTED_AT, Reason,
+        reason::Class,
+        set::{CloudTenantSet, CloudTenantSetStatus},
+    },
+    clouds::Cloud,
+    cluster::writer::WriteError,
+    decide::{
+        REFUSED_RETRY, Written as StatusWritten,
+        event::Notice,
+        schedule::backoff,
+        set::{
+            Claims, Input, OtherSet, Plan, Pruned, SetMemory, SetTarget, asks, event, plan, prune,
+            status::{self, Listed, SetPass, Written},
+        },
+    },
+    identity::{TenantId, TenantName},
+    observation::{ProbeFailure, engine_answers::age},
+    panics::{Part, caught},
+    watched::roster::WatchedSet,
+};
+
+/// A missing Secret may still arrive for this time. The same as for a CloudTenant.
+const SECRET_GRACE: Duration = Duration::from_secs(120);
+
+/// Longest wait until the operator reads the Secret again while Keystone refuses its credential. It does not log in with
+/// the same content.
+const STALLED_RETRY: Duration = Duration::from_secs(30);
+
+/// Wait until the next pass after a write conflict.
+const CONFLICT_RETRY: Duration = Duration::from_secs(1);
+
+/// Wait until the operator repeats a pass that panicked, with fresh state.
+const PANIC_RETRY: Duration = Duration::from_secs(60);
+
+/// The number of failed writes of the status that hold back events.
+const EVENT_RETRIES: u32 = 3;
+
+/// The state of a set between two passes. Losing it is safe: the status holds what must last.
+#[derive(Default)]
+pub(super) struct State {
+    memory: SetMemory,
+    /// The session in use, so that the next list needs no login.
+    cloud: Option<Arc<Cloud>>,
+    pace: Pace,
+    /// The CloudTenants that the API server refused last.
+    refused: BTreeSet<String>,
+    /// Number of consecutive lists that failed.
+    failures: u32,
+    /// Since when the Secret, its key or its entry has been missing.
+    missing_since: Option<Timestamp>,
+    /// The status that was written last, with the resource version that it got. The watch may not have brought it yet.
+    stored: Option<(u64, CloudTenantSetStatus)>,
+    failed_writes: u32,
+}
+
+/// A pass that has begun.
+struct Begun<'a> {
+    id: &'a TenantId,
+    object: &'a CloudTenantSet,
+    is_current: &'a (dyn Fn() -> bool + Send + Sync),
+    stored: CloudTenantSetStatus,
+    version: Option<String>,
+    now: Timestamp,
+}
+
+/// What a pass concludes.
+struct Conclusion {
+    status: CloudTenantSetStatus,
+    notices: Vec<Notice>,
+    next: Option<Duration>,
+    /// The status is written even if only its times differ.
+    is_due: bool,
+    /// A later pass repeats the notices.
+    repeats: bool,
+}
+
+impl State {
+    /// The status as it is now, with its resource version.
+    fn current(&self, object: &CloudTenantSet) -> (CloudTenantSetStatus, Option<String>) {
+        let brought = object.metadata.resource_version.clone();
+        let number: Option<u64> = brought.as_ref().and_then(|version| version.parse().ok());
+        match &self.stored {
+            Some((version, status)) if number.is_some_and(|brought| brought < *version) => {
+                (status.clone(), Some(version.to_string()))
+            }
+            _ => (object.status.clone().unwrap_or_default(), brought),
+        }
+    }
+
+    /// Notes the result of a write of the status.
+    fn wrote(&mut self, status: CloudTenantSetStatus, version: Option<&str>) {
+        self.failed_writes = 0;
+        let version = version.and_then(|version| version.parse().ok());
+        self.stored = version.map(|version| (version, status));
+    }
+}
+
+impl Controller {
+    /// Runs one pass. Returns when the next one starts; `None` means that only a change starts it.
+    pub(super) async fn pass(
+        &self,
+        set: &WatchedSet,
+        is_current: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Option<Duration> {
+        let metadata = set.meta();
+        let id = TenantId {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            generation: metadata.generation.unwrap_or_default(),
+            name: TenantName::of(metadata),
+        };
+        let state = self.state(&id.uid);
+        let mut state = state.lock().await;
+        let done = match caught(Part::Pass, Box::pin(self.resume(&id, set, is_current, &mut state))).await {
+            Ok(done) => done,
+            Err(_) => {
+                // After a panic the state may be inconsistent.
+                *state = State::default();
+                let (generation, now) = (id.generation, self.now());
+                let rewritten = self.rewrite(&id, |old| status::broke_off(generation, old, now), Some(PANIC_RETRY));
+                caught(Part::Pass, Box::pin(rewritten)).await.unwrap_or(Ok(Some(PANIC_RETRY)))
+            }
+        };
+        self.context.metrics.reconciled(done.is_ok());
+        done.unwrap_or_else(|error| {
+            state.failed_writes = state.failed_writes.saturating_add(1);
+            let is_conflict = error.is_conflict();
+            tracing::warn!(%error, "the status was not written");
+            Some(if is_conflict { CONFLICT_RETRY } else { backoff(state.failed_writes) })
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.settings.clock.now()
+    }
+
+    async fn resume(
+        &self,
+        id: &TenantId,
+        set: &WatchedSet,
+        is_current: &(dyn Fn() -> bool + Send + Sync),
+        state: &mut State,
+    ) -> Result<Option<Duration>, WriteError> {
+        let now = self.now();
+        let target = match &set.0 {
+            Ok(object) => SetTarget::new(object).map(|target| (object, target)),
+            Err(unreadable) => Err(unreadable.why.clone()),
+        };
+        let (object, target) = match target {
+            Ok(target) => target,
+            Err(why) => {
+                tracing::warn!("{why}");
+                self.claim(&id.uid, Claims::Unknown);
+                *state = State::default();
+                return self.rewrite(id, |old| status::invalid(&why, id.generation, old, now), None).await;
+            }
+        };
+        let (stored, version) = state.current(object);
+        let begun = Begun { id, object, is_current, stored, version, now };
+        if target.suspend {
+            return self.suspend(begun, &target, state).await;
+        }
+        self.serve(begun, &target, state).await
+    }
+
+    /// Lists and writes nothing but the status.
+    async fn suspend(
+        &self,
+        begun: Begun<'_>,
+        target: &SetTarget,
+        state: &mut State,
+    ) -> Result<Option<Duration>, WriteError> {
+        self.claim(&begun.id.uid, Claims::Unknown);
+        (state.memory, state.cloud, state.missing_since) = (SetMemory::default(), None, None);
+        let (plan, pruned, written) = (Plan::default(), Pruned::default(), Written::default());
+        let pass = SetPass {
+            target,
+            listed: &Listed::Yes { whole: true },
+            plan: &plan,
+            pruned: &pruned,
+            written: &written,
+            waited: false,
+            handled: None,
+            now: begun.now,
+        };
+        let new = status::compute(&pass, &begun.stored);
+        let conclusion = Conclusion { status: new, notices: Vec::new(), next: None, is_due: false, repeats: true };
+        self.conclude(begun, conclusion, state).await
+    }
+
+    async fn serve(
+        &self,
+        mut begun: Begun<'_>,
+        target: &SetTarget,
+        state: &mut State,
+    ) -> Result<Option<Duration>, WriteError> {
+        let namespace = begun.id.name.namespace.as_str();
+        let opened = Box::pin(listing::open(&self.context, namespace, target)).await;
+        let listed = match opened {
+            Ok(cloud) => {
+                let cloud = state.cloud.insert(cloud).clone();
+                Box::pin(listing::list(&cloud, target)).await.map(|listing| (cloud, listing))
+            }
+            Err(failure) => Err(failure),
+        };
+        let children = match Box::pin(children::list(&self.client, namespace)).await {
+            Ok(children) => children,
+            Err(error) => {
+                tracing::warn!(%error, "the CloudTenants of the namespace cannot be listed");
+                state.failed_writes = state.failed_writes.saturating_add(1);
+                return Ok(Some(backoff(state.failed_writes)));
+            }
+        };
+        let others = self.others(begun.id);
+        let now = self.now();
+        begun.now = now;
+        let (cloud, found) = listed.as_ref().ok().map(|(cloud, found)| (cloud, found)).unzip();
+        let no_domains = BTreeMap::new();
+        let input = Input {
+            target,
+            listing: found.map(|Listing { list, .. }| list),
+            domains: found.map_or(&no_domains, |Listing { domains, .. }| domains),
+            children: &children,
+            others: &others,
+        };
+        if let Some(cloud) = cloud {
+            state.memory.note(listing::basis(cloud, target), &input, now);
+        }
+        let mut plan = plan(&input);
+        match found {
+            Some(_) => self.claim(&begun.id.uid, Claims::Known(Arc::new(plan.selected.clone()))),
+            None => self.miss_claims(&begun.id.uid),
+        }
+        let pruned = match cloud {
+            Some(cloud) => self.pruned(cloud, &input, state, &begun).await,
+            None => Pruned::default(),
+        };
+        let applies = std::mem::take(&mut plan.creations).into_iter().chain(std::mem::take(&mut plan.changes));
+        let (applies, first) = (applies.collect(), begun.stored.clone());
+        let (written, wait) = self.write(applies, &pruned, target, state, &mut begun).await?;
+        let failure = listed.as_ref().err();
+        let (waited, times) = note_failure(failure, state, now);
+        let listed = match failure {
+            Some(failure) => Listed::Failed(failure.clone(), times),
+            None => Listed::Yes { whole: found.is_some_and(|found| found.list.whole) },
+        };
+        if let Some(failure) = failure
+            .filter(|failure| failure.reason.may_still_arrive() || failure.reason == Reason::AuthenticationFailed)
+        {
+            tracing::debug!(reason = %failure.reason, "the Secret is read again");
+            self.context.secrets.expire(namespace, &target.secret_name);
+        }
+        let handled = requested(begun.object).filter(|_| failure.is_none_or(|failure| !failure.transient));
+        let now = begun.now;
+        let (plan, pruned, written) = (&plan, &pruned, &written);
+        let pass = SetPass { target, listed: &listed, plan, pruned, written, waited, handled, now };
+        let new = status::compute(&pass, &begun.stored);
+        let mut next = status::next(&pass);
+        if failure.is_some_and(|failure| failure.reason.class() == Class::Stalled) {
+            next = next.map(|next| next.min(STALLED_RETRY));
+        }
+        if let Some(wait) = wait {
+            next = next.map(|next| next.max(wait).min(wait + CONFLICT_RETRY));
+        }
+        let conclusion = Conclusion {
+            notices: event::transitions(&first, &new, written),
+            is_due: status::is_heartbeat_due(target.interval, &begun.stored, &new),
+            repeats: written.created.is_empty() && written.deleted.is_empty(),
+            status: new,
+            next: next.map(|next| spread(next, &begun.id.uid)),
+        };
+        self.conclude(begun, conclusion, state).await
+    }
+
+    /// Asks for the states of projects that seem to be gone, and decides about their CloudTenants.
+    async fn pruned(&self, cloud: &Cloud, input: &Input<'_>, state: &State, begun: &Begun<'_>) -> Pruned {
+        let (stored, now) = (&begun.stored, begun.now);
+        let asked = asks(input, &state.memory, stored, now);
+        let states = if asked.is_empty() { BTreeMap::new() } else { Box::pin(listing::states(cloud, asked)).await };
+        prune(input, &state.memory, &states, stored, now)
+    }
+
+    /// Writes the CloudTenants. Before it deletes some, the status counts them. Returns also the wait until the pace allows
+    /// the next write.
+    async fn write(
+        &self,
+        applies: Vec<crate::decide::set::Apply>,
+        pruned: &Pruned,
+        target: &SetTarget,
+        state: &mut State,
+        begun: &mut Begun<'_>,
+    ) -> Result<(Written, Option<Duration>), WriteError> {
+        let per_minute = self.settings.writes_per_minute;
+        let mut writes = Writes {
+            writer: &self.context.writer,
+            namespace: &begun.id.name.namespace,
+            pace: &mut state.pace,
+            per_minute,
+            clock: &self.settings.clock,
+            is_current: begun.is_current,
+            refused: &mut state.refused,
+            written: Written::default(),
+            wait: None,
+        };
+        Box::pin(writes.apply(applies)).await;
+        let now = begun.now;
+        let mut deletions = pruned.deletions.clone();
+        let left = writes.pace.left(per_minute, now);
+        if deletions.len() > left {
+            deletions.truncate(left);
+            writes.written.is_unfinished = true;
+            writes.wait = writes.pace.wait(per_minute, now);
+        }
+        let (mut written, mut wait) = (writes.written.clone(), writes.wait);
+        if !deletions.is_empty() && (begun.is_current)() {
+            drop(writes);
+            let reserved = status::reserved(target, &begun.stored, deletions.len(), now);
+            let version = begun.version.take();
+            let done = self.context.writer.write::<CloudTenantSet>(&begun.id.name, version, &reserved).await?;
+            let StatusWritten::As(version) = done else { return Ok((written, wait)) };
+            state.wrote(reserved.clone(), version.as_deref());
+            (begun.stored, begun.version) = (reserved, version);
+            let mut writes = Writes {
+                writer: &self.context.writer,
+                namespace: &begun.id.name.namespace,
+                pace: &mut state.pace,
+                per_minute,
+                clock: &self.settings.clock,
+                is_current: begun.is_current,
+                refused: &mut state.refused,
+                written,
+                wait,
+            };
+            Box::pin(writes.delete(deletions)).await;
+            (written, wait) = (writes.written, writes.wait);
+        }
+        Ok((written, wait))
+    }
+
+    /// Writes the events and the status, if there is something to write.
+    async fn conclude(
+        &self,
+        begun: Begun<'_>,
+        conclusion: Conclusion,
+        state: &mut State,
+    ) -> Result<Option<Duration>, WriteError> {
+        let Conclusion { status: new, notices, mut next, is_due, repeats } = conclusion;
+        let Begun { id, object, stored, version, .. } = begun;
+        if !is_due && notices.is_empty() && !status::differs(&stored, &new) {
+            return Ok(next);
+        }
+        if !(begun.is_current)() {
+            // A change of the spec starts the next pass, and nothing is written for a set that is being deleted.
+            return Ok(next);
+        }
+        let waits = repeats && state.failed_writes < EVENT_RETRIES;
+        let written = self.context.writer.tell_and_write((id, object), &notices, waits, version, &new).await?;
+        match written {
+            StatusWritten::As(version) => state.wrote(new, version.as_deref()),
+            StatusWritten::Refused(version) => {
+                state.wrote(new, version.as_deref());
+                next = Some(next.map_or(REFUSED_RETRY, |next| next.min(REFUSED_RETRY)));
+            }
+            StatusWritten::Skipped | StatusWritten::Conflict | StatusWritten::Failed => {}
+        }
+        Ok(next)
+    }
+
+    /// Writes a changed status if it differs from the stored one.
+    async fn rewrite(
+        &self,
+        id: &TenantId,
+        change: impl FnOnce(&CloudTenantSetStatus) -> CloudTenantSetStatus,
+        next: Option<Duration>,
+    ) -> Result<Option<Duration>, WriteError> {
+        let (old, version) = self.context.writer.stored::<CloudTenantSet>(&id.name).await?;
+        let new = change(&old);
+        if !status::differs(&old, &new) {
+            return Ok(next);
+        }
+        let written = self.context.writer.write::<CloudTenantSet>(&id.name, version, &new).await?;
+        Ok(if matches!(written, StatusWritten::Refused(_)) { Some(REFUSED_RETRY) } else { next })
+    }
+
+    /// The other sets of the namespace, with what they want.
+    fn others(&self, id: &TenantId) -> Vec<OtherSet> {
+        let sets = self.context.sets.all();
+        let claims = self.claims();
+        let others = sets.iter().map(|set| set.meta()).filter(|meta| {
+            meta.namespace.as_ref() == Some(&id.name.namespace)
+                && meta.uid.as_ref() != Some(&id.uid)
+                && meta.deletion_timestamp.is_none()
+        });
+        let others = others.map(|meta| {
+            let uid = meta.uid.clone().unwrap_or_default();
+            OtherSet {
+                name: meta.name.clone().unwrap_or_default(),
+                claims: claims.get(&uid).cloned().unwrap_or(Claims::Waiting),
+                created_at: meta.creation_timestamp.as_ref().map(|at| at.0),
+                uid,
+            }
+        });
+        others.collect()
+    }
+}
+
+/// Counts consecutive failures. Returns whether a missing Secret has exceeded its grace period, and their number.
+fn note_failure(failure: Option<&ProbeFailure>, state: &mut State, now: Timestamp) -> (bool, u32) {
+    let Some(failure) = failure else {
+        (state.failures, state.missing_since) = (0, None);
+        return (false, 0);
+    };
+    state.failures = state.failures.saturating_add(1);
+    if !failure.reason.may_still_arrive() {
+        state.missing_since = None;
+        return (false, state.failures);
+    }
+    // A clock that stepped back begins the grace period anew.
+    let since = *state.missing_since.get_or_insert(now);
+    let since = if since > now { *state.missing_since.insert(now) } else { since };
+    (age(since, now) >= SECRET_GRACE, state.failures)
+}
+
+fn requested(object: &CloudTenantSet) -> Option<&str> {
+    object.metadata.annotations.as_ref()?.get(REQUESTED_AT).map(String::as_str)
+}
+
+/// Spreads sets over their intervals, by a stable fraction of the UID. It only shortens the wait, by up to a tenth.
+fn spread(next: Duration, uid: &str) -> Duration {
+    let share = (crate::decide::event::fnv1a(uid.as_bytes()) % 1000) as f64 / 1000.0;
+    crate::decide::schedule::shortened(next, share)
+}

@@ -1,0 +1,218 @@
+//! Writes the CloudTenants of a set: creates, changes and deletes them, at the set's pace.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use kube::Resource as _;
+use serde_json::json;
+
+use super::pace::Pace;
+use crate::{
+    api::{CloudTenant, set::SETS_FIELD_MANAGER},
+    cluster::{
+        context::Clock,
+        writer::{StatusWriter, WriteError},
+    },
+    decide::set::{
+        Apply, Deletion,
+        status::{Refusal, Written},
+    },
+    identity::TenantName,
+    watched::object::Watched,
+};
+
+/// After this many consecutive refusals, the rest waits for the next pass.
+const REFUSALS: usize = 20;
+
+/// The writes of one pass.
+pub(super) struct Writes<'a> {
+    pub(super) writer: &'a StatusWriter,
+    pub(super) namespace: &'a str,
+    pub(super) pace: &'a mut Pace,
+    pub(super) per_minute: u32,
+    pub(super) clock: &'a Clock,
+    /// Whether the set is still the one that the pass has begun with.
+    pub(super) is_current: &'a (dyn Fn() -> bool + Send + Sync),
+    /// The CloudTenants that the API server refused last. They come after the others.
+    pub(super) refused: &'a mut BTreeSet<String>,
+    /// What became of the writes.
+    pub(super) written: Written,
+    /// The wait until the pace allows the next write.
+    pub(super) wait: Option<Duration>,
+}
+
+/// What became of one write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// Another field manager owns a field.
+    Conflict,
+    Refused(Refusal),
+    /// It may succeed later: the object has changed, or the API server does not answer.
+    Later,
+    /// The namespace is being deleted, or this process no longer leads.
+    Over,
+}
+
+impl Writes<'_> {
+    /// Makes and changes CloudTenants.
+    pub(super) async fn apply(&mut self, mut applies: Vec<Apply>) {
+        applies.sort_by_key(|apply| self.refused.contains(&apply.name));
+        let mut refusals = 0;
+        for apply in applies {
+            if refusals >= REFUSALS || !self.may_go_on() {
+                self.written.is_unfinished |= refusals < REFUSALS;
+                return;
+            }
+            let outcome = self.apply_one(&apply).await;
+            self.refused.remove(&apply.name);
+            refusals = if matches!(outcome, Outcome::Refused(_)) { refusals + 1 } else { 0 };
+            match outcome {
+                Outcome::Done => {}
+                Outcome::Conflict => self.written.conflicts.push(apply.name),
+                Outcome::Refused(refusal) => {
+                    self.refused.insert(apply.name);
+                    let worst = self.written.refused.map_or(refusal, |before| before.min(refusal));
+                    self.written.refused = Some(worst);
+                    // A quota refuses all others too.
+                    if refusal == Refusal::Quota {
+                        return;
+                    }
+                }
+                Outcome::Later => self.written.is_unfinished = true,
+                Outcome::Over => return,
+            }
+        }
+    }
+
+    /// Deletes CloudTenants, each only if it is still the version that was read.
+    pub(super) async fn delete(&mut self, deletions: Vec<Deletion>) {
+        for Deletion { name, uid, resource_version, .. } in deletions {
+            if !self.may_go_on() {
+                self.written.is_unfinished = true;
+                return;
+            }
+            let named = self.named(&name);
+            match self.writer.delete::<CloudTenant>(&named, &uid, &resource_version).await {
+                Ok(()) => {
+                    tracing::info!(tenant = name, "deleted: its project is gone");
+                    self.written.deleted.push((name, uid));
+                }
+                Err(error) => match outcome(&name, &error) {
+                    Outcome::Refused(refusal) => self.written.refused = Some(refusal),
+                    Outcome::Over => return,
+                    Outcome::Done | Outcome::Conflict | Outcome::Later => self.written.is_unfinished = true,
+                },
+            }
+        }
+    }
+
+    /// Takes a write of the pace.
+    fn may_go_on(&mut self) -> bool {
+        if !(self.is_current)() {
+            return false;
+        }
+        let taken = self.pace.take(self.per_minute, self.clock.now());
+        self.wait = taken.err();
+        self.wait.is_none()
+    }
+
+    fn named(&self, name: &str) -> TenantName {
+        TenantName { namespace: self.namespace.to_owned(), name: name.to_owned() }
+    }
+
+    async fn apply_one(&mut self, apply: &Apply) -> Outcome {
+        let mut document = apply.document.clone();
+        if apply.uid.is_none() {
+            // The API server refuses this version of an object that exists. Somebody may have made one of this name since
+            // the operator listed, and an apply would change it.
+            document["metadata"]["resourceVersion"] = json!("0");
+        }
+        let named = self.named(&apply.name);
+        match self.writer.apply::<CloudTenant>(&named, SETS_FIELD_MANAGER, &document).await {
+            Ok(object) => {
+                if apply.uid.is_none() {
+                    let uid = Watched::read(&object).meta().uid.clone().unwrap_or_default();
+                    self.written.created.push((apply.name.clone(), uid));
+                }
+                Outcome::Done
+            }
+            Err(error) => outcome(&apply.name, &error),
+        }
+    }
+}
+
+/// Maps the API server's refusal.
+fn outcome(name: &str, error: &WriteError) -> Outcome {
+    let outcome = judge(error);
+    if outcome != Outcome::Over {
+        tracing::warn!(%error, tenant = name, "the CloudTenant was not written");
+    }
+    outcome
+}
+
+fn judge(error: &WriteError) -> Outcome {
+    if matches!(error, WriteError::NotLeading) || error.is_terminating() {
+        return Outcome::Over;
+    }
+    let Some(answer) = error.answer() else { return Outcome::Later };
+    let has_cause = |is_it: &dyn Fn(&kube::core::response::StatusCause) -> bool| {
+        answer.details.iter().flat_map(|details| &details.causes).any(is_it)
+    };
+    match answer.code {
+        409 if has_cause(&|cause| cause.reason == "FieldManagerConflict") => Outcome::Conflict,
+        // The object exists since the list: the next pass sees it.
+        422 if has_cause(&|cause| cause.field == "metadata.resourceVersion") => Outcome::Later,
+        403 if answer.message.contains("exceeded quota") => Outcome::Refused(Refusal::Quota),
+        403 => Outcome::Refused(Refusal::Forbidden),
+        400 | 422 if answer.message.contains(" denied ") => Outcome::Refused(Refusal::Forbidden),
+        400 | 413 | 422 => Outcome::Refused(Refusal::Invalid),
+        _ => Outcome::Later,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each line: code, message, the cause's reason and field | outcome.
+    #[test]
+    fn refusals_are_told_apart() {
+        for (code, message, reason, field, expected) in [
+            (409, "Apply failed with 1 conflict", "FieldManagerConflict", ".spec.interval", Outcome::Conflict),
+            (409, "Precondition failed: UID in precondition", "", "", Outcome::Later),
+            (409, "the object has been modified", "", "", Outcome::Later),
+            (422, "must be specified for an update", "FieldValueInvalid", "metadata.resourceVersion", Outcome::Later),
+            (
+                422,
+                "spec.interval: Invalid value",
+                "FieldValueInvalid",
+                "spec.interval",
+                Outcome::Refused(Refusal::Invalid),
+            ),
+            (
+                422,
+                "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
+                "",
+                "",
+                Outcome::Refused(Refusal::Forbidden),
+            ),
+            (400, "strict decoding error", "", "", Outcome::Refused(Refusal::Invalid)),
+            (403, "is forbidden: exceeded quota: q, requested: 1", "", "", Outcome::Refused(Refusal::Quota)),
+            (403, "is forbidden: User \"u\" cannot create resource", "", "", Outcome::Refused(Refusal::Forbidden)),
+            (403, "is forbidden: unable to create", "NamespaceTerminating", "", Outcome::Over),
+            (404, "not found", "", "", Outcome::Later),
+            (429, "too many requests", "", "", Outcome::Later),
+            (500, "etcdserver: leader changed", "", "", Outcome::Later),
+            (503, "starting", "", "", Outcome::Later),
+        ] {
+            let status = json!({
+                "status": "Failure", "code": code, "message": message, "reason": "",
+                "details": { "causes": [{ "reason": reason, "message": "", "field": field }] },
+            });
+            let error = kube::Error::Api(serde_json::from_value(status).unwrap());
+            assert_eq!(judge(&WriteError::Kube(Box::new(error))), expected, "{code} {message}");
+        }
+        assert_eq!(judge(&WriteError::Timeout), Outcome::Later);
+        assert_eq!(judge(&WriteError::NotLeading), Outcome::Over);
+    }
+}

@@ -1,0 +1,299 @@
+//! A namespace with a cloud and an operator of its own.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use cloudtenant_operator::{
+    api::{CloudTenant, crd_yaml, set},
+    cluster::{
+        context::{Clock, SetSettings, Settings},
+        readiness::Readiness,
+    },
+    metrics::{Metrics, ProjectLabel},
+    openstack::Network,
+    process::run::{BrokeOff, Process},
+    watched::roster::{Roster, Sets},
+};
+use k8s_openapi::{
+    api::{core::v1::Secret, events::v1::Event},
+    jiff::{SignedDuration, Timestamp},
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+pub use set::CloudTenantSet;
+use testkit::{
+    cloud::{Service, SimulatedCloud},
+    control_plane::{ControlPlane, wait},
+};
+use tokio::{sync::OnceCell, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// Longest wait for anything.
+const LATER: Duration = Duration::from_secs(60);
+
+const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+
+/// The clock by which the operator judges sets.
+#[derive(Clone, Default)]
+pub struct Moved(Arc<AtomicI64>);
+
+impl Moved {
+    /// Moves the clock by so many seconds.
+    pub fn forward(&self, seconds: i64) {
+        self.0.fetch_add(seconds, SeqCst);
+    }
+
+    fn clock(&self) -> Clock {
+        let offset = self.0.clone();
+        Clock::new(move || Timestamp::now() + SignedDuration::from_secs(offset.load(SeqCst)))
+    }
+}
+
+pub struct Scene {
+    pub cloud: SimulatedCloud,
+    pub clock: Moved,
+    pub tenants: Api<CloudTenant>,
+    client: Client,
+    namespace: String,
+    writes_per_minute: u32,
+    running: Option<(CancellationToken, JoinHandle<Result<(), BrokeOff>>)>,
+    asked: AtomicUsize,
+}
+
+/// The status and the reason of a condition. Both are empty without it.
+pub fn condition(set: &CloudTenantSet, type_: &str) -> (String, String) {
+    let mut conditions = set.status.iter().flat_map(|status| &status.conditions);
+    let found = conditions.find(|condition| condition.type_ == type_);
+    found.map(|found| (found.status.clone(), found.reason.clone())).unwrap_or_default()
+}
+
+impl Scene {
+    pub async fn start(name: &str) -> Self {
+        Self::start_with(name, 1000).await
+    }
+
+    pub async fn start_with(name: &str, writes_per_minute: u32) -> Self {
+        static CRDS: OnceCell<()> = OnceCell::const_new();
+        let control_plane = ControlPlane::shared().await.unwrap();
+        let apply = || async {
+            control_plane.apply_crds(&crd_yaml().unwrap()).await.unwrap();
+            control_plane.apply_crds(&set::crd_yaml().unwrap()).await.unwrap();
+        };
+        CRDS.get_or_init(apply).await;
+        let namespace = control_plane.namespace(name).await.unwrap();
+        let client = control_plane.client().await.unwrap();
+        let cloud = SimulatedCloud::start().await.unwrap();
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "cloud" },
+            "stringData": { "clouds.yaml": cloud.clouds_yaml("openstack") },
+        });
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+        secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
+        let tenants = Api::namespaced(client.clone(), &namespace);
+        let (clock, asked) = (Moved::default(), AtomicUsize::default());
+        let mut scene = Self { cloud, clock, tenants, client, namespace, writes_per_minute, running: None, asked };
+        scene.run();
+        scene
+    }
+
+    fn run(&mut self) {
+        let roster = Roster::default();
+        let sets =
+            SetSettings { writes_per_minute: self.writes_per_minute, sets: Sets::default(), clock: self.clock.clock() };
+        let settings = Settings {
+            namespaces: vec![self.namespace.clone()],
+            instance: "sets".to_owned(),
+            network: Network::default().allowing_loopback(),
+            sets: Some(sets),
+            ..Settings::default()
+        };
+        let metrics = Arc::new(Metrics::with_tenants(roster.clone(), ProjectLabel::Off));
+        let stop = CancellationToken::new();
+        let (client, readiness) = (self.client.clone(), Readiness::default());
+        let process = Process::new(client, settings, metrics, roster, readiness, stop.clone());
+        self.running = Some((stop, tokio::spawn(process.run(None))));
+    }
+
+    /// Ends the operator and starts another one.
+    pub async fn restart(&mut self) {
+        self.end().await;
+        self.run();
+    }
+
+    async fn end(&mut self) {
+        if let Some((stop, running)) = self.running.take() {
+            stop.cancel();
+            assert_eq!(running.await.unwrap(), Ok(()));
+        }
+    }
+
+    pub async fn stop(mut self) {
+        self.end().await;
+    }
+
+    /// Adds projects `p1`, `p2` and so on, whose names begin with `fleet-`.
+    pub fn projects(&self, number: usize) {
+        for index in 1..=number {
+            self.cloud.put_project_of_operator(&format!("p{index}"), &format!("fleet-{index}"));
+        }
+    }
+
+    fn sets(&self) -> Api<CloudTenantSet> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Creates a set of the projects whose names begin with `fleet-`.
+    pub async fn create(&self, name: &str, more: &Value) {
+        let mut spec = json!({
+            "cloudCredentialsRef": { "secretName": "cloud" }, "interval": "24h",
+            "filter": { "namePattern": "^fleet-" },
+        });
+        for (field, value) in more.as_object().unwrap() {
+            spec[field] = value.clone();
+        }
+        let set = json!({
+            "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenantSet", "metadata": { "name": name },
+            "spec": spec,
+        });
+        self.sets().create(&PostParams::default(), &serde_json::from_value(set).unwrap()).await.unwrap();
+    }
+
+    pub async fn create_tenant(&self, name: &str, project: &str) {
+        let object = json!({
+            "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": name },
+            "spec": { "projectID": project, "cloudCredentialsRef": { "secretName": "cloud" } },
+        });
+        self.tenants.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+    }
+
+    pub async fn set(&self, name: &str) -> CloudTenantSet {
+        self.sets().get(name).await.unwrap()
+    }
+
+    pub async fn tenant(&self, name: &str) -> CloudTenant {
+        self.tenants.get(name).await.unwrap()
+    }
+
+    pub async fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.all().await.iter().map(kube::ResourceExt::name_any).collect();
+        names.sort();
+        names
+    }
+
+    async fn all(&self) -> Vec<CloudTenant> {
+        self.tenants.list(&ListParams::default()).await.unwrap().items
+    }
+
+    /// The CloudTenants' resource versions.
+    pub async fn versions(&self) -> Vec<(String, Option<String>)> {
+        self.all().await.iter().map(|tenant| (tenant.name_any(), tenant.resource_version())).collect()
+    }
+
+    pub async fn until(&self, name: &str, what: &str, holds: impl Fn(&CloudTenantSet) -> bool) -> CloudTenantSet {
+        wait::until(self.sets(), name, what, LATER, holds).await.unwrap()
+    }
+
+    /// Waits until the set is Ready with so many CloudTenants.
+    pub async fn until_ready(&self, name: &str, tenants: u32) {
+        let what = format!("is Ready with {tenants} CloudTenants");
+        let is_ready = |set: &CloudTenantSet| {
+            condition(set, "Ready").0 == "True"
+                && condition(set, "Reconciling").0.is_empty()
+                && set.status.as_ref().is_some_and(|status| status.tenants == Some(tenants))
+        };
+        self.until(name, &what, is_ready).await;
+    }
+
+    pub async fn until_tenant_ready(&self, name: &str) {
+        let is_ready = |tenant: &CloudTenant| {
+            let mut conditions = tenant.status.iter().flat_map(|status| &status.conditions);
+            conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        };
+        wait::until(self.tenants.clone(), name, "is Ready", LATER, is_ready).await.unwrap();
+    }
+
+    pub async fn until_interval(&self, name: &str, interval: &str) {
+        let has = |tenant: &CloudTenant| tenant.spec.interval.0 == interval;
+        wait::until(self.tenants.clone(), name, "has the interval", LATER, has).await.unwrap();
+    }
+
+    pub async fn until_gone(&self, name: &str) {
+        wait::until_gone(self.tenants.clone(), name, LATER).await.unwrap();
+    }
+
+    /// Sets an annotation of a set.
+    pub async fn annotate(&self, name: &str, key: &str, value: &str) {
+        let patch = json!({ "metadata": { "annotations": { key: value } } });
+        self.sets().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Asks for a pass, and does not wait for it.
+    pub async fn ask(&self, name: &str, value: &str) {
+        self.annotate(name, REQUESTED_AT, value).await;
+    }
+
+    /// Asks for a list, and waits until the operator has handled it.
+    pub async fn list_again(&self, name: &str) {
+        let value = format!("request {}", self.asked.fetch_add(1, SeqCst));
+        self.ask(name, &value).await;
+        self.until(name, "has handled the request", |set| {
+            set.status.as_ref().is_some_and(|status| status.last_handled_reconcile_at.as_ref() == Some(&value))
+        })
+        .await;
+    }
+
+    /// Merges this into the set's spec.
+    pub async fn change(&self, name: &str, spec: &Value) {
+        let patch = json!({ "spec": spec });
+        self.sets().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    /// Suspends CloudTenants by the set's template, so that nothing but the set writes them, and waits for it.
+    pub async fn suspend_tenants(&self, names: &[&str], set: &str) {
+        self.change(set, &json!({ "template": { "spec": { "suspend": true } } })).await;
+        for name in names {
+            let is_done = |tenant: &CloudTenant| {
+                let status = tenant.status.as_ref();
+                tenant.spec.suspend
+                    && status.and_then(|status| status.observed_generation) == tenant.metadata.generation
+            };
+            wait::until(self.tenants.clone(), name, "is suspended", LATER, is_done).await.unwrap();
+        }
+    }
+
+    /// Takes a CloudTenant's interval over, as another field manager.
+    pub async fn force_interval(&self, name: &str, interval: &str) {
+        let patch = json!({
+            "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "spec": { "interval": interval },
+        });
+        let parameters = PatchParams::apply("somebody").force();
+        self.tenants.patch(name, &parameters, &Patch::Apply(patch)).await.unwrap();
+    }
+
+    pub async fn delete(&self, name: &str) {
+        self.sets().delete(name, &DeleteParams::default()).await.unwrap();
+        wait::until_gone(self.sets(), name, LATER).await.unwrap();
+    }
+
+    /// The notes of the events with this reason.
+    pub async fn events(&self, reason: &str) -> Vec<String> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        let events = events.list(&ListParams::default()).await.unwrap().items;
+        let of = events.into_iter().filter(|event| event.reason.as_deref() == Some(reason));
+        of.filter_map(|event| event.note).collect()
+    }
+
+    /// The lists of projects that Keystone has been asked for.
+    pub fn lists(&self) -> usize {
+        let requests = self.cloud.requests(Service::Keystone);
+        requests.iter().filter(|request| request.path.ends_with("/auth/projects")).count()
+    }
+}
