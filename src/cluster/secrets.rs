@@ -15,6 +15,7 @@ use kube::{
     api::{GetParams, Request},
 };
 
+use self::refusals::Refusals;
 use crate::{
     budget::{Budget, OverBudget, Reservation},
     identity::TenantId,
@@ -24,6 +25,8 @@ use crate::{
     target::Target,
     watched::object::{Members, members, metadata, value},
 };
+
+mod refusals;
 
 /// Longest age of a Secret's content at its use.
 const FRESH: Duration = Duration::from_secs(30);
@@ -151,6 +154,7 @@ impl Texts {
 #[derive(Debug, Default)]
 struct Kept {
     read: HashMap<Key, Content>,
+    refusals: Refusals,
     /// The Secret that each CloudTenant or CloudTenantSet uses, by UID.
     users: HashMap<String, Key>,
 }
@@ -164,6 +168,7 @@ impl Kept {
         let before = self.users.insert(uid.to_owned(), key.clone());
         if let Some(before) = before.filter(|before| !self.users.values().any(|used| used == before)) {
             self.read.remove(&before);
+            self.refusals.forget(&before);
         }
     }
 
@@ -171,6 +176,7 @@ impl Kept {
         self.users.retain(|uid, key| names(uid, key));
         let used: HashSet<&Key> = self.users.values().collect();
         self.read.retain(|key, _| used.contains(key));
+        self.refusals.retain(&used);
     }
 }
 
@@ -251,8 +257,9 @@ impl Secrets {
             let found = tokio::time::timeout(DEADLINE, get(&self.client, namespace, secret_name)).await;
             let secret = found.unwrap_or(Err(SecretError::Unavailable));
             let changed = || self.changes.load(Ordering::SeqCst) != changes;
-            let read = &mut self.lock().read;
-            match secret {
+            let kept = &mut *self.lock();
+            let read = &mut kept.read;
+            match kept.refusals.judge(&key, secret, Instant::now()) {
                 Ok(secret) => {
                     let version = secret.resource_version.clone();
                     let same =
@@ -267,7 +274,7 @@ impl Secrets {
                         read.insert(key.clone(), content);
                     }
                 }
-                // The old content stays usable while the API server is unavailable.
+                // The old content stays usable while the API server is unavailable, and while it may have just started.
                 Err(SecretError::Unavailable) if read.contains_key(&key) => {}
                 Err(error) => {
                     read.remove(&key);
@@ -564,6 +571,51 @@ mod tests {
     fn certificates(bytes: usize) -> String {
         let pem = testkit::certificates::Authority::root("kept").unwrap().pem;
         pem.repeat(bytes / pem.len())
+    }
+
+    /// Each line: whether the operator has read the Secret before, and whether the refusals have lasted | the reason, and
+    /// whether it is transient.
+    #[tokio::test]
+    async fn a_starting_api_server_that_forbids_everything_changes_nothing() {
+        use crate::api::Reason;
+        for (known, lasted, said) in [
+            (true, false, None),
+            (true, true, Some((Reason::Forbidden, false))),
+            (false, false, Some((Reason::ConnectionFailed, true))),
+            (false, true, Some((Reason::Forbidden, false))),
+        ] {
+            let forbids = Arc::new(std::sync::atomic::AtomicBool::new(!known));
+            let refuses = forbids.clone();
+            let app = Router::new().fallback(async move || {
+                let clouds = ByteString(b"clouds: {openstack: {auth: {auth_url: 'http://k', token: t}}}".to_vec());
+                let data = BTreeMap::from([("clouds.yaml".to_owned(), clouds)]);
+                let secret = Secret { data: Some(data), ..Secret::default() };
+                let refusal = r#"{"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403}"#;
+                if refuses.load(Ordering::SeqCst) {
+                    (axum::http::StatusCode::FORBIDDEN, refusal.to_owned())
+                } else {
+                    (axum::http::StatusCode::OK, serde_json::to_string(&secret).unwrap())
+                }
+            });
+            let client = testkit::router::kube_client(app).await.unwrap();
+            let secrets = Secrets::new(client, 0, Budget::default());
+            let (id, target, key) = (tenant("n", "uid"), target("s"), ("n".to_owned(), "s".to_owned()));
+            let name = format!("known {known}, lasted {lasted}");
+            if known {
+                assert!(secrets.config(&id, &target, "openstack").await.is_ok(), "{name}");
+            }
+            forbids.store(true, Ordering::SeqCst);
+            secrets.expire_all();
+            if lasted {
+                let denied = Err::<(), _>(SecretError::Denied { secret: "s".to_owned() });
+                let began = Instant::now().checked_sub(refusals::DOUBTED).unwrap();
+                assert!(secrets.lock().refusals.judge(&key, denied, began).is_err());
+            }
+            let read = secrets.config(&id, &target, "openstack").await;
+            assert_eq!(read.err().map(|failure| (failure.reason, failure.transient)), said, "{name}");
+            forbids.store(false, Ordering::SeqCst);
+            assert!(secrets.config(&id, &target, "openstack").await.is_ok(), "{name}, the right is there again");
+        }
     }
 
     /// A CloudTenant whose `secretName` changed repeatedly kept all of these Secrets for a day in the past.
