@@ -5,6 +5,8 @@
 
 mod scene;
 
+use std::time::Instant;
+
 use kube::{Resource as _, ResourceExt as _, api::DeleteParams};
 use scene::{Scene, condition};
 use serde_json::json;
@@ -210,5 +212,42 @@ async fn a_deleted_set_writes_nothing() {
     scene.create("second", &json!({ "filter": { "namePattern": "^fleet-1$" } })).await;
     scene.until_ready("second", 1).await;
     assert_eq!(scene.names().await, ["fleet-p2", "second-p1"]);
+    scene.stop().await;
+}
+
+/// `SETS_PROJECTS=2000 cargo test --test sets many -- --nocapture` prints figures of that many projects. The API server's
+/// figures are those of this test if it runs alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_projects_are_listed_in_pages_and_a_quiet_pass_writes_none() {
+    let number = std::env::var("SETS_PROJECTS").map_or(30, |number| number.parse().unwrap());
+    let scene = Scene::start_with("many", 10_000).await;
+    scene.projects(number);
+    scene.cloud.set_listing(Listing::Paged(1000));
+    let spec = json!({ "suspend": true });
+    let template = json!({ "maxTenants": 5000, "source": "Projects", "template": { "spec": spec } });
+    let before = scene.api_server().await;
+    let began = Instant::now();
+    scene.create("fleet", &template).await;
+    scene.until_ready("fleet", u32::try_from(number).unwrap()).await;
+    let (created, after) = (began.elapsed(), scene.api_server().await);
+    let first = scene.lists_of_projects();
+    let versions = scene.versions().await;
+    let began = Instant::now();
+    scene.list_again("fleet").await;
+    let (again, at_last) = (began.elapsed(), scene.api_server().await);
+    let second = scene.lists_of_projects() - first;
+    let objects = scene.versions().await;
+    // Their own statuses are written meanwhile, but the set writes none of them.
+    assert_eq!(objects.len(), versions.len());
+    assert_eq!(scene.applied_by_set("fleet-p1").await, 0, "written in vain");
+    // The cloud has some projects besides these.
+    assert!(second == first && second <= number / 1000 + 1, "{first} and {second} pages");
+    let [applies, lists] = [("APPLY", &after, &before), ("LIST", &at_last, &after)]
+        .map(|(verb, now, then)| now.requests("cloudtenants", "", verb) - then.requests("cloudtenants", "", verb));
+    println!(
+        "{number} projects: all made after {created:.1?} with {first} calls to Keystone and {applies} applies; a quiet \
+         pass took {again:.1?} with {second} calls and {lists} pages of CloudTenants\n{}",
+        scene.kubectl_get("cloudtenantsets").await
+    );
     scene.stop().await;
 }

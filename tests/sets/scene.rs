@@ -21,6 +21,7 @@ use cloudtenant_operator::{
 };
 use k8s_openapi::{
     api::{core::v1::Secret, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{
@@ -31,13 +32,13 @@ use serde_json::{Value, json};
 pub use set::CloudTenantSet;
 use testkit::{
     cloud::{Service, SimulatedCloud},
-    control_plane::{ControlPlane, wait},
+    control_plane::{ApiServerMetrics, ControlPlane, wait},
 };
 use tokio::{sync::OnceCell, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// Longest wait for anything.
-const LATER: Duration = Duration::from_secs(60);
+const LATER: Duration = Duration::from_secs(300);
 
 const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 
@@ -289,6 +290,34 @@ impl Scene {
         let events = events.list(&ListParams::default()).await.unwrap().items;
         let of = events.into_iter().filter(|event| event.reason.as_deref() == Some(reason));
         of.filter_map(|event| event.note).collect()
+    }
+
+    /// The pages of `GET /v3/projects` that Keystone has been asked for.
+    pub fn lists_of_projects(&self) -> usize {
+        let requests = self.cloud.requests(Service::Keystone);
+        requests.iter().filter(|request| request.path.ends_with("/v3/projects")).count()
+    }
+
+    /// What the API server has counted.
+    pub async fn api_server(&self) -> ApiServerMetrics {
+        ControlPlane::shared().await.unwrap().metrics().await.unwrap()
+    }
+
+    /// The number of entries of the sets' field manager in a CloudTenant whose time is not that of its creation.
+    pub async fn applied_by_set(&self, name: &str) -> usize {
+        let tenant = self.tenant(name).await;
+        let created = tenant.metadata.creation_timestamp.clone();
+        let mut entries = tenant.metadata.managed_fields.into_iter().flatten();
+        let is_later = |entry: &ManagedFieldsEntry| {
+            entry.manager.as_deref() == Some(set::SETS_FIELD_MANAGER) && entry.time != created
+        };
+        entries.by_ref().filter(is_later).count()
+    }
+
+    /// What kubectl prints about the namespace's objects of a kind.
+    pub async fn kubectl_get(&self, kind: &str) -> String {
+        let control_plane = ControlPlane::shared().await.unwrap();
+        control_plane.kubectl(&["get", kind, "--namespace", &self.namespace]).await.unwrap().stdout
     }
 
     /// The lists of projects that Keystone has been asked for.
