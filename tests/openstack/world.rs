@@ -166,8 +166,13 @@ impl World {
     }
 
     async fn start_operator(&mut self, clock: Option<&'static str>) -> Result<()> {
+        self.start_operator_with(clock, &[]).await
+    }
+
+    async fn start_operator_with(&mut self, clock: Option<&'static str>, more: &[(&str, &str)]) -> Result<()> {
         drop(self.operator.take());
         let mut environment = vec![("LOG_LEVEL", LOG)];
+        environment.extend(more);
         if let Some(off) = clock {
             // Waits are by the other clock, and stay what they are.
             environment.extend([("LD_PRELOAD", FAKETIME), ("FAKETIME", off), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")]);

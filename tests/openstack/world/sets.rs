@@ -8,13 +8,20 @@ use std::{
 
 use anyhow::{Result, ensure};
 use cloudtenant_operator::{
+    api::set::{CloudTenantSet, crd_yaml},
     observation::projects::{ProjectList, ProjectState},
     openstack::{
         CloudConfig, Network, NoCounters, Session,
         projects::{self, Narrow, Source},
     },
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{
+    Api,
+    api::{ListParams, Patch, PatchParams},
+};
 use serde_json::{Value, json};
+use testkit::control_plane::wait;
 
 use super::World;
 
@@ -63,6 +70,24 @@ impl Views {
     }
 }
 
+/// The rights of deploy/tenant-sets, for the account of the tests.
+const RIGHTS: &str = r#"
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: cloudtenant-operator-sets}
+rules:
+  - {apiGroups: [cloudtenant.dev], resources: [cloudtenants], verbs: [create, patch, delete]}
+  - {apiGroups: [cloudtenant.dev], resources: [cloudtenantsets], verbs: [get, list, watch]}
+  - {apiGroups: [cloudtenant.dev], resources: [cloudtenantsets/status], verbs: [patch]}
+  - {apiGroups: [cloudtenant.dev], resources: [cloudtenantsets/finalizers], verbs: [update]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: cloudtenant-operator-sets}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cloudtenant-operator-sets}
+subjects: [{kind: ServiceAccount, name: cloudtenant-operator, namespace: cloudtenant-system}]
+"#;
+
 /// Disabled projects have a mark.
 fn names(list: &ProjectList) -> BTreeSet<String> {
     let mark = |enabled: bool| if enabled { "" } else { " (disabled)" };
@@ -80,6 +105,47 @@ fn session(entry: &Value) -> Result<Session> {
 }
 
 impl World {
+    fn sets(&self, client: kube::Client) -> Api<CloudTenantSet> {
+        Api::namespaced(client, &self.namespace)
+    }
+
+    /// Serves a set of the first user's projects, whose CloudTenants may be deleted.
+    async fn serve_set(&mut self, entry: &Value) -> Result<()> {
+        self.control_plane.apply_crds(&crd_yaml()?).await?;
+        self.control_plane.apply_yaml(None, RIGHTS).await?;
+        self.start_operator_with(None, &[("TENANT_SETS", "true")]).await?;
+        self.namespace = self.control_plane.namespace(SCENARIO).await?;
+        self.write_secret(&json!({"clouds": {"openstack": entry}}).to_string()).await?;
+        let set = json!({
+            "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenantSet", "metadata": {"name": "all"},
+            "spec": {
+                "cloudCredentialsRef": {"secretName": super::NAME}, "prune": "Delete",
+                "template": {"spec": {"suspend": true}},
+            },
+        });
+        self.control_plane.apply_yaml(Some(&self.namespace), &set.to_string()).await
+    }
+
+    /// Asks for a list, and waits until the set has this reason of a condition and so many CloudTenants.
+    async fn until_set(&self, step: &str, (type_, reason): (&str, &str), tenants: u32) -> Result<()> {
+        let sets = self.sets(self.control_plane.client().await?);
+        let at = format!("{step} {:?}", Instant::now());
+        let patch = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": at}}});
+        sets.patch("all", &PatchParams::default(), &Patch::Merge(patch)).await?;
+        let holds = |set: &CloudTenantSet| {
+            let Some(status) = &set.status else { return false };
+            let has_reason = |found: &Condition| found.type_ == type_ && found.reason == reason;
+            // A list that failed handles no request.
+            let handled = type_ == "ProjectsListed" || status.last_handled_reconcile_at.as_ref() == Some(&at);
+            handled && status.tenants == Some(tenants) && status.conditions.iter().any(has_reason)
+        };
+        wait::until(sets, "all", step, LONG, holds).await?;
+        let found = self.tenants().await?.list(&ListParams::default()).await?.items;
+        ensure!(found.len() == tenants as usize, "{step}: {} CloudTenants", found.len());
+        println!("{step}: the set has {tenants} CloudTenants, {type_} says {reason}");
+        Ok(())
+    }
+
     /// Projects come, go, are renamed, disabled and tagged; roles go; Keystone and its database go; thousands of projects.
     pub async fn tenant_sets(&mut self) -> Result<()> {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -95,20 +161,29 @@ impl World {
         ensure!(named.get("default").is_some_and(|name| &**name == "Default"), "{named:?}");
         let unnamed = views.own.domain_names(["default"], LONG).await;
         ensure!(unnamed.is_empty(), "an unscoped token reads no domain: {unnamed:?}");
+        self.serve_set(&entry).await?;
+        self.until_set("six projects", ("InSync", "Synced"), 6).await?;
 
         self.lab.keystone(&format!("create-project set-new {parent} lister")).await?;
         all.push("set-new");
         views.see("a project comes", &all, &all).await?;
+        self.until_set("a project comes", ("InSync", "Synced"), 7).await?;
 
         self.lab.keystone(&format!("delete-project {}", ids[0])).await?;
         all.retain(|name| *name != "set-0");
         views.see("a project goes", &all, &all).await?;
         let states = views.states(&ids[0]).await;
         ensure!(states == [ProjectState::Absent, ProjectState::Forbidden], "a deleted project: {states:?}");
+        // Nothing is deleted before two lists that are ten minutes apart.
+        self.until_set("a project goes", ("InSync", "Synced"), 7).await?;
 
         self.lab.keystone(&format!("update-project {} name set-renamed", ids[1])).await?;
         all[0] = "set-renamed";
         views.see("a project is renamed", &all, &all).await?;
+        self.until_set("a project is renamed", ("InSync", "Synced"), 7).await?;
+        let renamed = self.tenants().await?.get(&format!("all-{}", ids[1])).await?;
+        let name = renamed.metadata.annotations.unwrap_or_default().remove("cloudtenant.dev/project-name");
+        ensure!(name.as_deref() == Some("set-renamed"), "{name:?}");
 
         self.lab.keystone(&format!("disable-project {}", ids[2])).await?;
         let own: Vec<_> = all.iter().map(|name| if *name == "set-2" { "set-2 (disabled)" } else { name }).collect();
@@ -145,8 +220,12 @@ impl World {
         ] {
             self.lab.ctl(breaks).await?;
             let failed = views.fail(step, &ids[4], Duration::from_secs(5)).await;
+            let reason = if step == "Keystone hangs" { "Timeout" } else { "ConnectionFailed" };
+            let reason = if step == "Keystone has no database" { "ServerError" } else { reason };
+            let kept = self.until_set(step, ("ProjectsListed", reason), 7).await;
             self.lab.ctl(mends).await?;
             failed?;
+            kept?;
             views.see("it is back", &own, &all).await?;
         }
 
@@ -155,8 +234,10 @@ impl World {
         }
         // Keystone says nothing of what is missing.
         views.see("half of the roles are removed", &["set-renamed", "set-2 (disabled)", "set-new"], &all).await?;
+        self.until_set("half of the roles are removed", ("InSync", "PruneHeld"), 7).await?;
         self.lab.keystone("remove-role lister all").await?;
         views.see("all roles are removed", &[], &all).await?;
+        self.until_set("all roles are removed", ("InSync", "PruneHeld"), 7).await?;
 
         self.many_listed(&views).await?;
         self.remove_many().await
