@@ -1,7 +1,7 @@
 //! The controller of CloudTenantSets. It runs only with `--tenant-sets`, and only where the first shard is served, so that
 //! one process writes the CloudTenants of a set.
 //!
-//! A pass over a set is four steps in [`pass`]: list the projects, read the namespace's CloudTenants, decide
+//! A pass over a set is four steps in `pass`: list the projects, read the namespace's CloudTenants, decide
 //! ([`crate::decide::set`]), write. Docs: docs/decisions/0063.
 
 mod children;
