@@ -178,6 +178,8 @@ impl Controller {
         let uid = set.meta().uid.clone().unwrap_or_default();
         let span = tracing::info_span!("set", namespace = name.namespace, name = name.name);
         if !self.served.admit(&uid, &name.namespace) {
+            // A younger set that is served does not wait for it.
+            self.claim(&uid, Claims::Unknown);
             tracing::warn!(
                 parent: &span,
                 "the set is not served: the operator serves {} CloudTenantSets, {} of them in a namespace",
