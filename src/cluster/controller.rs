@@ -98,6 +98,9 @@ impl Operator {
                 beside.spawn(secret_watch::follow(secrets, self.lists.clone(), context.clone(), self.roster.clone()));
             }
         }
+        // Cancelled when no pass over a set is under way any more.
+        let sets_ended = CancellationToken::new();
+        let ended = sets_ended.clone().drop_guard();
         if let Some(settings) = self.settings.sets.clone().filter(|_| self.shard().index() == 0) {
             let namespaces = match &self.settings.namespaces[..] {
                 [] => vec![None],
@@ -105,16 +108,27 @@ impl Operator {
             };
             let served = (context.clone(), settings);
             let (client, lists) = (self.client.clone(), self.lists.clone());
-            beside.spawn(sets::run(client, namespaces, served, lists, readiness.clone(), shutdown.clone()));
+            let serving = sets::run(client, namespaces, served, lists, readiness.clone(), shutdown.clone());
+            let stopped = shutdown.clone();
+            beside.spawn(async move {
+                serving.await;
+                drop(ended);
+                if stopped.is_cancelled() {
+                    // This is no failure: passes over CloudTenants may still be under way.
+                    std::future::pending::<()>().await;
+                }
+            });
+        } else {
+            drop(ended);
         }
-        self.watch(watches, beside, context, readiness, shutdown).await;
+        self.watch(watches, (beside, sets_ended), context, readiness, shutdown).await;
     }
 
     /// Runs the watches until the shutdown, or until a task beside them ends. Without these tasks no tenant would wake.
     async fn watch(
         &self,
         watches: Vec<Watch>,
-        mut beside: JoinSet<()>,
+        (mut beside, sets_ended): (JoinSet<()>, CancellationToken),
         context: Arc<Context>,
         readiness: Readiness,
         shutdown: CancellationToken,
@@ -122,8 +136,12 @@ impl Operator {
         let followings: Vec<_> = watches.iter().map(|watch| watch.following.clone()).collect();
         let _ended = Ended { operator: self, readiness: &readiness };
         let watching = join_all(watches.into_iter().map(|watch| watch.run(context.clone(), shutdown.clone())));
+        let watching = async {
+            watching.await;
+            sets_ended.cancelled().await;
+        };
         tokio::select! {
-            _ = watching => {}
+            () = watching => {}
             () = self.keep_roster(&followings, &readiness, &context) => {}
             () = broke_off(&mut beside) => {}
         }
@@ -342,7 +360,13 @@ mod tests {
             let (_, watches) = operator.watches();
             let mut beside = JoinSet::new();
             spawn(&mut beside);
-            let run = operator.watch(watches, beside, Arc::new(context), Readiness::default(), stop);
+            let run = operator.watch(
+                watches,
+                (beside, CancellationToken::new()),
+                Arc::new(context),
+                Readiness::default(),
+                stop,
+            );
             let ended = tokio::time::timeout(Duration::from_millis(500), run).await;
             assert_eq!(ended.is_ok(), ends, "{name}");
         }

@@ -65,6 +65,8 @@ pub struct Controller {
     settings: SetSettings,
     /// The passes that run at a time. A list of projects is in memory for as long as its pass takes.
     turns: Shares,
+    /// The page of CloudTenants that is read.
+    pages: Shares,
     served: Served,
     states: Mutex<HashMap<String, Arc<tokio::sync::Mutex<State>>>>,
     /// What each set wants, by its UID.
@@ -90,6 +92,7 @@ pub async fn run(
         context,
         settings,
         turns: Shares::new(PASSES, Sharing::LeavesAsMuch),
+        pages: Shares::new(1, Sharing::Everything),
         served: Served::default(),
         states: Mutex::default(),
         claims: Mutex::default(),

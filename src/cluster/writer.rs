@@ -1,6 +1,6 @@
 //! Writes the events and then the status to the API server.
 
-mod place;
+pub(super) mod place;
 
 use std::{sync::Arc, time::Duration};
 

@@ -15,5 +15,5 @@ mod target;
 pub use child::{Child, Claims, OtherSet, Ownership};
 pub use filter::Filter;
 pub use plan::{Apply, Input, Plan, plan};
-pub use prune::{Basis, Deletion, Held, Pruned, SetMemory, asks, prune};
+pub use prune::{Basis, Deletion, Held, Pruned, SetMemory, asks, given_back, prune};
 pub use target::SetTarget;

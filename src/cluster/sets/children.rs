@@ -10,7 +10,8 @@ use serde_json::{Map, Value, value::RawValue};
 
 use crate::{
     api::CloudTenant,
-    decide::set::Child,
+    decide::set::{Child, SetTarget},
+    share::{Priority, Shares},
     watched::object::{Members, members, value},
 };
 
@@ -49,16 +50,28 @@ pub(super) enum ListError {
     Kube(#[from] kube::Error),
 }
 
-/// Lists all CloudTenants of the namespace. One that cannot be read is named in the log and left out.
-pub(super) async fn list(client: &Client, namespace: &str) -> Result<Vec<Child>, ListError> {
+/// Lists all CloudTenants of the set's namespace. One that cannot be read is named in the log and left out. `pages` has one
+/// place, since a page of large objects takes tens of megabytes.
+pub(super) async fn list(
+    client: &Client,
+    namespace: &str,
+    target: &SetTarget,
+    pages: &Shares,
+) -> Result<Vec<Child>, ListError> {
     let mut children = Vec::new();
     let mut parameters = ListParams::default().limit(PAGE);
     loop {
         let request = Request::new(CloudTenant::url_path(&(), Some(namespace))).list(&parameters);
         let request = request.map_err(kube::Error::BuildRequest)?;
-        let page = tokio::time::timeout(DEADLINE, client.request_text(request)).await;
-        let page = page.map_err(|_| ListError::Timeout)??;
-        let next = read(&page, &mut children);
+        let next = {
+            let _page = pages.one(namespace.into(), Priority::Later).await;
+            let page = tokio::time::timeout(DEADLINE, client.request_text(request)).await;
+            let page = page.map_err(|_| ListError::Timeout)??;
+            let known = children.len();
+            let next = read(&page, &mut children);
+            children.iter_mut().skip(known).for_each(|child| child.trim(target));
+            next
+        };
         if children.len() > MOST {
             return Err(ListError::TooMany);
         }
@@ -106,6 +119,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{share::Sharing, watched::object::WatchedSet};
 
     #[tokio::test]
     async fn pages_are_read_until_the_last_one_and_odd_objects_end_no_list() {
@@ -128,7 +142,14 @@ mod tests {
             if is_first { first.clone() } else { second.clone() }
         });
         let client = testkit::router::kube_client(server).await.unwrap();
-        let children = list(&client, "n").await.unwrap();
+        let set = json!({
+            "metadata": { "name": "s", "namespace": "n", "uid": "u" },
+            "spec": { "cloudCredentialsRef": { "secretName": "c" } },
+        });
+        let set = WatchedSet::read(&set.to_string()).0.unwrap();
+        let target = SetTarget::new(&set).unwrap();
+        let pages = Shares::new(1, Sharing::Everything);
+        let children = list(&client, "n", &target, &pages).await.unwrap();
         let found: Vec<_> = children.iter().map(|child| (child.name.as_str(), child.project_id.as_str())).collect();
         assert_eq!(found, [("a", "1"), ("b", "2")]);
         assert_eq!(asked.lock().unwrap().len(), 2);

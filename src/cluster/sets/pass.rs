@@ -28,7 +28,7 @@ use crate::{
         event::Notice,
         schedule::backoff,
         set::{
-            Claims, Input, OtherSet, Plan, Pruned, SetMemory, SetTarget, asks, event, plan, prune,
+            Claims, Input, OtherSet, Plan, Pruned, SetMemory, SetTarget, asks, event, given_back, plan, prune,
             status::{self, Listed, SetPass, Written},
         },
     },
@@ -58,6 +58,10 @@ const EVENT_RETRIES: u32 = 3;
 #[derive(Default)]
 pub(super) struct State {
     memory: SetMemory,
+    /// Before this time, Keystone wants no list.
+    not_before: Option<Timestamp>,
+    /// Since when the API server has forbidden writes, without a success between.
+    forbidden_since: Option<Timestamp>,
     /// The session in use, so that the next list needs no login.
     cloud: Option<Arc<Cloud>>,
     pace: Pace,
@@ -134,6 +138,7 @@ impl Controller {
             Err(_) => {
                 // After a panic the state may be inconsistent.
                 *state = State::default();
+                self.miss_claims(&id.uid);
                 let (generation, now) = (id.generation, self.now());
                 let rewritten = self.rewrite(&id, |old| status::broke_off(generation, old, now), Some(PANIC_RETRY));
                 caught(Part::Pass, Box::pin(rewritten)).await.unwrap_or(Ok(Some(PANIC_RETRY)))
@@ -213,18 +218,28 @@ impl Controller {
         state: &mut State,
     ) -> Result<Option<Duration>, WriteError> {
         let namespace = begun.id.name.namespace.as_str();
-        let opened = Box::pin(listing::open(&self.context, namespace, target)).await;
-        let listed = match opened {
-            Ok(cloud) => {
-                let cloud = state.cloud.insert(cloud).clone();
-                Box::pin(listing::list(&cloud, target)).await.map(|listing| (cloud, listing))
-            }
-            Err(failure) => Err(failure),
+        let is_known = begun.stored.observed_generation == Some(begun.id.generation);
+        if let Some(wait) = state.not_before.filter(|at| is_known && *at > begun.now).map(|at| age(begun.now, at)) {
+            // Keystone's Retry-After also holds for requests by annotation.
+            return Ok(Some(wait));
+        }
+        let listing = async {
+            let cloud = Box::pin(listing::open(&self.context, namespace, target)).await?;
+            let listing = Box::pin(listing::list(&cloud, target)).await?;
+            Ok::<_, ProbeFailure>((cloud, listing))
         };
-        let children = match Box::pin(children::list(&self.client, namespace)).await {
+        // A pass that waits for Keystone must not delay the end of the term.
+        let Some(listed) = self.context.shutdown.run_until_cancelled(listing).await else { return Ok(None) };
+        if let Ok((cloud, _)) = &listed {
+            state.cloud = Some(cloud.clone());
+        }
+        let retry_after = listed.as_ref().err().and_then(|failure| failure.retry_after);
+        state.not_before = retry_after.and_then(|wait| self.now().checked_add(wait).ok());
+        let children = match Box::pin(children::list(&self.client, namespace, target, &self.pages)).await {
             Ok(children) => children,
             Err(error) => {
                 tracing::warn!(%error, "the CloudTenants of the namespace cannot be listed");
+                self.miss_claims(&begun.id.uid);
                 state.failed_writes = state.failed_writes.saturating_add(1);
                 return Ok(Some(backoff(state.failed_writes)));
             }
@@ -282,10 +297,10 @@ impl Controller {
         }
         let conclusion = Conclusion {
             notices: event::transitions(&first, &new, written),
-            is_due: status::is_heartbeat_due(target.interval, &begun.stored, &new),
+            is_due: written.undeleted > 0 || status::is_heartbeat_due(target.interval, &begun.stored, &new),
             repeats: written.created.is_empty() && written.deleted.is_empty(),
             status: new,
-            next: next.map(|next| spread(next, &begun.id.uid)),
+            next: next.map(|next| spread(next, &begun.id.uid).max(retry_after.unwrap_or_default())),
         };
         self.conclude(begun, conclusion, state).await
     }
@@ -294,7 +309,13 @@ impl Controller {
     async fn pruned(&self, cloud: &Cloud, input: &Input<'_>, state: &State, begun: &Begun<'_>) -> Pruned {
         let (stored, now) = (&begun.stored, begun.now);
         let asked = asks(input, &state.memory, stored, now);
-        let states = if asked.is_empty() { BTreeMap::new() } else { Box::pin(listing::states(cloud, asked)).await };
+        let states = if asked.is_empty() {
+            BTreeMap::new()
+        } else {
+            let asking = Box::pin(listing::states(cloud, asked));
+            // Without an answer, nothing is deleted.
+            self.context.shutdown.run_until_cancelled(asking).await.unwrap_or_default()
+        };
         prune(input, &state.memory, &states, stored, now)
     }
 
@@ -317,6 +338,8 @@ impl Controller {
             clock: &self.settings.clock,
             is_current: begun.is_current,
             refused: &mut state.refused,
+            forbidden_since: &mut state.forbidden_since,
+            shutdown: &self.context.shutdown,
             written: Written::default(),
             wait: None,
         };
@@ -333,9 +356,23 @@ impl Controller {
         if !deletions.is_empty() && (begun.is_current)() {
             drop(writes);
             let reserved = status::reserved(target, &begun.stored, deletions.len(), now);
-            let version = begun.version.take();
-            let done = self.context.writer.write::<CloudTenantSet>(&begun.id.name, version, &reserved).await?;
-            let StatusWritten::As(version) = done else { return Ok((written, wait)) };
+            let done =
+                self.context.writer.write::<CloudTenantSet>(&begun.id.name, begun.version.clone(), &reserved).await;
+            let version = match done {
+                Ok(StatusWritten::As(Some(version))) => Some(version),
+                Ok(StatusWritten::Refused(version)) => {
+                    begun.version = version;
+                    return Ok((written, wait));
+                }
+                // Without a version, the set is gone.
+                Ok(_) => return Ok((written, wait)),
+                Err(error) if written.created.is_empty() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "nothing is deleted, since the status was not written");
+                    written.is_unfinished = true;
+                    return Ok((written, wait));
+                }
+            };
             state.wrote(reserved.clone(), version.as_deref());
             (begun.stored, begun.version) = (reserved, version);
             let mut writes = Writes {
@@ -346,11 +383,14 @@ impl Controller {
                 clock: &self.settings.clock,
                 is_current: begun.is_current,
                 refused: &mut state.refused,
+                forbidden_since: &mut state.forbidden_since,
+                shutdown: &self.context.shutdown,
                 written,
                 wait,
             };
             Box::pin(writes.delete(deletions)).await;
             (written, wait) = (writes.written, writes.wait);
+            begun.stored.pruning = given_back(begun.stored.pruning.take(), written.undeleted);
         }
         Ok((written, wait))
     }

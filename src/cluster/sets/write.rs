@@ -2,23 +2,29 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use jiff::Timestamp;
 use kube::Resource as _;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::pace::Pace;
 use crate::{
     api::{CloudTenant, set::SETS_FIELD_MANAGER},
     cluster::{
         context::Clock,
-        writer::{StatusWriter, WriteError},
+        writer::{StatusWriter, WriteError, place},
     },
     decide::set::{
         Apply, Deletion,
         status::{Refusal, Written},
     },
     identity::TenantName,
+    observation::engine_answers::age,
     watched::object::Watched,
 };
+
+/// An API server that starts forbids writes for a shorter time.
+const IN_DOUBT: Duration = Duration::from_secs(10);
 
 /// After this many consecutive refusals, the rest waits for the next pass.
 const REFUSALS: usize = 20;
@@ -34,6 +40,10 @@ pub(super) struct Writes<'a> {
     pub(super) is_current: &'a (dyn Fn() -> bool + Send + Sync),
     /// The CloudTenants that the API server refused last. They come after the others.
     pub(super) refused: &'a mut BTreeSet<String>,
+    /// Since when the API server has forbidden writes, without a success between.
+    pub(super) forbidden_since: &'a mut Option<Timestamp>,
+    /// The end of the term.
+    pub(super) shutdown: &'a CancellationToken,
     /// What became of the writes.
     pub(super) written: Written,
     /// The wait until the pace allows the next write.
@@ -56,11 +66,21 @@ enum Outcome {
 impl Writes<'_> {
     /// Makes and changes CloudTenants.
     pub(super) async fn apply(&mut self, mut applies: Vec<Apply>) {
-        applies.sort_by_key(|apply| self.refused.contains(&apply.name));
-        let mut refusals = 0;
-        for apply in applies {
-            if refusals >= REFUSALS || !self.may_go_on() {
-                self.written.is_unfinished |= refusals < REFUSALS;
+        // Changes come before creations, which a quota may refuse.
+        applies.sort_by_key(|apply| (self.refused.contains(&apply.name), apply.uid.is_none()));
+        let (mut refusals, mut is_full) = (0, false);
+        let mut left = applies.into_iter();
+        while let Some(apply) = left.next() {
+            if is_full && apply.uid.is_none() {
+                continue;
+            }
+            if refusals >= REFUSALS {
+                return;
+            }
+            if !self.may_go_on() {
+                // What the API server refused last time is no reason to hurry.
+                let is_new = |apply: &Apply| !self.refused.contains(&apply.name);
+                self.written.is_unfinished |= is_new(&apply) || left.any(|apply| is_new(&apply));
                 return;
             }
             let outcome = self.apply_one(&apply).await;
@@ -68,15 +88,16 @@ impl Writes<'_> {
             refusals = if matches!(outcome, Outcome::Refused(_)) { refusals + 1 } else { 0 };
             match outcome {
                 Outcome::Done => {}
-                Outcome::Conflict => self.written.conflicts.push(apply.name),
+                Outcome::Conflict => {
+                    self.refused.insert(apply.name.clone());
+                    self.written.conflicts.push(apply.name);
+                }
                 Outcome::Refused(refusal) => {
                     self.refused.insert(apply.name);
                     let worst = self.written.refused.map_or(refusal, |before| before.min(refusal));
                     self.written.refused = Some(worst);
-                    // A quota refuses all others too.
-                    if refusal == Refusal::Quota {
-                        return;
-                    }
+                    // A quota refuses all other creations too.
+                    is_full |= refusal == Refusal::Quota;
                 }
                 Outcome::Later => self.written.is_unfinished = true,
                 Outcome::Over => return,
@@ -97,23 +118,44 @@ impl Writes<'_> {
                     tracing::info!(tenant = name, "deleted: its project is gone");
                     self.written.deleted.push((name, uid));
                 }
-                Err(error) => match outcome(&name, &error) {
-                    Outcome::Refused(refusal) => self.written.refused = Some(refusal),
-                    Outcome::Over => return,
-                    Outcome::Done | Outcome::Conflict | Outcome::Later => self.written.is_unfinished = true,
-                },
+                Err(error) => {
+                    // Without an answer, it may have been deleted.
+                    if error.answer().is_some_and(|answer| answer.code < 500) {
+                        self.written.undeleted += 1;
+                    }
+                    match self.outcome(&name, &error) {
+                        Outcome::Refused(refusal) => self.written.refused = Some(refusal),
+                        Outcome::Over => return,
+                        Outcome::Done | Outcome::Conflict | Outcome::Later => self.written.is_unfinished = true,
+                    }
+                }
             }
         }
     }
 
     /// Takes a write of the pace.
     fn may_go_on(&mut self) -> bool {
-        if !(self.is_current)() {
+        if self.shutdown.is_cancelled() || !(self.is_current)() {
             return false;
         }
         let taken = self.pace.take(self.per_minute, self.clock.now());
         self.wait = taken.err();
         self.wait.is_none()
+    }
+
+    /// Maps the API server's refusal.
+    fn outcome(&mut self, name: &str, error: &WriteError) -> Outcome {
+        let outcome = judge(error);
+        if outcome != Outcome::Over {
+            tracing::warn!(%error, tenant = name, "the CloudTenant was not written");
+        }
+        if outcome != Outcome::Refused(Refusal::Forbidden) || place::is_denied(error) {
+            return outcome;
+        }
+        // An API server that starts forbids everything until it knows the rights.
+        let now = self.clock.now();
+        let since = *self.forbidden_since.get_or_insert(now);
+        if since > now || age(since, now) >= IN_DOUBT { outcome } else { Outcome::Later }
     }
 
     fn named(&self, name: &str) -> TenantName {
@@ -130,24 +172,16 @@ impl Writes<'_> {
         let named = self.named(&apply.name);
         match self.writer.apply::<CloudTenant>(&named, SETS_FIELD_MANAGER, &document).await {
             Ok(object) => {
+                *self.forbidden_since = None;
                 if apply.uid.is_none() {
                     let uid = Watched::read(&object).meta().uid.clone().unwrap_or_default();
                     self.written.created.push((apply.name.clone(), uid));
                 }
                 Outcome::Done
             }
-            Err(error) => outcome(&apply.name, &error),
+            Err(error) => self.outcome(&apply.name, &error),
         }
     }
-}
-
-/// Maps the API server's refusal.
-fn outcome(name: &str, error: &WriteError) -> Outcome {
-    let outcome = judge(error);
-    if outcome != Outcome::Over {
-        tracing::warn!(%error, tenant = name, "the CloudTenant was not written");
-    }
-    outcome
 }
 
 fn judge(error: &WriteError) -> Outcome {

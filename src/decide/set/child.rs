@@ -95,6 +95,27 @@ impl Child {
         })
     }
 
+    /// Drops what the comparison with this set's template does not need. Others may write megabytes into a CloudTenant.
+    pub fn trim(&mut self, target: &SetTarget) {
+        if self.ownership(target) == Ownership::Foreign {
+            self.stated = None;
+            return;
+        }
+        let Some(stated) = &mut self.stated else { return };
+        let own = |key: &str, of: &[&str]| of.contains(&key);
+        for (field, ours, template) in [
+            ("labels", &[SET_LABEL][..], &target.labels),
+            ("annotations", &[SET_UID, PROJECT_NAME, DOMAIN_NAME][..], &target.annotations),
+        ] {
+            if let Some(Value::Object(found)) = stated.metadata.get_mut(field) {
+                found.retain(|key, _| own(key, ours) || template.contains_key(key));
+            }
+        }
+        if let Some(Value::Array(owners)) = stated.metadata.get_mut("ownerReferences") {
+            owners.retain(|owner| owner["uid"] == *target.uid);
+        }
+    }
+
     /// To whom it belongs, as this set sees it.
     #[must_use]
     pub fn ownership(&self, target: &SetTarget) -> Ownership {

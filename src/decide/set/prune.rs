@@ -263,6 +263,20 @@ fn confirmation(target: &SetTarget, stored: &CloudTenantSetStatus, now: Timestam
     Some(Confirmation { generation, at, counts: now.duration_since(at) < valid })
 }
 
+/// Gives back deletions that were counted before, and that the API server has refused.
+#[must_use]
+pub fn given_back(pruning: Option<Pruning>, undeleted: usize) -> Option<Pruning> {
+    let mut left = u32::try_from(undeleted).unwrap_or(u32::MAX);
+    let mut pruning = pruning?;
+    for hour in pruning.deleted.iter_mut().rev() {
+        let back = hour.tenants.min(left);
+        hour.tenants -= back;
+        left -= back;
+    }
+    pruning.deleted.retain(|hour| hour.tenants > 0);
+    (pruning != Pruning::default()).then_some(pruning)
+}
+
 /// What the status says about deletions after this many more. The operator writes it before it deletes, so that a crash
 /// in between counts too many and never too few.
 #[must_use]
@@ -288,4 +302,34 @@ pub fn counted(target: &SetTarget, stored: &CloudTenantSetStatus, deletions: usi
         .or(before.confirmed);
     let pruning = Pruning { deleted, confirmed };
     (pruning != Pruning::default()).then_some(pruning)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each line: counted deletions by hour | those that the API server has refused | what is left.
+    #[test]
+    fn refused_deletions_do_not_count() {
+        let hours = |counts: &[u32]| {
+            let hour = |(index, tenants): (usize, &u32)| {
+                let at = Timestamp::from_second(3600 * index as i64).unwrap();
+                PrunedHour { hour: api::time(at), tenants: *tenants }
+            };
+            counts.iter().enumerate().map(hour).filter(|hour| hour.tenants > 0).collect::<Vec<_>>()
+        };
+        for (counted, undeleted, left) in [
+            (&[2, 3][..], 0, &[2, 3][..]),
+            (&[2, 3], 1, &[2, 2]),
+            (&[2, 3], 3, &[2]),
+            (&[2, 3], 4, &[1]),
+            (&[2, 3], 9, &[]),
+            (&[], 1, &[]),
+        ] {
+            let pruning = Pruning { deleted: hours(counted), confirmed: None };
+            let rest = given_back(Some(pruning), undeleted).map(|rest| rest.deleted).unwrap_or_default();
+            assert_eq!(rest, hours(left), "{counted:?} without {undeleted}");
+        }
+        assert_eq!(given_back(None, 1), None);
+    }
 }

@@ -63,6 +63,8 @@ pub struct Written {
     pub created: Vec<(String, String)>,
     /// The names and UIDs of the CloudTenants that the pass has deleted.
     pub deleted: Vec<(String, String)>,
+    /// The number of CloudTenants that the API server refused to delete. They do not count as deleted.
+    pub undeleted: usize,
     /// The names of the CloudTenants whose fields somebody else owns.
     pub conflicts: Vec<String>,
     /// The worst refusal.
