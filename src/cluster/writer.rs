@@ -1,6 +1,6 @@
 //! Writes the events and then the status to the API server.
 
-pub(super) mod place;
+mod place;
 
 use std::{sync::Arc, time::Duration};
 
@@ -80,6 +80,11 @@ impl WriteError {
         let Some(status) = self.answer() else { return false };
         let mut causes = status.details.iter().flat_map(|details| &details.causes);
         status.code == 403 && causes.any(|cause| cause.reason == "NamespaceTerminating")
+    }
+
+    /// Whether a policy, a webhook or a quota refuses the write, and not a missing right.
+    pub(super) fn is_denied(&self) -> bool {
+        place::is_denied(self)
     }
 
     /// Whether the object has changed since it was read, so that it needs another pass.

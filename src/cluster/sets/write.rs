@@ -12,7 +12,7 @@ use crate::{
     api::{CloudTenant, set::SETS_FIELD_MANAGER},
     cluster::{
         context::Clock,
-        writer::{StatusWriter, WriteError, place},
+        writer::{StatusWriter, WriteError},
     },
     decide::set::{
         Apply, Deletion,
@@ -149,7 +149,7 @@ impl Writes<'_> {
         if outcome != Outcome::Over {
             tracing::warn!(%error, tenant = name, "the CloudTenant was not written");
         }
-        if outcome != Outcome::Refused(Refusal::Forbidden) || place::is_denied(error) {
+        if outcome != Outcome::Refused(Refusal::Forbidden) || error.is_denied() {
             return outcome;
         }
         // An API server that starts forbids everything until it knows the rights.

@@ -26,7 +26,7 @@ const QUOTA: &str = "exceeded quota";
 
 /// Whether a policy, a webhook or a quota refuses this write. Other 403s can be those of an API server that has just
 /// started.
-pub(in crate::cluster) fn is_denied(error: &WriteError) -> bool {
+pub(super) fn is_denied(error: &WriteError) -> bool {
     let denied = |message: &str| message.contains(DENIED) || message.contains(QUOTA);
     error.answer().is_some_and(|answer| answer.code == 403 && denied(&answer.message))
 }
