@@ -80,7 +80,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cluster::rights", &[]),
     ("cluster::passes", &["identity", "panics"]),
     ("cluster::changes", &["identity"]),
-    ("cluster::schema", &["api"]),
+    ("cluster::schema", &["api", "cluster::readiness"]),
     ("cluster::verify", &["cluster::rights"]),
     ("cluster::standby", &["api", "cluster::api_server", "cluster::readiness"]),
     ("cluster::leader", &["cluster::api_server", "shard", "watched::object"]),

@@ -187,6 +187,12 @@ where
     })
 }
 
+/// Names the scope of a watch for the log: one namespace, or all.
+#[must_use]
+pub fn scope_name(namespace: Option<&str>) -> String {
+    namespace.map_or_else(|| "all namespaces".to_owned(), |name| format!("namespace {name}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

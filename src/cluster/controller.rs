@@ -102,13 +102,10 @@ impl Operator {
         let sets_ended = CancellationToken::new();
         let ended = sets_ended.clone().drop_guard();
         if let Some(settings) = self.settings.sets.clone().filter(|_| self.shard().index() == 0) {
-            let namespaces = match &self.settings.namespaces[..] {
-                [] => vec![None],
-                namespaces => namespaces.iter().cloned().map(Some).collect(),
-            };
             let served = (context.clone(), settings);
             let (client, lists) = (self.client.clone(), self.lists.clone());
-            let serving = sets::run(client, namespaces, served, lists, readiness.clone(), shutdown.clone());
+            let scopes = self.namespaces().into_iter().zip(scoped(&client, &self.settings.namespaces)).collect();
+            let serving = sets::run(client, scopes, served, lists, readiness.clone(), shutdown.clone());
             let stopped = shutdown.clone();
             beside.spawn(async move {
                 serving.await;
@@ -186,12 +183,17 @@ impl Operator {
         }
     }
 
+    /// The namespaces of the watches. The watch on all namespaces has no name.
+    fn namespaces(&self) -> Vec<Option<String>> {
+        match &self.settings.namespaces[..] {
+            [] => vec![None],
+            namespaces => namespaces.iter().cloned().map(Some).collect(),
+        }
+    }
+
     /// Returns a watch per namespace and the channel to each. The watch on all namespaces has no name.
     fn watches(&self) -> (Routes, Vec<Watch>) {
-        let namespaces = &self.settings.namespaces;
-        let names: Vec<_> =
-            if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
-        let apis = scoped(&self.client, namespaces);
+        let (names, apis) = (self.namespaces(), scoped(&self.client, &self.settings.namespaces));
         let watch = |(name, api)| {
             let (wake, woken) = mpsc::channel(WAKES);
             let writer = Writer::default();

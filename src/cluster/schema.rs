@@ -11,9 +11,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::{Client, Resource};
 use serde_json::Value;
 
-use crate::api::{
-    self, CloudTenant,
-    set::{self, CloudTenantSet},
+use crate::{
+    api::{
+        self, CloudTenant,
+        set::{self, CloudTenantSet},
+    },
+    cluster::readiness::{Readiness, Requirement},
 };
 
 /// Longest wait for the API server.
@@ -63,23 +66,12 @@ pub enum SetSchemaError {
     Unknown(String),
 }
 
-/// What is wrong with a served resource.
-enum Fault {
-    NotServed,
-    Lacks(String),
-    Unknown(String),
-}
-
 /// Checks the CRD of CloudTenants of the API server.
 ///
 /// # Errors
 /// The CRD lacks a field, or could not be read.
 pub async fn check(client: &Client) -> Result<(), SchemaError> {
-    inspect::<CloudTenant>(client, &api::crd()).await.map_err(|fault| match fault {
-        Fault::NotServed => SchemaError::NotServed,
-        Fault::Lacks(fields) => SchemaError::Lacks(fields),
-        Fault::Unknown(why) => SchemaError::Unknown(why),
-    })
+    inspect::<CloudTenant>(client, &api::crd()).await
 }
 
 /// Checks the CRD of CloudTenantSets of the API server.
@@ -87,32 +79,55 @@ pub async fn check(client: &Client) -> Result<(), SchemaError> {
 /// # Errors
 /// The CRD lacks a field, or could not be read.
 pub async fn check_sets(client: &Client) -> Result<(), SetSchemaError> {
-    inspect::<CloudTenantSet>(client, &set::crd()).await.map_err(|fault| match fault {
-        Fault::NotServed => SetSchemaError::NotServed,
-        Fault::Lacks(fields) => SetSchemaError::Lacks(fields),
-        Fault::Unknown(why) => SetSchemaError::Unknown(why),
+    inspect::<CloudTenantSet>(client, &set::crd()).await.map_err(|error| match error {
+        SchemaError::NotServed => SetSchemaError::NotServed,
+        SchemaError::Lacks(fields) => SetSchemaError::Lacks(fields),
+        SchemaError::Unknown(why) => SetSchemaError::Unknown(why),
     })
 }
 
-async fn inspect<K: Resource<DynamicType = ()>>(client: &Client, crd: &CustomResourceDefinition) -> Result<(), Fault> {
-    let unknown = |error: &dyn std::fmt::Display| Fault::Unknown(error.to_string());
+/// Waits until a check succeeds, and repeats it after each `retry`. Until then the process is not ready, and the log says
+/// why each time that the reason changes.
+pub async fn until_sufficient<E: std::fmt::Display, F: Future<Output = Result<(), E>>>(
+    readiness: &Readiness,
+    requirement: Requirement,
+    retry: Duration,
+    check: impl Fn() -> F,
+) {
+    let mut logged = String::new();
+    while let Err(error) = check().await {
+        let lacks = error.to_string();
+        if lacks != logged {
+            tracing::error!("{lacks}");
+        }
+        readiness.lacks(requirement, &lacks);
+        logged = lacks;
+        tokio::time::sleep(retry).await;
+    }
+}
+
+async fn inspect<K: Resource<DynamicType = ()>>(
+    client: &Client,
+    crd: &CustomResourceDefinition,
+) -> Result<(), SchemaError> {
+    let unknown = |error: &dyn std::fmt::Display| SchemaError::Unknown(error.to_string());
     let path = format!("/openapi/v3/apis/{}", K::api_version(&()));
     let request = http::Request::get(path).body(Vec::new()).map_err(|error| unknown(&error))?;
     let answer = tokio::time::timeout(DEADLINE, client.request::<Value>(request)).await;
     let document = match answer {
         Ok(Ok(document)) => document,
-        Ok(Err(kube::Error::Api(status))) if status.code == 404 => return Err(Fault::NotServed),
+        Ok(Err(kube::Error::Api(status))) if status.code == 404 => return Err(SchemaError::NotServed),
         Ok(Err(error)) => return Err(unknown(&error)),
         Err(error) => return Err(unknown(&error)),
     };
-    let served = served(&document, &K::kind(&())).ok_or(Fault::NotServed)?;
+    let served = served(&document, &K::kind(&())).ok_or(SchemaError::NotServed)?;
     let missing = missing(crd, served);
     if missing.is_empty() {
         return Ok(());
     }
     let more = missing.len().saturating_sub(NAMED);
     let named = missing.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
-    Err(Fault::Lacks(if more == 0 { named } else { format!("{named} and {more} more") }))
+    Err(SchemaError::Lacks(if more == 0 { named } else { format!("{named} and {more} more") }))
 }
 
 fn served<'a>(document: &'a Value, wanted: &str) -> Option<&'a Value> {

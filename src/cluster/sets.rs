@@ -9,6 +9,7 @@ mod listing;
 mod pace;
 mod pass;
 mod served;
+mod state;
 mod write;
 
 use std::{
@@ -26,8 +27,8 @@ use kube::{
         watcher::Event,
     },
 };
-use pass::State;
 use served::Served;
+use state::State;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -73,11 +74,11 @@ pub struct Controller {
     claims: Mutex<HashMap<String, Claims>>,
 }
 
-/// Serves the sets of these namespaces until the shutdown. The process is not ready while the CRD of sets is missing, and
+/// Serves the sets of these scopes, a namespace each or all, until the shutdown. The process is not ready while the CRD of sets is missing, and
 /// serves CloudTenants all the same.
 pub async fn run(
     client: Client,
-    namespaces: Vec<Option<String>>,
+    scopes: Vec<(Option<String>, Api<WatchedSet>)>,
     (context, settings): (Arc<Context>, SetSettings),
     lists: Lists,
     readiness: Readiness,
@@ -97,7 +98,7 @@ pub async fn run(
         states: Mutex::default(),
         claims: Mutex::default(),
     });
-    let watches = namespaces.into_iter().map(|namespace| controller.clone().watch(namespace, &lists, &shutdown));
+    let watches = scopes.into_iter().map(|scope| controller.clone().watch(scope, &lists, &shutdown));
     let mut sweep = tokio::time::interval(SWEEP);
     let sweeping = async {
         loop {
@@ -113,16 +114,8 @@ pub async fn run(
 
 /// Waits for a sufficient CRD of sets.
 async fn until_schema(client: &Client, readiness: &Readiness) {
-    let mut logged = String::new();
-    while let Err(error) = schema::check_sets(client).await {
-        let lacks = error.to_string();
-        if lacks != logged {
-            tracing::error!("{lacks}");
-        }
-        readiness.lacks(Requirement::SetDefinition, &lacks);
-        logged = lacks;
-        tokio::time::sleep(SCHEMA_RETRY).await;
-    }
+    let check = || schema::check_sets(client);
+    schema::until_sufficient(readiness, Requirement::SetDefinition, SCHEMA_RETRY, check).await;
     readiness.has(Requirement::SetDefinition);
 }
 
@@ -141,11 +134,12 @@ impl Drop for Ended {
 
 impl Controller {
     /// Follows the sets of a namespace, or of all, until the shutdown.
-    async fn watch(self: Arc<Self>, namespace: Option<String>, lists: &Lists, shutdown: &CancellationToken) {
-        let api = match &namespace {
-            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
-            None => Api::all(self.client.clone()),
-        };
+    async fn watch(
+        self: Arc<Self>,
+        (namespace, api): (Option<String>, Api<WatchedSet>),
+        lists: &Lists,
+        shutdown: &CancellationToken,
+    ) {
         let writer: Writer<WatchedSet> = Writer::default();
         let store = writer.as_reader();
         let (sets, kept) = (self.context.sets.clone(), store.clone());
@@ -153,7 +147,8 @@ impl Controller {
         let events = api_server::follow(api, lists.clone(), AfterError::Lists).reflect(writer).inspect(move |event| {
             match event {
                 Err(error) => {
-                    tracing::warn!(%error, "the watch on the CloudTenantSets of {}", named(namespace.as_deref()));
+                    let scope = api_server::scope_name(namespace.as_deref());
+                    tracing::warn!(%error, "the watch on the CloudTenantSets of {scope}");
                 }
                 Ok(Event::InitDone) if !added => sets.add(namespace.clone(), kept.clone()),
                 Ok(_) => {}
@@ -236,8 +231,4 @@ impl Controller {
         self.claims.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid.as_str()));
         self.states.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid.as_str()));
     }
-}
-
-fn named(namespace: Option<&str>) -> String {
-    namespace.map_or_else(|| "all namespaces".to_owned(), |name| format!("namespace {name}"))
 }

@@ -82,6 +82,16 @@ impl WriteError {
         status.code == 403 && causes.any(|cause| cause.reason == "NamespaceTerminating")
     }
 
+    /// Whether a policy or a webhook refuses the write.
+    pub(super) fn is_by_policy(&self) -> bool {
+        place::is_by_policy(self)
+    }
+
+    /// Whether a ResourceQuota refuses the write.
+    pub(super) fn exceeds_quota(&self) -> bool {
+        place::exceeds_quota(self)
+    }
+
     /// Whether a policy, a webhook or a quota refuses the write, and not a missing right.
     pub(super) fn is_denied(&self) -> bool {
         place::is_denied(self)

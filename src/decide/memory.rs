@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Wait until the next pass after a write conflict.
-const CONFLICT_RETRY: Duration = Duration::from_secs(1);
+pub const CONFLICT_RETRY: Duration = Duration::from_secs(1);
 
 /// Wait until the operator tries again to write a status that the API server refused. Only an administrator can change
 /// that, and each attempt takes three requests.

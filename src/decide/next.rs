@@ -17,10 +17,11 @@ use crate::{
 
 /// A missing Secret is read again after SECRET_RETRY. After SECRET_GRACE the operator no longer expects it to arrive.
 const SECRET_RETRY: Duration = Duration::from_secs(5);
-const SECRET_GRACE: Duration = Duration::from_secs(120);
+/// The time that the operator expects a missing Secret to arrive.
+pub const SECRET_GRACE: Duration = Duration::from_secs(120);
 
 /// Longest wait until the operator reads the Secret again while a user has to act.
-const STALLED_RETRY: Duration = Duration::from_secs(30);
+pub const STALLED_RETRY: Duration = Duration::from_secs(30);
 
 /// Wait until the operator reads the Secret again, once, after a refused login: a user may have just corrected it.
 const REFUSED_RETRY: Duration = Duration::from_secs(5);

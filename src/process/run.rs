@@ -108,16 +108,8 @@ impl Process {
 
     /// Waits for a sufficient CRD.
     async fn until_schema(&self) {
-        let mut logged = String::new();
-        while let Err(error) = schema::check(&self.client).await {
-            let lacks = error.to_string();
-            if lacks != logged {
-                tracing::error!("{lacks}");
-            }
-            self.readiness.lacks(Requirement::Definition, &lacks);
-            logged = lacks;
-            tokio::time::sleep(SCHEMA_RETRY).await;
-        }
+        let check = || schema::check(&self.client);
+        schema::until_sufficient(&self.readiness, Requirement::Definition, SCHEMA_RETRY, check).await;
     }
 }
 

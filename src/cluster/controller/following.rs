@@ -51,7 +51,7 @@ impl Following {
     }
 
     pub(super) fn name(&self) -> String {
-        self.namespace.as_ref().map_or_else(|| "all namespaces".to_owned(), |name| format!("namespace {name}"))
+        api_server::scope_name(self.namespace.as_deref())
     }
 
     pub(super) fn is_listed(&self) -> bool {

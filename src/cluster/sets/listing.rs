@@ -81,7 +81,7 @@ pub(super) async fn states(cloud: &Cloud, ids: Vec<String>) -> BTreeMap<String, 
         }
     };
     if tokio::time::timeout(STATES, reading).await.is_err() {
-        tracing::warn!("Keystone has not told the states of all projects in time");
+        tracing::warn!("Keystone did not return the states of all projects in time");
     }
     states
 }

@@ -1,10 +1,6 @@
 //! One pass over a set: list, read, decide, write. All rules are in [`crate::decide::set`].
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use kube::Resource as _;
@@ -12,7 +8,7 @@ use kube::Resource as _;
 use super::{
     Controller, children,
     listing::{self, Listing},
-    pace::Pace,
+    state::State,
     write::Writes,
 };
 use crate::{
@@ -22,13 +18,13 @@ use crate::{
         set::{CloudTenantSet, CloudTenantSetStatus},
     },
     clouds::Cloud,
-    cluster::writer::WriteError,
+    cluster::{passes::PANIC_RETRY, writer::WriteError},
     decide::{
-        REFUSED_RETRY, Written as StatusWritten,
+        CONFLICT_RETRY, REFUSED_RETRY, STALLED_RETRY, Written as StatusWritten,
         event::Notice,
         schedule::backoff,
         set::{
-            Claims, Input, OtherSet, Plan, Pruned, SetMemory, SetTarget, asks, event, given_back, plan, prune,
+            Apply, Claims, Input, OtherSet, Plan, Pruned, SetMemory, SetTarget, asks, event, given_back, plan, prune,
             status::{self, Listed, SetPass, Written},
         },
     },
@@ -38,43 +34,8 @@ use crate::{
     watched::roster::WatchedSet,
 };
 
-/// A missing Secret may still arrive for this time. The same as for a CloudTenant.
-const SECRET_GRACE: Duration = Duration::from_secs(120);
-
-/// Longest wait until the operator reads the Secret again while Keystone refuses its credential. It does not log in with
-/// the same content.
-const STALLED_RETRY: Duration = Duration::from_secs(30);
-
-/// Wait until the next pass after a write conflict.
-const CONFLICT_RETRY: Duration = Duration::from_secs(1);
-
-/// Wait until the operator repeats a pass that panicked, with fresh state.
-const PANIC_RETRY: Duration = Duration::from_secs(60);
-
 /// The number of failed writes of the status that hold back events.
 const EVENT_RETRIES: u32 = 3;
-
-/// The state of a set between two passes. Losing it is safe: the status holds what must last.
-#[derive(Default)]
-pub(super) struct State {
-    memory: SetMemory,
-    /// Before this time, Keystone wants no list.
-    not_before: Option<Timestamp>,
-    /// Since when the API server has forbidden writes, without a success between.
-    forbidden_since: Option<Timestamp>,
-    /// The session in use, so that the next list needs no login.
-    cloud: Option<Arc<Cloud>>,
-    pace: Pace,
-    /// The CloudTenants that the API server refused last.
-    refused: BTreeSet<String>,
-    /// Number of consecutive lists that failed.
-    failures: u32,
-    /// Since when the Secret, its key or its entry has been missing.
-    missing_since: Option<Timestamp>,
-    /// The status that was written last, with the resource version that it got. The watch may not have brought it yet.
-    stored: Option<(u64, CloudTenantSetStatus)>,
-    failed_writes: u32,
-}
 
 /// A pass that has begun.
 struct Begun<'a> {
@@ -95,27 +56,6 @@ struct Conclusion {
     is_due: bool,
     /// A later pass repeats the notices.
     repeats: bool,
-}
-
-impl State {
-    /// The status as it is now, with its resource version.
-    fn current(&self, object: &CloudTenantSet) -> (CloudTenantSetStatus, Option<String>) {
-        let brought = object.metadata.resource_version.clone();
-        let number: Option<u64> = brought.as_ref().and_then(|version| version.parse().ok());
-        match &self.stored {
-            Some((version, status)) if number.is_some_and(|brought| brought < *version) => {
-                (status.clone(), Some(version.to_string()))
-            }
-            _ => (object.status.clone().unwrap_or_default(), brought),
-        }
-    }
-
-    /// Notes the result of a write of the status.
-    fn wrote(&mut self, status: CloudTenantSetStatus, version: Option<&str>) {
-        self.failed_writes = 0;
-        let version = version.and_then(|version| version.parse().ok());
-        self.stored = version.map(|version| (version, status));
-    }
 }
 
 impl Controller {
@@ -146,10 +86,10 @@ impl Controller {
         };
         self.context.metrics.reconciled(done.is_ok());
         done.unwrap_or_else(|error| {
-            state.failed_writes = state.failed_writes.saturating_add(1);
+            state.stored.failed_writes = state.stored.failed_writes.saturating_add(1);
             let is_conflict = error.is_conflict();
             tracing::warn!(%error, "the status was not written");
-            Some(if is_conflict { CONFLICT_RETRY } else { backoff(state.failed_writes) })
+            Some(if is_conflict { CONFLICT_RETRY } else { backoff(state.stored.failed_writes) })
         })
     }
 
@@ -178,7 +118,7 @@ impl Controller {
                 return self.rewrite(id, |old| status::invalid(&why, id.generation, old, now), None).await;
             }
         };
-        let (stored, version) = state.current(object);
+        let (stored, version) = state.stored.current(object);
         let begun = Begun { id, object, is_current, stored, version, now };
         if target.suspend {
             return self.suspend(begun, &target, state).await;
@@ -240,8 +180,8 @@ impl Controller {
             Err(error) => {
                 tracing::warn!(%error, "the CloudTenants of the namespace cannot be listed");
                 self.miss_claims(&begun.id.uid);
-                state.failed_writes = state.failed_writes.saturating_add(1);
-                return Ok(Some(backoff(state.failed_writes)));
+                state.stored.failed_writes = state.stored.failed_writes.saturating_add(1);
+                return Ok(Some(backoff(state.stored.failed_writes)));
             }
         };
         let others = self.others(begun.id);
@@ -272,7 +212,7 @@ impl Controller {
         let (applies, first) = (applies.collect(), begun.stored.clone());
         let (written, wait) = self.write(applies, &pruned, target, state, &mut begun).await?;
         let failure = listed.as_ref().err();
-        let (waited, times) = note_failure(failure, state, now);
+        let (waited, times) = state.note_failure(failure, now);
         let listed = match failure {
             Some(failure) => Listed::Failed(failure.clone(), times),
             None => Listed::Yes { whole: found.is_some_and(|found| found.list.whole) },
@@ -323,76 +263,47 @@ impl Controller {
     /// the next write.
     async fn write(
         &self,
-        applies: Vec<crate::decide::set::Apply>,
+        applies: Vec<Apply>,
         pruned: &Pruned,
         target: &SetTarget,
         state: &mut State,
         begun: &mut Begun<'_>,
     ) -> Result<(Written, Option<Duration>), WriteError> {
-        let per_minute = self.settings.writes_per_minute;
         let mut writes = Writes {
             writer: &self.context.writer,
             namespace: &begun.id.name.namespace,
-            pace: &mut state.pace,
-            per_minute,
-            clock: &self.settings.clock,
+            settings: &self.settings,
             is_current: begun.is_current,
-            refused: &mut state.refused,
-            forbidden_since: &mut state.forbidden_since,
             shutdown: &self.context.shutdown,
+            state: &mut state.writes,
             written: Written::default(),
             wait: None,
         };
         Box::pin(writes.apply(applies)).await;
         let now = begun.now;
-        let mut deletions = pruned.deletions.clone();
-        let left = writes.pace.left(per_minute, now);
-        if deletions.len() > left {
-            deletions.truncate(left);
-            writes.written.is_unfinished = true;
-            writes.wait = writes.pace.wait(per_minute, now);
-        }
-        let (mut written, mut wait) = (writes.written.clone(), writes.wait);
+        let deletions = writes.affordable(&pruned.deletions, now);
         if !deletions.is_empty() && (begun.is_current)() {
-            drop(writes);
             let reserved = status::reserved(target, &begun.stored, deletions.len(), now);
             let done =
                 self.context.writer.write::<CloudTenantSet>(&begun.id.name, begun.version.clone(), &reserved).await;
-            let version = match done {
-                Ok(StatusWritten::As(Some(version))) => Some(version),
-                Ok(StatusWritten::Refused(version)) => {
-                    begun.version = version;
-                    return Ok((written, wait));
+            match done {
+                Ok(StatusWritten::As(Some(version))) => {
+                    state.stored.wrote(reserved.clone(), Some(&version));
+                    (begun.stored, begun.version) = (reserved, Some(version));
+                    Box::pin(writes.delete(deletions)).await;
+                    begun.stored.pruning = given_back(begun.stored.pruning.take(), writes.written.undeleted);
                 }
+                Ok(StatusWritten::Refused(version)) => begun.version = version,
                 // Without a version, the set is gone.
-                Ok(_) => return Ok((written, wait)),
-                Err(error) if written.created.is_empty() => return Err(error),
+                Ok(_) => {}
+                Err(error) if writes.written.created.is_empty() => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "nothing is deleted, since the status was not written");
-                    written.is_unfinished = true;
-                    return Ok((written, wait));
+                    writes.written.is_unfinished = true;
                 }
-            };
-            state.wrote(reserved.clone(), version.as_deref());
-            (begun.stored, begun.version) = (reserved, version);
-            let mut writes = Writes {
-                writer: &self.context.writer,
-                namespace: &begun.id.name.namespace,
-                pace: &mut state.pace,
-                per_minute,
-                clock: &self.settings.clock,
-                is_current: begun.is_current,
-                refused: &mut state.refused,
-                forbidden_since: &mut state.forbidden_since,
-                shutdown: &self.context.shutdown,
-                written,
-                wait,
-            };
-            Box::pin(writes.delete(deletions)).await;
-            (written, wait) = (writes.written, writes.wait);
-            begun.stored.pruning = given_back(begun.stored.pruning.take(), written.undeleted);
+            }
         }
-        Ok((written, wait))
+        Ok((writes.written, writes.wait))
     }
 
     /// Writes the events and the status, if there is something to write.
@@ -411,12 +322,12 @@ impl Controller {
             // A change of the spec starts the next pass, and nothing is written for a set that is being deleted.
             return Ok(next);
         }
-        let waits = repeats && state.failed_writes < EVENT_RETRIES;
+        let waits = repeats && state.stored.failed_writes < EVENT_RETRIES;
         let written = self.context.writer.tell_and_write((id, object), &notices, waits, version, &new).await?;
         match written {
-            StatusWritten::As(version) => state.wrote(new, version.as_deref()),
+            StatusWritten::As(version) => state.stored.wrote(new, version.as_deref()),
             StatusWritten::Refused(version) => {
-                state.wrote(new, version.as_deref());
+                state.stored.wrote(new, version.as_deref());
                 next = Some(next.map_or(REFUSED_RETRY, |next| next.min(REFUSED_RETRY)));
             }
             StatusWritten::Skipped | StatusWritten::Conflict | StatusWritten::Failed => {}
@@ -460,23 +371,6 @@ impl Controller {
         });
         others.collect()
     }
-}
-
-/// Counts consecutive failures. Returns whether a missing Secret has exceeded its grace period, and their number.
-fn note_failure(failure: Option<&ProbeFailure>, state: &mut State, now: Timestamp) -> (bool, u32) {
-    let Some(failure) = failure else {
-        (state.failures, state.missing_since) = (0, None);
-        return (false, 0);
-    };
-    state.failures = state.failures.saturating_add(1);
-    if !failure.reason.may_still_arrive() {
-        state.missing_since = None;
-        return (false, state.failures);
-    }
-    // A clock that stepped back begins the grace period anew.
-    let since = *state.missing_since.get_or_insert(now);
-    let since = if since > now { *state.missing_since.insert(now) } else { since };
-    (age(since, now) >= SECRET_GRACE, state.failures)
 }
 
 fn requested(object: &CloudTenantSet) -> Option<&str> {

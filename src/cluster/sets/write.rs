@@ -11,7 +11,7 @@ use super::pace::Pace;
 use crate::{
     api::{CloudTenant, set::SETS_FIELD_MANAGER},
     cluster::{
-        context::Clock,
+        context::SetSettings,
         writer::{StatusWriter, WriteError},
     },
     decide::set::{
@@ -29,21 +29,26 @@ const IN_DOUBT: Duration = Duration::from_secs(10);
 /// After this many consecutive refusals, the rest waits for the next pass.
 const REFUSALS: usize = 20;
 
+/// What is kept of the writes between two passes.
+#[derive(Default)]
+pub(super) struct WriteState {
+    pace: Pace,
+    /// The CloudTenants that the API server refused last. They come after the others.
+    refused: BTreeSet<String>,
+    /// Since when the API server has forbidden writes, without a success between.
+    forbidden_since: Option<Timestamp>,
+}
+
 /// The writes of one pass.
 pub(super) struct Writes<'a> {
     pub(super) writer: &'a StatusWriter,
     pub(super) namespace: &'a str,
-    pub(super) pace: &'a mut Pace,
-    pub(super) per_minute: u32,
-    pub(super) clock: &'a Clock,
+    pub(super) settings: &'a SetSettings,
     /// Whether the set is still the one that the pass has begun with.
     pub(super) is_current: &'a (dyn Fn() -> bool + Send + Sync),
-    /// The CloudTenants that the API server refused last. They come after the others.
-    pub(super) refused: &'a mut BTreeSet<String>,
-    /// Since when the API server has forbidden writes, without a success between.
-    pub(super) forbidden_since: &'a mut Option<Timestamp>,
     /// The end of the term.
     pub(super) shutdown: &'a CancellationToken,
+    pub(super) state: &'a mut WriteState,
     /// What became of the writes.
     pub(super) written: Written,
     /// The wait until the pace allows the next write.
@@ -67,7 +72,7 @@ impl Writes<'_> {
     /// Makes and changes CloudTenants.
     pub(super) async fn apply(&mut self, mut applies: Vec<Apply>) {
         // Changes come before creations, which a quota may refuse.
-        applies.sort_by_key(|apply| (self.refused.contains(&apply.name), apply.uid.is_none()));
+        applies.sort_by_key(|apply| (self.state.refused.contains(&apply.name), apply.uid.is_none()));
         let (mut refusals, mut is_full) = (0, false);
         let mut left = applies.into_iter();
         while let Some(apply) = left.next() {
@@ -79,21 +84,21 @@ impl Writes<'_> {
             }
             if !self.may_go_on() {
                 // What the API server refused last time is no reason to hurry.
-                let is_new = |apply: &Apply| !self.refused.contains(&apply.name);
+                let is_new = |apply: &Apply| !self.state.refused.contains(&apply.name);
                 self.written.is_unfinished |= is_new(&apply) || left.any(|apply| is_new(&apply));
                 return;
             }
             let outcome = self.apply_one(&apply).await;
-            self.refused.remove(&apply.name);
+            self.state.refused.remove(&apply.name);
             refusals = if matches!(outcome, Outcome::Refused(_)) { refusals + 1 } else { 0 };
             match outcome {
                 Outcome::Done => {}
                 Outcome::Conflict => {
-                    self.refused.insert(apply.name.clone());
+                    self.state.refused.insert(apply.name.clone());
                     self.written.conflicts.push(apply.name);
                 }
                 Outcome::Refused(refusal) => {
-                    self.refused.insert(apply.name);
+                    self.state.refused.insert(apply.name);
                     let worst = self.written.refused.map_or(refusal, |before| before.min(refusal));
                     self.written.refused = Some(worst);
                     // A quota refuses all other creations too.
@@ -103,6 +108,17 @@ impl Writes<'_> {
                 Outcome::Over => return,
             }
         }
+    }
+
+    /// Returns those of the deletions that the pace allows now.
+    pub(super) fn affordable(&mut self, deletions: &[Deletion], now: Timestamp) -> Vec<Deletion> {
+        let (pace, most) = (&mut self.state.pace, self.settings.writes_per_minute);
+        let left = pace.left(most, now);
+        if deletions.len() > left {
+            self.written.is_unfinished = true;
+            self.wait = pace.wait(most, now);
+        }
+        deletions.iter().take(left).cloned().collect()
     }
 
     /// Deletes CloudTenants, each only if it is still the version that was read.
@@ -138,7 +154,7 @@ impl Writes<'_> {
         if self.shutdown.is_cancelled() || !(self.is_current)() {
             return false;
         }
-        let taken = self.pace.take(self.per_minute, self.clock.now());
+        let taken = self.state.pace.take(self.settings.writes_per_minute, self.settings.clock.now());
         self.wait = taken.err();
         self.wait.is_none()
     }
@@ -153,8 +169,8 @@ impl Writes<'_> {
             return outcome;
         }
         // An API server that starts forbids everything until it knows the rights.
-        let now = self.clock.now();
-        let since = *self.forbidden_since.get_or_insert(now);
+        let now = self.settings.clock.now();
+        let since = *self.state.forbidden_since.get_or_insert(now);
         if since > now || age(since, now) >= IN_DOUBT { outcome } else { Outcome::Later }
     }
 
@@ -172,7 +188,7 @@ impl Writes<'_> {
         let named = self.named(&apply.name);
         match self.writer.apply::<CloudTenant>(&named, SETS_FIELD_MANAGER, &document).await {
             Ok(object) => {
-                *self.forbidden_since = None;
+                self.state.forbidden_since = None;
                 if apply.uid.is_none() {
                     let uid = Watched::read(&object).meta().uid.clone().unwrap_or_default();
                     self.written.created.push((apply.name.clone(), uid));
@@ -196,9 +212,9 @@ fn judge(error: &WriteError) -> Outcome {
         409 if has_cause(&|cause| cause.reason == "FieldManagerConflict") => Outcome::Conflict,
         // The object exists since the list: the next pass sees it.
         422 if has_cause(&|cause| cause.field == "metadata.resourceVersion") => Outcome::Later,
-        403 if answer.message.contains("exceeded quota") => Outcome::Refused(Refusal::Quota),
+        403 if error.exceeds_quota() => Outcome::Refused(Refusal::Quota),
         403 => Outcome::Refused(Refusal::Forbidden),
-        400 | 422 if answer.message.contains(" denied ") => Outcome::Refused(Refusal::Forbidden),
+        400 | 422 if error.is_by_policy() => Outcome::Refused(Refusal::Forbidden),
         400 | 413 | 422 => Outcome::Refused(Refusal::Invalid),
         _ => Outcome::Later,
     }

@@ -24,11 +24,20 @@ const DENIED: &str = " denied ";
 /// A part of the messages of a 403 of a ResourceQuota.
 const QUOTA: &str = "exceeded quota";
 
+/// Whether a policy or a webhook refuses this write.
+pub(super) fn is_by_policy(error: &WriteError) -> bool {
+    error.answer().is_some_and(|answer| answer.message.contains(DENIED))
+}
+
+/// Whether a ResourceQuota refuses this write.
+pub(super) fn exceeds_quota(error: &WriteError) -> bool {
+    error.answer().is_some_and(|answer| answer.message.contains(QUOTA))
+}
+
 /// Whether a policy, a webhook or a quota refuses this write. Other 403s can be those of an API server that has just
 /// started.
 pub(super) fn is_denied(error: &WriteError) -> bool {
-    let denied = |message: &str| message.contains(DENIED) || message.contains(QUOTA);
-    error.answer().is_some_and(|answer| answer.code == 403 && denied(&answer.message))
+    error.is_status(&[403]) && (is_by_policy(error) || exceeds_quota(error))
 }
 
 /// Whether replacing the status may succeed where applying it did not.
@@ -42,7 +51,7 @@ pub(super) fn refusal(error: &WriteError) -> Option<StatusRefusal> {
     let answer = error.answer()?;
     match answer.code {
         400 | 422 => Some(StatusRefusal::Invalid),
-        403 if answer.message.contains(DENIED) => Some(StatusRefusal::Invalid),
+        403 if is_by_policy(error) => Some(StatusRefusal::Invalid),
         413 => Some(StatusRefusal::TooLarge),
         500 if is_too_large(&answer.message) => Some(StatusRefusal::TooLarge),
         _ => None,

@@ -39,7 +39,7 @@ pub struct Basis {
     pub generation: i64,
 }
 
-/// What the operator remembers of a set between two passes. It begins anew with each start of the operator.
+/// What the operator remembers of a set between two passes. Each start of the operator begins without it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SetMemory {
     basis: Option<Basis>,

@@ -1,0 +1,78 @@
+//! What the controller keeps of a set between two passes.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::write::WriteState;
+use crate::{
+    api::set::{CloudTenantSet, CloudTenantSetStatus},
+    clouds::Cloud,
+    decide::{SECRET_GRACE, set::SetMemory},
+    observation::{ProbeFailure, engine_answers::age},
+};
+
+/// The state of a set between two passes. Losing it is safe: the status holds what must last.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) memory: SetMemory,
+    /// Before this time, Keystone wants no list.
+    pub(super) not_before: Option<Timestamp>,
+    /// The session in use, so that the next list needs no login.
+    pub(super) cloud: Option<Arc<Cloud>>,
+    /// Number of consecutive lists that failed.
+    pub(super) failures: u32,
+    /// Since when the Secret, its key or its entry has been missing.
+    pub(super) missing_since: Option<Timestamp>,
+    pub(super) writes: WriteState,
+    pub(super) stored: Stored,
+}
+
+/// The status that was written last.
+#[derive(Default)]
+pub(super) struct Stored {
+    /// With the resource version that it got. The watch may not have brought it yet.
+    last: Option<(u64, CloudTenantSetStatus)>,
+    /// Number of consecutive passes whose status was not written.
+    pub(super) failed_writes: u32,
+}
+
+impl State {
+    /// Counts consecutive failures. Returns whether a missing Secret has exceeded its grace period, and their number.
+    pub(super) fn note_failure(&mut self, failure: Option<&ProbeFailure>, now: Timestamp) -> (bool, u32) {
+        let Some(failure) = failure else {
+            (self.failures, self.missing_since) = (0, None);
+            return (false, 0);
+        };
+        self.failures = self.failures.saturating_add(1);
+        if !failure.reason.may_still_arrive() {
+            self.missing_since = None;
+            return (false, self.failures);
+        }
+        // If the clock stepped back, the grace period starts again.
+        let since = *self.missing_since.get_or_insert(now);
+        let since = if since > now { *self.missing_since.insert(now) } else { since };
+        (age(since, now) >= SECRET_GRACE, self.failures)
+    }
+}
+
+impl Stored {
+    /// The status as it is now, with its resource version.
+    pub(super) fn current(&self, object: &CloudTenantSet) -> (CloudTenantSetStatus, Option<String>) {
+        let brought = object.metadata.resource_version.clone();
+        let number: Option<u64> = brought.as_ref().and_then(|version| version.parse().ok());
+        match &self.last {
+            Some((version, status)) if number.is_some_and(|brought| brought < *version) => {
+                (status.clone(), Some(version.to_string()))
+            }
+            _ => (object.status.clone().unwrap_or_default(), brought),
+        }
+    }
+
+    /// Notes the result of a write of the status.
+    pub(super) fn wrote(&mut self, status: CloudTenantSetStatus, version: Option<&str>) {
+        self.failed_writes = 0;
+        let version = version.and_then(|version| version.parse().ok());
+        self.last = version.map(|version| (version, status));
+    }
+}
