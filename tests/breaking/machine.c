@@ -13,7 +13,8 @@
 static void machine(long *seconds, int *dns) {
     char text[64] = "";
     const char *name = getenv("MACHINE");
-    int file = name ? open(name, O_RDONLY | O_CLOEXEC) : -1;
+    // Without O_NOATIME, a read of the file that the test has just written counts as a write of this process.
+    int file = name ? open(name, O_RDONLY | O_CLOEXEC | O_NOATIME) : -1;
     *seconds = 0;
     *dns = 1;
     if (file < 0)
