@@ -16,7 +16,7 @@ mod writes;
 use std::time::Duration;
 
 use jiff::Timestamp;
-pub use memory::{Memory, Next, Plan, REFUSED_RETRY, Start, Written};
+pub use memory::{Memory, Next, Plan, REFUSED_RETRY, Start, Written, has_own_query};
 pub use observed::{Access, Answer, EnginesAnswer, Observed, Shared};
 pub use writes::Writes;
 

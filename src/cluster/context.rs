@@ -5,8 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Client, Resource as _};
+use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -18,7 +17,7 @@ use crate::{
     openstack::Network,
     shard::Shard,
     share::{Priority, Shares, Sharing},
-    watched::roster::Watched,
+    watched::kept::Kept,
 };
 
 /// Number of concurrent passes over all watches. A pass that waits for its cloud does not count.
@@ -125,17 +124,12 @@ impl Context {
     }
 
     /// Drops the state of all tenants except these, and everything that only others needed.
-    pub fn retain(&self, tenants: &[Arc<Watched>]) {
-        let secret = |tenant: &Arc<Watched>| {
-            let spec = tenant.0.as_ref().ok().map(|tenant| tenant.spec.cloud_credentials_ref.secret_name.clone());
-            spec.zip(tenant.meta().namespace.clone())
-        };
-        let named: HashMap<_, _> =
-            tenants.iter().filter_map(|tenant| Some((tenant.meta().uid.as_deref()?, secret(tenant)))).collect();
+    pub fn retain(&self, tenants: &[Arc<Kept>]) {
+        let named: HashMap<_, _> = tenants.iter().filter_map(|tenant| Some((tenant.uid.as_deref()?, tenant))).collect();
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| named.contains_key(uid.as_str()));
         self.secrets.retain(|uid, (namespace, name)| {
-            let named = named.get(uid).and_then(Option::as_ref);
-            named.is_some_and(|(secret, here)| secret == name && here == namespace)
+            let names = |tenant: &&Arc<Kept>| tenant.secret_name() == Some(name) && tenant.name.namespace == *namespace;
+            named.get(uid).is_some_and(names)
         });
         self.metrics.retain(self.shard, |uid| named.contains_key(uid));
         self.metrics.retain_clouds(self.shard, self.clouds.hosts());
@@ -144,8 +138,8 @@ impl Context {
 
     /// Drops the tenant's written status if the watch has brought it back. A pass that is under way keeps it, so call
     /// this also after each pass.
-    pub fn brought(&self, tenant: &Watched) {
-        let ObjectMeta { uid: Some(uid), resource_version: Some(version), .. } = tenant.meta() else { return };
+    pub fn brought(&self, uid: Option<&str>, version: Option<&str>) {
+        let (Some(uid), Some(version)) = (uid, version) else { return };
         let known = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned();
         if let Some(Ok(mut known)) = known.as_ref().map(|known| known.try_lock())
             && let Some(tenant) = known.as_mut()

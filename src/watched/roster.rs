@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use kube::runtime::reflector::Store;
-
-pub use crate::watched::object::Watched;
+use crate::watched::{kept::Kept, store::Store};
 
 /// The stores of all watches, or of those of one shard.
 #[derive(Clone, Default)]
@@ -17,7 +15,7 @@ pub struct Roster {
 struct NamespaceStore {
     shard: u32,
     namespace: Option<String>,
-    store: Store<Watched>,
+    store: Store,
     followed: bool,
 }
 
@@ -35,7 +33,7 @@ impl Roster {
     }
 
     /// Adds a watch whose first list is complete. The watch on all namespaces has no name.
-    pub fn add(&self, namespace: Option<String>, store: Store<Watched>) {
+    pub fn add(&self, namespace: Option<String>, store: Store) {
         let shard = self.shard.unwrap_or_default();
         self.write().push(NamespaceStore { shard, namespace, store, followed: true });
     }
@@ -53,17 +51,17 @@ impl Roster {
 
     /// Returns all tenants.
     #[must_use]
-    pub fn all(&self) -> Vec<Arc<Watched>> {
-        self.read().iter().filter(|entry| entry.is_in(self)).flat_map(|entry| entry.store.state()).collect()
+    pub fn all(&self) -> Vec<Arc<Kept>> {
+        self.read().iter().filter(|entry| entry.is_in(self)).flat_map(|entry| entry.store.all()).collect()
     }
 
     /// Returns the tenants whose watch works.
     #[must_use]
-    pub fn followed(&self) -> Vec<Arc<Watched>> {
+    pub fn followed(&self) -> Vec<Arc<Kept>> {
         self.read()
             .iter()
             .filter(|entry| entry.is_in(self) && entry.followed)
-            .flat_map(|entry| entry.store.state())
+            .flat_map(|entry| entry.store.all())
             .collect()
     }
 
@@ -84,21 +82,22 @@ impl std::fmt::Debug for Roster {
 
 #[cfg(test)]
 mod tests {
-    use kube::runtime::{reflector, watcher::Event};
+    use kube::runtime::watcher::Event;
 
     use super::*;
+    use crate::watched::{object::Watched, store::Writer};
 
     #[test]
     fn a_part_changes_only_its_own_watches() {
         let whole = Roster::default();
         let parts = [whole.part(0), whole.part(1)];
         for (part, names) in parts.iter().zip([&["a", "b"][..], &["c"]]) {
-            let (store, mut writer) = reflector::store();
+            let mut writer = Writer::default();
             for name in names {
                 let tenant = Watched::read(&format!(r#"{{"metadata":{{"name":"{name}"}}}}"#));
-                writer.apply_watcher_event(&Event::Apply(tenant));
+                writer.apply(&Event::Apply(tenant));
             }
-            part.add(Some("n".to_owned()), store);
+            part.add(Some("n".to_owned()), writer.store());
         }
         let sizes = || [&whole, &parts[0], &parts[1]].map(|roster| (roster.all().len(), roster.followed().len()));
         assert_eq!(sizes(), [(3, 3), (2, 2), (1, 1)]);
