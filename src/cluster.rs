@@ -1,7 +1,6 @@
 //! Everything that uses the Kubernetes API: watches, Secrets, status, events, leader election, rights and the CRD.
 
 pub mod api_server;
-mod changes;
 pub mod context;
 pub mod controller;
 pub mod leader;

@@ -17,7 +17,7 @@ mod writes;
 use std::time::Duration;
 
 use jiff::Timestamp;
-pub use memory::{CONFLICT_RETRY, Memory, Next, Plan, REFUSED_RETRY, Start, Written};
+pub use memory::{CONFLICT_RETRY, Memory, Next, Plan, REFUSED_RETRY, Start, Written, has_own_query};
 pub use next::{SECRET_GRACE, STALLED_RETRY};
 pub use observed::{Access, Answer, EnginesAnswer, Observed, Shared};
 pub use writes::Writes;

@@ -77,6 +77,18 @@ impl Handles {
         }
     }
 
+    /// Whether the tenant uses this cloud.
+    #[must_use]
+    pub fn is_at(&self, cloud: &Arc<Cloud>) -> bool {
+        self.cloud.as_ref().is_some_and(|own| Arc::ptr_eq(own, cloud))
+    }
+
+    /// Whether the tenant has not used a cloud yet.
+    #[must_use]
+    pub const fn is_unused(&self) -> bool {
+        self.cloud.is_none()
+    }
+
     /// Carries out the plan: stops queries and requests answers.
     pub fn follow(&mut self, plan: Plan, now: Timestamp) {
         if plan.stop {

@@ -7,7 +7,6 @@ use std::{
 };
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Client, Resource as _};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +19,10 @@ use crate::{
     openstack::Network,
     shard::Shard,
     share::{Priority, Shares, Sharing},
-    watched::roster::{Sets, Watched, WatchedSet},
+    watched::{
+        kept::Kept,
+        roster::{Sets, WatchedSet},
+    },
 };
 
 /// Number of concurrent passes over all watches. A pass that waits for its cloud does not count.
@@ -172,13 +174,10 @@ impl Context {
     }
 
     /// Drops the state of all tenants except these, and everything that only others needed.
-    pub fn retain(&self, tenants: &[Arc<Watched>]) {
-        let secret = |tenant: &Arc<Watched>| {
-            let spec = tenant.0.as_ref().ok().map(|tenant| tenant.spec.cloud_credentials_ref.secret_name.clone());
-            spec.zip(tenant.meta().namespace.clone())
-        };
+    pub fn retain(&self, tenants: &[Arc<Kept>]) {
+        let secret = |tenant: &Arc<Kept>| Some((tenant.secret_name()?.to_owned(), tenant.name.namespace.clone()));
         let mut named: HashMap<_, _> =
-            tenants.iter().filter_map(|tenant| Some((tenant.meta().uid.as_deref()?, secret(tenant)))).collect();
+            tenants.iter().filter_map(|tenant| Some((tenant.uid.as_deref()?, secret(tenant)))).collect();
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| named.contains_key(uid.as_str()));
         let sets = self.sets.all();
         let secret = |set: &WatchedSet| {
@@ -197,8 +196,8 @@ impl Context {
 
     /// Drops the tenant's written status if the watch has brought it back. A pass that is under way keeps it, so call
     /// this also after each pass.
-    pub fn brought(&self, tenant: &Watched) {
-        let ObjectMeta { uid: Some(uid), resource_version: Some(version), .. } = tenant.meta() else { return };
+    pub fn brought(&self, uid: Option<&str>, version: Option<&str>) {
+        let (Some(uid), Some(version)) = (uid, version) else { return };
         let known = self.tenants.lock().unwrap_or_else(PoisonError::into_inner).get(uid).cloned();
         if let Some(Ok(mut known)) = known.as_ref().map(|known| known.try_lock())
             && let Some(tenant) = known.as_mut()

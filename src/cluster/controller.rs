@@ -9,15 +9,15 @@ use std::{
 };
 
 use following::Following;
-use futures::{StreamExt as _, future::join_all, stream::FuturesUnordered};
+use futures::{
+    StreamExt as _,
+    future::join_all,
+    stream::{self, FuturesUnordered},
+};
 use jiff::Timestamp;
 use kube::{
     Api, Client, Resource as _,
-    runtime::{
-        WatchStreamExt as _,
-        reflector::{ObjectRef, Store, store::Writer},
-        watcher::{self, Event},
-    },
+    runtime::watcher::{self, Event},
 };
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -26,19 +26,24 @@ use tracing::Instrument as _;
 use crate::{
     cluster::{
         api_server::{self, Lists},
-        changes,
         context::{Context, Settings},
         leader::Mandate,
+        observe::InPlace,
         passes::{self, Begun},
         readiness::{Readiness, Requirement},
-        reconcile::reconcile,
+        reconcile::{Reconciled, reconcile},
         secret_watch, sets,
     },
     identity::TenantName,
     metrics::Metrics,
     shard::Shard,
-    share::{Turn, on_behalf_of},
-    watched::roster::{Roster, Watched},
+    share::{Priority, Turn, on_behalf_of},
+    watched::{
+        kept::Kept,
+        object::Watched,
+        roster::Roster,
+        store::{Store, Writer},
+    },
 };
 
 type Routes = HashMap<Option<String>, mpsc::Sender<TenantName>>;
@@ -64,7 +69,7 @@ pub struct Operator {
 /// A watch on CloudTenants that does not run yet.
 struct Watch {
     api: Api<Watched>,
-    writer: Writer<Watched>,
+    writer: Writer<Kept>,
     following: Following,
     lists: Lists,
     shard: Shard,
@@ -197,7 +202,7 @@ impl Operator {
         let watch = |(name, api)| {
             let (wake, woken) = mpsc::channel(WAKES);
             let writer = Writer::default();
-            let following = Following::new(Clone::clone(&name), writer.as_reader());
+            let following = Following::new(Clone::clone(&name), writer.store());
             let (lists, shard) = (self.lists.clone(), self.shard());
             ((name, wake), Watch { api, writer, following, lists, shard, woken })
         };
@@ -208,19 +213,20 @@ impl Operator {
 impl Watch {
     async fn run(self, context: Arc<Context>, shutdown: CancellationToken) {
         let store = self.following.store.clone();
-        let (watching, shard) = (context.clone(), self.shard);
-        let watch = following::events(self.api, self.lists)
+        let (watching, shard, mut writer) = (context.clone(), self.shard, self.writer);
+        let changed = following::events(self.api, self.lists)
             // Objects of other shards are not kept.
             .filter(move |event| std::future::ready(concerns(shard, event)))
-            .reflect(self.writer)
-            .inspect(move |event| {
-                self.following.note(event, std::time::Instant::now());
-                if let Ok(Event::Apply(tenant)) = event {
-                    watching.brought(tenant);
+            .flat_map(move |event| {
+                let changed = event.as_ref().map(|event| writer.apply(event)).unwrap_or_default();
+                self.following.note(&event, std::time::Instant::now());
+                if let Ok(Event::Apply(tenant)) = &event {
+                    let metadata = tenant.meta();
+                    watching.brought(metadata.uid.as_deref(), metadata.resource_version.as_deref());
                 }
+                stream::iter(changed)
             });
-        let changed = changes::changes(watch, store.clone());
-        let triggers = futures::stream::select(changed, wakes(self.woken));
+        let triggers = stream::select(changed, wakes(self.woken));
         let pass = |name, begun| pass(name, begun, store.clone(), context.clone());
         passes::run(triggers, pass, &shutdown).await;
     }
@@ -301,32 +307,45 @@ async fn route(mut woken: mpsc::Receiver<TenantName>, routes: Routes) {
 }
 
 /// Runs one pass over a tenant when its turn comes. Returns when the next one starts.
-async fn pass(name: TenantName, begun: Begun, store: Store<Watched>, context: Arc<Context>) -> Option<Duration> {
-    let reference = ObjectRef::new(&name.name).within(&name.namespace);
-    let uid = store.get(&reference).and_then(|tenant| tenant.meta().uid.clone());
-    let priority = context.priority(uid.as_deref().unwrap_or_default());
+async fn pass(name: Arc<TenantName>, begun: Begun, store: Store<Kept>, context: Arc<Context>) -> Option<Duration> {
     let namespace: Arc<str> = name.namespace.as_str().into();
-    let turn = Turn::begin(&context.turns, namespace.clone(), priority);
-    let turn = context.shutdown.run_until_cancelled(turn).await?;
-    // Before the look into the store: a later change causes another pass.
-    begun.store(true, SeqCst);
-    // A tenant may have been deleted while it was queued.
-    let tenant = store.get(&reference)?;
-    let span = tracing::info_span!("tenant", namespace = name.namespace, name = name.name);
-    let began = Timestamp::now();
-    // Boxed, so that a tenant in the queue needs no memory for a pass.
-    let pass = reconcile(tenant, context.clone(), turn).instrument(span.clone());
-    let pass = Box::pin(on_behalf_of(namespace, pass));
-    let next = pass.await;
-    if let Some(tenant) = store.get(&reference) {
-        context.brought(&tenant);
+    let mut place = None;
+    loop {
+        let priority = match &place {
+            None => {
+                context.priority(store.get(&name).and_then(|tenant| tenant.uid.clone()).as_deref().unwrap_or_default())
+            }
+            Some(_) => Priority::Begun,
+        };
+        let turn = Turn::begin(&context.turns, namespace.clone(), priority);
+        let turn = context.shutdown.run_until_cancelled(turn).await?;
+        // Before the look into the store: a later change causes another pass.
+        begun.store(true, SeqCst);
+        // A tenant may have been deleted while it was queued.
+        let tenant = store.get(&name)?;
+        // Boxed, so that a tenant in a queue needs no memory for a pass.
+        let span = tracing::info_span!("tenant", namespace = name.namespace, name = name.name);
+        let began = Timestamp::now();
+        let pass = reconcile(tenant, context.clone(), (turn, place)).instrument(span.clone());
+        match Box::pin(on_behalf_of(namespace.clone(), pass)).await {
+            Reconciled::Ended(next) => {
+                if let Some(tenant) = store.get(&name) {
+                    context.brought(tenant.uid.as_deref(), tenant.resource_version.as_deref());
+                }
+                tracing::debug!(parent: &span, took = ?Timestamp::now().duration_since(began), "pass");
+                return next;
+            }
+            Reconciled::Waits(cloud, priority) => {
+                // The pass begins anew, so a change until then needs no other pass.
+                begun.store(false, SeqCst);
+                place = Some(context.shutdown.run_until_cancelled(InPlace::at(cloud, priority)).await?);
+            }
+        }
     }
-    tracing::debug!(parent: &span, took = ?Timestamp::now().duration_since(began), "pass");
-    next
 }
 
-fn wakes(mut woken: mpsc::Receiver<TenantName>) -> impl futures::Stream<Item = TenantName> {
-    futures::stream::poll_fn(move |context| woken.poll_recv(context))
+fn wakes(mut woken: mpsc::Receiver<TenantName>) -> impl futures::Stream<Item = Arc<TenantName>> {
+    stream::poll_fn(move |context| woken.poll_recv(context).map(|tenant| tenant.map(Arc::new)))
 }
 
 #[cfg(test)]

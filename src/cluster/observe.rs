@@ -2,14 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 
 use crate::{
     api::{self, CloudTenant, CloudTenantStatus, Source},
-    clouds::{Cloud, engines_task::Demand, handles::Handles},
+    clouds::{Cloud, Place, engines_task::Demand, handles::Handles},
     cluster::context::Context,
     decide::{
-        Access, EnginesAnswer, Memory, Observed, Start,
+        Access, EnginesAnswer, Memory, Observed, Start, has_own_query,
         schedule::after,
         status::{
             engines::{Said, said},
@@ -52,13 +53,59 @@ pub async fn resolve(context: &Context, id: &TenantId, target: &Target) -> Resul
     Ok(Some(cloud))
 }
 
+/// A pass' right to wait for this cloud.
+#[derive(Debug)]
+pub struct InPlace {
+    cloud: Arc<Cloud>,
+    place: Place,
+}
+
+impl InPlace {
+    /// Waits until the pass may begin to wait for the cloud.
+    pub async fn at(cloud: Arc<Cloud>, priority: Priority) -> Self {
+        let place = cloud.wait(priority).await;
+        Self { cloud, place }
+    }
+}
+
+/// Returns the place of a pass that will begin queries. `Ok(None)` if it begins none, as far as is known.
+///
+/// # Errors
+/// The cloud at which no place is free, and the priority of this pass there. The pass has to begin anew once it has one.
+pub fn place(
+    object: &CloudTenant,
+    target: &Target,
+    (memory, handles): (&Memory, &Handles),
+    cloud: &Arc<Cloud>,
+    place: Option<InPlace>,
+) -> Result<Option<Place>, (Arc<Cloud>, Priority)> {
+    let now = Timestamp::now();
+    let restarts = !handles.is_at(cloud) || memory.restarts(object);
+    let begins = |kind| restarts || memory.is_due(kind, now) && !handles.queries[kind].is_running();
+    if !ProbeKind::ALL.into_iter().any(|kind| has_own_query(target, kind) && begins(kind)) {
+        return Ok(None);
+    }
+    match place.filter(|place| Arc::ptr_eq(&place.cloud, cloud)) {
+        Some(place) => Ok(Some(place.place)),
+        None => {
+            let priority = priority(handles);
+            cloud.wait(priority).now_or_never().map(Some).ok_or_else(|| (cloud.clone(), priority))
+        }
+    }
+}
+
+/// The first queries of a tenant go before later ones of others in its namespace.
+const fn priority(handles: &Handles) -> Priority {
+    if handles.is_unused() { Priority::First } else { Priority::Later }
+}
+
 /// Begins a pass: starts due queries and takes results. Returns `None` on shutdown.
 pub async fn observe(
     context: &Context,
     (id, object): (&TenantId, &CloudTenant),
     target: &Arc<Target>,
     (memory, handles): (&mut Memory, &mut Handles),
-    resolved: Result<Option<Arc<Cloud>>, ProbeFailure>,
+    (resolved, mut place): (Result<Option<Arc<Cloud>>, ProbeFailure>, Option<Place>),
     turn: &mut Turn,
 ) -> Option<(Start, Observed)> {
     let now = Timestamp::now();
@@ -71,12 +118,12 @@ pub async fn observe(
             return Some((start, Observed::nothing()));
         }
     };
-    let access = handles.turn_to(&cloud);
-    let priority = if access == Access::First { Priority::First } else { Priority::Later };
-    let start = memory.begin(target, object, access, now);
+    let priority = priority(handles);
+    let start = memory.begin(target, object, handles.turn_to(&cloud), now);
     handles.follow(start.plan, now);
-    let mut place = None;
-    if ProbeKind::ALL.into_iter().any(|kind| begins(kind, handles, &start)) {
+    if !ProbeKind::ALL.into_iter().any(|kind| begins(kind, handles, &start)) {
+        place = None;
+    } else if place.is_none() {
         let wait = Box::pin(context.shutdown.run_until_cancelled(cloud.wait(priority)));
         place = Some(turn.without(wait).await?);
     }

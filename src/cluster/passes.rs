@@ -41,17 +41,17 @@ enum State {
 /// Runs passes until the shutdown, or until the triggers end. Then it waits for the passes under way. `pass` returns
 /// when the next one starts; `None` means that only a trigger starts it.
 pub(super) async fn run<F>(
-    triggers: impl Stream<Item = TenantName>,
-    pass: impl Fn(TenantName, Begun) -> F,
+    triggers: impl Stream<Item = Arc<TenantName>>,
+    pass: impl Fn(Arc<TenantName>, Begun) -> F,
     shutdown: &CancellationToken,
 ) where
     F: Future<Output = Option<Duration>> + Send + 'static,
 {
     let mut triggers = std::pin::pin!(triggers.fuse());
-    let mut states: HashMap<TenantName, State> = HashMap::new();
+    let mut states: HashMap<Arc<TenantName>, State> = HashMap::new();
     let mut waits = DelayQueue::new();
     let mut passes = JoinSet::new();
-    let start = |name: &TenantName, passes: &mut JoinSet<_>| {
+    let start = |name: &Arc<TenantName>, passes: &mut JoinSet<_>| {
         let begun = Begun::default();
         let (pass, name) = (pass(name.clone(), begun.clone()), name.clone());
         passes.spawn(async move {
@@ -81,6 +81,8 @@ pub(super) async fn run<F>(
             }
             trigger = triggers.next() => {
                 let Some(name) = trigger else { break };
+                // All share one copy of the name.
+                let name = states.get_key_value(&name).map_or(name, |(known, _)| known.clone());
                 match states.get_mut(&name) {
                     Some(State::Started { begun, again }) => *again |= begun.load(SeqCst),
                     waiting => {
@@ -105,8 +107,8 @@ mod tests {
 
     use super::*;
 
-    fn tenant(name: &str) -> TenantName {
-        TenantName { namespace: "n".to_owned(), name: name.to_owned() }
+    fn tenant(name: &str) -> Arc<TenantName> {
+        TenantName { namespace: "n".to_owned(), name: name.to_owned() }.into()
     }
 
     /// Each pass waits 10 ms for its turn and lasts 10 ms. A line has the triggers at milliseconds, what each pass
@@ -129,7 +131,7 @@ mod tests {
             let began = tokio::time::Instant::now();
             let passes: Arc<Mutex<Vec<String>>> = Arc::default();
             let (stop, seen) = (CancellationToken::new(), passes.clone());
-            let pass = |name: TenantName, begun: Begun| {
+            let pass = |name: Arc<TenantName>, begun: Begun| {
                 let passes = passes.clone();
                 async move {
                     sleep(Duration::from_millis(10)).await;

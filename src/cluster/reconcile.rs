@@ -6,19 +6,19 @@ use jiff::Timestamp;
 
 use crate::{
     api::{CloudTenant, CloudTenantStatus},
-    clouds::handles::Handles,
+    clouds::{Cloud, handles::Handles},
     cluster::{
         context::{Context, Tenant},
-        observe,
+        observe::{self, InPlace},
         passes::PANIC_RETRY,
         writer::WriteError,
     },
     decide::{Decision, Memory, Next, REFUSED_RETRY, Write, Written, decide, status},
     identity::{TenantId, TenantName},
     panics::{Part, caught},
-    share::Turn,
+    share::{Priority, Turn},
     target::Target,
-    watched::roster::Watched,
+    watched::kept::Kept,
 };
 
 /// Wait until the operator retries a failed write of the status for an invalid spec.
@@ -27,43 +27,56 @@ const REJECT_RETRY: Duration = Duration::from_secs(30);
 /// Wait until the operator checks again whether a lost namespace is back.
 const LOST_RETRY: Duration = Duration::from_secs(10);
 
-/// The result of a pass: when the next one starts, or why the status was not written and when the operator retries.
-type Done = Result<Option<Duration>, (WriteError, Duration)>;
+/// The result of a pass, or why the status was not written and when the operator retries.
+type Done = Result<Reconciled, (WriteError, Duration)>;
 
-/// Reconciles one tenant. Returns when the next pass starts; `None` means that only a change starts it. The operator
-/// logs, counts and retries failures.
-pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>, mut turn: Turn) -> Option<Duration> {
-    let metadata = kube::Resource::meta(watched.as_ref());
-    if metadata.deletion_timestamp.is_some() {
-        return None;
+/// The result of a pass.
+#[derive(Debug)]
+pub enum Reconciled {
+    /// It has ended. The next one starts after this duration; `None` means that only a change starts it.
+    Ended(Option<Duration>),
+    /// It has changed nothing, and begins anew once it may wait for this cloud.
+    Waits(Arc<Cloud>, Priority),
+}
+
+/// Reconciles one tenant. The operator logs, counts and retries failures.
+pub async fn reconcile(
+    kept: Arc<Kept>,
+    context: Arc<Context>,
+    (mut turn, place): (Turn, Option<InPlace>),
+) -> Reconciled {
+    if kept.is_deleted {
+        return Reconciled::Ended(None);
     }
     let id = TenantId {
-        uid: metadata.uid.clone().unwrap_or_default(),
-        generation: metadata.generation.unwrap_or_default(),
-        name: TenantName::of(metadata),
+        uid: kept.uid.as_deref().unwrap_or_default().to_owned(),
+        generation: kept.generation.unwrap_or_default(),
+        name: TenantName::clone(&kept.name),
     };
     let tenant = context.tenant(&id.uid);
     let mut tenant = tenant.lock().await;
     if context.is_lost(&id.name.namespace) {
         // Nothing can be read or written for it, so nothing is asked of its cloud either.
         *tenant = None;
-        return Some(LOST_RETRY);
+        return Reconciled::Ended(Some(LOST_RETRY));
     }
     // Boxed: a future that is an argument takes its memory twice, and a pass may wait for long.
-    let resumed = Box::pin(resume(&context, &id, &watched, &mut tenant, &mut turn));
+    let resumed = Box::pin(resume(&context, &id, &kept, &mut tenant, (&mut turn, place)));
     let done = match caught(Part::Pass, resumed).await {
         Ok(done) => done,
         Err(_) => {
             // After a panic the state may be inconsistent.
             *tenant = None;
             let written = caught(Part::Pass, Box::pin(write_broke_off(&context, &id))).await;
-            written.unwrap_or(Ok(Some(PANIC_RETRY)))
+            written.unwrap_or(Ok(Reconciled::Ended(Some(PANIC_RETRY))))
         }
     };
-    context.metrics.reconciled(done.is_ok());
+    if !matches!(done, Ok(Reconciled::Waits(..))) {
+        context.metrics.reconciled(done.is_ok());
+    }
     done.unwrap_or_else(|(error, wait)| {
         tracing::warn!(%error, "the status was not written");
-        Some(wait)
+        Reconciled::Ended(Some(wait))
     })
 }
 
@@ -71,21 +84,21 @@ pub async fn reconcile(watched: Arc<Watched>, context: Arc<Context>, mut turn: T
 async fn resume(
     context: &Context,
     id: &TenantId,
-    watched: &Watched,
+    kept: &Kept,
     tenant: &mut Option<Tenant>,
-    turn: &mut Turn,
+    (turn, place): (&mut Turn, Option<InPlace>),
 ) -> Done {
-    match watched.0.as_ref().map(|object| (object, Target::new(&object.spec))) {
-        Ok((object, Ok(target))) => {
+    match kept.read().map(|object| (Target::new(&object.spec), object)) {
+        Ok((Ok(target), object)) => {
             let target = Arc::new(target);
             let tenant = tenant.get_or_insert_with(|| {
                 let stored = object.status.clone().unwrap_or_default();
                 let memory = Memory::new(&id.uid, &target, &stored, Timestamp::now());
                 Tenant { memory, handles: Handles::default() }
             });
-            pass(context, (id, object), &target, tenant, turn).await
+            pass(context, (id, &object), &target, tenant, (turn, place)).await
         }
-        Ok((_, Err(invalid))) => Box::pin(reject(context, id, &invalid.to_string())).await,
+        Ok((Err(invalid), _)) => Box::pin(reject(context, id, &invalid.to_string())).await,
         Err(unreadable) => {
             tracing::warn!("{}", unreadable.why);
             Box::pin(reject(context, id, &unreadable.why)).await
@@ -98,14 +111,14 @@ async fn reject(context: &Context, id: &TenantId, message: &str) -> Done {
     let now = Timestamp::now();
     let written = rewrite(context, id, |old| status::invalid(message, id.generation, old, now)).await;
     let again = |written| matches!(written, Written::Refused(_)).then_some(REFUSED_RETRY);
-    written.map(again).map_err(|error| (error, REJECT_RETRY))
+    written.map(|written| Reconciled::Ended(again(written))).map_err(|error| (error, REJECT_RETRY))
 }
 
 /// Writes that the pass panicked.
 async fn write_broke_off(context: &Context, id: &TenantId) -> Done {
     let now = Timestamp::now();
     let written = rewrite(context, id, |old| status::broke_off(id.generation, old, now)).await;
-    written.map(|_| Some(PANIC_RETRY)).map_err(|error| (error, PANIC_RETRY))
+    written.map(|_| Reconciled::Ended(Some(PANIC_RETRY))).map_err(|error| (error, PANIC_RETRY))
 }
 
 /// Writes the changed status if it differs from the stored one.
@@ -130,14 +143,22 @@ async fn pass(
     (id, object): (&TenantId, &CloudTenant),
     target: &Arc<Target>,
     tenant: &mut Tenant,
-    turn: &mut Turn,
+    (turn, place): (&mut Turn, Option<InPlace>),
 ) -> Done {
     let Tenant { memory, handles } = tenant;
     let decision = {
         let resolved = Box::pin(observe::resolve(context, id, target)).await;
+        let place = match &resolved {
+            Ok(Some(cloud)) => observe::place(object, target, (memory, handles), cloud, place),
+            Ok(None) | Err(_) => Ok(None),
+        };
+        let place = match place {
+            Ok(place) => place,
+            Err((cloud, priority)) => return Ok(Reconciled::Waits(cloud, priority)),
+        };
         let state = (&mut *memory, &mut *handles);
-        let observed = Box::pin(observe::observe(context, (id, object), target, state, resolved, turn)).await;
-        let Some((start, observed)) = observed else { return Ok(None) };
+        let observed = Box::pin(observe::observe(context, (id, object), target, state, (resolved, place), turn)).await;
+        let Some((start, observed)) = observed else { return Ok(Reconciled::Ended(None)) };
         Box::new(decide(memory, target, start, observed, Timestamp::now()))
     };
     let written = Box::pin(write(context, (id, object), target, handles, &decision)).await;
@@ -148,8 +169,8 @@ async fn pass(
     };
     match (memory.commit(*decision, end), error) {
         (Next::Retry(wait), Some(error)) => Err((error, wait)),
-        (Next::Retry(wait), None) => Ok(Some(wait)),
-        (Next::Pass(next), _) => Ok(next),
+        (Next::Retry(wait), None) => Ok(Reconciled::Ended(Some(wait))),
+        (Next::Pass(next), _) => Ok(Reconciled::Ended(next)),
     }
 }
 
@@ -187,6 +208,7 @@ mod tests {
         cluster::{context::Settings, leader::Mandate},
         metrics::Metrics,
         share::{Priority, Shares, Sharing},
+        watched::{object::Watched, store::Keep as _},
     };
 
     /// Many passes may wait for their clouds at a time.
@@ -218,17 +240,18 @@ mod tests {
             "metadata": { "name": "shop", "namespace": "n", "uid": "u", "generation": 1, "resourceVersion": "1" },
             "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
         });
-        let watched = Arc::new(Watched::read(&object.to_string()));
+        let watched = Watched::read(&object.to_string());
+        let kept = Arc::new(Kept::keep(&watched, TenantName::of(kube::Resource::meta(&watched)).into()));
         let has_failed = || metrics.encode().contains(r#"cloudtenant_reconciles_total{outcome="error"} 1"#);
         let turn = async || Turn::begin(&Shares::new(1, Sharing::Everything), "n".into(), Priority::First).await;
         context.lose("n", true);
         for _ in 0..3 {
-            let next = reconcile(watched.clone(), context.clone(), turn().await).await;
-            assert_eq!(next, Some(LOST_RETRY));
+            let next = reconcile(kept.clone(), context.clone(), (turn().await, None)).await;
+            assert!(matches!(next, Reconciled::Ended(Some(LOST_RETRY))), "{next:?}");
         }
         assert_eq!((requests.load(Ordering::Relaxed), has_failed()), (0, false));
         context.lose("n", false);
-        let last = reconcile(watched, context, turn().await);
+        let last = reconcile(kept, context, (turn().await, None));
         assert!(size_of_val(&last) < 1024, "a pass that waits for its state takes {} bytes", size_of_val(&last));
         last.await;
         assert!(requests.load(Ordering::Relaxed) > 0);

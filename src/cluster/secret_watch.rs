@@ -58,13 +58,11 @@ async fn changed(secret: &Outline<Secret>, is_change: bool, context: &Context, r
     }
     context.secrets.expire(namespace, name);
     let concerned = roster.all().into_iter().filter_map(|tenant| {
-        let tenant = tenant.0.as_ref().ok()?;
-        let named = tenant.spec.cloud_credentials_ref.secret_name == *name;
-        let here = tenant.metadata.namespace.as_ref() == Some(namespace);
-        (named && here).then(|| tenant.metadata.name.clone())?
+        let named = tenant.secret_name() == Some(name);
+        (named && tenant.name.namespace == *namespace).then(|| TenantName::clone(&tenant.name))
     });
     for tenant in concerned.collect::<Vec<_>>() {
-        let _ = context.wake.send(TenantName { namespace: namespace.clone(), name: tenant }).await;
+        let _ = context.wake.send(tenant).await;
     }
 }
 

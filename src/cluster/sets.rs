@@ -18,15 +18,8 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt as _, future::join_all};
-use kube::{
-    Api, Client, Resource as _,
-    runtime::{
-        WatchStreamExt as _,
-        reflector::{ObjectRef, Store, store::Writer},
-        watcher::Event,
-    },
-};
+use futures::{StreamExt as _, future::join_all, stream};
+use kube::{Api, Client, Resource as _, runtime::watcher::Event};
 use served::Served;
 use state::State;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +28,6 @@ use tracing::Instrument as _;
 use crate::{
     cluster::{
         api_server::{self, AfterError, Lists},
-        changes,
         context::{Context, SetSettings},
         passes::{self, Begun},
         readiness::{Readiness, Requirement},
@@ -44,7 +36,10 @@ use crate::{
     decide::set::Claims,
     identity::TenantName,
     share::{Priority, Shares, Sharing, Turn, on_behalf_of},
-    watched::roster::WatchedSet,
+    watched::{
+        object::WatchedSet,
+        store::{Store, Writer},
+    },
 };
 
 /// Wait until the operator checks an insufficient CRD of sets again.
@@ -140,12 +135,13 @@ impl Controller {
         lists: &Lists,
         shutdown: &CancellationToken,
     ) {
-        let writer: Writer<WatchedSet> = Writer::default();
-        let store = writer.as_reader();
+        let mut writer: Writer<WatchedSet> = Writer::default();
+        let store = writer.store();
         let (sets, kept) = (self.context.sets.clone(), store.clone());
         let mut added = false;
-        let events = api_server::follow(api, lists.clone(), AfterError::Lists).reflect(writer).inspect(move |event| {
-            match event {
+        let changed = api_server::follow(api, lists.clone(), AfterError::Lists).flat_map(move |event| {
+            let changed = event.as_ref().map(|event| writer.apply(event)).unwrap_or_default();
+            match &event {
                 Err(error) => {
                     let scope = api_server::scope_name(namespace.as_deref());
                     tracing::warn!(%error, "the watch on the CloudTenantSets of {scope}");
@@ -155,21 +151,20 @@ impl Controller {
             }
             added |= matches!(event, Ok(Event::InitDone));
             sets.follow(namespace.as_deref(), event.is_ok());
+            stream::iter(changed)
         });
-        let changed = changes::changes(events, store.clone());
         let pass = |name, begun| self.clone().turn(name, begun, store.clone());
         passes::run(std::pin::pin!(changed), pass, shutdown).await;
     }
 
     /// Runs one pass over a set when its turn comes. Returns when the next one starts.
-    async fn turn(self: Arc<Self>, name: TenantName, begun: Begun, store: Store<WatchedSet>) -> Option<Duration> {
-        let reference = ObjectRef::new(&name.name).within(&name.namespace);
+    async fn turn(self: Arc<Self>, name: Arc<TenantName>, begun: Begun, store: Store<WatchedSet>) -> Option<Duration> {
         let namespace: Arc<str> = name.namespace.as_str().into();
         let turn = Turn::begin(&self.turns, namespace.clone(), Priority::Later);
         let _turn = self.context.shutdown.run_until_cancelled(turn).await?;
         // Before the look into the store: a later change causes another pass.
         begun.store(true, SeqCst);
-        let set = store.get(&reference)?;
+        let set = store.get(&name)?;
         if set.meta().deletion_timestamp.is_some() {
             return None;
         }
@@ -187,7 +182,7 @@ impl Controller {
             return Some(ROOM_RETRY);
         }
         let is_current = || {
-            let now = store.get(&reference);
+            let now = store.get(&name);
             now.is_some_and(|now| {
                 now.meta().deletion_timestamp.is_none()
                     && now.meta().uid == set.meta().uid

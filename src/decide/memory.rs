@@ -173,6 +173,21 @@ impl Memory {
         Start { plan, stored, version, generation: generation.unwrap_or_default(), in_progress, access }
     }
 
+    /// Whether a pass restarts the queries, because the spec or a request is new. A status that the watch has not brought
+    /// yet may have handled the request, so this may also be true without need.
+    #[must_use]
+    pub fn restarts(&self, object: &CloudTenant) -> bool {
+        let handled = object.status.as_ref().and_then(|stored| stored.last_handled_reconcile_at.as_ref());
+        let requested = requested_at(object).filter(|value| handled != Some(value));
+        self.generation != object.metadata.generation || requested.is_some() && requested != self.requested.as_ref()
+    }
+
+    /// Whether the tenant's own query of this service is due.
+    #[must_use]
+    pub fn is_due(&self, kind: ProbeKind, now: Timestamp) -> bool {
+        self.probes[kind].turn.is_due(now)
+    }
+
     /// Disabled probes never become stale. If the clock steps back, deadlines move with it.
     fn keep_time(&mut self, target: &Target, now: Timestamp) {
         if now < self.began_at {
@@ -310,7 +325,8 @@ impl Memory {
 }
 
 /// Whether the tenant queries the service itself. The engines' answers come from their subscription.
-pub(super) fn has_own_query(target: &Target, kind: ProbeKind) -> bool {
+#[must_use]
+pub fn has_own_query(target: &Target, kind: ProbeKind) -> bool {
     kind != ProbeKind::Engines && target.is_enabled(kind)
 }
 

@@ -10,11 +10,13 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::Resource as _;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
 
 use super::tenants::{ProjectLabel, current, identity};
-use crate::watched::roster::{Roster, Watched};
+use crate::watched::{
+    kept::{Kept, Part},
+    roster::Roster,
+};
 
 /// A credential of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,12 +56,13 @@ impl Ends {
         self.lock().retain(|uid, _| alive(uid));
     }
 
-    fn of(&self, tenant: &Watched, credential: CredentialKind) -> Option<Timestamp> {
-        let known = tenant.meta().uid.as_ref().and_then(|uid| self.lock().get(uid)?[credential as usize]);
+    fn of(&self, tenant: &Kept, credential: CredentialKind) -> Option<Timestamp> {
+        let known = tenant.uid.as_ref().and_then(|uid| self.lock().get(&**uid)?[credential as usize]);
         known.or_else(|| match credential {
             CredentialKind::Main => {
-                let source = tenant.0.as_ref().ok()?.status.as_ref()?.source.as_ref()?;
-                source.credentials_expire_at.as_ref().map(|end| end.0)
+                // An unreadable CloudTenant has none.
+                tenant.project_id()?;
+                tenant.status(&[Part::Source]).source?.credentials_expire_at.map(|end| end.0)
             }
             CredentialKind::Engines => None,
         })
@@ -109,21 +112,18 @@ impl Collector for Expiries {
 
 #[cfg(test)]
 mod tests {
-    use kube::runtime::{
-        reflector::{self, store::Writer},
-        watcher::Event,
-    };
+    use kube::runtime::watcher::Event;
     use serde_json::json;
 
     use super::*;
-    use crate::{metrics::Metrics, shard::Shard};
+    use crate::{metrics::Metrics, shard::Shard, watched::store::Writer};
 
     fn at(second: i64) -> Option<Timestamp> {
         Some(Timestamp::from_second(second).unwrap())
     }
 
     /// Adds a CloudTenant whose status contains the credential expiry 1000, or none.
-    fn apply(writer: &mut Writer<Watched>, name: &str, uid: &str, in_status: bool) {
+    fn apply(writer: &mut Writer<Kept>, name: &str, uid: &str, in_status: bool) {
         let mut tenant = json!({
             "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant",
             "metadata": { "namespace": "shop", "name": name, "uid": uid },
@@ -134,7 +134,7 @@ mod tests {
             let source = json!({ "secretName": "s", "cloudName": "c", "host": "k", "credentialsExpireAt": end });
             tenant["status"] = json!({ "source": source });
         }
-        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(tenant).unwrap()));
+        writer.apply(&Event::Apply(serde_json::from_value(tenant).unwrap()));
     }
 
     fn series(metrics: &Metrics) -> Vec<String> {
@@ -148,12 +148,12 @@ mod tests {
 
     #[test]
     fn a_sessions_expiry_takes_precedence_over_the_status() {
-        let (store, mut writer) = reflector::store();
+        let mut writer = Writer::default();
         for (name, in_status) in [("known", false), ("later", true), ("stored", true), ("unknown", false)] {
             apply(&mut writer, name, name, in_status);
         }
         let roster = Roster::default();
-        roster.add(None, store);
+        roster.add(None, writer.store());
         let metrics = Metrics::with_tenants(roster.clone(), ProjectLabel::On);
         let stored = [
             "\"later\",project=\"p1\",credential=\"main\"} 1000.0",

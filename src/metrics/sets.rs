@@ -150,15 +150,15 @@ fn unreadable(family: &Family) -> Vec<Sample<'static>> {
 
 #[cfg(test)]
 mod tests {
-    use kube::runtime::{reflector, watcher::Event};
+    use kube::runtime::watcher::Event;
     use serde_json::json;
 
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::{metrics::Metrics, watched::store::Writer};
 
     #[test]
     fn a_set_has_series_until_it_is_being_deleted() {
-        let (store, mut writer) = reflector::store();
+        let mut writer = Writer::default();
         let condition = json!({
             "type": "InSync", "status": "False", "reason": "PruneHeld", "message": "m",
             "lastTransitionTime": "2026-01-01T00:00:00Z",
@@ -176,10 +176,10 @@ mod tests {
                     "skippedTotal": 2, "conditions": [condition],
                 },
             });
-            writer.apply_watcher_event(&Event::Apply(WatchedSet::read(&set.to_string())));
+            writer.apply(&Event::Apply(WatchedSet::read(&set.to_string())));
         }
         let sets = Sets::default();
-        sets.add(None, store);
+        sets.add(None, writer.store());
         let metrics = Metrics::new();
         assert!(!metrics.encode().contains("cloudtenant_set_"), "without the flag there are no series");
         metrics.show_sets(sets.clone());

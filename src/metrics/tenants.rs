@@ -5,26 +5,39 @@
 use std::{fmt, sync::Arc};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::Resource as _;
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metrics::MetricType};
 
 use crate::{
-    api::{CloudTenant, CloudTenantStatus, Reason, UsageFigures, bound, condition_type as ty},
+    api::{CloudTenantSpec, CloudTenantStatus, Reason, UsageFigures, bound, condition_type as ty},
     decide::status::observed_at,
+    identity::TenantName,
     observation::ProbeKind,
     target::Target,
-    watched::roster::{Roster, Watched},
+    watched::{
+        kept::{
+            Kept,
+            Part::{self, CacheKinds, Caches, Conditions, Engines, Source, Usage},
+        },
+        roster::Roster,
+    },
 };
 
 /// Labels besides namespace and name, and the value.
 type Sample<'a> = (Vec<(&'static str, &'a str)>, f64);
 
-/// A metric: its name without the prefix, its help text, and the function that returns a tenant's samples.
+/// A metric: its name without the prefix, its help text, and where its samples are from.
 #[derive(Debug)]
 struct Family {
     name: &'static str,
     help: &'static str,
-    samples: for<'a> fn(&'a CloudTenant, &'a CloudTenantStatus) -> Vec<Sample<'a>>,
+    samples: Samples,
+}
+
+/// The function that returns a tenant's samples, and what it reads. Only that is decompressed.
+#[derive(Debug)]
+enum Samples {
+    Spec(for<'a> fn(&'a CloudTenantSpec) -> Vec<Sample<'a>>),
+    Status(&'static [Part], for<'a> fn(&'a CloudTenantStatus) -> Vec<Sample<'a>>),
 }
 
 const HOUR: f64 = 3600.0;
@@ -36,120 +49,120 @@ const FAMILIES: &[Family] = &[
     Family {
         name: "info",
         help: "Where the tenant's cloud was last found: Keystone's host, and the region",
-        samples: |_, status| {
+        samples: Samples::Status(&[Source], |status| {
             let source = status.source.as_ref();
             let cloud = source.map_or("", |source| &source.host);
             let region = source.and_then(|source| source.region.as_deref()).unwrap_or_default();
             vec![(vec![("cloud", cloud), ("region", region)], 1.0)]
-        },
+        }),
     },
     Family {
         name: "suspended",
         help: "Whether spec.suspend is set, 1 or 0",
-        samples: |tenant, _| vec![(vec![], f64::from(u8::from(tenant.spec.suspend)))],
+        samples: Samples::Spec(|spec| vec![(vec![], f64::from(u8::from(spec.suspend)))]),
     },
     Family {
         name: "status_condition",
         help: "The conditions with their status and reason, always 1",
-        samples: |_, status| {
+        samples: Samples::Status(&[Conditions], |status| {
             let labels = own_conditions(status).map(|condition| {
                 vec![("type", &*condition.type_), ("status", &*condition.status), ("reason", &*condition.reason)]
             });
             labels.map(|labels| (labels, 1.0)).collect()
-        },
+        }),
     },
     Family {
         name: "status_condition_last_transition_timestamp_seconds",
         help: "When a condition's status last changed",
-        samples: |_, status| {
+        samples: Samples::Status(&[Conditions], |status| {
             let since = |at: &Condition| at.last_transition_time.0.as_second() as f64;
             own_conditions(status).map(|condition| (vec![("type", &*condition.type_)], since(condition))).collect()
-        },
+        }),
     },
     Family {
         name: "observed_timestamp_seconds",
         help: "When a probe's verdict was last reached, to within ten minutes or the probe's interval",
-        samples: |_, status| {
+        samples: Samples::Status(&[Engines, Caches, Usage], |status| {
             let seen = ProbeKind::ALL.into_iter().filter_map(|kind| Some((kind, observed_at(status, kind)?)));
             seen.map(|(kind, at)| (vec![("probe", kind.as_str())], at.as_second() as f64)).collect()
-        },
+        }),
     },
     Family {
         name: "probe_interval_seconds",
         help: "How often a probe is asked that is not disabled",
-        samples: |tenant, _| match Target::new(&tenant.spec) {
+        samples: Samples::Spec(|spec| match Target::new(spec) {
             Ok(target) => ProbeKind::ALL
                 .into_iter()
                 .filter(|kind| target.is_enabled(*kind))
                 .map(|kind| (vec![("probe", kind.as_str())], target.interval_of(kind).as_secs_f64()))
                 .collect(),
             Err(_) => Vec::new(),
-        },
+        }),
     },
     Family {
         name: "engines",
         help: "Heat's engines as last seen, by state",
-        samples: |_, status| {
+        samples: Samples::Status(&[Engines], |status| {
             let counts = status
                 .engines
                 .iter()
                 .flat_map(|engines| [("up", engines.up), ("down", engines.down), ("forgotten", engines.forgotten)]);
             counts.map(|(state, count)| (vec![("state", state)], f64::from(count))).collect()
-        },
+        }),
     },
     Family {
         name: "engine_host_down",
         help: "Heat's engines that are down on a host, as last seen; only of hosts that have some, at most 50",
-        samples: |_, status| {
+        samples: Samples::Status(&[Engines], |status| {
             let hosts = status.engines.iter().flat_map(|engines| &engines.hosts).filter(|host| host.down > 0);
             hosts.take(bound::HOSTS).map(|host| (vec![("host", &*host.host)], f64::from(host.down))).collect()
-        },
+        }),
     },
     Family {
         name: "cache_instances",
         help: "DCS instances as last seen, by state",
-        samples: |_, status| {
+        samples: Samples::Status(&[Caches], |status| {
             let counts = status.caches.iter().flat_map(|caches| caches.all.counts());
             counts.map(|(state, count)| (vec![("state", state)], count as f64)).collect()
-        },
+        }),
     },
     Family {
         name: "cache_instances_by_kind",
         help: "DCS instances as last seen, by kind of cache and state",
-        samples: |_, status| {
+        samples: Samples::Status(&[Caches, CacheKinds], |status| {
             let kinds = status.caches.iter().flat_map(|caches| caches.by_kind.iter().take(bound::CACHE_KINDS));
             let counts =
                 kinds.flat_map(|kind| kind.counts.counts().into_iter().map(|count| (kind.kind.as_str(), count)));
             counts.map(|(kind, (state, count))| (vec![("kind", kind), ("state", state)], count as f64)).collect()
-        },
+        }),
     },
     Family {
         name: "usage_server_seconds",
         help: "Time that servers existed in the current period",
-        samples: |_, status| usage(status, |usage| &usage.server_hours, HOUR),
+        samples: Samples::Status(&[Usage], |status| usage(status, |usage| &usage.server_hours, HOUR)),
     },
     Family {
         name: "usage_vcpu_seconds",
         help: "vCPUs times the time that servers existed in the current period",
-        samples: |_, status| usage(status, |usage| &usage.vcpu_hours, HOUR),
+        samples: Samples::Status(&[Usage], |status| usage(status, |usage| &usage.vcpu_hours, HOUR)),
     },
     Family {
         name: "usage_memory_byte_seconds",
         help: "Memory times the time that servers existed in the current period",
-        samples: |_, status| usage(status, |usage| &usage.memory_mb_hours, HOUR * MIB),
+        samples: Samples::Status(&[Usage], |status| usage(status, |usage| &usage.memory_mb_hours, HOUR * MIB)),
     },
     Family {
         name: "usage_disk_byte_seconds",
         help: "Local disk times the time that servers existed in the current period",
-        samples: |_, status| usage(status, |usage| &usage.disk_gb_hours, HOUR * GIB),
+        samples: Samples::Status(&[Usage], |status| usage(status, |usage| &usage.disk_gb_hours, HOUR * GIB)),
     },
     Family {
         name: "usage_complete",
         help: "Whether the current period's usage is complete, 1 or 0; absent where nobody can know",
-        samples: |_, status| {
+        samples: Samples::Status(&[Usage], |status| {
             let complete = status.usage.as_ref().and_then(|usage| usage.figures.complete);
             complete.map(|complete| (vec![], f64::from(u8::from(complete)))).into_iter().collect()
-        },
+        }),
     },
 ];
 
@@ -187,9 +200,9 @@ impl OfTenants {
 }
 
 /// Returns the tenants that have series.
-pub(super) fn current(roster: &Roster) -> Vec<Arc<Watched>> {
+pub(super) fn current(roster: &Roster) -> Vec<Arc<Kept>> {
     let mut tenants = roster.followed();
-    tenants.retain(|tenant| tenant.meta().deletion_timestamp.is_none());
+    tenants.retain(|tenant| !tenant.is_deleted);
     tenants
 }
 
@@ -199,16 +212,19 @@ impl Collector for OfTenants {
         if tenants.is_empty() {
             return Ok(());
         }
-        let (family, nothing) = (self.family, CloudTenantStatus::default());
+        let family = self.family;
         let mut metric = encoder.encode_descriptor(family.name, family.help, None, MetricType::Gauge)?;
         for tenant in &tenants {
-            let samples = match &tenant.0 {
-                Ok(object) => (family.samples)(object, object.status.as_ref().unwrap_or(&nothing)),
-                Err(_) => unreadable(family),
+            let mut add = |samples: Vec<Sample<'_>>| {
+                samples.into_iter().try_for_each(|(labels, value)| {
+                    let labels: Vec<_> = identity(tenant, self.project).chain(labels).collect();
+                    metric.encode_family(&labels)?.encode_gauge(&value)
+                })
             };
-            for (labels, value) in samples {
-                let labels: Vec<_> = identity(tenant, self.project).chain(labels).collect();
-                metric.encode_family(&labels)?.encode_gauge(&value)?;
+            match &family.samples {
+                _ if tenant.project_id().is_none() => add(unreadable(family))?,
+                Samples::Spec(samples) => tenant.spec().map_or(Ok(()), |spec| add(samples(&spec)))?,
+                Samples::Status(parts, samples) => add(samples(&tenant.status(parts)))?,
             }
         }
         Ok(())
@@ -219,15 +235,10 @@ impl Collector for OfTenants {
 ///
 /// Some installations of Prometheus overwrite `namespace` with that of the operator's Pod, so `tenant_namespace`
 /// repeats it.
-pub(super) fn identity(tenant: &Watched, project: ProjectLabel) -> impl Iterator<Item = (&'static str, &str)> {
-    let meta = tenant.meta();
-    let namespace = meta.namespace.as_deref().unwrap_or_default();
-    let names =
-        [("namespace", namespace), ("name", meta.name.as_deref().unwrap_or_default()), ("tenant_namespace", namespace)];
-    let project = (project == ProjectLabel::On).then(|| {
-        let id = tenant.0.as_ref().map_or("", |tenant| &tenant.spec.project_id);
-        ("project", id)
-    });
+pub(super) fn identity(tenant: &Kept, project: ProjectLabel) -> impl Iterator<Item = (&'static str, &str)> {
+    let TenantName { namespace, name } = &*tenant.name;
+    let names = [("namespace", &**namespace), ("name", name), ("tenant_namespace", namespace)];
+    let project = (project == ProjectLabel::On).then(|| ("project", tenant.project_id().unwrap_or_default()));
     names.into_iter().chain(project)
 }
 
@@ -247,15 +258,18 @@ fn unreadable(family: &Family) -> Vec<Sample<'static>> {
 
 #[cfg(test)]
 mod tests {
-    use kube::runtime::{reflector, watcher::Event};
+    use kube::runtime::watcher::Event;
     use serde_json::json;
 
     use super::*;
-    use crate::metrics::{Format, Metrics};
+    use crate::{
+        metrics::{Format, Metrics},
+        watched::{object::Watched, store::Writer},
+    };
 
     #[test]
     fn caches_by_kind_are_a_metric_of_their_own() {
-        let (store, mut writer) = reflector::store();
+        let mut writer = Writer::default();
         let kinds: Vec<_> = (0..25).map(|kind| json!({ "kind": format!("kind-{kind:02}"), "running": 1 })).collect();
         let tenant = json!({
             "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant",
@@ -263,9 +277,9 @@ mod tests {
             "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
             "status": { "caches": { "all": { "running": 25, "createFailed": 0 }, "byKind": kinds } },
         });
-        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(tenant).unwrap()));
+        writer.apply(&Event::Apply(serde_json::from_value(tenant).unwrap()));
         let roster = Roster::default();
-        roster.add(None, store);
+        roster.add(None, writer.store());
         let text = Metrics::with_tenants(roster, ProjectLabel::Off).encode();
         let of = |name: &str| -> Vec<_> {
             text.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| rest.starts_with('{')).collect()
@@ -285,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_tenant_that_is_being_deleted_has_no_series() {
-        let (store, mut writer) = reflector::store();
+        let mut writer = Writer::default();
         for (name, deleted, spec) in [
             ("here", None, "p"),
             ("leaving", Some("2026-11-22T05:09:46Z"), "p"),
@@ -301,10 +315,10 @@ mod tests {
             }
             let tenant: Watched = serde_json::from_value(tenant).unwrap();
             assert_eq!(tenant.0.is_err(), spec.is_empty(), "{name}");
-            writer.apply_watcher_event(&Event::Apply(tenant));
+            writer.apply(&Event::Apply(tenant));
         }
         let roster = Roster::default();
-        roster.add(None, store);
+        roster.add(None, writer.store());
         let text = Metrics::with_tenants(roster, ProjectLabel::Off).encode();
         let mut named: Vec<_> =
             text.lines().filter_map(|line| line.split(",name=\"").nth(1)?.split('"').next()).collect();
@@ -314,10 +328,10 @@ mod tests {
     }
 
     fn watched(tenant: serde_json::Value) -> Roster {
-        let (store, mut writer) = reflector::store();
-        writer.apply_watcher_event(&Event::Apply(serde_json::from_value(tenant).unwrap()));
+        let mut writer = Writer::default();
+        writer.apply(&Event::Apply(serde_json::from_value(tenant).unwrap()));
         let roster = Roster::default();
-        roster.add(None, store);
+        roster.add(None, writer.store());
         roster
     }
 
@@ -337,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_scrape_writes_its_text_in_small_pieces() {
-        let (store, mut writer) = reflector::store();
+        let mut writer = Writer::default();
         let kinds = [ty::READY, ty::STALLED, "EnginesHealthy", "CachesHealthy", "UsageReported", "Reconciling"];
         let conditions = kinds.map(|kind| {
             json!({ "type": kind, "status": "True", "reason": "Healthy", "message": "Well.",
@@ -350,10 +364,10 @@ mod tests {
                 "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
                 "status": { "conditions": conditions, "caches": { "all": { "running": 1, "error": 2 } } },
             });
-            writer.apply_watcher_event(&Event::Apply(serde_json::from_value(tenant).unwrap()));
+            writer.apply(&Event::Apply(serde_json::from_value(tenant).unwrap()));
         }
         let roster = Roster::default();
-        roster.add(None, store);
+        roster.add(None, writer.store());
         let metrics = Metrics::with_tenants(roster, ProjectLabel::Off);
         let whole = metrics.encode();
         for (format, end) in [(Format::OpenMetrics, "# EOF\n"), (Format::Plain, "")] {

@@ -2,49 +2,48 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use kube::{Resource, runtime::reflector::Store};
-
-pub use crate::watched::object::{Watched, WatchedSet};
+pub use crate::watched::object::WatchedSet;
+use crate::watched::{kept::Kept, store::Store};
 
 /// The CloudTenants.
-pub type Roster = Stores<Watched>;
+pub type Roster = Stores<Kept>;
 
 /// The CloudTenantSets.
 pub type Sets = Stores<WatchedSet>;
 
 /// The stores of all watches on a kind of objects, or of those of one shard.
-pub struct Stores<K: Resource<DynamicType = ()> + Clone + 'static> {
+pub struct Stores<K> {
     stores: Arc<RwLock<Vec<NamespaceStore<K>>>>,
     /// The index of the shard. `None` means all shards.
     shard: Option<u32>,
 }
 
-struct NamespaceStore<K: Resource<DynamicType = ()> + Clone + 'static> {
+struct NamespaceStore<K> {
     shard: u32,
     namespace: Option<String>,
     store: Store<K>,
     followed: bool,
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> NamespaceStore<K> {
+impl<K> NamespaceStore<K> {
     fn is_in(&self, part: &Stores<K>) -> bool {
         part.shard.is_none_or(|shard| shard == self.shard)
     }
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Default for Stores<K> {
+impl<K> Default for Stores<K> {
     fn default() -> Self {
         Self { stores: Arc::default(), shard: None }
     }
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Clone for Stores<K> {
+impl<K> Clone for Stores<K> {
     fn clone(&self) -> Self {
         Self { stores: self.stores.clone(), shard: self.shard }
     }
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Stores<K> {
+impl<K> Stores<K> {
     /// Returns the part for the shard with this index. Its watches are also in the whole.
     #[must_use]
     pub fn part(&self, shard: u32) -> Self {
@@ -71,7 +70,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Stores<K> {
     /// Returns all objects.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<K>> {
-        self.read().iter().filter(|entry| entry.is_in(self)).flat_map(|entry| entry.store.state()).collect()
+        self.read().iter().filter(|entry| entry.is_in(self)).flat_map(|entry| entry.store.all()).collect()
     }
 
     /// Returns the objects whose watch works.
@@ -80,7 +79,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Stores<K> {
         self.read()
             .iter()
             .filter(|entry| entry.is_in(self) && entry.followed)
-            .flat_map(|entry| entry.store.state())
+            .flat_map(|entry| entry.store.all())
             .collect()
     }
 
@@ -93,7 +92,7 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Stores<K> {
     }
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> std::fmt::Debug for Stores<K> {
+impl<K> std::fmt::Debug for Stores<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Stores").field(&self.all().len()).finish()
     }
@@ -101,21 +100,22 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> std::fmt::Debug for Stores
 
 #[cfg(test)]
 mod tests {
-    use kube::runtime::{reflector, watcher::Event};
+    use kube::runtime::watcher::Event;
 
     use super::*;
+    use crate::watched::{object::Watched, store::Writer};
 
     #[test]
     fn a_part_changes_only_its_own_watches() {
         let whole = Roster::default();
         let parts = [whole.part(0), whole.part(1)];
         for (part, names) in parts.iter().zip([&["a", "b"][..], &["c"]]) {
-            let (store, mut writer) = reflector::store();
+            let mut writer = Writer::default();
             for name in names {
                 let tenant = Watched::read(&format!(r#"{{"metadata":{{"name":"{name}"}}}}"#));
-                writer.apply_watcher_event(&Event::Apply(tenant));
+                writer.apply(&Event::Apply(tenant));
             }
-            part.add(Some("n".to_owned()), store);
+            part.add(Some("n".to_owned()), writer.store());
         }
         let sizes = || [&whole, &parts[0], &parts[1]].map(|roster| (roster.all().len(), roster.followed().len()));
         assert_eq!(sizes(), [(3, 3), (2, 2), (1, 1)]);

@@ -9,16 +9,13 @@ use std::{
 use futures::Stream;
 use kube::{
     Api,
-    runtime::{
-        reflector::Store,
-        watcher::{self, Event},
-    },
+    runtime::watcher::{self, Event},
 };
 use tokio::sync::SetOnce;
 
 use crate::{
     cluster::api_server::{self, AfterError, Lists},
-    watched::roster::Watched,
+    watched::{kept::Kept, object::Watched, store::Store},
 };
 
 /// Time after which a failing watch counts as lost.
@@ -31,7 +28,7 @@ const WHY: usize = 500;
 #[derive(Clone)]
 pub(super) struct Following {
     pub(super) namespace: Option<String>,
-    pub(super) store: Store<Watched>,
+    pub(super) store: Store<Kept>,
     /// The store's own `wait_until_ready` wakes only one waiter, and the controller is already waiting.
     pub(super) listed: Arc<SetOnce<()>>,
     failing: Arc<Mutex<Option<Failing>>>,
@@ -46,7 +43,7 @@ struct Failing {
 }
 
 impl Following {
-    pub(super) fn new(namespace: Option<String>, store: Store<Watched>) -> Self {
+    pub(super) fn new(namespace: Option<String>, store: Store<Kept>) -> Self {
         Self { namespace, store, listed: Arc::default(), failing: Arc::default() }
     }
 
@@ -135,7 +132,6 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use futures::StreamExt as _;
-    use kube::runtime::reflector::store::Writer;
 
     use super::*;
 
@@ -161,7 +157,7 @@ mod tests {
         let tenant = || Watched::read("{}");
         let start = Instant::now();
         let at = |second| start + Duration::from_secs(second);
-        let following = Following::new(None, Writer::default().as_reader());
+        let following = Following::new(None, Store::default());
         let answer = |code: u16, message: &str| {
             let status = serde_json::json!({ "code": code, "message": message, "status": "Failure", "reason": "" });
             watcher::Error::WatchStartFailed(kube::Error::Api(serde_json::from_value(status).unwrap()))

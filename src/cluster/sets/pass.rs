@@ -31,7 +31,7 @@ use crate::{
     identity::{TenantId, TenantName},
     observation::{ProbeFailure, engine_answers::age},
     panics::{Part, caught},
-    watched::roster::WatchedSet,
+    watched::object::WatchedSet,
 };
 
 /// The number of failed writes of the status that hold back events.
