@@ -5,6 +5,8 @@
 
 #[path = "cloud_session/listing.rs"]
 mod listing;
+#[path = "cloud_session/long_lists.rs"]
+mod long_lists;
 #[path = "cloud_session/projects.rs"]
 mod projects;
 

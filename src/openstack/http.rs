@@ -12,7 +12,7 @@ use http::{
     header::{CONTENT_ENCODING, HeaderName, HeaderValue, LOCATION},
 };
 use hyper::body::{Body as _, Incoming as Stream};
-use incoming::{Fill, Incoming, most_on_wire};
+use incoming::{Fill, Incoming, most_compressed, most_on_wire};
 use reqwest::{Method, Request};
 use tokio::time::{Instant as Deadline, timeout};
 use url::{Origin, Url};
@@ -162,6 +162,10 @@ impl Http {
         let limit = streamed.unwrap_or(limit);
         // The length of a compressed body says nothing about its memory.
         let length = announced.filter(|_| !response.headers().contains_key(CONTENT_ENCODING));
+        let most = if length.is_some() { limit } else { most_compressed(limit) };
+        if announced.is_some_and(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX) > most) {
+            return Err(Error::BodyTooLarge);
+        }
         let mut incoming = Incoming::new(limit, response);
         let mut room = Held::default();
         if incoming.fill(TINY.min(limit)).await? == Fill::Full {

@@ -91,7 +91,7 @@ impl Incoming {
 }
 
 /// Compression makes a body at most a little longer.
-const fn most_compressed(limit: usize) -> usize {
+pub(super) const fn most_compressed(limit: usize) -> usize {
     limit + limit / 8 + KIB
 }
 
