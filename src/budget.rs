@@ -14,6 +14,10 @@ const MIB: usize = 1 << 20;
 /// Each namespace may keep this much even if the others have used up the total: enough for a few ordinary credentials.
 const GUARANTEED: usize = 64 << 10;
 
+/// Lists of engines may take this part of each limit. A cloud chooses how long its list is, and an ordinary one takes less
+/// than a tenth of what its credential takes.
+const LISTS: usize = 3;
+
 /// The limits for kept memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -80,6 +84,15 @@ pub struct Budget(Arc<Inner>);
 struct Inner {
     limits: Limits,
     kept: Mutex<Kept>,
+    /// The lists among it.
+    lists: Mutex<Kept>,
+}
+
+/// What a reservation counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole,
+    Lists,
 }
 
 #[derive(Debug, Default)]
@@ -93,7 +106,7 @@ impl Budget {
     /// Creates an unused budget.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self(Arc::new(Inner { limits, kept: Mutex::default() }))
+        Self(Arc::new(Inner { limits, ..Inner::default() }))
     }
 
     /// Reserves memory for this namespace.
@@ -101,15 +114,26 @@ impl Budget {
     /// # Errors
     /// A limit is reached.
     pub fn reserve(&self, namespace: &str, bytes: usize) -> Result<Reservation, OverBudget> {
-        let mut reservation = Reservation { budget: self.clone(), namespace: namespace.into(), bytes: 0 };
+        let mut reservation = self.nothing(Part::Whole, namespace);
         reservation.resize(bytes)?;
         Ok(reservation)
+    }
+
+    /// Returns a reservation for a list of engines, of no bytes.
+    #[must_use]
+    pub fn list(&self, namespace: &str) -> ListReservation {
+        let [list, whole] = [Part::Lists, Part::Whole].map(|part| self.nothing(part, namespace));
+        ListReservation { list, whole }
+    }
+
+    fn nothing(&self, part: Part, namespace: &str) -> Reservation {
+        Reservation { budget: self.clone(), part, namespace: namespace.into(), bytes: 0 }
     }
 
     /// The memory that is currently kept.
     #[must_use]
     pub fn used(&self) -> Use {
-        let kept = self.lock();
+        let kept = self.lock(Part::Whole);
         Use { all: kept.all, largest: kept.namespaces.values().copied().max().unwrap_or_default() }
     }
 
@@ -119,8 +143,20 @@ impl Budget {
         self.0.limits
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn limits_of(&self, part: Part) -> Limits {
+        let Limits { namespace, all } = self.limits();
+        match part {
+            Part::Whole => Limits { namespace, all },
+            Part::Lists => Limits { namespace: namespace / LISTS, all: all / LISTS },
+        }
+    }
+
+    fn lock(&self, part: Part) -> MutexGuard<'_, Kept> {
+        let kept = match part {
+            Part::Whole => &self.0.kept,
+            Part::Lists => &self.0.lists,
+        };
+        kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,6 +164,7 @@ impl Budget {
 #[derive(Debug)]
 pub struct Reservation {
     budget: Budget,
+    part: Part,
     namespace: Arc<str>,
     bytes: usize,
 }
@@ -139,8 +176,8 @@ impl Reservation {
     /// # Errors
     /// A limit is reached.
     pub fn resize(&mut self, bytes: usize) -> Result<(), OverBudget> {
-        let Limits { namespace, all } = self.budget.limits();
-        let mut kept = self.budget.lock();
+        let Limits { namespace, all } = self.budget.limits_of(self.part);
+        let mut kept = self.budget.lock(self.part);
         let others = kept.namespaces.get(&self.namespace).copied().unwrap_or_default().saturating_sub(self.bytes);
         let (own, total) = (others.saturating_add(bytes), kept.all.saturating_sub(self.bytes).saturating_add(bytes));
         if bytes > self.bytes {
@@ -169,6 +206,25 @@ impl Drop for Reservation {
     }
 }
 
+/// Bytes of a list of engines. They count for the limits of lists and for those of everything.
+#[derive(Debug)]
+pub struct ListReservation {
+    list: Reservation,
+    whole: Reservation,
+}
+
+impl ListReservation {
+    /// Changes the size, as [`Reservation::resize`] does.
+    ///
+    /// # Errors
+    /// A limit is reached.
+    pub fn resize(&mut self, bytes: usize) -> Result<(), OverBudget> {
+        let before = self.list.bytes;
+        self.list.resize(bytes)?;
+        self.whole.resize(bytes).or_else(|over| self.list.resize(before).and(Err(over)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,7 +248,7 @@ mod tests {
         assert_eq!(budget.used(), Use { all: 400 * KIB, largest: 400 * KIB });
         drop(other);
         assert_eq!(budget.used(), Use::default());
-        assert!(budget.lock().namespaces.is_empty(), "a namespace that keeps nothing is forgotten");
+        assert!(budget.lock(Part::Whole).namespaces.is_empty(), "a namespace that keeps nothing is forgotten");
     }
 
     #[test]
@@ -214,6 +270,28 @@ mod tests {
         let _few = budget.reserve("c", GUARANTEED).unwrap();
         assert_eq!((large.resize(599 * KIB), large.resize(600 * KIB)), (Ok(()), Err(OverBudget::All)));
         assert_eq!(budget.used().largest, 599 * KIB, "what was kept before the refusal still is");
+    }
+
+    /// In KiB: the limits are 600 for a namespace and 1,000 for all, of it 200 and 333 for lists.
+    #[test]
+    fn lists_have_a_part_of_each_limit() {
+        let budget = budget();
+        let mut lists = ["a", "b", "c"].map(|namespace| budget.list(namespace));
+        let mut resize = |at: usize, kib: usize| lists[at].resize(kib * KIB).map_err(|over| over.to_string());
+        let [namespace, all] = [OverBudget::Namespace, OverBudget::All].map(|over| Err(over.to_string()));
+        assert_eq!(
+            [resize(0, 201), resize(0, 200), resize(1, 134), resize(1, 133)],
+            [namespace.clone(), Ok(()), all, Ok(())]
+        );
+        assert_eq!([resize(2, 64), resize(2, 0)], [Ok(()), Ok(())], "the guaranteed minimum");
+        assert_eq!(budget.used(), Use { all: 333 * KIB, largest: 200 * KIB });
+        let others = budget.reserve("a", 400 * KIB).unwrap();
+        assert_eq!([resize(0, 100), resize(0, 200)], [Ok(()), Ok(())]);
+        let _rest = (resize(0, 100), budget.reserve("a", 100 * KIB).unwrap());
+        assert_eq!([resize(0, 101), resize(0, 100)], [namespace, Ok(())], "the limit of everything holds, too");
+        assert_eq!(budget.lock(Part::Lists).all, 233 * KIB, "what is refused counts nowhere");
+        drop((lists, others));
+        assert!(budget.lock(Part::Lists).namespaces.is_empty());
     }
 
     #[test]

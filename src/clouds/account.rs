@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
-    budget::{Budget, OverBudget, Reservation},
+    budget::{Budget, ListReservation, OverBudget, Reservation},
     openstack::CloudConfig,
 };
 
@@ -15,7 +15,7 @@ pub(super) struct Account(Mutex<Charges>);
 #[derive(Debug)]
 struct Charges {
     session: Reservation,
-    engines: Reservation,
+    engines: ListReservation,
     /// Why the namespace may not keep the engines' latest answers.
     refused: Option<OverBudget>,
 }
@@ -36,7 +36,7 @@ impl Account {
         session: usize,
     ) -> Result<Arc<Self>, OverBudget> {
         let session = budget.reserve(namespace, entry_bytes(config) + session)?;
-        let engines = budget.reserve(namespace, 0)?;
+        let engines = budget.list(namespace);
         Ok(Arc::new(Self(Mutex::new(Charges { session, engines, refused: None }))))
     }
 
