@@ -91,7 +91,7 @@ pub fn decide(memory: &Memory, target: &Target, start: Start, observed: Observed
     let is_running = ByProbe::from_fn(|kind| observed.own[kind] == Answer::UnderWay);
     let source = observed.source.clone();
     let old = status::about(&stored, source.as_ref());
-    let judgement = judge(&mut memory, target, &access, observed, (&stored, &old), now);
+    let judgement = judge(&mut memory, target, &access, observed, (&stored, old.as_ref()), now);
     let Judgement { probes, streaks, engines_number, serves_request } = judgement;
     let mut pass = Pass {
         target,

@@ -47,12 +47,23 @@ impl CloudTenantStatus {
         }
     }
 
-    /// Takes this probe's data out of the status.
-    pub fn take_block(&mut self, kind: ProbeKind) -> Option<Block> {
+    /// Returns a copy of this probe's data.
+    #[must_use]
+    pub fn block(&self, kind: ProbeKind) -> Option<Block> {
         match kind {
-            ProbeKind::Engines => self.engines.take().map(Block::Engines),
-            ProbeKind::Caches => self.caches.take().map(Block::Caches),
-            ProbeKind::Usage => self.usage.take().map(Block::Usage),
+            ProbeKind::Engines => self.engines.clone().map(Block::Engines),
+            ProbeKind::Caches => self.caches.clone().map(Block::Caches),
+            ProbeKind::Usage => self.usage.clone().map(Block::Usage),
+        }
+    }
+
+    /// Whether the status has data of this probe.
+    #[must_use]
+    pub const fn has_block(&self, kind: ProbeKind) -> bool {
+        match kind {
+            ProbeKind::Engines => self.engines.is_some(),
+            ProbeKind::Caches => self.caches.is_some(),
+            ProbeKind::Usage => self.usage.is_some(),
         }
     }
 

@@ -204,6 +204,15 @@ macro_rules! cache_counts {
                 false
             }
 
+            /// The documented count with this name, in snake case.
+            #[must_use]
+            pub fn get(&self, name: &str) -> Option<i64> {
+                $(if name == stringify!($name) {
+                    return self.$name;
+                })*
+                None
+            }
+
             /// The documented counts that were sent, in snake case.
             #[must_use]
             pub fn counts(&self) -> Vec<(&'static str, i64)> {

@@ -7,7 +7,7 @@ mod ready;
 pub mod usage;
 mod write;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use engines::{Said, said};
 use jiff::Timestamp;
@@ -177,11 +177,11 @@ pub fn judge(data: &Data, target: &Target, old: &CloudTenantStatus, now: Timesta
     }
 }
 
-/// The reason for these stored data, if the data alone determine it.
-fn reason_of(block: &Block, target: &Target) -> Option<Reason> {
-    match block {
-        Block::Engines(_) | Block::Usage(_) => None,
-        Block::Caches(block) => Some(caches::reason(block, &target.caches)),
+/// The reason for the stored data of this probe, if the data alone determine it.
+fn reason_of(status: &CloudTenantStatus, kind: ProbeKind, target: &Target) -> Option<Reason> {
+    match kind {
+        ProbeKind::Engines | ProbeKind::Usage => None,
+        ProbeKind::Caches => Some(caches::reason(status.caches.as_ref()?, &target.caches)),
     }
 }
 
@@ -202,14 +202,16 @@ pub(crate) fn observed_at(status: &CloudTenantStatus, kind: ProbeKind) -> Option
 
 /// Returns the part of the old status that concerns this cloud. Data and verdicts of another cloud are dropped.
 #[must_use]
-pub fn about(old: &CloudTenantStatus, source: Option<&Source>) -> CloudTenantStatus {
+pub fn about<'a>(old: &'a CloudTenantStatus, source: Option<&Source>) -> Cow<'a, CloudTenantStatus> {
     match (&old.source, source) {
-        (Some(before), Some(now)) if !is_same_place(before, &now.host, now.region.as_deref()) => CloudTenantStatus {
-            observed_generation: old.observed_generation,
-            last_handled_reconcile_at: old.last_handled_reconcile_at.clone(),
-            ..CloudTenantStatus::default()
-        },
-        _ => old.clone(),
+        (Some(before), Some(now)) if !is_same_place(before, &now.host, now.region.as_deref()) => {
+            Cow::Owned(CloudTenantStatus {
+                observed_generation: old.observed_generation,
+                last_handled_reconcile_at: old.last_handled_reconcile_at.clone(),
+                ..CloudTenantStatus::default()
+            })
+        }
+        _ => Cow::Borrowed(old),
     }
 }
 
@@ -225,9 +227,8 @@ pub fn compute(pass: &Pass<'_>, old: &CloudTenantStatus) -> CloudTenantStatus {
         source: pass.source.clone().or_else(|| old.source.clone()),
         ..CloudTenantStatus::default()
     };
-    let mut blocks = old.clone();
     let verdicts = ByProbe::from_fn(|kind| {
-        let (verdict, block) = settle(pass, old, kind, blocks.take_block(kind));
+        let (verdict, block) = settle(pass, old, kind);
         block.into_iter().for_each(|block| new.set_block(block));
         verdict
     });
@@ -251,8 +252,7 @@ pub(crate) fn observed_verdict(status: &CloudTenantStatus, kind: ProbeKind) -> O
 /// The reason of the probe's last verdict. The condition decides, because the spec may have changed since. If it is
 /// Unknown, the stored data decide.
 pub(crate) fn last_verdict(target: &Target, status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
-    let stored = || status.clone().take_block(kind).and_then(|block| reason_of(&block, target));
-    observed_verdict(status, kind).or_else(stored)
+    observed_verdict(status, kind).or_else(|| reason_of(status, kind, target))
 }
 
 /// Whether the probe's last verdict was unhealthy.
@@ -308,9 +308,10 @@ pub fn broke_off(generation: i64, old: &CloudTenantStatus, now: Timestamp) -> Cl
     }
 }
 
-/// Returns the verdict and the block of one probe. `block` is the one of the old status.
-fn settle(pass: &Pass<'_>, old: &CloudTenantStatus, kind: ProbeKind, block: Option<Block>) -> (Verdict, Option<Block>) {
+/// Returns the verdict and the block of one probe.
+fn settle(pass: &Pass<'_>, old: &CloudTenantStatus, kind: ProbeKind) -> (Verdict, Option<Block>) {
     let verdict = |reason, message: String| Verdict { kind, reason, message };
+    let block = || old.block(kind);
     let policy = pass.target.policy(kind);
     if policy == Policy::Disabled {
         let message = format!("Not probed: probes.{kind}.policy is Disabled.");
@@ -319,7 +320,7 @@ fn settle(pass: &Pass<'_>, old: &CloudTenantStatus, kind: ProbeKind, block: Opti
     let stale = age(pass.verdict_at[kind], pass.now) > pass.target.valid_for(kind);
     match &pass.probes[kind] {
         // An old answer of Heat stays available while the next one is missing.
-        Observation::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block),
+        Observation::Seen(_) if stale && kind == ProbeKind::Engines => (kept(old, kind, stale), block()),
         Observation::Seen(judged) => {
             let is_confirmed = || {
                 was_unhealthy(pass.target, old, kind)
@@ -327,7 +328,7 @@ fn settle(pass: &Pass<'_>, old: &CloudTenantStatus, kind: ProbeKind, block: Opti
             };
             if is_bad(judged.reason) && !is_confirmed() {
                 // The data stay, but the time of the observation moves.
-                let block = block.map(|mut block| {
+                let block = block().map(|mut block| {
                     *block.observed_at_mut() = judged.block.observed_at().cloned();
                     block
                 });
@@ -340,16 +341,16 @@ fn settle(pass: &Pass<'_>, old: &CloudTenantStatus, kind: ProbeKind, block: Opti
             }
             (verdict(judged.reason, judged.message.clone()), Some(judged.block.clone()))
         }
-        Observation::NotOffered(elsewhere) if policy == Policy::Required || block.is_some() => {
-            (verdict(Reason::EndpointNotFound, absent(kind, elsewhere.as_ref())), block)
+        Observation::NotOffered(elsewhere) if policy == Policy::Required || old.has_block(kind) => {
+            (verdict(Reason::EndpointNotFound, absent(kind, elsewhere.as_ref())), block())
         }
         Observation::NotOffered(elsewhere) => {
             (verdict(Reason::ServiceNotOffered, not_offered(elsewhere.as_ref())), None)
         }
         Observation::Failed(failure, times) if !failure.transient || *times > 1 || stale || needed_user(old, kind) => {
-            (verdict(failure.reason, failure.message.clone()), block)
+            (verdict(failure.reason, failure.message.clone()), block())
         }
-        Observation::NotDue | Observation::UnderWay | Observation::Failed(..) => (kept(old, kind, stale), block),
+        Observation::NotDue | Observation::UnderWay | Observation::Failed(..) => (kept(old, kind, stale), block()),
     }
 }
 

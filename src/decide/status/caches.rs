@@ -6,7 +6,7 @@ use jiff::Timestamp;
 pub(crate) use message::message;
 
 use crate::{
-    api::{CacheCounts, CachesStatus, KindCounts, Reason, time},
+    api::{CachesStatus, KindCounts, Reason, time},
     decide::status::Judged,
     observation::Caches,
     target::CachesTarget,
@@ -60,18 +60,14 @@ pub fn errors(block: &CachesStatus) -> i64 {
 /// Number of instances in a state, whose name is in snake case: the larger of the total and the sum over the kinds.
 /// `None` if the region sends no such count.
 fn count(block: &CachesStatus, name: &str) -> Option<i64> {
-    let of_kinds = block.by_kind.iter().filter_map(|kind| of(&kind.counts, name)).reduce(i64::saturating_add);
-    of(&block.all, name).max(of_kinds)
-}
-
-fn of(counts: &CacheCounts, name: &str) -> Option<i64> {
-    counts.counts().into_iter().find_map(|(counted, count)| (counted == name).then_some(count))
+    let of_kinds = block.by_kind.iter().filter_map(|kind| kind.counts.get(name)).reduce(i64::saturating_add);
+    block.all.get(name).max(of_kinds)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::CacheState;
+    use crate::api::{CacheCounts, CacheState};
 
     fn counts(error: Option<i64>, create_failed: Option<i64>) -> CacheCounts {
         CacheCounts { running: Some(3), error, create_failed, ..CacheCounts::default() }

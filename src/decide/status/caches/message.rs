@@ -2,7 +2,7 @@
 //!
 //! Numbers are in steps, so that the message does not change with every instance.
 
-use super::{CREATE_FAILED, ERROR, count, of, reason};
+use super::{CREATE_FAILED, ERROR, count, reason};
 use crate::{
     api::{CachesStatus, Reason},
     target::CachesTarget,
@@ -44,7 +44,7 @@ pub(crate) fn message(block: &CachesStatus, rules: &CachesTarget) -> String {
 /// not report kinds, the result is `2 cache instances are`.
 fn instances(block: &CachesStatus, name: &str, [one, several]: [&str; 2]) -> String {
     let all = count(block, name).unwrap_or_default();
-    let by_kind = block.by_kind.iter().map(|kind| (kind.kind.as_str(), of(&kind.counts, name).unwrap_or_default()));
+    let by_kind = block.by_kind.iter().map(|kind| (kind.kind.as_str(), kind.counts.get(name).unwrap_or_default()));
     let mut kinds: Vec<_> = by_kind.filter(|(_, count)| *count > 0).collect();
     kinds.sort_unstable();
     if kinds.iter().fold(0_i64, |sum, (_, count)| sum.saturating_add(*count)) < all {
@@ -64,12 +64,13 @@ fn healthy(block: &CachesStatus, rules: &CachesTarget) -> String {
     let mut message =
         if wanted.is_empty() { "No cache instance is in error" } else { "No cache instance is unhealthy" }.to_owned();
     let names = block.all.counts().into_iter().chain(block.by_kind.iter().flat_map(|kind| kind.counts.counts()));
-    let mut states: Vec<_> = names.map(|(name, _)| name).filter(|name| *name != "running").collect();
+    let mut states: Vec<_> =
+        names.filter(|(name, count)| *count > 0 && *name != "running").map(|(name, _)| name).collect();
     states.sort_unstable();
     states.dedup();
     let others: Vec<_> = states
         .into_iter()
-        .filter_map(|name| Some((name, count(block, name).filter(|count| *count > 0)?)))
+        .map(|name| (name, count(block, name).unwrap_or_default()))
         .map(|(name, count)| format!("{} {}", step(count), if name == CREATE_FAILED { "createFailed" } else { name }))
         .collect();
     if !others.is_empty() {
