@@ -44,8 +44,8 @@ impl Places {
     }
 
     /// The service's address, or the reason why there is none.
-    pub(super) fn find(&self, service: Service) -> Result<Url, Error> {
-        self.services[service as usize].found.clone()
+    pub(super) fn find(&self, service: Service) -> Result<&Url, Error> {
+        self.services[service as usize].found.as_ref().map_err(Clone::clone)
     }
 
     pub(super) fn lists(&self, service: Service) -> bool {

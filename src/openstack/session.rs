@@ -6,6 +6,7 @@ mod kept;
 mod signed;
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -78,6 +79,8 @@ enum Proof<'a> {
 /// An authenticated user of a cloud. All callers share one token.
 pub struct Session {
     config: Arc<CloudConfig>,
+    /// Keystone's host, as the configuration says it.
+    host: Box<str>,
     http: Arc<Http>,
     pub(super) tokens: Arc<Tokens>,
     /// The entry's access key.
@@ -185,6 +188,7 @@ impl Session {
             rejected: Mutex::default(),
             pauses,
             failing: Mutex::default(),
+            host: config.host().into(),
             config,
             http,
             counters,
@@ -387,29 +391,33 @@ impl Session {
     }
 
     fn locate(&self, service: Service, token: &Token) -> Result<Endpoint, Failure> {
-        let project = token.project.as_ref().map(|project| project.id.as_str());
-        let (url, overridden) = match self.config.overrides.get(&service) {
+        Ok(Endpoint {
+            url: self.address(service, token)?.into_owned(),
+            overridden: self.config.overrides.contains_key(&service),
+            token_project: token.project.as_ref().map(|project| project.id.clone()),
+        })
+    }
+
+    fn address<'a>(&'a self, service: Service, token: &'a Token) -> Result<Cow<'a, Url>, Failure> {
+        let url = match self.config.overrides.get(&service) {
             Some(text) => {
-                let url = web_url(&with_token(text, project.unwrap_or_default(), &token.holder.user_id));
+                let project = token.project.as_ref().map_or("", |project| &project.id);
+                let url = web_url(&with_token(text, project, &token.holder.user_id));
                 let url = if service == Service::Identity { url.map(with_version) } else { url };
                 let problem = "the endpoint override is no URL with the token's project and user in it";
                 let missing = token.no_project().filter(|_| needs_project(text));
-                (missing.map_or_else(|| url.ok_or(Error::Unexpected(problem)), Err), true)
+                missing.map_or_else(|| url.ok_or(Error::Unexpected(problem)), Err).map(Cow::Owned)
             }
-            None if service == Service::Identity => (Ok(self.config.auth_url.clone()), false),
-            None => (in_catalogue(service, token), false),
+            None if service == Service::Identity => Ok(Cow::Borrowed(&self.config.auth_url)),
+            None => in_catalogue(service, token).map(Cow::Borrowed),
         };
-        Ok(Endpoint {
-            url: url.map_err(|error| error.at(service))?,
-            overridden,
-            token_project: project.map(str::to_owned),
-        })
+        url.map_err(|error| error.at(service))
     }
 
     /// Sends one GET with one token.
     async fn send<S: Sink>(&self, call: &Call<'_>, token: &Token, proof: Proof<'_>) -> Result<(Answer, S), Failure> {
         let Call { expected, service, ref url, headers, most, deadline } = *call;
-        if url.origin() != self.locate(service, token)?.url.origin() {
+        if !has_same_origin(url, &*self.address(service, token)?) {
             return Err(Error::AddressRefused(Refusal::OtherOrigin).at(service));
         }
         let permit = timeout_at(deadline, self.in_flight[service as usize].acquire()).await;
@@ -502,7 +510,7 @@ impl Session {
 
     /// Records how far the service's clock is ahead of the operator's. Logs once when the difference becomes large.
     fn set_clock(&self, service: Service, ahead: SignedDuration) {
-        self.counters.clock_ahead(&self.config.host(), service, ahead.as_secs_f64());
+        self.counters.clock_ahead(&self.host, service, ahead.as_secs_f64());
         let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner)[service as usize].replace(ahead);
         let much = |ahead: SignedDuration| ahead.unsigned_abs() > MUCH_SKEW;
         if much(ahead) && !before.is_some_and(much) {
@@ -538,7 +546,14 @@ impl fmt::Debug for Session {
     }
 }
 
-fn in_catalogue(service: Service, token: &Token) -> Result<Url, Error> {
+/// Whether both URLs, which are web addresses, have the same origin.
+fn has_same_origin(one: &Url, other: &Url) -> bool {
+    one.scheme() == other.scheme()
+        && one.host() == other.host()
+        && one.port_or_known_default() == other.port_or_known_default()
+}
+
+fn in_catalogue(service: Service, token: &Token) -> Result<&Url, Error> {
     token.places.find(service).map_err(|error| match error {
         Error::ServiceNotInCatalogue | Error::ServiceElsewhere { .. } | Error::RegionNotFound { .. } => {
             token.without_project(service).unwrap_or(error)
