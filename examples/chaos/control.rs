@@ -98,7 +98,7 @@ impl Control {
             },
             Stage::Grace { until } if now >= until => {
                 locked(shared).disturb(false);
-                self.stage = Stage::Quiet { next: now + random.between(30.0, 90.0) };
+                self.stage = Stage::Quiet { next: now + random.between(30.0, 90.0) * self.slack };
             }
             Stage::Quiet { .. } | Stage::Frozen { .. } | Stage::Grace { .. } => {}
         }

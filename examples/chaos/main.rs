@@ -32,7 +32,7 @@ use replicas::{ACCOUNT, Replicas};
 use serde_json::json;
 use testkit::{control_plane::ControlPlane, operator::Right};
 use tokio::time::sleep;
-use world::{CLOUDS, Cloud, Request, tenant};
+use world::{CLOUDS, Cloud, QUIET, Request, tenant};
 
 const CRD: &str = include_str!("../../crds/cloudtenants.cloudtenant.dev.yaml");
 const RBAC: &str = include_str!("../../deploy/rbac.yaml");
@@ -136,7 +136,7 @@ async fn run(arguments: &Arguments, program: &Path, shared: &Shared) -> Result<(
     let mut replicas = Replicas::new(program.to_owned(), namespace.clone());
     replicas.start(&plane).await?;
     replicas.start(&plane).await?;
-    for cloud in &clouds[..CLOUDS] {
+    for cloud in &clouds {
         for account in &cloud.accounts {
             cloud.introduce(account, &mut locked(shared))?;
             create(&kubernetes, cloud, account).await?;
@@ -229,7 +229,9 @@ async fn serve(request: Request, kubernetes: &Kubernetes) -> Result<()> {
 
 /// Something happens to one CloudTenant. Where the API server does not answer, it does not happen.
 async fn act(kubernetes: &Kubernetes, clouds: &mut [Cloud], shared: &Shared, random: &mut Random) -> Result<()> {
-    let cloud = random.below(CLOUDS);
+    let action = random.below(100);
+    let asks = (60..85).contains(&action);
+    let cloud = if asks && random.below(4) == 0 { QUIET } else { random.below(CLOUDS) };
     let Some(cloud) = clouds.get_mut(cloud) else { return Ok(()) };
     let number = random.below(cloud.accounts.len());
     let (name, suspended, requested) = {
@@ -238,9 +240,9 @@ async fn act(kubernetes: &Kubernetes, clouds: &mut [Cloud], shared: &Shared, ran
         let Some(known) = oracle.tenant(&account.name) else { return Ok(()) };
         (account.name.clone(), known.suspended, known.request.is_some())
     };
-    match random.below(100) {
+    match action {
         0..60 => drop(cloud.change_account(number, &mut locked(shared), random)),
-        60..85 if !suspended && !requested => {
+        _ if asks && !suspended && !requested => {
             let value = format!("{:.3}", random.between(0.0, 1e9));
             locked(shared).request(&name, &value);
             let patch = json!({ "metadata": { "annotations": { "reconcile.fluxcd.io/requestedAt": value } } });

@@ -10,9 +10,11 @@ use crate::{oracle::Oracle, pages::Bound, random::Random, truth::State};
 
 /// CloudTenants of each cloud.
 pub const TENANTS: usize = 40;
+/// CloudTenants of the cloud without faults.
+const STEADY: usize = 3;
 /// Clouds with faults.
 pub const CLOUDS: usize = 5;
-/// A cloud without faults, for some of the hostile CloudTenants.
+/// A cloud without faults, for some of the hostile CloudTenants and for requests that nothing may delay.
 pub const QUIET: usize = CLOUDS;
 const HOSTS: [&str; 2] = ["engine-1.lab", "engine-2.lab"];
 
@@ -47,6 +49,12 @@ pub struct Cloud {
     next: f64,
 }
 
+/// Whether all services answer at once during this fault, though with errors. A pause of `Retry-After` is no answer.
+fn is_prompt(fault: &str) -> bool {
+    let slow = ["unreachable", "limited", "hang", "hung", "killed", "deleted", "changed"];
+    !slow.iter().any(|kind| fault.ends_with(kind)) && !fault.starts_with("keystone")
+}
+
 /// What has to be done in Kubernetes for a fault of a cloud.
 pub enum Request {
     /// Nothing.
@@ -79,11 +87,9 @@ impl Cloud {
         sim.set_token_lifetime(Duration::from_secs(120));
         sim.change_password(&format!("chaos-password-{number}-0-{:x}", random.below(usize::MAX)));
         let mut accounts = Vec::new();
-        if number < CLOUDS {
-            for tenant in 0..TENANTS {
-                let (name, project) = (format!("tenant-{number}-{tenant:02}"), format!("project{number}x{tenant:02}"));
-                accounts.push(Account { name, project, spec: variant(tenant), errors: 0, failed: 0, servers: 1 });
-            }
+        for tenant in 0..if number == QUIET { STEADY } else { TENANTS } {
+            let (name, project) = (format!("tenant-{number}-{tenant:02}"), format!("project{number}x{tenant:02}"));
+            accounts.push(Account { name, project, spec: variant(tenant), errors: 0, failed: 0, servers: 1 });
         }
         let cloud = Self { sim, accounts, number, passwords: 0, fault: None, next: random.between(10.0, 30.0) };
         for account in &cloud.accounts {
@@ -185,11 +191,21 @@ impl Cloud {
             let paced = name.as_str() != "password-changed" || now > 320.0 * self.passwords as f64;
             !own.contains(&name.as_str()) && row.seen <= cap && row.gone <= cap && paced
         };
-        let rows: Vec<_> = oracle.pages.bounds.iter().filter(lasting).collect();
+        let mut rows: Vec<_> = oracle.pages.bounds.iter().filter(lasting).collect();
+        // Each fault once before one is there again, so that a short run has many of them.
+        let count = |name: &String| oracle.tally.faults.get(name).copied().unwrap_or_default();
+        let fewest = rows.iter().map(|(name, _)| count(name)).min().unwrap_or_default();
+        rows.retain(|(name, _)| count(name) == fewest);
+        // This one takes long to show, so it is the first one of a cloud.
+        if self.number == 0 && rows.iter().any(|(name, _)| *name == "secret-deleted") {
+            rows.retain(|(name, _)| *name == "secret-deleted");
+        }
         let Some((name, row)) = random.one_of(&rows).map(|(name, row)| ((*name).clone(), (*row).clone())) else {
             return Request::Nothing;
         };
-        let lasts = if row.seen > 0.0 { row.seen + random.between(3.0, 20.0) } else { random.between(15.0, 50.0) };
+        // Longer than its bound, or a fault that is never shown is not noticed.
+        let seen = row.seen * oracle.slack;
+        let lasts = if seen > 0.0 { seen + random.between(3.0, 20.0) } else { random.between(15.0, 50.0) };
         self.fault = Some(Lasting { name: name.clone(), ends: now + lasts });
         oracle.note(Some(self.number), &format!("{name} begins, for {lasts:.0} s"));
         // The oracle has to know before the operator can.
@@ -203,6 +219,9 @@ impl Cloud {
         }
         let first = self.accounts.first().map(|account| account.name.clone()).unwrap_or_default();
         oracle.await_fault(&name, &first, &row);
+        if !is_prompt(&name) {
+            oracle.answers(self.number, None);
+        }
         self.inflict(&name, oracle)
     }
 
@@ -213,6 +232,9 @@ impl Cloud {
         oracle.note(Some(self.number), &format!("{} ends", fault.name));
         if let Some(row) = oracle.pages.bounds.get(&fault.name).cloned() {
             self.tell(oracle, &row, row.gone);
+            if !is_prompt(&fault.name) {
+                oracle.answers(self.number, Some(row.gone));
+            }
         }
         if let Some(account) = self.accounts.first() {
             oracle.no_longer(&fault.name, &account.name);
