@@ -1,6 +1,10 @@
 //! What is told, exactly once: the tables of `verdicts` and `passes` say when, and here is how.
 
-use cloudtenant_operator::decide::event::{self, EventReason, Notice, fnv1a};
+use cloudtenant_operator::{
+    api::Policy,
+    decide::event::{self, EventReason, Notice, fnv1a},
+    observation::ProbeKind,
+};
 
 use crate::{words::later, world::World};
 
@@ -122,4 +126,50 @@ fn the_same_failure_of_two_probes_has_two_names() {
     }
     assert_eq!(told.len(), 2);
     assert_ne!(told[0], told[1]);
+}
+
+/// The conditions are Unknown from the first pass on, so their times stay. Each line: passes | the number of events
+/// `ObservationFailed`. `restart` is another leader, `waited` a Secret that has been missing for two minutes, and `off` and
+/// `on` are the policy of usage.
+#[test]
+fn each_new_kind_of_failure_has_an_event_while_a_condition_stays_unknown() {
+    for (name, passes, events) in [
+        ("a failed connection, and then no key", &["...", "!ConnectionFailed", "!SecretKeyMissing", "waited"][..], 2),
+        (
+            "no key, a failed connection, no key",
+            &["!SecretNotFound", "!ConnectionFailed", "!SecretKeyMissing", "waited"],
+            2,
+        ),
+        ("the same, and another leader", &["!CloudNotFound", "!DNSFailed", "restart", "!CloudNotFound", "waited"], 2),
+        ("a probe that is disabled between", &["!Timeout", "off", "on", "!Timeout", "off", "on", "!Timeout"], 3),
+        ("no key once more is no news", &["...", "waited", "!Timeout", "restart", "!SecretKeyMissing", "waited"], 1),
+        ("a failed connection once more is no news", &["...", "!Timeout", "!SecretNotFound", "!Timeout"], 1),
+    ] {
+        let mut world = World::new();
+        let mut names = std::collections::BTreeSet::new();
+        for pass in passes {
+            world.now = later(world.now, 10);
+            let word = match *pass {
+                "restart" => {
+                    world.restart();
+                    continue;
+                }
+                "off" | "on" => {
+                    world.target.probes[ProbeKind::Usage].policy =
+                        if *pass == "on" { Policy::Auto } else { Policy::Disabled };
+                    world.generation += 1;
+                    "..."
+                }
+                "waited" => {
+                    world.waited = true;
+                    "!SecretKeyMissing"
+                }
+                word => word,
+            };
+            let (_, notices) = world.pass_in_words(word, word, word);
+            let failed = notices.iter().filter(|notice| notice.reason == EventReason::ObservationFailed);
+            names.extend(failed.map(|notice| notice.name("t", "uid")));
+        }
+        assert_eq!(names.len(), events, "{name}");
+    }
 }

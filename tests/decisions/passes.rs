@@ -211,6 +211,19 @@ fn what_takes_a_person() {
         130 | new !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | | InProgress |
         140 | up ok full              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
     ");
+    passes("a Secret that has come back is no failure of a probe whose result follows later", "
+          0 | new readyOn=Caches !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | | InProgress |
+         60 | up ok ...               | AllEnginesUp AllCachesHealthy SecretNotFound | True Healthy | | Current |
+         70 | - - full                | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+          0 | new !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | | InProgress |
+        120 | !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | Stalled SecretNotFound | Failed | ObservationFailed engines, caches, usage
+        130 | up ok ...               | AllEnginesUp AllCachesHealthy SecretNotFound | Unknown SecretNotFound | Stalled SecretNotFound | Failed | ObservationRecovered engines, caches
+        140 | - - full                | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | ObservationRecovered usage
+          0 | new readyOn=Caches !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | | InProgress |
+        120 | !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | Stalled SecretNotFound | Failed | ObservationFailed engines, caches, usage
+        130 | up ok ...               | AllEnginesUp AllCachesHealthy SecretNotFound | True Healthy | | Current | ObservationRecovered engines, caches, usage
+        140 | - - full                | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+    ");
     passes("the rest is said at once", "
           0 | new !InvalidCloudConfig !InvalidCloudConfig !InvalidCloudConfig | InvalidCloudConfig InvalidCloudConfig InvalidCloudConfig | Unknown InvalidCloudConfig | Stalled InvalidCloudConfig | Failed | ObservationFailed engines, caches, usage
          10 | up ok full              | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current | ObservationRecovered engines, caches, usage

@@ -47,7 +47,9 @@ pub(super) fn transitions(
     if let Some(first) = failed.first() {
         let reason = failing(target, new, *first).map_or("", Reason::as_str);
         let note = format!("Could not observe {}: {reason}.", names(&failed));
-        notices.push(notice(EventReason::ObservationFailed, &names(&failed), note, stored, &failed));
+        let mut notice = notice(EventReason::ObservationFailed, &names(&failed), note, stored, &failed);
+        notice.left.push_str(&while_unknown(target, stored, new, &failed));
+        notices.push(notice);
     }
     let recovers = |kind: &ProbeKind| {
         let seen = condition::reason(&new.conditions, kind.condition_type());
@@ -57,7 +59,8 @@ pub(super) fn transitions(
             Reason::Progressing => true,
             other => matches!(other.class(), Class::Well | Class::Bad),
         };
-        failing(target, old, *kind).is_some() && seen.is_some_and(verdict)
+        let has_come = || is_left_over(target, new, *kind) && failing(target, new, *kind).is_none();
+        failing(target, old, *kind).is_some() && (seen.is_some_and(verdict) || has_come())
     };
     let recovered: Vec<_> = ProbeKind::ALL.into_iter().filter(recovers).collect();
     if !recovered.is_empty() {
@@ -67,11 +70,28 @@ pub(super) fn transitions(
     notices
 }
 
+/// Tells failures apart that begin while the condition is Unknown all the time, so that its time stays: by the spec of
+/// the last status, and by whether a Secret or an entry is missing. A failure of the same kind under the same spec is no
+/// news.
+fn while_unknown(target: &Target, stored: &CloudTenantStatus, new: &CloudTenantStatus, failed: &[ProbeKind]) -> String {
+    let mut conditions = failed.iter().filter_map(|kind| condition::find(&stored.conditions, kind.condition_type()));
+    let Some(unknown) = conditions.find(|condition| condition.status == "Unknown") else {
+        return String::new();
+    };
+    let is_missing = failed.iter().filter_map(|kind| failing(target, new, *kind)).any(Reason::may_still_arrive);
+    let generation = unknown.observed_generation.unwrap_or_default();
+    format!("/{generation}{}", if is_missing { "/missing" } else { "" })
+}
+
 /// Returns why the probe fails. A Secret or an entry that may still arrive counts only once the condition Stalled is
 /// set. An invalid spec or a refused status is not the cloud's failure.
 fn failing(target: &Target, status: &CloudTenantStatus, kind: ProbeKind) -> Option<Reason> {
     let reason_of = |kind: ProbeKind| condition::reason(&status.conditions, kind.condition_type());
     let reason = reason_of(kind)?;
+    let stalled_by = condition::reason(&status.conditions, ty::STALLED);
+    if is_left_over(target, status, kind) && !stalled_by.is_some_and(Reason::may_still_arrive) {
+        return None;
+    }
     let stalled = condition::find(&status.conditions, ty::STALLED).is_some();
     // The engines' own entry causes no Stalled condition if engines do not count for Ready, so its event must not wait.
     let waits = ProbeKind::ALL.into_iter().filter(|kind| target.counts_for_ready(*kind));
@@ -82,6 +102,17 @@ fn failing(target: &Target, status: &CloudTenantStatus, kind: ProbeKind) -> Opti
         Class::Well | Class::Bad | Class::NotAsked => false,
     };
     fails.then_some(reason)
+}
+
+/// Whether the probe's condition still has the reason of a missing Secret or entry, and another probe that needs the same
+/// one shows that it has come. The probe's own result follows.
+fn is_left_over(target: &Target, status: &CloudTenantStatus, kind: ProbeKind) -> bool {
+    let reason_of = |kind: ProbeKind| condition::reason(&status.conditions, kind.condition_type());
+    let has_own = |kind: ProbeKind| kind == ProbeKind::Engines && target.engines.cloud_name.is_some();
+    let has_come = |reason: Reason| reason.class() != Class::NotAsked && !reason.may_still_arrive();
+    reason_of(kind).is_some_and(Reason::may_still_arrive)
+        && !has_own(kind)
+        && ProbeKind::ALL.into_iter().filter(|other| !has_own(*other)).filter_map(reason_of).any(has_come)
 }
 
 fn names(kinds: &[ProbeKind]) -> String {
