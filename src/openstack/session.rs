@@ -4,6 +4,7 @@ mod domains;
 mod identity;
 mod kept;
 mod signed;
+mod skew;
 
 use std::{
     borrow::Cow,
@@ -17,6 +18,7 @@ use domains::Domains;
 use identity::{End, Projects};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::HeaderValue;
+use skew::Skew;
 use tokio::{
     sync::Semaphore,
     time::{Instant as Deadline, timeout_at},
@@ -92,7 +94,7 @@ pub struct Session {
     in_flight: Arc<[Semaphore; Service::ALL.len()]>,
     /// How far each service's clock is ahead of the operator's, from its latest answer with a `Date`. Indexed by
     /// [`Service`].
-    ahead: Mutex<[Option<SignedDuration>; Service::ALL.len()]>,
+    ahead: Mutex<[Option<Skew>; Service::ALL.len()]>,
     projects: Mutex<Projects>,
     domains: Mutex<Domains>,
     /// When the application credential expires. Locked during a query, so that only one caller queries.
@@ -272,6 +274,7 @@ impl Session {
     /// Keystone's clock from the login applies, and before that the operator's.
     pub fn cloud_time(&self, service: Service, now: Timestamp) -> Timestamp {
         let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner)[service as usize];
+        let ahead = ahead.map(|skew| skew.at(Timestamp::now(), Instant::now()));
         let ahead = ahead.or_else(|| Some(self.tokens.held()?.ahead)).unwrap_or_default();
         now.saturating_add(ahead).unwrap_or(now)
     }
@@ -457,7 +460,7 @@ impl Session {
             answer.deadline = deadline;
         }
         if let Ok(Answer { date: Some(date), .. }) = &answer {
-            self.set_clock(service, date.duration_since(Timestamp::now()));
+            self.set_clock(service, Skew::new(*date, Timestamp::now(), Instant::now()));
         }
         let failed = match &answer {
             Ok(answer) if expected.contains(&answer.status) => None,
@@ -509,11 +512,12 @@ impl Session {
     }
 
     /// Records how far the service's clock is ahead of the operator's. Logs once when the difference becomes large.
-    fn set_clock(&self, service: Service, ahead: SignedDuration) {
+    fn set_clock(&self, service: Service, skew: Skew) {
+        let ahead = skew.measured();
         self.counters.clock_ahead(&self.host, service, ahead.as_secs_f64());
-        let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner)[service as usize].replace(ahead);
+        let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner)[service as usize].replace(skew);
         let much = |ahead: SignedDuration| ahead.unsigned_abs() > MUCH_SKEW;
-        if much(ahead) && !before.is_some_and(much) {
+        if much(ahead) && !before.is_some_and(|before| much(before.measured())) {
             let seconds = ahead.as_secs();
             tracing::warn!(
                 host = self.config.host(),
