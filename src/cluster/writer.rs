@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{
-        CloudTenant, CloudTenantStatus, FIELD_MANAGER, bound,
+        CloudTenant, CloudTenantStatus, FIELD_MANAGER, Reason, bound,
         set::{CloudTenantSet, CloudTenantSetStatus},
     },
     cluster::leader::Mandate,
@@ -112,6 +112,9 @@ pub trait Reported: Kind<Status: Serialize + Send + Sync> {
     /// The conditions of a status.
     fn conditions(status: &mut Self::Status) -> &mut Vec<Condition>;
 
+    /// Whether the object has the minimal status in the place of one that the API server refused.
+    fn is_refused(&self) -> bool;
+
     /// Returns the status in the place of one that the API server refused. `stored` is the one until now.
     fn refused(cause: StatusRefusal, status: &Self::Status, stored: &Self::Status, now: Timestamp) -> Self::Status;
 }
@@ -123,6 +126,10 @@ impl Reported for CloudTenant {
 
     fn conditions(status: &mut CloudTenantStatus) -> &mut Vec<Condition> {
         &mut status.conditions
+    }
+
+    fn is_refused(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| is_minimal(&status.conditions))
     }
 
     fn refused(
@@ -144,6 +151,10 @@ impl Reported for CloudTenantSet {
         &mut status.conditions
     }
 
+    fn is_refused(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| is_minimal(&status.conditions))
+    }
+
     fn refused(
         cause: StatusRefusal,
         status: &CloudTenantSetStatus,
@@ -152,6 +163,10 @@ impl Reported for CloudTenantSet {
     ) -> CloudTenantSetStatus {
         set::status::refused(cause, status, stored, now)
     }
+}
+
+fn is_minimal(conditions: &[Condition]) -> bool {
+    conditions.iter().any(|condition| condition.reason == Reason::StatusRefused.as_str())
 }
 
 /// Writes statuses and events.
@@ -194,6 +209,16 @@ impl StatusWriter {
         status: &K::Status,
     ) -> Result<Written, WriteError> {
         let written = self.put::<K>(name, base, status).await;
+        self.conclude::<K>(name, status, written).await
+    }
+
+    /// Counts the result of a write. If the API server refuses the status, a minimal one replaces the stored one.
+    async fn conclude<K: Reported>(
+        &self,
+        name: &TenantName,
+        status: &K::Status,
+        written: Result<Option<String>, WriteError>,
+    ) -> Result<Written, WriteError> {
         if !written.as_ref().is_err_and(WriteError::is_conflict) {
             self.metrics.status_written(written.is_ok());
         }
@@ -236,12 +261,20 @@ impl StatusWriter {
                     version
                 }))
             }
-            Err(error) if place::is_unapplicable(&error) => {
-                let (stored, _) = self.stored::<K>(name).await?;
-                self.replace::<K>(name, base, status, stored).await
-            }
+            Err(error) if place::is_unapplicable(&error) => self.overwrite::<K>(name, base, status).await,
             Err(error) => Err(error),
         }
+    }
+
+    /// Replaces the whole status in one step, whatever is stored. Returns its resource version.
+    async fn overwrite<K: Reported>(
+        &self,
+        name: &TenantName,
+        base: Option<String>,
+        status: &K::Status,
+    ) -> Result<Option<String>, WriteError> {
+        let (stored, _) = self.stored::<K>(name).await?;
+        self.replace::<K>(name, base, status, stored).await
     }
 
     /// Writes a minimal status in the place of a refused one. Returns its resource version.
@@ -335,6 +368,11 @@ impl StatusWriter {
                         return Err(error);
                     }
                 }
+            }
+            if object.is_refused() {
+                // The minimal status replaced another one, so its Stalled would outlast an applied status for a moment.
+                let written = self.overwrite::<K>(&id.name, version, status).await;
+                return self.conclude::<K>(&id.name, status, written).await;
             }
             self.write::<K>(&id.name, version, status).await
         }
@@ -586,6 +624,33 @@ mod tests {
         config.default_retry = false;
         let client = Client::try_from(config).unwrap();
         (StatusWriter::new(client, "me", Arc::new(Metrics::new()), Mandate::unlimited()), writes)
+    }
+
+    /// A status that was applied would leave the minimal one's condition Stalled for a moment.
+    #[tokio::test]
+    async fn a_status_replaces_a_minimal_one_in_one_step() {
+        let name = TenantName { namespace: "n".to_owned(), name: "t".to_owned() };
+        let id = TenantId { uid: "u".to_owned(), generation: 1, name };
+        let status = CloudTenantStatus { observed_generation: Some(1), ..CloudTenantStatus::default() };
+        for (reason, codes, expected) in [
+            ("StatusRefused", [0, 200, 0], &["replaced"][..]),
+            ("StatusRefused", [0, 422, 200], &["replaced", "minimal"]),
+            ("Forbidden", [200, 0, 0], &["applied"]),
+        ] {
+            let tenant = json!({
+                "metadata": { "name": "t", "namespace": "n" },
+                "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
+                "status": { "conditions": [{
+                    "type": "Stalled", "status": "True", "reason": reason, "message": "m",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z",
+                }] },
+            });
+            let tenant: CloudTenant = serde_json::from_value(tenant).unwrap();
+            let (writer, writes) = refusing(codes, "").await;
+            let done = writer.tell_and_write((&id, &tenant), &[], true, Some("1".to_owned()), &status).await;
+            assert!(done.is_ok(), "{reason} {codes:?}: {done:?}");
+            assert_eq!(*writes.lock().unwrap(), expected, "{reason} {codes:?}");
+        }
     }
 
     /// Each line: the codes of the writes | the writes, and the result.

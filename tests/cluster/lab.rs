@@ -213,19 +213,28 @@ pub struct Record {
 }
 
 impl Record {
-    /// Every status of this condition up to the state `last`, without repetitions.
-    pub async fn statuses(mut self, type_: &str, last: &CloudTenant) -> Vec<String> {
+    /// Every state up to `last`.
+    pub async fn until(mut self, last: &CloudTenant) -> Vec<CloudTenant> {
         let version =
             |tenant: &CloudTenant| -> u64 { tenant.metadata.resource_version.as_ref().unwrap().parse().unwrap() };
-        let mut statuses = Vec::new();
+        let mut states = Vec::new();
         // This watch may be behind the one that `last` came from.
         while let Some(tenant) = tokio::time::timeout(LATER, self.states.recv()).await.unwrap() {
-            statuses.extend(condition(&tenant, type_).map(|condition| condition.status.clone()));
-            if version(&tenant) >= version(last) {
+            let is_last = version(&tenant) >= version(last);
+            states.push(tenant);
+            if is_last {
                 break;
             }
         }
         self.watching.abort();
+        states
+    }
+
+    /// Every status of this condition up to the state `last`, without repetitions.
+    pub async fn statuses(self, type_: &str, last: &CloudTenant) -> Vec<String> {
+        let states = self.until(last).await;
+        let mut statuses: Vec<_> =
+            states.iter().filter_map(|tenant| status(tenant, type_).map(str::to_owned)).collect();
         statuses.dedup();
         statuses
     }

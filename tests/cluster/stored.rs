@@ -170,6 +170,7 @@ async fn a_status_that_the_api_server_refuses_is_replaced_by_a_minimal_one() {
     tokio::time::sleep(Duration::from_secs(15)).await;
     assert!(refused() - before < 2.0, "{} refused writes", refused() - before);
 
+    let record = lab.record("shop");
     control_plane.apply_crds(&crd_yaml().unwrap()).await.unwrap();
     // The API server may still use the other definition for a moment.
     let began = Instant::now();
@@ -182,6 +183,10 @@ async fn a_status_that_the_api_server_refuses_is_replaced_by_a_minimal_one() {
     .await;
     let shop = lab.get("shop").await;
     assert_eq!(reason(&shop, "Stalled"), None);
+    for state in record.until(&shop).await {
+        let refused = ["Stalled", "Ready"].map(|type_| reason(&state, type_) == Some("StatusRefused"));
+        assert_eq!(refused[0], refused[1], "the status was written in two steps: {:?}", state.status);
+    }
     assert_eq!(lab.told("shop").await, ["EngineDown"], "no event is emitted twice");
 }
 
