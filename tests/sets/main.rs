@@ -3,12 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod owners;
+mod refused;
 mod scene;
+mod tags;
 
 use std::time::Instant;
 
 use kube::{Resource as _, ResourceExt as _, api::DeleteParams};
-use scene::{Scene, condition};
+use scene::{Scene, condition, rows, skipped};
 use serde_json::json;
 use testkit::cloud::{Fault, Listing, Service};
 
@@ -127,15 +130,8 @@ async fn what_others_have_made_is_left_alone() {
     let before = [scene.tenant("by-hand").await.spec, scene.tenant("fleet-p2").await.spec];
     scene.create("fleet", &json!({ "prune": "Delete" })).await;
     scene.until_ready("fleet", 2).await;
-    let set = scene.set("fleet").await;
-    let skipped: Vec<_> = set
-        .status
-        .iter()
-        .flat_map(|status| &status.skipped)
-        .map(|one| (one.project_id.clone(), format!("{:?}", one.reason)))
-        .collect();
-    let wanted = [("p1", "Covered"), ("p2", "NameTaken")].map(|(id, reason)| (id.to_owned(), reason.to_owned()));
-    assert_eq!(skipped, wanted);
+    let wanted = [("p1", "Covered", "by-hand"), ("p2", "NameTaken", "fleet-p2")];
+    assert_eq!(skipped(&scene.set("fleet").await), rows(&wanted));
     assert_eq!([scene.tenant("by-hand").await.spec, scene.tenant("fleet-p2").await.spec], before);
 
     // Another set gets what this one leaves. Both can be created in the same second, so neither is surely the older one.

@@ -20,7 +20,11 @@ use cloudtenant_operator::{
     watched::roster::{Roster, Sets},
 };
 use k8s_openapi::{
-    api::{core::v1::Secret, events::v1::Event},
+    api::{
+        authorization::v1::SelfSubjectAccessReview,
+        core::v1::{ResourceQuota, Secret},
+        events::v1::Event,
+    },
     apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
     jiff::{SignedDuration, Timestamp},
 };
@@ -33,14 +37,25 @@ pub use set::CloudTenantSet;
 use testkit::{
     cloud::{Service, SimulatedCloud},
     control_plane::{ApiServerMetrics, ControlPlane, wait},
+    eventually::eventually,
 };
 use tokio::{sync::OnceCell, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// Longest wait for anything.
-const LATER: Duration = Duration::from_secs(300);
+pub const LATER: Duration = Duration::from_secs(300);
 
 const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+
+/// All that the operator needs in a namespace with sets, without the right to create CloudTenants.
+const RIGHTS: &str = "
+  - { apiGroups: [cloudtenant.dev], resources: [cloudtenants], verbs: [get, list, watch, patch, delete] }
+  - { apiGroups: [cloudtenant.dev], resources: [cloudtenants/status, cloudtenantsets/status], verbs: [patch] }
+  - { apiGroups: [cloudtenant.dev], resources: [cloudtenantsets], verbs: [get, list, watch] }
+  - { apiGroups: [cloudtenant.dev], resources: [cloudtenantsets/finalizers], verbs: [update] }
+  - { apiGroups: [''], resources: [secrets], verbs: [get] }
+  - { apiGroups: [events.k8s.io], resources: [events], verbs: [create] }
+";
 
 /// The clock by which the operator judges sets.
 #[derive(Clone, Default)]
@@ -63,6 +78,8 @@ pub struct Scene {
     pub clock: Moved,
     pub tenants: Api<CloudTenant>,
     client: Client,
+    /// The operator's own.
+    operator: Client,
     namespace: String,
     writes_per_minute: u32,
     running: Option<(CancellationToken, JoinHandle<Result<(), BrokeOff>>)>,
@@ -76,12 +93,50 @@ pub fn condition(set: &CloudTenantSet, type_: &str) -> (String, String) {
     found.map(|found| (found.status.clone(), found.reason.clone())).unwrap_or_default()
 }
 
+/// The projects that the status names as skipped, each with the reason and who has it.
+pub fn skipped(set: &CloudTenantSet) -> Vec<(String, String, String)> {
+    let skipped = set.status.iter().flat_map(|status| &status.skipped);
+    skipped
+        .map(|one| (one.project_id.clone(), format!("{:?}", one.reason), one.by.clone().unwrap_or_default()))
+        .collect()
+}
+
+/// Rows of what [`skipped`] returns.
+pub fn rows(rows: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
+    rows.iter().map(|(id, reason, by)| ((*id).to_owned(), (*reason).to_owned(), (*by).to_owned())).collect()
+}
+
+fn by_hand(name: &str, project: &str) -> CloudTenant {
+    let object = json!({
+        "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": name },
+        "spec": { "projectID": project, "cloudCredentialsRef": { "secretName": "cloud" } },
+    });
+    serde_json::from_value(object).unwrap()
+}
+
 impl Scene {
     pub async fn start(name: &str) -> Self {
         Self::start_with(name, 1000).await
     }
 
     pub async fn start_with(name: &str, writes_per_minute: u32) -> Self {
+        let mut scene = Self::prepare(name, writes_per_minute).await;
+        scene.run();
+        scene
+    }
+
+    /// Starts the operator as a ServiceAccount that has all its rights but one: it may not create CloudTenants.
+    pub async fn start_without_create(name: &str) -> Self {
+        let mut scene = Self::prepare(name, 1000).await;
+        scene.grant("operator", RIGHTS).await;
+        let control_plane = ControlPlane::shared().await.unwrap();
+        scene.operator = control_plane.client_for_service_account(&scene.namespace, "operator").await.unwrap();
+        scene.until_allowed("create", "events.k8s.io", "events").await;
+        scene.run();
+        scene
+    }
+
+    async fn prepare(name: &str, writes_per_minute: u32) -> Self {
         static CRDS: OnceCell<()> = OnceCell::const_new();
         let control_plane = ControlPlane::shared().await.unwrap();
         let apply = || async {
@@ -99,10 +154,8 @@ impl Scene {
         let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
         secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
         let tenants = Api::namespaced(client.clone(), &namespace);
-        let (clock, asked) = (Moved::default(), AtomicUsize::default());
-        let mut scene = Self { cloud, clock, tenants, client, namespace, writes_per_minute, running: None, asked };
-        scene.run();
-        scene
+        let (clock, asked, operator) = (Moved::default(), AtomicUsize::default(), client.clone());
+        Self { cloud, clock, tenants, client, operator, namespace, writes_per_minute, running: None, asked }
     }
 
     fn run(&mut self) {
@@ -118,7 +171,7 @@ impl Scene {
         };
         let metrics = Arc::new(Metrics::with_tenants(roster.clone(), ProjectLabel::Off));
         let stop = CancellationToken::new();
-        let (client, readiness) = (self.client.clone(), Readiness::default());
+        let (client, readiness) = (self.operator.clone(), Readiness::default());
         let process = Process::new(client, settings, metrics, roster, readiness, stop.clone());
         self.running = Some((stop, tokio::spawn(process.run(None))));
     }
@@ -167,12 +220,132 @@ impl Scene {
         self.sets().create(&PostParams::default(), &serde_json::from_value(set).unwrap()).await.unwrap();
     }
 
+    /// Creates a set as [`Self::create`] does, in a later second than the other one: the API server keeps whole seconds.
+    pub async fn create_younger(&self, name: &str, older: &str, more: &Value) {
+        let older = self.set(older).await.metadata.creation_timestamp;
+        eventually("another second begins", LATER, async || {
+            self.create(name, more).await;
+            if self.set(name).await.metadata.creation_timestamp > older {
+                return Ok(());
+            }
+            self.delete(name).await;
+            Err("the same second")
+        })
+        .await
+        .unwrap();
+    }
+
     pub async fn create_tenant(&self, name: &str, project: &str) {
-        let object = json!({
-            "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenant", "metadata": { "name": name },
-            "spec": { "projectID": project, "cloudCredentialsRef": { "secretName": "cloud" } },
-        });
-        self.tenants.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        self.tenants.create(&PostParams::default(), &by_hand(name, project)).await.unwrap();
+    }
+
+    /// Waits until the API server refuses somebody's CloudTenant with these words.
+    pub async fn until_refused(&self, words: &str) {
+        let parameters = PostParams { dry_run: true, ..PostParams::default() };
+        eventually("a CloudTenant is refused", LATER, async || {
+            match self.tenants.create(&parameters, &by_hand("probe", "probe")).await {
+                Err(error) if error.to_string().contains(words) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Allows the operator to create CloudTenants.
+    pub async fn allow_create(&self) {
+        let rule = "\n  - { apiGroups: [cloudtenant.dev], resources: [cloudtenants], verbs: [create] }\n";
+        self.grant("creator", rule).await;
+        self.until_allowed("create", "cloudtenant.dev", "cloudtenants").await;
+    }
+
+    /// Gives the operator's ServiceAccount a role with these rules.
+    async fn grant(&self, role: &str, rules: &str) {
+        let namespace = &self.namespace;
+        self.apply(&format!(
+            "
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{ name: operator }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{ name: {role} }}
+rules: {rules}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{ name: {role} }}
+roleRef: {{ apiGroup: rbac.authorization.k8s.io, kind: Role, name: {role} }}
+subjects: [{{ kind: ServiceAccount, name: operator, namespace: {namespace} }}]
+"
+        ))
+        .await;
+    }
+
+    /// Waits until the API server's authorizer knows that the operator may do this.
+    async fn until_allowed(&self, verb: &str, group: &str, resource: &str) {
+        let review = json!({ "spec": { "resourceAttributes": {
+            "namespace": self.namespace, "verb": verb, "group": group, "resource": resource,
+        } } });
+        let review: SelfSubjectAccessReview = serde_json::from_value(review).unwrap();
+        eventually("the right is in force", LATER, async || {
+            let reviewed = Api::all(self.operator.clone()).create(&PostParams::default(), &review).await;
+            let status = reviewed.unwrap().status;
+            if status.is_some_and(|status| status.allowed) { Ok(()) } else { Err("not allowed") }
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Applies YAML in the namespace.
+    pub async fn apply(&self, yaml: &str) {
+        ControlPlane::shared().await.unwrap().apply_yaml(Some(&self.namespace), yaml).await.unwrap();
+    }
+
+    /// Limits the namespace to this number of CloudTenants, of which so many exist. This control plane has no controller
+    /// that counts them, but the API server counts those that it admits.
+    pub async fn set_quota(&self, most: u32, used: usize) {
+        let quotas: Api<ResourceQuota> = Api::namespaced(self.client.clone(), &self.namespace);
+        let count = "count/cloudtenants.cloudtenant.dev";
+        let hard = json!({ count: most.to_string() });
+        self.apply(
+            &json!({
+                "apiVersion": "v1", "kind": "ResourceQuota", "metadata": { "name": "quota" }, "spec": { "hard": hard },
+            })
+            .to_string(),
+        )
+        .await;
+        let status = json!({ "status": { "hard": hard, "used": { count: used.to_string() } } });
+        quotas.patch_status("quota", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+
+    /// Refuses CloudTenants of the namespace that do not have this label, by a policy of the API server.
+    pub async fn require_label(&self, label: &str) {
+        let name = &self.namespace;
+        self.apply(&format!(
+            "
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {{ name: {name} }}
+spec:
+  matchConstraints:
+    resourceRules:
+      - {{ apiGroups: [cloudtenant.dev], apiVersions: ['*'], operations: [CREATE], resources: [cloudtenants] }}
+  validations:
+    - expression: has(object.metadata.labels) && '{label}' in object.metadata.labels
+      message: the label {label} is missing
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {{ name: {name} }}
+spec:
+  policyName: {name}
+  validationActions: [Deny]
+  matchResources: {{ namespaceSelector: {{ matchLabels: {{ kubernetes.io/metadata.name: {name} }} }} }}
+"
+        ))
+        .await;
     }
 
     pub async fn set(&self, name: &str) -> CloudTenantSet {
@@ -226,6 +399,12 @@ impl Scene {
         wait::until(self.tenants.clone(), name, "has the interval", LATER, has).await.unwrap();
     }
 
+    /// Waits until a CloudTenant has an owner or none.
+    pub async fn until_owned(&self, name: &str, is_owned: bool) {
+        let has = |tenant: &CloudTenant| tenant.owner_references().is_empty() != is_owned;
+        wait::until(self.tenants.clone(), name, "has the right owner", LATER, has).await.unwrap();
+    }
+
     pub async fn until_gone(&self, name: &str) {
         wait::until_gone(self.tenants.clone(), name, LATER).await.unwrap();
     }
@@ -277,6 +456,12 @@ impl Scene {
         });
         let parameters = PatchParams::apply("somebody").force();
         self.tenants.patch(name, &parameters, &Patch::Apply(patch)).await.unwrap();
+    }
+
+    /// Deletes a set that stays until the garbage collector, which this control plane does not have, has deleted its
+    /// CloudTenants.
+    pub async fn delete_in_foreground(&self, name: &str) {
+        self.sets().delete(name, &DeleteParams::foreground()).await.unwrap();
     }
 
     pub async fn delete(&self, name: &str) {

@@ -144,6 +144,7 @@ impl Controller {
             written: &written,
             waited: false,
             handled: None,
+            recounts: 0,
             now: begun.now,
         };
         let new = status::compute(&pass, &begun.stored);
@@ -226,7 +227,9 @@ impl Controller {
         let handled = requested(begun.object).filter(|_| failure.is_none_or(|failure| !failure.transient));
         let now = begun.now;
         let (plan, pruned, written) = (&plan, &pruned, &written);
-        let pass = SetPass { target, listed: &listed, plan, pruned, written, waited, handled, now };
+        let recounts = if written.created.is_empty() && written.adopted == 0 { state.recounts } else { 0 };
+        state.recounts = recounts.saturating_add(1);
+        let pass = SetPass { target, listed: &listed, plan, pruned, written, waited, handled, recounts, now };
         let new = status::compute(&pass, &begun.stored);
         let mut next = status::next(&pass);
         if failure.is_some_and(|failure| failure.reason.class() == Class::Stalled) {

@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) failures: u32,
     /// Since when the Secret, its key or its entry has been missing.
     pub(super) missing_since: Option<Timestamp>,
+    /// Number of passes since the last one that created or adopted CloudTenants.
+    pub(super) recounts: u32,
     pub(super) writes: WriteState,
     pub(super) stored: Stored,
 }

@@ -193,6 +193,7 @@ impl Writes<'_> {
                     let uid = Watched::read(&object).meta().uid.clone().unwrap_or_default();
                     self.written.created.push((apply.name.clone(), uid));
                 }
+                self.written.adopted += usize::from(apply.adopts);
                 Outcome::Done
             }
             Err(error) => self.outcome(&apply.name, &error),

@@ -34,6 +34,8 @@ pub struct Apply {
     pub project_id: String,
     /// The UID of the CloudTenant, which the document has too. Without one, it must not exist yet.
     pub uid: Option<String>,
+    /// Whether the CloudTenant does not belong to the set yet.
+    pub adopts: bool,
     /// What server-side apply sends.
     pub document: Value,
 }
@@ -106,6 +108,7 @@ fn change(input: &Input<'_>, child: &Child, project: Option<&Project>, plan: &mu
             name: child.name.clone(),
             project_id: child.project_id.clone(),
             uid: Some(child.uid.clone()),
+            adopts: child.ownership(input.target) != Ownership::Own,
             document,
         });
     }
@@ -122,7 +125,10 @@ fn add(input: &Input<'_>, selected: &BTreeMap<&str, &Project>, plan: &mut Plan) 
     let mut older: Vec<_> = others.iter().filter(|other| other.is_older(target)).collect();
     older.sort_by_key(|other| (other.created_at, &*other.uid));
     let is_too_early = older.iter().any(|other| other.claims == Claims::Waiting);
-    for (id, project) in selected {
+    // Adoptions come first, since the limit counts them.
+    let (existing, missing): (Vec<_>, Vec<_>) = selected.iter().partition(|(id, _)| by_project.contains_key(**id));
+    let mut adoptions = 0;
+    for (id, project) in existing.into_iter().chain(missing) {
         let existing = by_project.get(id).map(Vec::as_slice).unwrap_or_default();
         if existing.iter().any(|child| child.ownership(target) == Ownership::Own) {
             continue;
@@ -142,8 +148,9 @@ fn add(input: &Input<'_>, selected: &BTreeMap<&str, &Project>, plan: &mut Plan) 
         } else if let Some(child) = existing.first() {
             if !child.is_deleting {
                 change(input, child, Some(project), plan);
+                adoptions += 1;
             }
-        } else if plan.tenants + plan.creations.len() >= target.max_tenants {
+        } else if plan.tenants + adoptions + plan.creations.len() >= target.max_tenants {
             plan.is_limited = true;
         } else if is_too_early {
             plan.waits_for_sets = true;
@@ -152,10 +159,12 @@ fn add(input: &Input<'_>, selected: &BTreeMap<&str, &Project>, plan: &mut Plan) 
                 name: name::of(&target.name, id),
                 project_id: (*id).to_owned(),
                 uid: None,
+                adopts: false,
                 document: document(input, id, Some(project), None),
             });
         }
     }
+    plan.skipped.sort_by(|a, b| a.project_id.cmp(&b.project_id));
     plan.skipped.dedup_by(|a, b| a.project_id == b.project_id);
 }
 

@@ -33,6 +33,10 @@ const AFTER_REFUSAL: Duration = Duration::from_secs(300);
 /// The wait for a Secret that may still be applied, and for an older set.
 const SHORT_WAIT: Duration = Duration::from_secs(5);
 
+/// The first wait until the operator counts again how many of new CloudTenants are Ready. Each further wait is twice as
+/// long.
+const RECOUNT: Duration = Duration::from_secs(60);
+
 /// Whether the operator could list the projects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listed {
@@ -61,6 +65,8 @@ pub enum Refusal {
 pub struct Written {
     /// The names and UIDs of the CloudTenants that the pass has made.
     pub created: Vec<(String, String)>,
+    /// The number of CloudTenants that the pass has adopted.
+    pub adopted: usize,
     /// The names and UIDs of the CloudTenants that the pass has deleted.
     pub deleted: Vec<(String, String)>,
     /// The number of CloudTenants that the API server refused to delete. They do not count as deleted.
@@ -90,6 +96,8 @@ pub struct SetPass<'a> {
     pub waited: bool,
     /// The value of requestedAt that this pass has handled.
     pub handled: Option<&'a str>,
+    /// The number of passes since the last one that created or adopted CloudTenants.
+    pub recounts: u32,
     /// The operator's clock.
     pub now: Timestamp,
 }
@@ -122,16 +130,15 @@ pub fn reserved(
 /// Computes the new status. `stored` has counted the pass's deletions, if there are any.
 #[must_use]
 pub fn compute(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> CloudTenantSetStatus {
-    let SetPass { target, plan, pruned, written, now, .. } = *pass;
+    let SetPass { target, plan, pruned, now, .. } = *pass;
     if target.suspend {
         return suspended(pass, stored);
     }
     let count = |number: usize| Some(u32::try_from(number).unwrap_or(u32::MAX));
-    let (created, deleted) = (written.created.len(), written.deleted.len());
     let mut new = CloudTenantSetStatus {
         observed_generation: Some(target.generation),
         last_handled_reconcile_at: pass.handled.map(str::to_owned).or_else(|| stored.last_handled_reconcile_at.clone()),
-        tenants: count((plan.tenants + created).saturating_sub(deleted)),
+        tenants: count(tenants(pass)),
         ready: count(plan.ready),
         pruning: prune::counted(target, stored, 0, now),
         conditions: conditions(pass, stored),
@@ -144,6 +151,12 @@ pub fn compute(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> CloudTenant
         show_skipped(&plan.skipped, &mut new);
     }
     new
+}
+
+/// The number of the set's CloudTenants after the pass.
+const fn tenants(pass: &SetPass<'_>) -> usize {
+    let SetPass { plan, written, .. } = *pass;
+    (plan.tenants + written.created.len() + written.adopted).saturating_sub(written.deleted.len())
 }
 
 fn show_skipped(skipped: &[SkippedProject], status: &mut CloudTenantSetStatus) {
@@ -372,6 +385,10 @@ pub fn next(pass: &SetPass<'_>) -> Option<Duration> {
         }
         Listed::Yes { .. } if pass.plan.waits_for_sets => SHORT_WAIT,
         Listed::Yes { .. } if pass.written.is_unfinished => FIRST_RETRY,
+        // New CloudTenants become Ready after the pass that has created them.
+        Listed::Yes { .. } if pass.plan.ready < tenants(pass) => {
+            RECOUNT.saturating_mul(1 << pass.recounts.min(12)).min(interval)
+        }
         Listed::Yes { .. } => interval,
     };
     Some(wait)

@@ -203,3 +203,17 @@ fn a_set_that_lacks_nothing_does_not_wait_for_an_older_one() {
     let passed = world.pass(Ok(list(&["p1", "p2"])));
     assert_eq!((passed.created(), passed.plan.waits_for_sets), (vec![], true));
 }
+
+#[test]
+fn adopted_cloud_tenants_count_at_once() {
+    let mut world = World::new(json!({ "maxTenants": 3 }));
+    let label = json!({ "labels": { "cloudtenant.dev/set": "web" } });
+    world.by_hand("web-p3", "p3", label.clone());
+    world.by_hand("web-p4", "p4", label);
+    world.by_hand("mine", "p2", json!({}));
+    let passed = world.pass(Ok(list(&["bad id", "p0", "p1", "p2", "p3", "p4"])));
+    assert_eq!((passed.created(), passed.changed()), (vec!["p0"], vec!["web-p3", "web-p4"]));
+    assert_eq!(passed.skipped(), ["bad id InvalidProjectId -", "p2 Covered mine"]);
+    assert!(passed.plan.is_limited);
+    assert_eq!(world.stored.tenants, Some(3));
+}

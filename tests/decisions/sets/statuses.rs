@@ -7,7 +7,7 @@ use cloudtenant_operator::{
     },
     decide::{
         set::{
-            Claims, SetMemory,
+            Claims, Plan, SetMemory,
             status::{self, Listed, Refusal, SetPass, Written},
         },
         status::StatusRefusal,
@@ -349,9 +349,43 @@ fn the_next_pass() {
             written: &written,
             waited: false,
             handled: None,
+            recounts: 0,
             now: world.now,
         };
         assert_eq!(status::next(&pass), seconds, "{name}");
+    }
+}
+
+/// Each row: passes since the last new CloudTenant, CloudTenants that are Ready of three | seconds until the next pass.
+#[test]
+fn new_cloud_tenants_are_counted_again_until_all_are_ready() {
+    for (recounts, ready, interval, seconds) in [
+        (0, 0, "10m", 60),
+        (0, 2, "10m", 60),
+        (1, 2, "10m", 120),
+        (3, 2, "10m", 480),
+        (4, 2, "10m", 600),
+        (u32::MAX, 0, "10m", 600),
+        (u32::MAX, 0, "24h", 86_400),
+        (0, 3, "10m", 600),
+        (0, 0, "1m", 60),
+    ] {
+        let world = World::new(json!({ "interval": interval }));
+        let plan = Plan { tenants: 1, ready, ..Plan::default() };
+        let written = Written { created: vec![("web-p2".into(), "u".into())], adopted: 1, ..Written::default() };
+        let pass = SetPass {
+            target: &world.target(),
+            listed: &Listed::Yes { whole: true },
+            plan: &plan,
+            pruned: &Default::default(),
+            written: &written,
+            waited: false,
+            handled: None,
+            recounts,
+            now: world.now,
+        };
+        let wait = Some(std::time::Duration::from_secs(seconds));
+        assert_eq!(status::next(&pass), wait, "{recounts} passes, {ready} Ready, {interval}");
     }
 }
 

@@ -229,6 +229,7 @@ impl World {
         let mut written = std::mem::take(&mut self.written);
         for apply in plan.creations.iter().chain(&plan.changes) {
             let uid = self.apply(&apply.document);
+            written.adopted += usize::from(apply.adopts);
             if apply.uid.is_none() {
                 written.created.push((apply.name.clone(), uid));
             }
@@ -256,6 +257,7 @@ impl World {
             written: &written,
             waited: false,
             handled: None,
+            recounts: 0,
             now: self.now,
         };
         let new = status::compute(&pass, &self.stored);
