@@ -14,10 +14,13 @@ mod world;
 use std::{env, process::ExitCode};
 
 use scenario::Scenario;
-use world::{MANY_PROJECTS, TENANT_SETS, World};
+use world::{MANY_PROJECTS, TENANT_SETS, TENANT_SETS_PRUNE, World};
 
 /// What one run for every change can afford.
 const SMOKE: [&str; 2] = ["engine-killed", "tenant-without-servers"];
+
+/// Scenarios that are not in the table, because they are of more than one tenant.
+const SPECIAL: [&str; 3] = [TENANT_SETS, TENANT_SETS_PRUNE, MANY_PROJECTS];
 
 fn main() -> ExitCode {
     let wanted: Vec<_> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
@@ -40,14 +43,14 @@ fn main() -> ExitCode {
             (true, _) => true,
         })
         .collect();
-    let special = [TENANT_SETS, MANY_PROJECTS].into_iter();
-    let special: Vec<_> = special
+    let special: Vec<_> = SPECIAL
+        .into_iter()
         .filter(|special| wanted.iter().any(|name| name == special) || wanted.is_empty() && asked != "smoke")
         .collect();
     if chosen.is_empty() && special.is_empty() {
         eprintln!("openstack: no scenario of this name; there are:");
         let names = table::SCENARIOS.iter().map(|scenario| scenario.name);
-        names.chain([TENANT_SETS, MANY_PROJECTS]).for_each(|name| eprintln!("  {name}"));
+        names.chain(SPECIAL).for_each(|name| eprintln!("  {name}"));
         return ExitCode::FAILURE;
     }
     match tokio::runtime::Runtime::new().unwrap().block_on(play(&chosen, &special)) {
@@ -74,7 +77,11 @@ async fn play(scenarios: &[&'static Scenario], special: &[&'static str]) -> anyh
     let mut all_right = true;
     for name in special {
         println!("\n{name}");
-        let ended = if *name == TENANT_SETS { world.tenant_sets().await } else { world.many_projects().await };
+        let ended = match *name {
+            TENANT_SETS => world.tenant_sets().await,
+            TENANT_SETS_PRUNE => world.tenant_sets_prune().await,
+            _ => world.many_projects().await,
+        };
         if let Err(error) = &ended {
             println!("{name}: {error:#}\nthe log: {}", world.keep_log(name).display());
         }

@@ -1,6 +1,7 @@
 //! What the scenarios are played in: the lab, a control plane, a simulated DCS, and the operator.
 
 mod fleet;
+mod prune;
 mod sets;
 
 use std::{
@@ -17,6 +18,7 @@ use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
 };
+pub use prune::SCENARIO as TENANT_SETS_PRUNE;
 use serde_json::json;
 pub use sets::SCENARIO as TENANT_SETS;
 use testkit::{

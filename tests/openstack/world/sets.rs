@@ -105,17 +105,25 @@ fn session(entry: &Value) -> Result<Session> {
 }
 
 impl World {
-    fn sets(&self, client: kube::Client) -> Api<CloudTenantSet> {
+    pub(super) fn sets(&self, client: kube::Client) -> Api<CloudTenantSet> {
         Api::namespaced(client, &self.namespace)
+    }
+
+    /// Serves sets, after other objects, in a new namespace with a Secret.
+    pub(super) async fn serve_sets(&mut self, namespace: &str, clouds: &Value, objects: &[Value]) -> Result<()> {
+        self.control_plane.apply_crds(&crd_yaml()?).await?;
+        self.control_plane.apply_yaml(None, RIGHTS).await?;
+        self.start_operator_with(None, &[("TENANT_SETS", "true")]).await?;
+        self.namespace = self.control_plane.namespace(namespace).await?;
+        self.write_secret(&clouds.to_string()).await?;
+        for object in objects {
+            self.control_plane.apply_yaml(Some(&self.namespace), &object.to_string()).await?;
+        }
+        Ok(())
     }
 
     /// Serves a set of the first user's projects, whose CloudTenants may be deleted.
     async fn serve_set(&mut self, entry: &Value) -> Result<()> {
-        self.control_plane.apply_crds(&crd_yaml()?).await?;
-        self.control_plane.apply_yaml(None, RIGHTS).await?;
-        self.start_operator_with(None, &[("TENANT_SETS", "true")]).await?;
-        self.namespace = self.control_plane.namespace(SCENARIO).await?;
-        self.write_secret(&json!({"clouds": {"openstack": entry}}).to_string()).await?;
         let set = json!({
             "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenantSet", "metadata": {"name": "all"},
             "spec": {
@@ -123,7 +131,7 @@ impl World {
                 "template": {"spec": {"suspend": true}},
             },
         });
-        self.control_plane.apply_yaml(Some(&self.namespace), &set.to_string()).await
+        self.serve_sets(SCENARIO, &json!({"clouds": {"openstack": entry}}), &[set]).await
     }
 
     /// Asks for a list, and waits until the set has this reason of a condition and so many CloudTenants.
