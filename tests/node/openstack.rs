@@ -51,6 +51,17 @@ pub fn clouds(keystone: &str) -> Result<Value> {
     Ok(json!({"clouds": {"openstack": cloud}}))
 }
 
+/// A user with a role in so many new projects and a token for none of them: its clouds.yaml.
+pub fn lister(keystone: &str, projects: u32) -> Result<Value> {
+    let url = format!("http://{ADDRESS}:{KEYSTONE}/v3");
+    call(command("identity.py").args(["listed", &url]).arg(directory()).arg(projects.to_string()))?;
+    let mut clouds = clouds(keystone)?;
+    let cloud = &mut clouds["clouds"]["openstack"];
+    cloud["auth"] = json!({"auth_url": cloud["auth"]["auth_url"], "username": "lister", "password": "lister-secret",
+        "user_domain_name": "Default"});
+    Ok(clouds)
+}
+
 pub fn project() -> Result<String> {
     Ok(read("projects.json")?["tenant-a"].as_str().context("no such project")?.to_owned())
 }

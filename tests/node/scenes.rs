@@ -3,6 +3,7 @@
 mod engine;
 mod install;
 mod rights;
+mod sets;
 mod takeover;
 mod uninstall;
 mod upgrade;
@@ -52,6 +53,8 @@ scenes! {
         "Before an older CRD the new Pods say why they are not ready, and the old ones go on";
     "waiting" false waiting::play:
         "`helm install --wait` of a CloudTenant waits until it is Ready, and fails at once where a person has to act";
+    "tenant-sets" false sets::play:
+        "A CloudTenantSet makes CloudTenants, and they stay or go with it as `prune` and `--cascade` say";
     "uninstall" false uninstall::play:
         "`helm uninstall` leaves the CRD and the CloudTenants";
 }
