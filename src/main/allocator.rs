@@ -45,3 +45,15 @@ pub fn allocated_bytes() -> Option<u64> {
 pub const fn allocated_bytes() -> Option<u64> {
     None
 }
+
+#[cfg(all(test, feature = "jemalloc"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_arenas_return_free_memory_after_a_second() {
+        return_free_memory();
+        let kept = ["arena.0.dirty_decay_ms\0", "arenas.dirty_decay_ms\0"].map(|name| name.name().read());
+        assert_eq!(kept, [Ok::<isize, _>(1000); 2]);
+    }
+}

@@ -80,8 +80,10 @@ async fn thirty_lists_of_7000_long_engines() {
     let scene = Scene::begin("30 lists of 7,000 engines", &[]).await;
     let cloud = engine_lists(&scene).await;
     scene.last(30).await;
-    scene.end().await;
+    let allocated = scene.end().await.seen.allocated;
     assert!(cloud.calls()[1] >= 10, "calls {:?}", cloud.calls());
+    // 32 MiB for lists that are kept, and 24 MiB for bodies that arrive.
+    assert!(allocated <= 80 * MIB as u64, "{allocated} bytes were allocated");
 }
 
 /// A gigabyte of spaces in gzip: one block that refers to nothing before it, repeated.
