@@ -3,6 +3,7 @@
 pub mod api_server;
 pub mod context;
 pub mod controller;
+mod doubt;
 pub mod leader;
 pub mod observe;
 mod passes;

@@ -34,7 +34,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("decide::schedule", &["api", "observation"]),
     ("decide::status", &["api", "decide::condition", "observation", "target"]),
     ("decide::event", &["api", "decide::condition", "decide::status", "observation", "target"]),
-    ("decide::set", &["api", "decide::condition", "decide::event", "decide::status", "observation", "target", "words"]),
+    (
+        "decide::set",
+        &[
+            "api",
+            "decide::condition",
+            "decide::event",
+            "decide::schedule",
+            "decide::status",
+            "observation",
+            "target",
+            "words",
+        ],
+    ),
     (
         "decide",
         &["api", "decide::condition", "decide::event", "decide::schedule", "decide::status", "observation", "target"],
@@ -87,7 +99,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cluster::verify", &["cluster::rights"]),
     ("cluster::standby", &["api", "cluster::api_server", "cluster::readiness"]),
     ("cluster::leader", &["cluster::api_server", "shard", "watched::object"]),
-    ("cluster::secrets", &["budget", "identity", "observation", "openstack", "probe", "target", "watched::object"]),
+    ("cluster::doubt", &[]),
+    (
+        "cluster::secrets",
+        &["budget", "cluster::doubt", "identity", "observation", "openstack", "probe", "target", "watched::object"],
+    ),
     (
         "cluster::writer",
         &[
@@ -168,6 +184,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "clouds",
             "cluster::api_server",
             "cluster::context",
+            "cluster::doubt",
             "cluster::passes",
             "cluster::readiness",
             "cluster::schema",

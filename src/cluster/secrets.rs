@@ -608,7 +608,7 @@ mod tests {
             secrets.expire_all();
             if lasted {
                 let denied = Err::<(), _>(SecretError::Denied { secret: "s".to_owned() });
-                let began = Instant::now().checked_sub(refusals::DOUBTED).unwrap();
+                let began = Instant::now().checked_sub(crate::cluster::doubt::DOUBTED).unwrap();
                 assert!(secrets.lock().refusals.judge(&key, denied, began).is_err());
             }
             let read = secrets.config(&id, &target, "openstack").await;

@@ -345,6 +345,25 @@ impl StatusWriter {
         }
     }
 
+    /// Creates the events of what has happened already, whatever becomes of the status. Returns the notices of those that
+    /// may still be created later.
+    pub async fn tell<K: Reported>(&self, (id, object): (&TenantId, &K), notices: Vec<Notice>) -> Vec<Notice> {
+        let mut left = Vec::new();
+        for notice in notices {
+            match self.emit(id, object, &notice).await {
+                Ok(()) => {}
+                Err(error) if is_permanent(&error) => self.metrics.event(notice.reason, Told::Error),
+                Err(error) => {
+                    if !matches!(error, WriteError::NotLeading) {
+                        self.metrics.event(notice.reason, Told::Retried);
+                    }
+                    left.push(notice);
+                }
+            }
+        }
+        left
+    }
+
     /// Creates the notices' events and then writes the status, as [`write`](Self::write) does. A permanently refused
     /// event does not prevent the write. An event that may still be created does if `waits` is set, because no later
     /// pass would emit it.
@@ -364,7 +383,7 @@ impl StatusWriter {
             for notice in notices {
                 if let Err(error) = self.emit(id, object, notice).await {
                     failed.push(notice.reason);
-                    if waits && !error.is_status(&REFUSED) && !place::is_denied(&error) {
+                    if waits && !is_permanent(&error) {
                         return Err(error);
                     }
                 }
@@ -446,6 +465,11 @@ impl StatusWriter {
         let answer = tokio::time::timeout(DEADLINE, call).await.map_err(|_| WriteError::Timeout)?;
         answer.map_err(|error| WriteError::Kube(Box::new(error)))
     }
+}
+
+/// Whether this event can never be created.
+fn is_permanent(error: &WriteError) -> bool {
+    error.is_status(&REFUSED) || place::is_denied(error)
 }
 
 fn patch_status<K: Resource<DynamicType = ()>>(

@@ -1,7 +1,8 @@
 //! Computes what one pass over a CloudTenantSet concludes, as pure functions.
 //!
 //! A pass takes these steps: [`SetTarget::new`], list the projects, [`SetMemory::note`], [`plan()`], [`asks`] and
-//! [`prune()`], [`status::reserved`] before deletions, and [`status::compute`] with [`event::transitions`] at the end.
+//! [`prune()`], [`writes::Attempts::order`], [`status::reserved`] before deletions, [`event::of_writes`] after the writes,
+//! and [`status::compute`] with [`event::transitions`] at the end.
 
 pub mod child;
 pub mod event;
@@ -11,6 +12,7 @@ mod plan;
 mod prune;
 pub mod status;
 mod target;
+pub mod writes;
 
 pub use child::{Child, Claims, OtherSet, Ownership};
 pub use filter::Filter;

@@ -6,4 +6,5 @@ mod machine;
 mod plans;
 mod pruning;
 mod statuses;
+mod waits;
 mod world;

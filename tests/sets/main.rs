@@ -7,6 +7,7 @@ mod owners;
 mod refused;
 mod scene;
 mod tags;
+mod writes;
 
 use std::time::Instant;
 

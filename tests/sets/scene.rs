@@ -409,6 +409,11 @@ spec:
         wait::until_gone(self.tenants.clone(), name, LATER).await.unwrap();
     }
 
+    /// Waits until a set has made the CloudTenant of the first project.
+    pub async fn until_some(&self) {
+        wait::until(self.tenants.clone(), "fleet-p1", "exists", LATER, |_: &CloudTenant| true).await.unwrap();
+    }
+
     /// Sets an annotation of a set.
     pub async fn annotate(&self, name: &str, key: &str, value: &str) {
         let patch = json!({ "metadata": { "annotations": { key: value } } });

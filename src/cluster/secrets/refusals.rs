@@ -1,20 +1,16 @@
-//! Refused reads of Secrets. A kube-apiserver that has just started answers 403 to everything until it knows the rights,
-//! so the operator doubts a refusal until it has lasted.
+//! Refused reads of Secrets. The operator doubts a refusal until it has lasted.
 
 use std::{
     collections::{HashMap, HashSet},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::Key;
-use crate::probe::failure::SecretError;
+use crate::{cluster::doubt::Doubt, probe::failure::SecretError};
 
-/// Time from the first refusal until another one is a verdict.
-pub(super) const DOUBTED: Duration = Duration::from_secs(15);
-
-/// When each Secret was first refused, without another answer since then.
+/// The doubts about each Secret that was refused, without another answer since then.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(HashMap<Key, Instant>);
+pub(super) struct Refusals(HashMap<Key, Doubt<Instant>>);
 
 impl Refusals {
     /// Returns the answer of a read. A refusal that is still in doubt becomes `Unavailable`.
@@ -28,8 +24,7 @@ impl Refusals {
             self.0.remove(key);
             return answer;
         }
-        let since = *self.0.entry(key.clone()).or_insert(now);
-        if now.saturating_duration_since(since) < DOUBTED {
+        if !self.0.entry(key.clone()).or_default().refused(now) {
             tracing::warn!(secret = key.1, "the API server forbids the read of the Secret; it may have just started");
             return Err(SecretError::Unavailable);
         }
@@ -49,7 +44,10 @@ impl Refusals {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::cluster::doubt::DOUBTED;
 
     /// Each line: the second and the answer of a read | what the read says.
     #[test]

@@ -8,7 +8,7 @@ use kube::Resource as _;
 use super::{
     Controller, children,
     listing::{self, Listing},
-    state::State,
+    state::{State, Stored},
     write::Writes,
 };
 use crate::{
@@ -21,11 +21,11 @@ use crate::{
     cluster::{passes::PANIC_RETRY, writer::WriteError},
     decide::{
         CONFLICT_RETRY, REFUSED_RETRY, STALLED_RETRY, Written as StatusWritten,
-        event::Notice,
+        event::{Notice, fnv1a},
         schedule::backoff,
         set::{
-            Apply, Claims, Input, OtherSet, Plan, Pruned, SetMemory, SetTarget, asks, event, given_back, plan, prune,
-            status::{self, Listed, SetPass, Written},
+            Apply, Claims, Input, OtherSet, Plan, Pruned, SetTarget, asks, event, given_back, plan, prune,
+            status::{self, Listed, SetPass, Waits, Written},
         },
     },
     identity::{TenantId, TenantName},
@@ -54,8 +54,6 @@ struct Conclusion {
     next: Option<Duration>,
     /// The status is written even if only its times differ.
     is_due: bool,
-    /// A later pass repeats the notices.
-    repeats: bool,
 }
 
 impl Controller {
@@ -114,12 +112,15 @@ impl Controller {
             Err(why) => {
                 tracing::warn!("{why}");
                 self.claim(&id.uid, Claims::Unknown);
-                *state = State::default();
+                state.rest();
+                state.stored = Stored::default();
                 return self.rewrite(id, |old| status::invalid(&why, id.generation, old, now), None).await;
             }
         };
-        let (stored, version) = state.stored.current(object);
+        let (mut stored, version) = state.stored.current(object);
+        stored.pruning = given_back(stored.pruning.take(), state.undeleted);
         let begun = Begun { id, object, is_current, stored, version, now };
+        self.tell(&begun, Vec::new(), state).await;
         if target.suspend {
             return self.suspend(begun, &target, state).await;
         }
@@ -134,7 +135,7 @@ impl Controller {
         state: &mut State,
     ) -> Result<Option<Duration>, WriteError> {
         self.claim(&begun.id.uid, Claims::Unknown);
-        (state.memory, state.cloud, state.missing_since) = (SetMemory::default(), None, None);
+        state.rest();
         let (plan, pruned, written) = (Plan::default(), Pruned::default(), Written::default());
         let pass = SetPass {
             target,
@@ -148,7 +149,7 @@ impl Controller {
             now: begun.now,
         };
         let new = status::compute(&pass, &begun.stored);
-        let conclusion = Conclusion { status: new, notices: Vec::new(), next: None, is_due: false, repeats: true };
+        let conclusion = Conclusion { status: new, notices: Vec::new(), next: None, is_due: false };
         self.conclude(begun, conclusion, state).await
     }
 
@@ -211,7 +212,7 @@ impl Controller {
         };
         let applies = std::mem::take(&mut plan.creations).into_iter().chain(std::mem::take(&mut plan.changes));
         let (applies, first) = (applies.collect(), begun.stored.clone());
-        let (written, wait) = self.write(applies, &pruned, target, state, &mut begun).await?;
+        let (written, wait) = self.write(applies, &pruned, target, state, &mut begun).await;
         let failure = listed.as_ref().err();
         let (waited, times) = state.note_failure(failure, now);
         let listed = match failure {
@@ -231,19 +232,14 @@ impl Controller {
         state.recounts = recounts.saturating_add(1);
         let pass = SetPass { target, listed: &listed, plan, pruned, written, waited, handled, recounts, now };
         let new = status::compute(&pass, &begun.stored);
-        let mut next = status::next(&pass);
-        if failure.is_some_and(|failure| failure.reason.class() == Class::Stalled) {
-            next = next.map(|next| next.min(STALLED_RETRY));
-        }
-        if let Some(wait) = wait {
-            next = next.map(|next| next.max(wait).min(wait + CONFLICT_RETRY));
-        }
+        let is_stalled = failure.is_some_and(|failure| failure.reason.class() == Class::Stalled);
+        let waits = Waits { pace: wait, retry_after, longest: is_stalled.then_some(STALLED_RETRY) };
+        let next = status::scheduled(&pass, waits, share(&begun.id.uid));
         let conclusion = Conclusion {
-            notices: event::transitions(&first, &new, written),
-            is_due: written.undeleted > 0 || status::is_heartbeat_due(target.interval, &begun.stored, &new),
-            repeats: written.created.is_empty() && written.deleted.is_empty(),
+            notices: event::transitions(&first, &new),
+            is_due: state.undeleted > 0 || status::is_heartbeat_due(target.interval, &begun.stored, &new),
             status: new,
-            next: next.map(|next| spread(next, &begun.id.uid).max(retry_after.unwrap_or_default())),
+            next,
         };
         self.conclude(begun, conclusion, state).await
     }
@@ -271,7 +267,12 @@ impl Controller {
         target: &SetTarget,
         state: &mut State,
         begun: &mut Begun<'_>,
-    ) -> Result<(Written, Option<Duration>), WriteError> {
+    ) -> (Written, Option<Duration>) {
+        let now = begun.now;
+        let mut order = state.writes.order(applies, &pruned.deletions, &self.settings, now);
+        if !order.reserved.is_empty() && !Box::pin(self.reserve(order.reserved.len(), target, state, begun)).await {
+            order.reserved.clear();
+        }
         let mut writes = Writes {
             writer: &self.context.writer,
             namespace: &begun.id.name.namespace,
@@ -282,31 +283,47 @@ impl Controller {
             written: Written::default(),
             wait: None,
         };
-        Box::pin(writes.apply(applies)).await;
-        let now = begun.now;
-        let deletions = writes.affordable(&pruned.deletions, now);
-        if !deletions.is_empty() && (begun.is_current)() {
-            let reserved = status::reserved(target, &begun.stored, deletions.len(), now);
-            let done =
-                self.context.writer.write::<CloudTenantSet>(&begun.id.name, begun.version.clone(), &reserved).await;
-            match done {
-                Ok(StatusWritten::As(Some(version))) => {
-                    state.stored.wrote(reserved.clone(), Some(&version));
-                    (begun.stored, begun.version) = (reserved, Some(version));
-                    Box::pin(writes.delete(deletions)).await;
-                    begun.stored.pruning = given_back(begun.stored.pruning.take(), writes.written.undeleted);
-                }
-                Ok(StatusWritten::Refused(version)) => begun.version = version,
-                // Without a version, the set is gone.
-                Ok(_) => {}
-                Err(error) if writes.written.created.is_empty() => return Err(error),
-                Err(error) => {
-                    tracing::warn!(%error, "nothing is deleted, since the status was not written");
-                    writes.written.is_unfinished = true;
-                }
+        Box::pin(writes.run(order)).await;
+        let Writes { written, wait, .. } = writes;
+        begun.stored.pruning = given_back(begun.stored.pruning.take(), written.undeleted);
+        state.undeleted += written.undeleted;
+        // At once, since after a change of the spec or the end of the process there is no later time.
+        self.tell(begun, event::of_writes(&written), state).await;
+        (written, wait)
+    }
+
+    /// Creates these events, and those that could not be created before.
+    async fn tell(&self, begun: &Begun<'_>, notices: Vec<Notice>, state: &mut State) {
+        let mut untold = std::mem::take(&mut state.untold);
+        untold.extend(notices);
+        let untold = Box::pin(self.context.writer.tell((begun.id, begun.object), untold)).await;
+        state.keep(untold);
+    }
+
+    /// Counts deletions in the status before they happen. Returns whether the status was written.
+    async fn reserve(&self, deletions: usize, target: &SetTarget, state: &mut State, begun: &mut Begun<'_>) -> bool {
+        if !(begun.is_current)() {
+            return false;
+        }
+        let reserved = status::reserved(target, &begun.stored, deletions, begun.now);
+        match self.context.writer.write::<CloudTenantSet>(&begun.id.name, begun.version.clone(), &reserved).await {
+            Ok(StatusWritten::As(Some(version))) => {
+                state.stored.wrote(reserved.clone(), Some(&version));
+                state.undeleted = 0;
+                (begun.stored, begun.version) = (reserved, Some(version));
+                true
+            }
+            Ok(StatusWritten::Refused(version)) => {
+                begun.version = version;
+                false
+            }
+            // Without a version, the set is gone.
+            Ok(_) => false,
+            Err(error) => {
+                tracing::warn!(%error, "nothing is deleted, since the status was not written");
+                false
             }
         }
-        Ok((writes.written, writes.wait))
     }
 
     /// Writes the events and the status, if there is something to write.
@@ -316,7 +333,7 @@ impl Controller {
         conclusion: Conclusion,
         state: &mut State,
     ) -> Result<Option<Duration>, WriteError> {
-        let Conclusion { status: new, notices, mut next, is_due, repeats } = conclusion;
+        let Conclusion { status: new, notices, mut next, is_due } = conclusion;
         let Begun { id, object, stored, version, .. } = begun;
         if !is_due && notices.is_empty() && !status::differs(&stored, &new) {
             return Ok(next);
@@ -325,10 +342,13 @@ impl Controller {
             // A change of the spec starts the next pass, and nothing is written for a set that is being deleted.
             return Ok(next);
         }
-        let waits = repeats && state.stored.failed_writes < EVENT_RETRIES;
+        let waits = state.stored.failed_writes < EVENT_RETRIES;
         let written = self.context.writer.tell_and_write((id, object), &notices, waits, version, &new).await?;
         match written {
-            StatusWritten::As(version) => state.stored.wrote(new, version.as_deref()),
+            StatusWritten::As(version) => {
+                state.undeleted = 0;
+                state.stored.wrote(new, version.as_deref());
+            }
             StatusWritten::Refused(version) => {
                 state.stored.wrote(new, version.as_deref());
                 next = Some(next.map_or(REFUSED_RETRY, |next| next.min(REFUSED_RETRY)));
@@ -380,8 +400,7 @@ fn requested(object: &CloudTenantSet) -> Option<&str> {
     object.metadata.annotations.as_ref()?.get(REQUESTED_AT).map(String::as_str)
 }
 
-/// Spreads sets over their intervals, by a stable fraction of the UID. It only shortens the wait, by up to a tenth.
-fn spread(next: Duration, uid: &str) -> Duration {
-    let share = (crate::decide::event::fnv1a(uid.as_bytes()) % 1000) as f64 / 1000.0;
-    crate::decide::schedule::shortened(next, share)
+/// A stable number from 0 to 1 that spreads sets over their intervals.
+fn share(uid: &str) -> f64 {
+    (fnv1a(uid.as_bytes()) % 1000) as f64 / 1000.0
 }

@@ -8,7 +8,7 @@ use super::write::WriteState;
 use crate::{
     api::set::{CloudTenantSet, CloudTenantSetStatus},
     clouds::Cloud,
-    decide::{SECRET_GRACE, set::SetMemory},
+    decide::{SECRET_GRACE, event::Notice, set::SetMemory},
     observation::{ProbeFailure, engine_answers::age},
 };
 
@@ -27,6 +27,10 @@ pub(super) struct State {
     /// Number of passes since the last one that created or adopted CloudTenants.
     pub(super) recounts: u32,
     pub(super) writes: WriteState,
+    /// Counted deletions that did not happen, until the status no longer has them.
+    pub(super) undeleted: usize,
+    /// The events of earlier passes that could not be created yet.
+    pub(super) untold: Vec<Notice>,
     pub(super) stored: Stored,
 }
 
@@ -39,7 +43,26 @@ pub(super) struct Stored {
     pub(super) failed_writes: u32,
 }
 
+/// Events of one set that are kept until they can be created.
+const UNTOLD: usize = 20;
+
 impl State {
+    /// Forgets what only a set that lists projects needs. The pace, and what is still to be told, stay.
+    pub(super) fn rest(&mut self) {
+        (self.memory, self.cloud) = (SetMemory::default(), None);
+        (self.failures, self.missing_since) = (0, None);
+        self.writes.forget();
+    }
+
+    /// Keeps the newest of these events for the next pass.
+    pub(super) fn keep(&mut self, mut untold: Vec<Notice>) {
+        let lost = untold.len().saturating_sub(UNTOLD);
+        for notice in untold.drain(..lost) {
+            tracing::warn!(reason = %notice.reason, note = notice.note, "an event was not created");
+        }
+        self.untold = untold;
+    }
+
     /// Counts consecutive failures. Returns whether a missing Secret has exceeded its grace period, and their number.
     pub(super) fn note_failure(&mut self, failure: Option<&ProbeFailure>, now: Timestamp) -> (bool, u32) {
         let Some(failure) = failure else {

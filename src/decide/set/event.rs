@@ -12,10 +12,10 @@ use crate::{
 /// The number of CloudTenants that an event names.
 const NAMED: usize = 5;
 
-/// Returns the events for this change and for what the pass has written. Those of the change have names that depend on
-/// `stored`, so that a restart repeats none. Those of writes depend on the UIDs of the CloudTenants.
+/// Returns the events for what a pass has written, at most one of each kind. Their names depend on the UIDs of the
+/// CloudTenants, so none is created twice, however often the operator tries.
 #[must_use]
-pub fn transitions(stored: &CloudTenantSetStatus, new: &CloudTenantSetStatus, written: &Written) -> Vec<Notice> {
+pub fn of_writes(written: &Written) -> Vec<Notice> {
     let mut notices = Vec::new();
     for (reason, objects, verb) in [
         (EventReason::TenantsCreated, &written.created, "Created"),
@@ -27,6 +27,13 @@ pub fn transitions(stored: &CloudTenantSetStatus, new: &CloudTenantSetStatus, wr
             notices.push(Notice { reason, about, note: sentence(verb, objects), left: String::new() });
         }
     }
+    notices
+}
+
+/// Returns the events for this change. Their names depend on `stored`, so that a restart repeats none.
+#[must_use]
+pub fn transitions(stored: &CloudTenantSetStatus, new: &CloudTenantSetStatus) -> Vec<Notice> {
+    let mut notices = Vec::new();
     let mut changed = |reason, type_, note: &str| {
         notices.push(Notice { reason, about: String::new(), note: note.to_owned(), left: left(stored, type_) });
     };

@@ -1,12 +1,12 @@
 //! Computes the status of a set, as pure functions.
 
+mod next;
 mod unobserved;
 mod write;
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+pub use next::{Waits, next, scheduled};
 pub use unobserved::{broke_off, invalid, refused};
 pub use write::{differs, is_heartbeat_due};
 
@@ -24,19 +24,6 @@ use crate::{
 const SUSPENDED: &str = "Suspended: ";
 const NOT_YET: &str = "Not listed yet.";
 
-/// The shortest and the first wait after a failed list.
-const FIRST_RETRY: Duration = Duration::from_secs(15);
-
-/// The shortest wait after a refused login, which may lock the account.
-const AFTER_REFUSAL: Duration = Duration::from_secs(300);
-
-/// The wait for a Secret that may still be applied, and for an older set.
-const SHORT_WAIT: Duration = Duration::from_secs(5);
-
-/// The first wait until the operator counts again how many of new CloudTenants are Ready. Each further wait is twice as
-/// long.
-const RECOUNT: Duration = Duration::from_secs(60);
-
 /// Whether the operator could list the projects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listed {
@@ -49,7 +36,7 @@ pub enum Listed {
     Failed(ProbeFailure, u32),
 }
 
-/// Why the Kubernetes API refused a CloudTenant of the set.
+/// Why the Kubernetes API refused a CloudTenant of the set. The worst comes first: the set tells that one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
     /// 403 for another reason than a quota: rights or an admission policy.
@@ -69,7 +56,8 @@ pub struct Written {
     pub adopted: usize,
     /// The names and UIDs of the CloudTenants that the pass has deleted.
     pub deleted: Vec<(String, String)>,
-    /// The number of CloudTenants that the API server refused to delete. They do not count as deleted.
+    /// The number of CloudTenants that were counted as deleted and still exist: the API server refused the deletion, or
+    /// the pass ended before it.
     pub undeleted: usize,
     /// The names of the CloudTenants whose fields somebody else owns.
     pub conflicts: Vec<String>,
@@ -366,32 +354,6 @@ fn suspended(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> CloudTenantSe
         conditions.push(condition);
     }
     CloudTenantSetStatus { observed_generation: Some(generation), conditions, ..stored.clone() }
-}
-
-/// The time until the next pass, unless a change starts one sooner.
-#[must_use]
-pub fn next(pass: &SetPass<'_>) -> Option<Duration> {
-    let interval = pass.target.interval;
-    if pass.target.suspend {
-        return None;
-    }
-    let wait = match pass.listed {
-        Listed::Failed(failure, _) if failure.reason.may_still_arrive() && !pass.waited => SHORT_WAIT,
-        Listed::Failed(failure, times) => {
-            let doubled = FIRST_RETRY.saturating_mul(1 << times.saturating_sub(1).min(12));
-            let is_refused = failure.reason == Reason::AuthenticationFailed;
-            let shortest = if is_refused { AFTER_REFUSAL } else { FIRST_RETRY };
-            doubled.min(interval).max(shortest).max(failure.retry_after.unwrap_or_default())
-        }
-        Listed::Yes { .. } if pass.plan.waits_for_sets => SHORT_WAIT,
-        Listed::Yes { .. } if pass.written.is_unfinished => FIRST_RETRY,
-        // New CloudTenants become Ready after the pass that has created them.
-        Listed::Yes { .. } if pass.plan.ready < tenants(pass) => {
-            RECOUNT.saturating_mul(1 << pass.recounts.min(12)).min(interval)
-        }
-        Listed::Yes { .. } => interval,
-    };
-    Some(wait)
 }
 
 /// Whether the operator failed to list the projects, and says so.

@@ -261,7 +261,8 @@ impl World {
             now: self.now,
         };
         let new = status::compute(&pass, &self.stored);
-        let notices = event::transitions(&self.stored, &new, &written);
+        let mut notices = event::of_writes(&written);
+        notices.extend(event::transitions(&self.stored, &new));
         self.stored = new;
         Passed { plan, asked, pruned, notices }
     }
