@@ -56,7 +56,7 @@ async fn without_the_right_to_create_a_set_says_so_until_it_is_granted() {
     // An API server that starts forbids everything for a moment. So the first refusals are not reported.
     let first = scene.until("fleet", "is not finished", |set| condition(set, "Reconciling").0 == "True").await;
     assert_eq!(condition(&first, "Stalled").0, "");
-    scene.clock.forward(11);
+    scene.clock.forward(16);
     scene.list_again("fleet").await;
     let set = scene.set("fleet").await;
     for type_ in ["Ready", "InSync"] {

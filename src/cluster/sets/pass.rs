@@ -210,6 +210,7 @@ impl Controller {
             Some(cloud) => self.pruned(cloud, &input, state, &begun).await,
             None => Pruned::default(),
         };
+        let leaving = state.memory.waits_for_deletions(&plan, now);
         let applies = std::mem::take(&mut plan.creations).into_iter().chain(std::mem::take(&mut plan.changes));
         let (applies, first) = (applies.collect(), begun.stored.clone());
         let (written, wait) = self.write(applies, &pruned, target, state, &mut begun).await;
@@ -233,7 +234,8 @@ impl Controller {
         let pass = SetPass { target, listed: &listed, plan, pruned, written, waited, handled, recounts, now };
         let new = status::compute(&pass, &begun.stored);
         let is_stalled = failure.is_some_and(|failure| failure.reason.class() == Class::Stalled);
-        let waits = Waits { pace: wait, retry_after, longest: is_stalled.then_some(STALLED_RETRY) };
+        let longest = is_stalled.then_some(STALLED_RETRY).or(leaving);
+        let waits = Waits { pace: wait, retry_after, longest };
         let next = status::scheduled(&pass, waits, share(&begun.id.uid));
         let conclusion = Conclusion {
             notices: event::transitions(&first, &new),
@@ -245,15 +247,17 @@ impl Controller {
     }
 
     /// Asks for the states of projects that seem to be gone, and decides about their CloudTenants.
-    async fn pruned(&self, cloud: &Cloud, input: &Input<'_>, state: &State, begun: &Begun<'_>) -> Pruned {
+    async fn pruned(&self, cloud: &Cloud, input: &Input<'_>, state: &mut State, begun: &Begun<'_>) -> Pruned {
         let (stored, now) = (&begun.stored, begun.now);
         let asked = asks(input, &state.memory, stored, now);
         let states = if asked.is_empty() {
             BTreeMap::new()
         } else {
-            let asking = Box::pin(listing::states(cloud, asked));
+            let asking = Box::pin(listing::states(cloud, asked.clone()));
             // Without an answer, nothing is deleted.
-            self.context.shutdown.run_until_cancelled(asking).await.unwrap_or_default()
+            let states = self.context.shutdown.run_until_cancelled(asking).await.unwrap_or_default();
+            state.memory.answered(&asked, &states);
+            states
         };
         prune(input, &state.memory, &states, stored, now)
     }

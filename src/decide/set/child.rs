@@ -32,6 +32,8 @@ pub struct Child {
     pub set_uid: Option<String>,
     /// The UID of the object that controls it.
     pub controller: Option<String>,
+    /// That object is a CloudTenantSet.
+    pub is_of_set: bool,
     /// It is being deleted.
     pub is_deleting: bool,
     /// Its condition Ready is True.
@@ -67,6 +69,10 @@ impl Child {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let owners = metadata["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default();
         let controller = owners.iter().find(|owner| owner["controller"] == true);
+        let is_of_set = controller.is_some_and(|owner| {
+            let version = owner["apiVersion"].as_str().unwrap_or_default();
+            owner["kind"] == "CloudTenantSet" && version.starts_with("cloudtenant.dev/")
+        });
         let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
         let ready = conditions.iter().any(|condition| condition["type"] == READY && condition["status"] == "True");
         let set = text(&metadata["labels"][SET_LABEL]);
@@ -89,6 +95,7 @@ impl Child {
             set,
             set_uid: text(&metadata["annotations"][SET_UID]),
             controller: controller.and_then(|owner| text(&owner["uid"])),
+            is_of_set,
             is_deleting: metadata["deletionTimestamp"].is_string(),
             ready,
             stated,
@@ -129,6 +136,13 @@ impl Child {
         } else {
             Ownership::Adoptable
         }
+    }
+
+    /// Whether Kubernetes deletes it, or will: the set that controls it does not exist any more.
+    #[must_use]
+    pub fn is_leaving(&self, target: &SetTarget, others: &[OtherSet]) -> bool {
+        let exists = |uid: &str| uid == target.uid || others.iter().any(|other| other.uid == uid);
+        self.is_deleting || self.is_of_set && !self.controller.as_deref().is_some_and(exists)
     }
 
     fn annotation(&self, name: &str) -> Option<&str> {

@@ -55,6 +55,8 @@ pub struct Plan {
     pub is_limited: bool,
     /// CloudTenants are not made because an older set has not listed its projects yet.
     pub waits_for_sets: bool,
+    /// CloudTenants are not made because others of these projects, or of these names, are still being deleted.
+    pub waits_for_deletions: bool,
     /// The CloudTenants of the set.
     pub tenants: usize,
     /// Those that are Ready.
@@ -130,33 +132,37 @@ fn add(input: &Input<'_>, selected: &BTreeMap<&str, &Project>, plan: &mut Plan) 
     let mut adoptions = 0;
     for (id, project) in existing.into_iter().chain(missing) {
         let existing = by_project.get(id).map(Vec::as_slice).unwrap_or_default();
+        let (leaving, existing): (Vec<&Child>, Vec<&Child>) =
+            existing.iter().copied().partition(|child| child.is_leaving(target, others));
         if existing.iter().any(|child| child.ownership(target) == Ownership::Own) {
             continue;
         }
+        let name = name::of(&target.name, id);
         let foreign = existing.iter().find(|child| child.ownership(target) == Ownership::Foreign);
         let skip = if let Some(child) = foreign {
             Some(covered(child, others))
         } else if let Some(other) = older.iter().find(|other| other.claims(id)) {
             Some((SkipReason::OtherSet, Some(other.name.clone())))
+        } else if !leaving.is_empty() || by_name.get(&*name).is_some_and(|child| child.is_leaving(target, others)) {
+            plan.waits_for_deletions = true;
+            continue;
         } else if existing.is_empty() {
-            obstacle(&name::of(&target.name, id), id, &by_name)
+            obstacle(&name, id, &by_name)
         } else {
             None
         };
         if let Some((reason, by)) = skip {
             plan.skipped.push(SkippedProject { project_id: shown(id), reason, by });
         } else if let Some(child) = existing.first() {
-            if !child.is_deleting {
-                change(input, child, Some(project), plan);
-                adoptions += 1;
-            }
+            change(input, child, Some(project), plan);
+            adoptions += 1;
         } else if plan.tenants + adoptions + plan.creations.len() >= target.max_tenants {
             plan.is_limited = true;
         } else if is_too_early {
             plan.waits_for_sets = true;
         } else {
             plan.creations.push(Apply {
-                name: name::of(&target.name, id),
+                name,
                 project_id: (*id).to_owned(),
                 uid: None,
                 adopts: false,

@@ -1,12 +1,15 @@
 //! Which CloudTenants the operator deletes because their projects are gone. A list of projects may be wrong, so there are
 //! many reasons not to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Input, SetTarget,
+    Input, Plan, SetTarget,
     plan::{is_own, selected},
 };
 use crate::{
@@ -28,6 +31,9 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 /// The number of projects whose state the operator asks for in one pass.
 const MOST_ASKED: usize = 100;
 
+/// The first wait for CloudTenants that are being deleted.
+const SOON: Duration = Duration::from_secs(5);
+
 /// What two lists must have in common, so that what both lack is gone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Basis {
@@ -45,6 +51,11 @@ pub struct SetMemory {
     basis: Option<Basis>,
     /// When the project of each CloudTenant was first found missing, by the CloudTenant's UID.
     missing: BTreeMap<String, Timestamp>,
+    /// What Keystone last said about projects that are missing, by their IDs, and when: a number that grows.
+    answers: BTreeMap<String, (u64, ProjectState)>,
+    asked: u64,
+    /// Since when CloudTenants are not made because others are being deleted.
+    leaving_since: Option<Timestamp>,
 }
 
 impl SetMemory {
@@ -52,12 +63,14 @@ impl SetMemory {
     /// projects are there.
     pub fn note(&mut self, basis: Basis, input: &Input<'_>, now: Timestamp) {
         if self.basis.as_ref() != Some(&basis) {
-            self.missing.clear();
+            (self.missing, self.answers) = (BTreeMap::new(), BTreeMap::new());
             self.basis = Some(basis);
         }
         let Some(listing) = input.listing else { return };
-        let gone: BTreeSet<_> = gone(input, listing).into_iter().map(|gone| gone.uid).collect();
+        let (gone, ids): (BTreeSet<_>, BTreeSet<_>) =
+            gone(input, listing).into_iter().map(|gone| (gone.uid, gone.project_id)).unzip();
         self.missing.retain(|uid, _| gone.contains(uid));
+        self.answers.retain(|id, _| ids.contains(id));
         if !is_usable(listing) {
             return;
         }
@@ -66,6 +79,27 @@ impl SetMemory {
             // A clock that was put back must not let the time pass at once later on.
             *first = (*first).min(now);
         }
+    }
+
+    /// Notes Keystone's answers to [`asks`]. A project without an answer is unknown.
+    pub fn answered(&mut self, asked: &[String], states: &BTreeMap<String, ProjectState>) {
+        for id in asked {
+            self.asked += 1;
+            let state = states.get(id).copied().unwrap_or(ProjectState::Unknown);
+            self.answers.insert(id.clone(), (self.asked, state));
+        }
+    }
+
+    /// The longest wait until the next pass, if the set waits for CloudTenants that are being deleted. It grows, since a
+    /// deletion may never end.
+    pub fn waits_for_deletions(&mut self, plan: &Plan, now: Timestamp) -> Option<Duration> {
+        if !plan.waits_for_deletions {
+            self.leaving_since = None;
+            return None;
+        }
+        let since = self.leaving_since.get_or_insert(now);
+        *since = (*since).min(now);
+        Some(Duration::try_from(now.duration_since(*since)).unwrap_or_default().max(SOON))
     }
 
     /// Whether two lists that are far enough apart lacked the project.
@@ -145,13 +179,19 @@ pub struct Pruned {
     pub held: usize,
     /// Why it does not.
     pub why: Option<Held>,
+    /// The number of those whose project the operator has not asked Keystone about yet. A later pass does.
+    pub pending: usize,
 }
 
 /// The projects whose state decides. The caller asks Keystone for each of them before it calls [`prune`].
 #[must_use]
 pub fn asks(input: &Input<'_>, memory: &SetMemory, stored: &CloudTenantSetStatus, now: Timestamp) -> Vec<String> {
     let Some(Due { due, .. }) = due(input, memory, stored, now).ok().flatten() else { return Vec::new() };
-    due.into_iter().filter(|gone| gone.listed.is_none()).map(|gone| gone.project_id).take(MOST_ASKED).collect()
+    let mut ids: Vec<_> = due.into_iter().filter(|gone| gone.listed.is_none()).map(|gone| gone.project_id).collect();
+    // Each has its turn: those that it has not asked for yet come first, and then those of the longest ago.
+    ids.sort_by_key(|id| memory.answers.get(id).map(|(at, _)| *at));
+    ids.truncate(MOST_ASKED);
+    ids
 }
 
 /// Computes what becomes of the CloudTenants whose projects are gone. `states` are Keystone's answers to [`asks`].
@@ -171,11 +211,19 @@ pub fn prune(
     let mut pruned = Pruned::default();
     for gone in due {
         let state = gone.listed.or_else(|| states.get(&gone.project_id).copied());
-        let why = match state {
-            Some(ProjectState::Absent | ProjectState::Disabled | ProjectState::Forbidden) => None,
-            Some(ProjectState::Enabled) if is_confirmed => None,
-            Some(ProjectState::Enabled) => Some(Held::StillThere),
-            Some(ProjectState::Unknown) | None => Some(Held::NotAnswered),
+        // An answer of an earlier pass deletes nothing.
+        let before = memory.answers.get(&gone.project_id).map(|(_, state)| *state);
+        let why = match (state, before) {
+            (Some(ProjectState::Absent | ProjectState::Disabled | ProjectState::Forbidden), _) => None,
+            (Some(ProjectState::Enabled), _) if is_confirmed => None,
+            (Some(ProjectState::Enabled), _) => Some(Held::StillThere),
+            (Some(ProjectState::Unknown), _) | (None, Some(ProjectState::Unknown)) => Some(Held::NotAnswered),
+            (None, Some(ProjectState::Enabled)) if !is_confirmed => Some(Held::StillThere),
+            (None, None) => {
+                pruned.pending += 1;
+                continue;
+            }
+            (None, Some(_)) => continue,
         };
         match why {
             None => pruned.deletions.push(Deletion {

@@ -195,7 +195,9 @@ fn reason(status: &CloudTenantSetStatus, type_: &str) -> Option<SetReason> {
 }
 
 const fn is_unfinished(pass: &SetPass<'_>) -> bool {
-    matches!(pass.listed, Listed::Yes { .. }) && (pass.written.is_unfinished || pass.plan.waits_for_sets)
+    let SetPass { plan, written, pruned, .. } = *pass;
+    matches!(pass.listed, Listed::Yes { .. })
+        && (written.is_unfinished || plan.waits_for_sets || plan.waits_for_deletions || pruned.pending > 0)
 }
 
 /// Whether the list failed and may succeed at once when it is tried again. That is no verdict.
@@ -285,7 +287,14 @@ fn in_sync(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> Verdict {
              that both select.",
         );
     }
-    if written.is_unfinished {
+    if plan.waits_for_deletions {
+        return Verdict::new(
+            progressing,
+            "Waiting until CloudTenants that are being deleted are gone: the operator then creates those that the filter \
+             selects.",
+        );
+    }
+    if written.is_unfinished || pruned.pending > 0 {
         return Verdict::new(progressing, "The operator has not yet applied all CloudTenants of this set.");
     }
     Verdict::new(SetReason::Synced, "The CloudTenants are those that the projects and the template require.")

@@ -165,15 +165,91 @@ fn obstacles() {
     );
 }
 
+/// Each row: a CloudTenant, and the other sets | whether the set waits until it is gone, and whom it skips.
 #[test]
 fn a_cloud_tenant_that_is_being_deleted_is_waited_for() {
+    let deleted = json!("2026-03-01T00:00:00Z");
+    let of_set = |uid: &str| json!([{ "apiVersion": "cloudtenant.dev/v1alpha1", "kind": "CloudTenantSet", "uid": uid, "controller": true }]);
+    for (name, tenant, project, metadata, others, waits, skipped) in [
+        ("of somebody", "mine", "p1", json!({ "deletionTimestamp": deleted }), vec![], true, vec![]),
+        ("with the name", "web-p1", "p2", json!({ "deletionTimestamp": deleted }), vec![], true, vec![]),
+        (
+            "of a set of this name that was deleted",
+            "web-p1",
+            "p1",
+            json!({ "ownerReferences": of_set("old") }),
+            vec![],
+            true,
+            vec![],
+        ),
+        (
+            "of another set that was deleted",
+            "db-p1",
+            "p1",
+            json!({ "ownerReferences": of_set("old") }),
+            vec![],
+            true,
+            vec![],
+        ),
+        (
+            "of another set",
+            "db-p1",
+            "p1",
+            json!({ "labels": { "cloudtenant.dev/set": "db" }, "ownerReferences": of_set("u-db") }),
+            vec![other("db", YOUNGER, Claims::Unknown)],
+            false,
+            vec!["p1 OtherSet db"],
+        ),
+        (
+            "an older set gets the project",
+            "mine",
+            "p1",
+            json!({ "deletionTimestamp": deleted }),
+            vec![other("db", OLDER, claims(&["p1"]))],
+            false,
+            vec!["p1 OtherSet db"],
+        ),
+        (
+            "of another controller",
+            "mine",
+            "p1",
+            json!({ "ownerReferences": [{ "apiVersion": "x/v1", "kind": "CloudTenantSet", "uid": "old", "controller": true }] }),
+            vec![],
+            false,
+            vec!["p1 Covered mine"],
+        ),
+    ] {
+        let mut world = World::new(json!({}));
+        world.others = others;
+        world.by_hand(tenant, project, metadata);
+        let passed = world.pass(Ok(list(&["p1"])));
+        assert_eq!((passed.created(), passed.changed()), (vec![], vec![]), "{name}");
+        assert_eq!(
+            (passed.plan.waits_for_deletions, passed.skipped()),
+            (waits, skipped.iter().map(|skip| (*skip).to_owned()).collect()),
+            "{name}"
+        );
+        assert_eq!(world.conditions()[0] == "Ready=Unknown Progressing", waits, "{name}");
+        if waits {
+            world.cluster.clear();
+            assert_eq!(world.pass(Ok(list(&["p1"]))).created(), ["p1"], "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_deletion_that_does_not_end_costs_little() {
     let mut world = World::new(json!({}));
-    world.pass(Ok(list(&["p1"])));
-    world.cluster.get_mut("web-p1").unwrap()["metadata"]["deletionTimestamp"] = json!("2026-03-01T00:00:00Z");
-    let passed = world.pass(Ok(list(&["p1"])));
-    assert_eq!((passed.created(), passed.changed(), passed.skipped().len()), (vec![], vec![], 0));
+    world.by_hand("web-p1", "p1", json!({ "deletionTimestamp": "2026-03-01T00:00:00Z" }));
+    for (seconds, wait) in [(0, 5), (5, 5), (5, 10), (10, 20), (20, 40)] {
+        world.wait(seconds);
+        let plan = world.pass(Ok(list(&["p1"]))).plan;
+        let longest = world.memory.waits_for_deletions(&plan, world.now);
+        assert_eq!(longest, Some(std::time::Duration::from_secs(wait)));
+    }
     world.cluster.clear();
-    assert_eq!(world.pass(Ok(list(&["p1"]))).created(), ["p1"]);
+    let plan = world.pass(Ok(list(&["p1"]))).plan;
+    assert_eq!(world.memory.waits_for_deletions(&plan, world.now), None);
 }
 
 #[test]

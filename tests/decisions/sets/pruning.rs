@@ -271,9 +271,40 @@ fn keystone_is_asked_for_what_the_list_does_not_say() {
     world.pass(Ok(list(&ids)));
     world.pass(Ok(list(&["p000"])));
     world.wait(10 * MINUTES);
-    for (asked, held) in [(100, 49), (49, 0)] {
+    for (asked, pending) in [(100, 49), (49, 0)] {
         let passed = world.pass(Ok(list(&["p000"])));
-        assert_eq!((passed.asked.len(), passed.deleted().len(), passed.pruned.held), (asked, asked, held));
+        assert_eq!((passed.asked.len(), passed.deleted().len()), (asked, asked));
+        assert_eq!((passed.pruned.held, passed.pruned.pending), (0, pending), "nobody has asked for these yet");
+        let is_pending = world.conditions().contains(&"Reconciling=True Progressing".to_owned());
+        assert_eq!((is_pending, world.conditions()[0].ends_with("PruneHeld")), (pending > 0, false));
+    }
+}
+
+/// 250 projects are missing, and Keystone says this of all but the last 50, of which it says that they are gone.
+#[test]
+fn those_that_keystone_does_not_confirm_keep_no_others_waiting() {
+    for (state, why) in [(ProjectState::Enabled, Held::StillThere), (ProjectState::Unknown, Held::NotAnswered)] {
+        let mut world = World::new(json!({ "prune": "Delete", "maxLossPercent": 100, "maxTenants": 5000 }));
+        let ids: Vec<_> = (0..251).map(|at| format!("p{at:03}")).collect();
+        world.pass(Ok(list(&ids.iter().map(String::as_str).collect::<Vec<_>>())));
+        world.states = ids[1..201].iter().map(|id| (id.clone(), state)).collect();
+        world.pass(Ok(list(&["p000"])));
+        world.wait(10 * MINUTES);
+        let mut asked: Vec<String> = Vec::new();
+        for (number, pending, deleted) in [(100, 150, 0), (100, 50, 0), (100, 0, 50)] {
+            let passed = world.pass(Ok(list(&["p000"])));
+            assert_eq!((passed.asked.len(), passed.pruned.pending, passed.deleted().len()), (number, pending, deleted));
+            assert_eq!(
+                (passed.pruned.held, World::why(&passed)),
+                (200 - passed.pruned.pending.saturating_sub(50), Some(why))
+            );
+            asked.extend(passed.asked);
+        }
+        // The fifty of the longest ago fill the third pass up.
+        assert_eq!(asked[250..], ids[1..51], "{why:?}");
+        let passed = world.pass(Ok(list(&["p000"])));
+        assert_eq!((passed.asked[0].as_str(), passed.pruned.pending, passed.pruned.held), ("p051", 0, 200));
+        assert!(!world.conditions().contains(&"Reconciling=True Progressing".to_owned()));
     }
 }
 

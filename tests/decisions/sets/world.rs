@@ -222,6 +222,7 @@ impl World {
         let states = self.states.clone();
         let answer = |id: &String| states.get(id).copied().unwrap_or(ProjectState::Absent);
         let answers: BTreeMap<_, _> = asked.iter().map(|id| (id.clone(), answer(id))).collect();
+        self.memory.answered(&asked, &answers);
         let pruned = prune(&input, &self.memory, &answers, &self.stored, self.now);
         if !pruned.deletions.is_empty() {
             self.stored = status::reserved(&target, &self.stored, pruned.deletions.len(), self.now);

@@ -48,7 +48,7 @@ pub fn next(pass: &SetPass<'_>) -> Option<Duration> {
             doubled.min(interval).max(shortest).max(failure.retry_after.unwrap_or_default())
         }
         Listed::Yes { .. } if pass.plan.waits_for_sets => SHORT_WAIT,
-        Listed::Yes { .. } if pass.written.is_unfinished => FIRST_RETRY,
+        Listed::Yes { .. } if pass.written.is_unfinished || pass.pruned.pending > 0 => FIRST_RETRY,
         // New CloudTenants become Ready after the pass that has created them.
         Listed::Yes { .. } if pass.plan.ready < tenants(pass) => {
             RECOUNT.saturating_mul(1 << pass.recounts.min(12)).min(interval)
