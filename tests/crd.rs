@@ -134,6 +134,7 @@ fn every_list_has_a_type_for_server_side_apply() {
             ".status.conditions by type",
             ".status.pruning.deleted by hour",
             ".status.skipped by projectID",
+            ".status.skippedByReason by reason",
         ]
     );
 }
@@ -152,7 +153,10 @@ fn server_side_apply_owns_each_object_of_the_status_as_a_whole() {
         atomic(tenants()),
         [".status.caches", ".status.conditions[]", ".status.engines", ".status.source", ".status.usage"]
     );
-    assert_eq!(atomic(sets()), [".status.conditions[]", ".status.pruning", ".status.skipped[]"]);
+    assert_eq!(
+        atomic(sets()),
+        [".status.conditions[]", ".status.pruning", ".status.skippedByReason[]", ".status.skipped[]"]
+    );
 }
 
 /// Kubernetes' API conventions: floats round-trip differently in every language, and a map without a schema

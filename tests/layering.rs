@@ -202,6 +202,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "share",
             "watched::object",
             "watched::store",
+            "words",
         ],
     ),
     (

@@ -14,7 +14,7 @@ pub use reason::{SetClass, SetReason};
 pub use schema::{crd, crd_yaml};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-pub use status::{CloudTenantSetStatus, ConfirmedPrune, PrunedHour, Pruning, SkipReason, SkippedProject};
+pub use status::{CloudTenantSetStatus, ConfirmedPrune, PrunedHour, Pruning, SkipReason, SkippedCount, SkippedProject};
 pub use template::{TemplateAnnotations, TemplateLabels, TemplateMetadata, TemplateSpec, TenantTemplate};
 
 use super::{CloudCredentialsRef, GoDuration};

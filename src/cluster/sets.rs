@@ -5,6 +5,7 @@
 //! ([`crate::decide::set`]), write. Docs: docs/decisions/0063.
 
 mod children;
+mod keystones;
 mod listing;
 mod pace;
 mod pass;
@@ -19,6 +20,7 @@ use std::{
 };
 
 use futures::{StreamExt as _, future::join_all, stream};
+use keystones::Keystones;
 use kube::{Api, Client, Resource as _, runtime::watcher::Event};
 use served::Served;
 use state::State;
@@ -61,6 +63,8 @@ pub struct Controller {
     settings: SetSettings,
     /// The passes that run at a time. A list of projects is in memory for as long as its pass takes.
     turns: Shares,
+    /// Those of them that wait for Keystone.
+    keystones: Keystones,
     /// The page of CloudTenants that is read.
     pages: Shares,
     served: Served,
@@ -88,6 +92,7 @@ pub async fn run(
         context,
         settings,
         turns: Shares::new(PASSES, Sharing::LeavesAsMuch),
+        keystones: Keystones::default(),
         pages: Shares::new(1, Sharing::Everything),
         served: Served::default(),
         states: Mutex::default(),
@@ -161,7 +166,7 @@ impl Controller {
     async fn turn(self: Arc<Self>, name: Arc<TenantName>, begun: Begun, store: Store<WatchedSet>) -> Option<Duration> {
         let namespace: Arc<str> = name.namespace.as_str().into();
         let turn = Turn::begin(&self.turns, namespace.clone(), Priority::Later);
-        let _turn = self.context.shutdown.run_until_cancelled(turn).await?;
+        let mut turn = self.context.shutdown.run_until_cancelled(turn).await?;
         // Before the look into the store: a later change causes another pass.
         begun.store(true, SeqCst);
         let set = store.get(&name)?;
@@ -170,15 +175,10 @@ impl Controller {
         }
         let uid = set.meta().uid.clone().unwrap_or_default();
         let span = tracing::info_span!("set", namespace = name.namespace, name = name.name);
-        if !self.served.admit(&uid, &name.namespace) {
+        if let Err(full) = self.served.admit(&uid, &name.namespace) {
             // A younger set that is served does not wait for it.
             self.claim(&uid, Claims::Unknown);
-            tracing::warn!(
-                parent: &span,
-                "the set is not served: the operator serves {} CloudTenantSets, {} of them in a namespace",
-                served::MOST,
-                served::MOST_IN_NAMESPACE
-            );
+            self.refuse(&set, full).instrument(span).await;
             return Some(ROOM_RETRY);
         }
         let is_current = || {
@@ -189,7 +189,7 @@ impl Controller {
                     && now.meta().generation == set.meta().generation
             })
         };
-        let pass = self.pass(&set, &is_current).instrument(span);
+        let pass = self.pass(&set, &is_current, &mut turn).instrument(span);
         Box::pin(on_behalf_of(namespace, pass)).await
     }
 
@@ -223,6 +223,7 @@ impl Controller {
         let sets = self.context.sets.all();
         let alive: std::collections::HashSet<_> = sets.iter().filter_map(|set| set.meta().uid.as_deref()).collect();
         self.served.retain(|uid| alive.contains(uid));
+        self.keystones.sweep();
         self.claims.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid.as_str()));
         self.states.lock().unwrap_or_else(PoisonError::into_inner).retain(|uid, _| alive.contains(uid.as_str()));
     }

@@ -11,7 +11,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder, metri
 use crate::{
     api::{
         Reason,
-        set::{CloudTenantSet, CloudTenantSetStatus, condition_type as ty},
+        set::{CloudTenantSet, CloudTenantSetStatus, SkipReason, condition_type as ty},
     },
     watched::roster::{Sets, WatchedSet},
 };
@@ -86,10 +86,21 @@ const FAMILIES: &[Family] = &[
     },
     Family {
         name: "set_skipped",
-        help: "Selected projects without a CloudTenant of the CloudTenantSet",
-        samples: |_, status| count(status.skipped_total),
+        help: "Selected projects without a CloudTenant of the CloudTenantSet, by reason",
+        samples: |_, status| skipped(status),
     },
 ];
+
+/// A sample for each reason. There is none before the first list, nor while the status has the total alone, as that of
+/// an earlier version.
+fn skipped(status: &CloudTenantSetStatus) -> Vec<Sample<'static>> {
+    let is_known = status.skipped_total.is_some_and(|total| total == 0 || !status.skipped_by_reason.is_empty());
+    let of = |reason: SkipReason| {
+        let projects = status.skipped_by_reason.iter().filter(|one| one.reason == reason).map(|one| one.projects);
+        (vec![("reason", reason.as_str())], f64::from(projects.sum::<u32>()))
+    };
+    SkipReason::ALL.into_iter().filter(|_| is_known).map(of).collect()
+}
 
 /// The sets that have series. There are none until [`OfSets::set`].
 #[derive(Debug, Clone, Default)]
@@ -173,7 +184,7 @@ mod tests {
                 "spec": spec,
                 "status": {
                     "observedAt": "2026-01-01T00:00:00Z", "projects": 7, "tenants": 5, "ready": 4, "held": 3,
-                    "skippedTotal": 2, "conditions": [condition],
+                    "skippedTotal": 2, "skippedByReason": [{ "reason": "Covered", "projects": 2 }], "conditions": [condition],
                 },
             });
             writer.apply(&Event::Apply(WatchedSet::read(&set.to_string())));
@@ -199,12 +210,18 @@ mod tests {
             "tenants{} 5.0",
             "ready_tenants{} 4.0",
             "held{} 3.0",
-            "skipped{} 2.0",
+            r#"skipped{,reason="Covered"} 2.0"#,
+            r#"skipped{,reason="OtherSet"} 0.0"#,
+            r#"skipped{,reason="NameTaken"} 0.0"#,
+            r#"skipped{,reason="InvalidProjectID"} 0.0"#,
         ];
         assert_eq!(of("here"), expected);
         assert_eq!(of("leaving"), Vec::<String>::new());
         assert_eq!(of("unreadable").len(), 4);
         assert!(of("unreadable").iter().all(|line| line.contains("InvalidSpec")));
+        for reason in SkipReason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
         sets.clear();
         assert!(!metrics.encode().contains("cloudtenant_set_"), "it leads no more");
     }

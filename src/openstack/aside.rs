@@ -33,7 +33,7 @@ pub(crate) async fn aside<T: Send + 'static>(
 ///
 /// # Errors
 /// The errors of [`aside`].
-pub(super) async fn on_another_thread<T: Send + 'static>(
+pub(crate) async fn on_another_thread<T: Send + 'static>(
     deadline: Instant,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {

@@ -6,5 +6,6 @@ mod machine;
 mod plans;
 mod pruning;
 mod statuses;
+mod unobserved;
 mod waits;
 mod world;

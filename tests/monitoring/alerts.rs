@@ -1,6 +1,9 @@
 //! promtool's word on the alerts, without an operator.
 
-use std::{collections::BTreeSet, fs, thread};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, thread,
+};
 
 use serde_json::{Value, json};
 use testkit::tools;
@@ -234,4 +237,45 @@ fn promtool_refuses_metrics_against_the_convention() {
     let wrong = "# HELP cloudtenant_things Things.\n# TYPE cloudtenant_things counter\ncloudtenant_things 1\n";
     let (taken, said) = promtool(&programs, &["check", "metrics"], wrong);
     assert!(!taken && said.contains("_total"), "{said}");
+}
+
+/// Labels that Prometheus adds to a series, and one that all series of a CloudTenant can have.
+const ADDED: [&str; 4] = ["cluster", "instance", "job", "project"];
+
+/// A series of a test with a label that the operator does not export makes an alert look right that is not.
+#[test]
+fn the_tests_series_have_the_labels_that_metrics_have() {
+    let page = fs::read_to_string(file("docs/monitoring.md")).unwrap();
+    let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let rows =
+        page.lines().filter(|line| line.starts_with("| `cloudtenant_")).map(|row| row.split('|').collect::<Vec<_>>());
+    let known: BTreeMap<_, BTreeSet<_>> = rows
+        .flat_map(|cells| {
+            let labels: BTreeSet<_> = words(cells[3]).into_iter().collect();
+            words(cells[1]).into_iter().map(move |name| (name, labels.clone()))
+        })
+        .collect();
+    for path in TESTS {
+        let tests = yaml(&fs::read_to_string(file(path)).unwrap());
+        let series =
+            tests["tests"].as_array().unwrap().iter().flat_map(|test| test["input_series"].as_array().unwrap());
+        for series in series.map(|series| series["series"].as_str().unwrap()) {
+            let Some((name, labels)) = series.split_once('{').filter(|(name, _)| name.starts_with("cloudtenant_"))
+            else {
+                continue;
+            };
+            let known = known.get(name).unwrap_or_else(|| panic!("{path}: docs/monitoring.md has no {name}"));
+            let labels =
+                labels.split('"').step_by(2).filter_map(|label| label.trim_start_matches([',', ' ']).split_once('='));
+            for (label, _) in labels {
+                let is_known = known.contains(label) || ADDED.contains(&label);
+                // The ServiceMonitor renames labels that Prometheus sets itself.
+                let is_renamed = ["exported_", "tenant_"].iter().any(|prefix| label.starts_with(prefix));
+                assert!(
+                    is_known || is_renamed || label == "namespace",
+                    "{path}: {name} has no label {label}: {series}"
+                );
+            }
+        }
+    }
 }

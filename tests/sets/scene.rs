@@ -147,15 +147,22 @@ impl Scene {
         let namespace = control_plane.namespace(name).await.unwrap();
         let client = control_plane.client().await.unwrap();
         let cloud = SimulatedCloud::start().await.unwrap();
-        let secret = json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "cloud" },
-            "stringData": { "clouds.yaml": cloud.clouds_yaml("openstack") },
-        });
-        let secrets: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-        secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
         let tenants = Api::namespaced(client.clone(), &namespace);
         let (clock, asked, operator) = (Moved::default(), AtomicUsize::default(), client.clone());
-        Self { cloud, clock, tenants, client, operator, namespace, writes_per_minute, running: None, asked }
+        let scene =
+            Self { cloud, clock, tenants, client, operator, namespace, writes_per_minute, running: None, asked };
+        scene.add_secret("cloud", &scene.cloud).await;
+        scene
+    }
+
+    /// Creates a Secret with the credential for a cloud.
+    pub async fn add_secret(&self, name: &str, cloud: &SimulatedCloud) {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name },
+            "stringData": { "clouds.yaml": cloud.clouds_yaml("openstack") },
+        });
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
     }
 
     fn run(&mut self) {

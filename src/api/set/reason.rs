@@ -21,6 +21,8 @@ pub enum SetReason {
     CreateForbidden,
     /// Somebody else has changed fields that the template states.
     FieldConflict,
+    /// The operator serves as many sets as it may.
+    NotServed,
     /// What is wrong is wrong for CloudTenants too.
     Shared(Reason),
 }
@@ -40,7 +42,7 @@ pub enum SetClass {
 
 impl SetReason {
     /// The reasons that only sets have.
-    pub const OWN: [Self; 7] = [
+    pub const OWN: [Self; 8] = [
         Self::Listed,
         Self::Synced,
         Self::PruneHeld,
@@ -48,6 +50,7 @@ impl SetReason {
         Self::QuotaExceeded,
         Self::CreateForbidden,
         Self::FieldConflict,
+        Self::NotServed,
     ];
 
     /// The word that stands in the condition.
@@ -61,6 +64,7 @@ impl SetReason {
             Self::QuotaExceeded => "QuotaExceeded",
             Self::CreateForbidden => "CreateForbidden",
             Self::FieldConflict => "FieldConflict",
+            Self::NotServed => "NotServed",
             Self::Shared(reason) => reason.as_str(),
         }
     }
@@ -71,7 +75,7 @@ impl SetReason {
         match self {
             Self::Listed | Self::Synced => SetClass::Well,
             Self::PruneHeld | Self::LimitReached | Self::QuotaExceeded | Self::FieldConflict => SetClass::Bad,
-            Self::CreateForbidden => SetClass::BadAndStalled,
+            Self::CreateForbidden | Self::NotServed => SetClass::BadAndStalled,
             Self::Shared(reason) => SetClass::Unknown(reason.class()),
         }
     }
@@ -96,6 +100,22 @@ impl SetReason {
     #[must_use]
     pub const fn may_still_arrive(self) -> bool {
         matches!(self, Self::Shared(reason) if reason.may_still_arrive())
+    }
+
+    /// Whether the reason concerns the set itself and says nothing about the projects and the CloudTenants.
+    #[must_use]
+    pub const fn is_about_object(self) -> bool {
+        match self {
+            Self::Shared(reason) => reason.is_about_object(),
+            Self::NotServed => true,
+            Self::Listed
+            | Self::Synced
+            | Self::PruneHeld
+            | Self::LimitReached
+            | Self::QuotaExceeded
+            | Self::CreateForbidden
+            | Self::FieldConflict => false,
+        }
     }
 
     /// The reason with this word, where there is one.

@@ -39,8 +39,8 @@ pub struct CloudTenantSetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<u32>,
 
-    /// The number of CloudTenants of this set whose project is gone and that the operator does not delete, because the
-    /// list of projects may be wrong.
+    /// With prune Delete, the number of CloudTenants of this set whose project seems to be gone and that the operator does
+    /// not delete. The condition InSync says why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<u32>,
 
@@ -57,6 +57,12 @@ pub struct CloudTenantSetStatus {
     /// The number of all skipped projects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped_total: Option<u32>,
+
+    /// The numbers of all skipped projects by their reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["reason".into()]))]
+    pub skipped_by_reason: Vec<SkippedCount>,
 
     /// What the operator has to know about deleted CloudTenants after a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,6 +88,16 @@ pub struct SkippedProject {
     pub by: Option<String>,
 }
 
+/// The number of skipped projects with a reason.
+#[derive(KubeSchema, Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SkippedCount {
+    /// The reason, as in `skipped`.
+    pub reason: SkipReason,
+    /// How many.
+    pub projects: u32,
+}
+
 /// Why a selected project has no CloudTenant of this set.
 #[derive(JsonSchema, Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SkipReason {
@@ -94,6 +110,22 @@ pub enum SkipReason {
     /// The ID is not one that a CloudTenant accepts.
     #[serde(rename = "InvalidProjectID")]
     InvalidProjectId,
+}
+
+impl SkipReason {
+    /// Every reason there is.
+    pub const ALL: [Self; 4] = [Self::Covered, Self::OtherSet, Self::NameTaken, Self::InvalidProjectId];
+
+    /// The word that stands in the status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Covered => "Covered",
+            Self::OtherSet => "OtherSet",
+            Self::NameTaken => "NameTaken",
+            Self::InvalidProjectId => "InvalidProjectID",
+        }
+    }
 }
 
 /// What the operator has to know about deleted CloudTenants after a restart.

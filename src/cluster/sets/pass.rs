@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use kube::Resource as _;
 
 use super::{
-    Controller, children,
+    Controller,
+    children::{self, Children, ListError},
     listing::{self, Listing},
     state::{State, Stored},
     write::Writes,
@@ -24,13 +25,15 @@ use crate::{
         event::{Notice, fnv1a},
         schedule::backoff,
         set::{
-            Apply, Claims, Input, OtherSet, Plan, Pruned, SetTarget, asks, event, given_back, plan, prune,
-            status::{self, Listed, SetPass, Waits, Written},
+            self, Apply, Claims, Input, OtherSet, Plan, Pruned, SetMemory, SetTarget, asks, event, given_back, plan,
+            prune,
+            status::{self, Full, Listed, SetPass, Waits, Written},
         },
     },
     identity::{TenantId, TenantName},
     observation::{ProbeFailure, engine_answers::age},
     panics::{Part, caught},
+    share::Turn,
     watched::object::WatchedSet,
 };
 
@@ -62,6 +65,7 @@ impl Controller {
         &self,
         set: &WatchedSet,
         is_current: &(dyn Fn() -> bool + Send + Sync),
+        turn: &mut Turn,
     ) -> Option<Duration> {
         let metadata = set.meta();
         let id = TenantId {
@@ -71,7 +75,7 @@ impl Controller {
         };
         let state = self.state(&id.uid);
         let mut state = state.lock().await;
-        let done = match caught(Part::Pass, Box::pin(self.resume(&id, set, is_current, &mut state))).await {
+        let done = match caught(Part::Pass, Box::pin(self.resume((&id, set), is_current, &mut state, turn))).await {
             Ok(done) => done,
             Err(_) => {
                 // After a panic the state may be inconsistent.
@@ -91,16 +95,34 @@ impl Controller {
         })
     }
 
+    /// Says in the status that the operator does not serve the set. It writes that once for each generation.
+    pub(super) async fn refuse(&self, set: &WatchedSet, full: Full) {
+        let metadata = set.meta();
+        let (generation, now) = (metadata.generation.unwrap_or_default(), self.now());
+        let change = |old: &_| status::not_served(full, generation, old, now);
+        let stored = set.0.as_ref().ok().and_then(|object| object.status.as_ref());
+        if stored.is_some_and(|stored| !status::differs(stored, &change(stored))) {
+            return;
+        }
+        tracing::warn!(?full, "the set is not served: the operator serves as many as it may");
+        let id = TenantId { uid: metadata.uid.clone().unwrap_or_default(), generation, name: TenantName::of(metadata) };
+        let written = self.rewrite(&id, change, None).await;
+        self.context.metrics.reconciled(written.is_ok());
+        if let Err(error) = written {
+            tracing::warn!(%error, "the status was not written");
+        }
+    }
+
     fn now(&self) -> Timestamp {
         self.settings.clock.now()
     }
 
     async fn resume(
         &self,
-        id: &TenantId,
-        set: &WatchedSet,
+        (id, set): (&TenantId, &WatchedSet),
         is_current: &(dyn Fn() -> bool + Send + Sync),
         state: &mut State,
+        turn: &mut Turn,
     ) -> Result<Option<Duration>, WriteError> {
         let now = self.now();
         let target = match &set.0 {
@@ -124,7 +146,7 @@ impl Controller {
         if target.suspend {
             return self.suspend(begun, &target, state).await;
         }
-        self.serve(begun, &target, state).await
+        self.serve(begun, &target, state, turn).await
     }
 
     /// Lists and writes nothing but the status.
@@ -158,6 +180,7 @@ impl Controller {
         mut begun: Begun<'_>,
         target: &SetTarget,
         state: &mut State,
+        turn: &mut Turn,
     ) -> Result<Option<Duration>, WriteError> {
         let namespace = begun.id.name.namespace.as_str();
         let is_known = begun.stored.observed_generation == Some(begun.id.generation);
@@ -167,30 +190,32 @@ impl Controller {
         }
         let listing = async {
             let cloud = Box::pin(listing::open(&self.context, namespace, target)).await?;
+            let place = turn.without(self.keystones.wait(cloud.config.host(), namespace.into())).await;
             let listing = Box::pin(listing::list(&cloud, target)).await?;
-            Ok::<_, ProbeFailure>((cloud, listing))
+            Ok::<_, ProbeFailure>((cloud, listing, place))
         };
         // A pass that waits for Keystone must not delay the end of the term.
         let Some(listed) = self.context.shutdown.run_until_cancelled(listing).await else { return Ok(None) };
-        if let Ok((cloud, _)) = &listed {
-            state.cloud = Some(cloud.clone());
-        }
+        let (listed, place) = match listed {
+            Ok((cloud, found, place)) => {
+                state.cloud = Some(cloud.clone());
+                (Ok((cloud, found)), Some(place))
+            }
+            Err(failure) => (Err(failure), None),
+        };
         let retry_after = listed.as_ref().err().and_then(|failure| failure.retry_after);
         state.not_before = retry_after.and_then(|wait| self.now().checked_add(wait).ok());
-        let children = match Box::pin(children::list(&self.client, namespace, target, &self.pages)).await {
-            Ok(children) => children,
-            Err(error) => {
-                tracing::warn!(%error, "the CloudTenants of the namespace cannot be listed");
-                self.miss_claims(&begun.id.uid);
-                state.stored.failed_writes = state.stored.failed_writes.saturating_add(1);
-                return Ok(Some(backoff(state.stored.failed_writes)));
-            }
-        };
+        let read = Box::pin(children::list(&self.client, namespace, target, &self.pages)).await;
         let others = self.others(begun.id);
         let now = self.now();
         begun.now = now;
         let (cloud, found) = listed.as_ref().ok().map(|(cloud, found)| (cloud, found)).unzip();
         let no_domains = BTreeMap::new();
+        if let Err(error) = &read {
+            tracing::warn!(%error, "the CloudTenants of the namespace cannot be listed");
+        }
+        let unread = state.note_unread(read.as_ref().err().map(ListError::why), now);
+        let Children { all: children, unreadable } = read.unwrap_or_default();
         let input = Input {
             target,
             listing: found.map(|Listing { list, .. }| list),
@@ -198,27 +223,39 @@ impl Controller {
             children: &children,
             others: &others,
         };
-        if let Some(cloud) = cloud {
-            state.memory.note(listing::basis(cloud, target), &input, now);
-        }
-        let mut plan = plan(&input);
+        let mut plan = match unread {
+            Some((why, times)) => set::unread(input.listing, why, times),
+            None => Plan { unreadable, ..plan(&input) },
+        };
         match found {
             Some(_) => self.claim(&begun.id.uid, Claims::Known(Arc::new(plan.selected.clone()))),
             None => self.miss_claims(&begun.id.uid),
         }
         let pruned = match cloud {
-            Some(cloud) => self.pruned(cloud, &input, state, &begun).await,
+            Some(cloud) if unread.is_none() => {
+                state.memory.note(listing::basis(cloud, target), &input, now);
+                self.pruned(cloud, &input, state, &begun).await
+            }
+            Some(_) => {
+                // What the list lacked before may have been there this time.
+                state.memory = SetMemory::default();
+                Pruned::default()
+            }
             None => Pruned::default(),
         };
+        drop(place);
         let leaving = state.memory.waits_for_deletions(&plan, now);
         let applies = std::mem::take(&mut plan.creations).into_iter().chain(std::mem::take(&mut plan.changes));
         let (applies, first) = (applies.collect(), begun.stored.clone());
-        let (written, wait) = self.write(applies, &pruned, target, state, &mut begun).await;
+        let (written, wait) = match unread {
+            None => self.write(applies, &pruned, target, state, &mut begun).await,
+            Some(_) => (Written::default(), None),
+        };
         let failure = listed.as_ref().err();
         let (waited, times) = state.note_failure(failure, now);
         let listed = match failure {
             Some(failure) => Listed::Failed(failure.clone(), times),
-            None => Listed::Yes { whole: found.is_some_and(|found| found.list.whole) },
+            None => Listed::Yes { whole: found.is_some_and(|found| found.list.list().whole) },
         };
         if let Some(failure) = failure
             .filter(|failure| failure.reason.may_still_arrive() || failure.reason == Reason::AuthenticationFailed)
@@ -226,7 +263,9 @@ impl Controller {
             tracing::debug!(reason = %failure.reason, "the Secret is read again");
             self.context.secrets.expire(namespace, &target.secret_name);
         }
-        let handled = requested(begun.object).filter(|_| failure.is_none_or(|failure| !failure.transient));
+        let is_done =
+            !unread.is_some_and(|(why, _)| why.is_transient()) && failure.is_none_or(|failure| !failure.transient);
+        let handled = requested(begun.object).filter(|_| is_done);
         let now = begun.now;
         let (plan, pruned, written) = (&plan, &pruned, &written);
         let recounts = if written.created.is_empty() && written.adopted == 0 { state.recounts } else { 0 };
@@ -234,7 +273,8 @@ impl Controller {
         let pass = SetPass { target, listed: &listed, plan, pruned, written, waited, handled, recounts, now };
         let new = status::compute(&pass, &begun.stored);
         let is_stalled = failure.is_some_and(|failure| failure.reason.class() == Class::Stalled);
-        let longest = is_stalled.then_some(STALLED_RETRY).or(leaving);
+        let unread = unread.map(|(_, times)| backoff(times));
+        let longest = [is_stalled.then_some(STALLED_RETRY), leaving, unread].into_iter().flatten().min();
         let waits = Waits { pace: wait, retry_after, longest };
         let next = status::scheduled(&pass, waits, share(&begun.id.uid));
         let conclusion = Conclusion {

@@ -8,7 +8,12 @@ use super::write::WriteState;
 use crate::{
     api::set::{CloudTenantSet, CloudTenantSetStatus},
     clouds::Cloud,
-    decide::{SECRET_GRACE, event::Notice, set::SetMemory},
+    cluster::doubt::Doubt,
+    decide::{
+        SECRET_GRACE,
+        event::Notice,
+        set::{SetMemory, Unread},
+    },
     observation::{ProbeFailure, engine_answers::age},
 };
 
@@ -26,6 +31,10 @@ pub(super) struct State {
     pub(super) missing_since: Option<Timestamp>,
     /// Number of passes since the last one that created or adopted CloudTenants.
     pub(super) recounts: u32,
+    /// Number of consecutive lists of the namespace's CloudTenants that failed.
+    pub(super) unread: u32,
+    /// An API server that starts forbids these lists too.
+    doubt: Doubt<Timestamp>,
     pub(super) writes: WriteState,
     /// Counted deletions that did not happen, until the status no longer has them.
     pub(super) undeleted: usize,
@@ -47,6 +56,20 @@ pub(super) struct Stored {
 const UNTOLD: usize = 20;
 
 impl State {
+    /// Notes whether the namespace's CloudTenants could be read. Returns why not, and how often.
+    pub(super) fn note_unread(&mut self, failed: Option<Unread>, now: Timestamp) -> Option<(Unread, u32)> {
+        let why = match failed {
+            Some(Unread::Forbidden) if !self.doubt.refused(now) => Some(Unread::Unavailable),
+            Some(Unread::Forbidden) => failed,
+            _ => {
+                self.doubt.ended();
+                failed
+            }
+        };
+        self.unread = why.map_or(0, |_| self.unread.saturating_add(1));
+        why.map(|why| (why, self.unread))
+    }
+
     /// Forgets what only a set that lists projects needs. The pace, and what is still to be told, stay.
     pub(super) fn rest(&mut self) {
         (self.memory, self.cloud) = (SetMemory::default(), None);

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use regex::{Regex, RegexBuilder};
 
-use crate::{api::set::ProjectFilter, observation::projects::Project};
+use crate::{
+    api::set::ProjectFilter,
+    observation::projects::{Project, ProjectList},
+};
 
 /// The largest compiled pattern, in bytes. The time for one name grows with it.
 const LARGEST_PATTERN: usize = 32 << 10;
@@ -34,6 +37,12 @@ impl Filter {
         })
     }
 
+    /// Whether it has a pattern, so that it can take long for many names.
+    #[must_use]
+    pub const fn has_pattern(&self) -> bool {
+        self.name_pattern.is_some()
+    }
+
     /// Whether the set wants a CloudTenant for the project.
     #[must_use]
     pub fn selects(&self, project: &Project) -> bool {
@@ -44,6 +53,35 @@ impl Filter {
             && self.tags.iter().all(|tag| project.tags.iter().any(|own| **own == **tag))
             && !self.exclude_ids.contains(&*project.id)
             && self.name_pattern.as_ref().is_none_or(|pattern| pattern.is_match(&project.name))
+    }
+}
+
+/// A list of projects, and which of them the filter selects. A pattern can take long for many names, so a pass matches
+/// each of them once.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    list: ProjectList,
+    selects: Vec<bool>,
+}
+
+impl Selection {
+    /// Matches all projects of the list.
+    #[must_use]
+    pub fn new(list: ProjectList, filter: &Filter) -> Self {
+        let selects = list.projects.iter().map(|project| filter.selects(project)).collect();
+        Self { list, selects }
+    }
+
+    /// The list.
+    #[must_use]
+    pub const fn list(&self) -> &ProjectList {
+        &self.list
+    }
+
+    /// The projects that the filter selects.
+    pub fn selected(&self) -> impl Iterator<Item = &Project> {
+        let all = self.list.projects.iter().zip(&self.selects);
+        all.filter(|(_, selects)| **selects).map(|(project, _)| project)
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::{Child, Claims, OtherSet, Ownership, SetTarget, child, name};
+use super::{Child, Claims, OtherSet, Ownership, Selection, SetTarget, Unread, child, name};
 use crate::{
     api::set::{SkipReason, SkippedProject},
-    observation::projects::{Project, ProjectList},
+    observation::projects::Project,
 };
 
 /// What a pass has to look at.
@@ -16,7 +16,7 @@ pub struct Input<'a> {
     /// The set.
     pub target: &'a SetTarget,
     /// The list of projects. Without one, the operator only keeps the set's CloudTenants as the template wants them.
-    pub listing: Option<&'a ProjectList>,
+    pub listing: Option<&'a Selection>,
     /// The names of domains by their IDs, as far as they are known.
     pub domains: &'a BTreeMap<Box<str>, Box<str>>,
     /// All CloudTenants of the set's namespace.
@@ -57,6 +57,10 @@ pub struct Plan {
     pub waits_for_sets: bool,
     /// CloudTenants are not made because others of these projects, or of these names, are still being deleted.
     pub waits_for_deletions: bool,
+    /// The namespace's CloudTenants cannot be read, so nothing is planned. With the number of consecutive failures.
+    pub unread: Option<(Unread, u32)>,
+    /// The name of the first CloudTenant that cannot be read. The others are.
+    pub unreadable: Option<String>,
     /// The CloudTenants of the set.
     pub tenants: usize,
     /// Those that are Ready.
@@ -67,7 +71,7 @@ pub struct Plan {
 #[must_use]
 pub fn plan(input: &Input<'_>) -> Plan {
     let Input { target, listing, children, .. } = *input;
-    let selected = listing.map(|listing| selected(target, listing)).unwrap_or_default();
+    let selected = listing.map(selected).unwrap_or_default();
     let own: Vec<_> = children.iter().filter(|child| is_own(child, target)).collect();
     let mut plan = Plan {
         tenants: own.len(),
@@ -87,10 +91,17 @@ pub fn plan(input: &Input<'_>) -> Plan {
     plan
 }
 
+/// The plan of a pass that cannot read the namespace's CloudTenants. `times` is the number of consecutive failures.
+#[must_use]
+pub fn unread(listing: Option<&Selection>, why: Unread, times: u32) -> Plan {
+    let selected = listing.map(selected).unwrap_or_default();
+    let selected = selected.keys().map(|id| Box::from(*id)).collect();
+    Plan { selected, unread: Some((why, times)), ..Plan::default() }
+}
+
 /// The selected projects by their IDs.
-pub(super) fn selected<'a>(target: &SetTarget, listing: &'a ProjectList) -> BTreeMap<&'a str, &'a Project> {
-    let selected = listing.projects.iter().filter(|project| target.filter.selects(project));
-    selected.map(|project| (&*project.id, project)).collect()
+pub(super) fn selected(listing: &Selection) -> BTreeMap<&str, &Project> {
+    listing.selected().map(|project| (&*project.id, project)).collect()
 }
 
 /// Whether the CloudTenant belongs to the set and goes on existing.

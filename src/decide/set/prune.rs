@@ -9,7 +9,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Input, Plan, SetTarget,
+    Input, Plan, Selection, SetTarget,
     plan::{is_own, selected},
 };
 use crate::{
@@ -71,7 +71,7 @@ impl SetMemory {
             gone(input, listing).into_iter().map(|gone| (gone.uid, gone.project_id)).unzip();
         self.missing.retain(|uid, _| gone.contains(uid));
         self.answers.retain(|id, _| ids.contains(id));
-        if !is_usable(listing) {
+        if !is_usable(listing.list()) {
             return;
         }
         for uid in gone {
@@ -124,9 +124,10 @@ struct Gone {
     listed: Option<ProjectState>,
 }
 
-fn gone(input: &Input<'_>, listing: &ProjectList) -> Vec<Gone> {
-    let selected = selected(input.target, listing);
-    let listed: BTreeMap<_, _> = listing.projects.iter().map(|project| (&*project.id, project.enabled)).collect();
+fn gone(input: &Input<'_>, listing: &Selection) -> Vec<Gone> {
+    let selected = selected(listing);
+    let listed: BTreeMap<_, _> =
+        listing.list().projects.iter().map(|project| (&*project.id, project.enabled)).collect();
     let gone = input.children.iter().filter(|child| is_own(child, input.target));
     let gone = gone.filter(|child| !selected.contains_key(&*child.project_id)).map(|child| Gone {
         uid: child.uid.clone(),
@@ -259,10 +260,10 @@ fn due(
     if target.suspend || target.prune == Prune::Keep || due.is_empty() {
         return Ok(None);
     }
-    if listing.projects.is_empty() {
+    if listing.list().projects.is_empty() {
         return Err((Held::Empty, due.len()));
     }
-    if !listing.whole {
+    if !listing.list().whole {
         return Err((Held::Incomplete, due.len()));
     }
     let is_confirmed = confirmation(target, stored, now).is_some_and(|confirmation| confirmation.counts);

@@ -7,7 +7,7 @@ mod write;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 pub use next::{Waits, next, scheduled};
-pub use unobserved::{broke_off, invalid, refused};
+pub use unobserved::{Full, broke_off, invalid, not_served, refused};
 pub use write::{differs, is_heartbeat_due};
 
 use super::{Held, Plan, Pruned, SetTarget, prune};
@@ -15,7 +15,9 @@ use crate::{
     api::{
         self, Reason,
         reason::Class,
-        set::{CloudTenantSetStatus, SKIPPED, SetReason, SkippedProject, condition_type as ty},
+        set::{
+            CloudTenantSetStatus, SKIPPED, SetReason, SkipReason, SkippedCount, SkippedProject, condition_type as ty,
+        },
     },
     decide::condition,
     observation::ProbeFailure,
@@ -126,17 +128,22 @@ pub fn compute(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> CloudTenant
     let mut new = CloudTenantSetStatus {
         observed_generation: Some(target.generation),
         last_handled_reconcile_at: pass.handled.map(str::to_owned).or_else(|| stored.last_handled_reconcile_at.clone()),
-        tenants: count(tenants(pass)),
-        ready: count(plan.ready),
         pruning: prune::counted(target, stored, 0, now),
         conditions: conditions(pass, stored),
         ..stored.clone()
     };
+    let is_read = plan.unread.is_none();
+    if is_read {
+        new.tenants = count(tenants(pass));
+        new.ready = count(plan.ready);
+    }
     if matches!(pass.listed, Listed::Yes { .. }) {
         new.observed_at = Some(api::time(now));
         new.projects = count(plan.selected.len());
-        new.held = count(pruned.held);
-        show_skipped(&plan.skipped, &mut new);
+        if is_read {
+            new.held = count(pruned.held);
+            show_skipped(&plan.skipped, &mut new);
+        }
     }
     new
 }
@@ -152,6 +159,11 @@ fn show_skipped(skipped: &[SkippedProject], status: &mut CloudTenantSetStatus) {
     status.skipped = skipped.iter().take(SKIPPED).cloned().collect();
     status.skipped_omitted = Some(count(skipped.len().saturating_sub(SKIPPED))).filter(|omitted| *omitted > 0);
     status.skipped_total = Some(count(skipped.len()));
+    let counts = SkipReason::ALL.map(|reason| SkippedCount {
+        reason,
+        projects: count(skipped.iter().filter(|one| one.reason == reason).count()),
+    });
+    status.skipped_by_reason = counts.into_iter().filter(|one| one.projects > 0).collect();
 }
 
 fn conditions(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> Vec<Condition> {
@@ -172,10 +184,10 @@ fn conditions(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> Vec<Conditio
         let may_still_arrive = verdict.reason.may_still_arrive();
         verdict.reason.is_stalled() && (!may_still_arrive || pass.waited || was_waiting(stored))
     };
-    let refused = refusal(written.refused);
+    let refused = unread(pass).or_else(|| refusal(written.refused));
     if let Some(stalled) = [Some(&listed), refused.as_ref()].into_iter().flatten().find(|verdict| needs_user(verdict)) {
         conditions.push(next(ty::STALLED, "True", stalled));
-    } else if is_unfinished(pass) || is_fresh && is_undecided(pass) {
+    } else if is_unfinished(pass) || is_fresh && (is_undecided(pass) || is_briefly_unread(pass)) {
         let verdict = Verdict::new(
             SetReason::Shared(Reason::Progressing),
             "The operator has not yet applied all CloudTenants of this set.",
@@ -205,6 +217,18 @@ const fn is_undecided(pass: &SetPass<'_>) -> bool {
     matches!(pass.listed, Listed::Failed(failure, times) if failure.transient && *times < 2)
 }
 
+/// The same of the list of the namespace's CloudTenants.
+const fn is_briefly_unread(pass: &SetPass<'_>) -> bool {
+    matches!(pass.plan.unread, Some((why, times)) if why.is_transient() && times < 2)
+}
+
+/// Why the namespace's CloudTenants cannot be read.
+fn unread(pass: &SetPass<'_>) -> Option<Verdict> {
+    let (why, _) = pass.plan.unread?;
+    let (reason, message) = why.says();
+    Some(Verdict::new(reason, message))
+}
+
 /// False ranks before Unknown before True.
 fn worst(listed: &Verdict, in_sync: &Verdict) -> Verdict {
     let rank = |verdict: &Verdict| match verdict.reason.condition_status() {
@@ -223,8 +247,7 @@ fn worst(listed: &Verdict, in_sync: &Verdict) -> Verdict {
 fn kept(stored: &CloudTenantSetStatus, type_: &str) -> Option<Verdict> {
     let before = condition::find(&stored.conditions, type_)?;
     let reason = SetReason::parse(&before.reason)?;
-    let is_about_object = matches!(reason, SetReason::Shared(reason) if reason.is_about_object());
-    (!is_about_object).then(|| Verdict::new(reason, before.message.clone()))
+    (!reason.is_about_object()).then(|| Verdict::new(reason, before.message.clone()))
 }
 
 fn listed(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> Verdict {
@@ -255,7 +278,10 @@ fn in_sync(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> Verdict {
         return verdict;
     }
     let progressing = SetReason::Shared(Reason::Progressing);
-    if matches!(pass.listed, Listed::Failed(..)) {
+    if let Some(verdict) = unread(pass).filter(|_| !is_briefly_unread(pass)) {
+        return verdict;
+    }
+    if matches!(pass.listed, Listed::Failed(..)) || plan.unread.is_some() {
         return kept(stored, ty::IN_SYNC).unwrap_or_else(|| Verdict::new(progressing, NOT_YET));
     }
     if let Some(why) = pruned.why {
@@ -278,6 +304,12 @@ fn in_sync(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> Verdict {
                 "Somebody else has changed fields that spec.template states, first in the CloudTenant {first}: give \
                  these fields up there, or remove them from the template."
             ),
+        );
+    }
+    if let Some(name) = &plan.unreadable {
+        return Verdict::new(
+            SetReason::Shared(Reason::UnexpectedAnswer),
+            format!("The operator cannot read all CloudTenants of the namespace, first {name}: correct or delete it."),
         );
     }
     if plan.waits_for_sets {
@@ -350,7 +382,8 @@ fn suspended(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> CloudTenantSe
     let mut conditions = Vec::new();
     for type_ in [ty::READY, ty::PROJECTS_LISTED, ty::IN_SYNC, ty::STALLED] {
         let before = condition::find(&stored.conditions, type_);
-        let is_about_object = |before: &&Condition| Reason::parse(&before.reason).is_some_and(Reason::is_about_object);
+        let is_about_object =
+            |before: &&Condition| SetReason::parse(&before.reason).is_some_and(SetReason::is_about_object);
         let mut condition = match before.filter(|before| !is_about_object(before)) {
             Some(before) => before.clone(),
             None if type_ == ty::STALLED => continue,

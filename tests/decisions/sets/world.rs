@@ -12,7 +12,8 @@ use cloudtenant_operator::{
         condition,
         event::Notice,
         set::{
-            Basis, Child, Claims, Held, Input, OtherSet, Plan, Pruned, SetMemory, SetTarget, asks, event, plan, prune,
+            Basis, Child, Claims, Held, Input, OtherSet, Plan, Pruned, Selection, SetMemory, SetTarget, asks, event,
+            plan, prune,
             status::{self, Listed, SetPass, Written},
         },
     },
@@ -205,9 +206,10 @@ impl World {
         let target = self.target();
         let children = self.children();
         let domains = BTreeMap::from([("d1".into(), "Domain One".into())]);
+        let selection = listing.as_ref().ok().map(|list| Selection::new(list.clone(), &target.filter));
         let input = Input {
             target: &target,
-            listing: listing.as_ref().ok(),
+            listing: selection.as_ref(),
             domains: &domains,
             children: &children,
             others: &self.others,

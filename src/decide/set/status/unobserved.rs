@@ -6,10 +6,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use crate::{
     api::{
         Reason,
-        set::{CloudTenantSetStatus, condition_type as ty},
+        set::{CloudTenantSetStatus, SetReason, condition_type as ty},
     },
     decide::{condition, status::StatusRefusal},
 };
+
+/// Why the operator does not serve a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// It serves as many sets of the namespace as it may, with their number.
+    Namespace(usize),
+    /// It serves as many sets as it may, with their number.
+    All(usize),
+}
 
 /// Gives this reason to every condition, and Stalled.
 fn stalled(reason: Reason, message: &str, generation: i64, old: &[Condition], now: Timestamp) -> Vec<Condition> {
@@ -61,5 +70,28 @@ pub fn broke_off(generation: i64, stored: &CloudTenantSetStatus, now: Timestamp)
     let reason = Reason::UnexpectedAnswer;
     let next = |type_: &str| condition::next(&stored.conditions, type_, "Unknown", reason, message, generation, now);
     let conditions = [ty::READY, ty::PROJECTS_LISTED, ty::IN_SYNC].map(next).to_vec();
+    CloudTenantSetStatus { observed_generation: Some(generation), conditions, ..stored.clone() }
+}
+
+/// Returns the status of a set that the operator does not serve, because it serves as many as it may. Data stay.
+#[must_use]
+pub fn not_served(full: Full, generation: i64, stored: &CloudTenantSetStatus, now: Timestamp) -> CloudTenantSetStatus {
+    let message = match full {
+        Full::Namespace(most) => format!(
+            "The operator serves {most} CloudTenantSets of a namespace, and this is one more: delete others, or use \
+             another namespace."
+        ),
+        Full::All(most) => {
+            format!("The operator serves {most} CloudTenantSets, and this is one more: delete others.")
+        }
+    };
+    let own = |type_: &str, status: &str| {
+        let reason = SetReason::NotServed.as_str();
+        condition::named(&stored.conditions, type_, status, reason, &message, generation, now)
+    };
+    let unknown = Reason::Progressing;
+    let listed =
+        condition::next(&stored.conditions, ty::PROJECTS_LISTED, "Unknown", unknown, super::NOT_YET, generation, now);
+    let conditions = vec![own(ty::READY, "False"), listed, own(ty::IN_SYNC, "False"), own(ty::STALLED, "True")];
     CloudTenantSetStatus { observed_generation: Some(generation), conditions, ..stored.clone() }
 }
