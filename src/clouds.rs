@@ -209,7 +209,7 @@ impl Clouds {
         };
         let session = Arc::new(session.map_err(|error| failure::of_config(&error))?);
         let engines = engines_task::EnginesTask::new(self.wake.clone());
-        Ok(Arc::new(Shared { config: config.clone(), session, engines, calls: self.calls.at(config.called_host()) }))
+        Ok(Arc::new(Shared { config: config.clone(), session, engines, calls: self.calls.at(&config.called_host()) }))
     }
 
     /// Drops the namespace's latest clouds. Returns whether one of them was unused.

@@ -237,10 +237,11 @@ impl CloudConfig {
         }
     }
 
-    /// Keystone's host for budgets of calls, without the port and without a dot at the end.
+    /// Keystone's host and port for the places of queries, without a dot at the end of the name. Clouds behind other ports
+    /// of a host have places of their own: one that hangs takes none of theirs.
     #[must_use]
-    pub(crate) fn called_host(&self) -> &str {
-        host_of(&self.auth_url)
+    pub(crate) fn called_host(&self) -> String {
+        format!("{}:{}", host_of(&self.auth_url), self.auth_url.port_or_known_default().unwrap_or_default())
     }
 
     /// Whether the token's scope is the whole system instead of a project. Its catalogue lacks services whose addresses

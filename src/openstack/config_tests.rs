@@ -40,16 +40,18 @@ fn auth_urls() {
     }
 }
 
-/// One host has one budget of calls, however its URL is written.
+/// A host and port has its places for queries, however its URL is written.
 #[test]
 fn the_host_that_is_called() {
     for (url, expected) in [
-        ("https://k.example/v3", "k.example"),
-        ("https://k.example:5000", "k.example"),
-        ("http://K.Example.:5000/identity", "k.example"),
-        ("https://k.example./v3", "k.example"),
-        ("http://127.1:5000/v3", "127.0.0.1"),
-        ("http://[0:0::1]:5000/v3", "[::1]"),
+        ("https://k.example/v3", "k.example:443"),
+        ("https://k.example:443/v3", "k.example:443"),
+        ("http://k.example/v3", "k.example:80"),
+        ("https://k.example:5000", "k.example:5000"),
+        ("http://K.Example.:5000/identity", "k.example:5000"),
+        ("https://k.example./v3", "k.example:443"),
+        ("http://127.1:5000/v3", "127.0.0.1:5000"),
+        ("http://[0:0::1]:5000/v3", "[::1]:5000"),
     ] {
         let config = parse(&format!("auth: {{auth_url: '{url}', {LOGIN}}}")).unwrap();
         assert_eq!(config.called_host(), expected, "{url}");
