@@ -10,6 +10,7 @@ mod bundle;
 mod catalogue;
 mod circuit;
 mod clients;
+mod clock;
 mod config;
 mod connector;
 mod counters;
@@ -43,6 +44,7 @@ pub(crate) mod words;
 mod yaml;
 
 pub use answer::Answer;
+pub use clock::ClockReading;
 pub use config::{CloudConfig, ConfigError, Notes};
 pub use counters::{Counters, NoCounters};
 pub(crate) use error::listed;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use demands::Demands;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use requests::Requests;
 use tokio::{
     sync::{Notify, watch},
@@ -27,7 +27,7 @@ use crate::{
         EngineAnswers, Outcome, ProbeFailure,
         engine_answers::{EngineAnswer, age},
     },
-    openstack::Session,
+    openstack::{ClockReading, Session},
     panics::{Part, caught},
     probe::{self, failure},
 };
@@ -69,6 +69,10 @@ struct State {
     is_calling: bool,
     turn: Option<ProbeSchedule>,
     called_at: Timestamp,
+    /// When the state was last used.
+    clock: Option<ClockReading>,
+    /// By how much the clock was set since the last answer.
+    set_by: SignedDuration,
     /// Shortest time between Heat's last answer and the next call.
     rest: Duration,
     /// The last call was given up, so Heat may still be busy with it. Such calls accumulate in heat-api, so the next
@@ -87,8 +91,14 @@ impl State {
         is_busy || self.turn.as_ref().and_then(|turn| turn.not_before).is_some_and(|until| until > now)
     }
 
-    /// If the clock steps back, the deadlines move with it.
+    /// If the clock is set, the deadlines move with it.
     fn keep_time(&mut self, now: Timestamp) {
+        let by = self.clock.get_or_insert_with(ClockReading::now).renew();
+        if !by.is_zero() {
+            self.set_by = self.set_by.saturating_add(by);
+            self.called_at = self.called_at.saturating_add(by).unwrap_or(self.called_at);
+            self.turn.iter_mut().for_each(|turn| turn.shift(by));
+        }
         if now < self.called_at {
             let by = now.duration_since(self.called_at);
             self.called_at = now;
@@ -353,7 +363,12 @@ async fn query_repeatedly<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inn
         let mut outcome = ask(deadline).await;
         let now = Timestamp::now();
         let before = inner.answers.borrow().clone();
-        let mut answers = before.as_ref().clone().and(outcome.clone(), now);
+        let set_by = {
+            let mut state = inner.lock();
+            state.keep_time(now);
+            std::mem::take(&mut state.set_by)
+        };
+        let mut answers = before.as_ref().clone().after_clock_was_set(set_by).and(outcome.clone(), now);
         if let Err(over) = inner.charge(answers.kept_bytes()) {
             outcome = Outcome::Failed(failure::of_budget(&over));
             answers = before.emptied().and(outcome.clone(), now);

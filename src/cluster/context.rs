@@ -16,7 +16,7 @@ use crate::{
     cluster::{leader::Mandate, secrets::Secrets, writer::StatusWriter},
     decide::Memory,
     metrics::Metrics,
-    openstack::Network,
+    openstack::{ClockReading, Network},
     shard::Shard,
     share::{Priority, Shares, Sharing},
     watched::{
@@ -117,6 +117,24 @@ pub struct Tenant {
     pub memory: Memory,
     /// The tenant's cloud, subscription and queries.
     pub handles: Handles,
+    /// When the clock was last read.
+    clock: ClockReading,
+}
+
+impl Tenant {
+    /// The state of a tenant that is new to this process.
+    #[must_use]
+    pub fn new(memory: Memory) -> Self {
+        Self { memory, handles: Handles::default(), clock: ClockReading::now() }
+    }
+
+    /// Moves what the tenant remembers with the operator's clock, if that was set.
+    pub fn keep_time(&mut self) {
+        let by = self.clock.renew();
+        if !by.is_zero() {
+            self.memory.clock_was_set(by);
+        }
+    }
 }
 
 /// The shared data of all passes.

@@ -94,7 +94,7 @@ async fn resume(
             let tenant = tenant.get_or_insert_with(|| {
                 let stored = object.status.clone().unwrap_or_default();
                 let memory = Memory::new(&id.uid, &target, &stored, Timestamp::now());
-                Tenant { memory, handles: Handles::default() }
+                Tenant::new(memory)
             });
             pass(context, (id, &object), &target, tenant, (turn, place)).await
         }
@@ -145,22 +145,25 @@ async fn pass(
     tenant: &mut Tenant,
     (turn, place): (&mut Turn, Option<InPlace>),
 ) -> Done {
-    let Tenant { memory, handles } = tenant;
     let decision = {
         let resolved = Box::pin(observe::resolve(context, id, target)).await;
+        tenant.keep_time();
         let place = match &resolved {
-            Ok(Some(cloud)) => observe::place(object, target, (memory, handles), cloud, place),
+            Ok(Some(cloud)) => observe::place(object, target, (&tenant.memory, &tenant.handles), cloud, place),
             Ok(None) | Err(_) => Ok(None),
         };
         let place = match place {
             Ok(place) => place,
             Err((cloud, priority)) => return Ok(Reconciled::Waits(cloud, priority)),
         };
-        let state = (&mut *memory, &mut *handles);
+        let state = (&mut tenant.memory, &mut tenant.handles);
         let observed = Box::pin(observe::observe(context, (id, object), target, state, (resolved, place), turn)).await;
         let Some((start, observed)) = observed else { return Ok(Reconciled::Ended(None)) };
-        Box::new(decide(memory, target, start, observed, Timestamp::now()))
+        // Observations take seconds.
+        tenant.keep_time();
+        Box::new(decide(&tenant.memory, target, start, observed, Timestamp::now()))
     };
+    let Tenant { memory, handles, .. } = tenant;
     let written = Box::pin(write(context, (id, object), target, handles, &decision)).await;
     let (end, error) = match written {
         Ok(end) => (end, None),

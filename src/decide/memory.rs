@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Access, Decision, Writes,
@@ -188,14 +188,18 @@ impl Memory {
         self.probes[kind].turn.is_due(now)
     }
 
+    /// The operator's clock was set by so much since the last call: deadlines and ages move with it.
+    pub fn clock_was_set(&mut self, by: SignedDuration) {
+        self.probes.values_mut().for_each(|probe| probe.turn.shift(by));
+        self.engines.shift(by);
+        let since = self.missing.iter_mut().map(|missing| &mut missing.since);
+        since.chain([&mut self.began_at]).for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+    }
+
     /// Disabled probes never become stale. If the clock steps back, deadlines move with it.
     fn keep_time(&mut self, target: &Target, now: Timestamp) {
         if now < self.began_at {
-            let by = now.duration_since(self.began_at);
-            self.probes.values_mut().for_each(|probe| probe.turn.shift(by));
-            self.engines.shift(by);
-            let since = self.missing.iter_mut().map(|missing| &mut missing.since);
-            since.for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+            self.clock_was_set(now.duration_since(self.began_at));
         }
         self.began_at = now;
         for kind in ProbeKind::ALL.into_iter().filter(|kind| !target.is_enabled(*kind)) {

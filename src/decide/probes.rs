@@ -172,7 +172,7 @@ impl EnginesProbe {
         self.judged = number.unwrap_or(self.judged);
     }
 
-    /// Moves all times by this duration after the local clock stepped back.
+    /// Moves all times by this duration after the local clock was set.
     pub(super) fn shift(&mut self, by: SignedDuration) {
         let since = self.missing.iter_mut().map(|missing| &mut missing.since);
         since.for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));

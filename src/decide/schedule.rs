@@ -86,7 +86,7 @@ impl ProbeSchedule {
         self.next = self.not_before.unwrap_or(now).max(now);
     }
 
-    /// Moves all times by this (negative) duration after the local clock stepped back.
+    /// Moves all times by this duration after the local clock was set.
     pub fn shift(&mut self, by: SignedDuration) {
         let others = [&mut self.next, &mut self.verdict_at].into_iter();
         others.chain(&mut self.not_before).for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));

@@ -155,7 +155,17 @@ impl EngineAnswers {
         self
     }
 
-    /// Moves all times by this duration after the local clock stepped back.
+    /// The same after the operator's clock was set by so much.
+    #[must_use]
+    pub fn after_clock_was_set(mut self, by: SignedDuration) -> Self {
+        if !by.is_zero() {
+            self.shift(by);
+            self.at = self.at.saturating_add(by).unwrap_or(self.at);
+        }
+        self
+    }
+
+    /// Moves all times by this duration after the local clock was set.
     fn shift(&mut self, by: SignedDuration) {
         let silence = self.silence.iter_mut().flat_map(|silence| [&mut silence.since, &mut silence.last]);
         let others = [&mut self.answered_at, &mut self.first_at, &mut self.seen_again_at].into_iter().flatten();

@@ -73,7 +73,7 @@ impl Setbacks {
         self.0.len() * size_of::<(RecordId, Setback)>() * 2
     }
 
-    /// Moves all times by this duration after the local clock stepped back.
+    /// Moves all times by this duration after the local clock was set.
     pub(super) fn shift(&mut self, by: SignedDuration) {
         self.0
             .values_mut()

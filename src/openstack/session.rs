@@ -274,7 +274,7 @@ impl Session {
     /// Keystone's clock from the login applies, and before that the operator's.
     pub fn cloud_time(&self, service: Service, now: Timestamp) -> Timestamp {
         let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner)[service as usize];
-        let ahead = ahead.map(|skew| skew.at(Timestamp::now(), Instant::now()));
+        let ahead = ahead.map(|skew| skew.now());
         let ahead = ahead.or_else(|| Some(self.tokens.held()?.ahead)).unwrap_or_default();
         now.saturating_add(ahead).unwrap_or(now)
     }
@@ -460,7 +460,7 @@ impl Session {
             answer.deadline = deadline;
         }
         if let Ok(Answer { date: Some(date), .. }) = &answer {
-            self.set_clock(service, Skew::new(*date, Timestamp::now(), Instant::now()));
+            self.set_clock(service, date.duration_since(Timestamp::now()));
         }
         let failed = match &answer {
             Ok(answer) if expected.contains(&answer.status) => None,
@@ -512,12 +512,12 @@ impl Session {
     }
 
     /// Records how far the service's clock is ahead of the operator's. Logs once when the difference becomes large.
-    fn set_clock(&self, service: Service, skew: Skew) {
-        let ahead = skew.measured();
+    fn set_clock(&self, service: Service, ahead: SignedDuration) {
         self.counters.clock_ahead(&self.host, service, ahead.as_secs_f64());
-        let before = self.ahead.lock().unwrap_or_else(PoisonError::into_inner)[service as usize].replace(skew);
+        let known = &mut self.ahead.lock().unwrap_or_else(PoisonError::into_inner)[service as usize];
+        let before = known.replace(Skew::new(ahead));
         let much = |ahead: SignedDuration| ahead.unsigned_abs() > MUCH_SKEW;
-        if much(ahead) && !before.is_some_and(|before| much(before.measured())) {
+        if much(ahead) && !before.is_some_and(|before| much(before.ahead)) {
             let seconds = ahead.as_secs();
             tracing::warn!(
                 host = self.config.host(),

@@ -31,6 +31,7 @@ fn step(world: &mut World, cells: &[String]) -> Vec<String> {
         match word.split_once('=').unwrap_or((word, "")) {
             ("new", _) => *world = World::new(),
             ("restart", _) => world.restart(),
+            ("clock", seconds) => world.clock_was_set(seconds.parse().unwrap()),
             ("generation", number) => world.generation = number.parse().unwrap(),
             ("suspend", on) => world.target.suspend = on == "true",
             ("cloud", host) => world.source = Some(source(host)),
@@ -223,6 +224,15 @@ fn what_takes_a_person() {
         120 | !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | Stalled SecretNotFound | Failed | ObservationFailed engines, caches, usage
         130 | up ok ...               | AllEnginesUp AllCachesHealthy SecretNotFound | True Healthy | | Current | ObservationRecovered engines, caches, usage
         140 | - - full                | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+    ");
+    passes("a clock that is set makes nothing stale", "
+          0 | new up ok full          | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+       7210 | clock=7200 ... ... ...  | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+         20 | clock=-7200 ... ... ... | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+      90030 | clock=90000 - ... ...   | AllEnginesUp AllCachesHealthy Reported       | True Healthy | | Current |
+      98000 | - - -                   | ObservationStale ObservationStale ObservationStale | Unknown ObservationStale | | InProgress | ObservationFailed engines, caches, usage
+          0 | new !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | | InProgress |
+       3610 | clock=3600 !SecretNotFound !SecretNotFound !SecretNotFound | SecretNotFound SecretNotFound SecretNotFound | Unknown SecretNotFound | | InProgress |
     ");
     passes("the rest is said at once", "
           0 | new !InvalidCloudConfig !InvalidCloudConfig !InvalidCloudConfig | InvalidCloudConfig InvalidCloudConfig InvalidCloudConfig | Unknown InvalidCloudConfig | Stalled InvalidCloudConfig | Failed | ObservationFailed engines, caches, usage

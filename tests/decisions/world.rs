@@ -97,6 +97,11 @@ impl World {
         self.memory = Memory::new("uid", &self.target, &self.stored, self.now);
     }
 
+    /// The operator's clock is set.
+    pub fn clock_was_set(&mut self, seconds: i64) {
+        self.memory.clock_was_set(jiff::SignedDuration::from_secs(seconds));
+    }
+
     /// Heat's answer in words: `200` and a list, `503`, `absent`, or a reason why there was none.
     pub fn hear(&mut self, words: &str) {
         let cloud_now = later(self.now, self.ahead);
