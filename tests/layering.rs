@@ -274,6 +274,7 @@ const TESTKIT_MAY_IMPORT: &[(&str, &[&str])] = &[
     ("certificates", &[]),
     ("tools", &[]),
     ("control_plane", &[]),
+    ("machine", &[]),
     ("operator", &["control_plane"]),
     ("gateway", &["control_plane", "router"]),
     // The simulated cloud: the forms of its answers, and plain data.

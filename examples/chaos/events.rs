@@ -18,6 +18,19 @@ pub struct Verdicts {
     down: BTreeSet<String>,
     /// The reasons of failed probes.
     failed: BTreeMap<usize, String>,
+    /// For each probe, whether it has had an `ObservationFailed` since its last verdict: for a missing Secret or entry, and
+    /// for another failure.
+    known: BTreeSet<(usize, bool)>,
+}
+
+/// An event that a change of the status must have, or may have.
+pub struct Due {
+    /// The event's reason.
+    pub reason: String,
+    /// A word of the note.
+    pub about: String,
+    /// A failure of a kind that is known since the last verdict needs no second event.
+    pub may_lack: bool,
 }
 
 /// The hosts of the block, and those with an engine down.
@@ -29,10 +42,12 @@ fn hosts(object: &Value) -> (BTreeSet<String>, BTreeSet<String>) {
 }
 
 impl Verdicts {
-    /// Takes the next status, and returns the events that it must have: the reason, and a word of the note.
-    pub fn step(&mut self, pages: &Pages, object: &Value) -> Vec<(String, String)> {
+    /// Takes the next status, and returns its events.
+    pub fn step(&mut self, pages: &Pages, object: &Value) -> Vec<Due> {
         let mut events = Vec::new();
-        let mut add = |reason: &str, about: &str| events.push((reason.to_owned(), about.to_owned()));
+        let mut add = |reason: &str, about: &str| {
+            events.push(Due { reason: reason.to_owned(), about: about.to_owned(), may_lack: false });
+        };
         let verdict = |word: &str| pages.reasons.get(word).is_some_and(|row| row.status != "Unknown");
 
         let engines = reason(object, PROBES[0]);
@@ -84,14 +99,22 @@ impl Verdicts {
             if !refused(&self.failed) {
                 add("AuthenticationFailed", "");
             }
-        } else if !new.is_empty() {
-            add("ObservationFailed", "");
+        } else if let Some((_, first)) = new.first() {
+            // The note has the reason of the first probe.
+            add("ObservationFailed", first);
+            let missing = |word: &str| pages.reasons.get(word).is_some_and(|row| row.stalled.starts_with("after"));
+            let kinds: Vec<_> = new.iter().map(|(index, word)| (**index, missing(word))).collect();
+            if let Some(event) = events.last_mut() {
+                event.may_lack = kinds.iter().all(|kind| self.known.contains(kind));
+            }
+            self.known.extend(kinds);
         }
+        self.known.retain(|(index, _)| !verdict(reason(object, PROBES[*index])));
         // Below failureThreshold a verdict shows as Progressing.
         let works = |word: &str| verdict(word) || ["Progressing", "NoEnginesListed"].contains(&word);
         let back = |index: &usize| !now.contains_key(index) && works(reason(object, PROBES[*index]));
         if self.failed.keys().any(back) {
-            add("ObservationRecovered", "");
+            events.push(Due { reason: "ObservationRecovered".to_owned(), about: String::new(), may_lack: false });
         }
         // A Secret that may still arrive ends a failure without an event.
         let waits = |index: &usize| {

@@ -1,9 +1,9 @@
 //! What the run does in Kubernetes, and its watches.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -18,11 +18,15 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::{oracle::Oracle, replicas::ACCOUNT};
+use crate::{
+    oracle::Oracle,
+    replicas::{ACCOUNT, Shard},
+};
 
 /// A request may take so long.
 const PATIENCE: Duration = Duration::from_secs(10);
-const LEASE: &str = "cloudtenant-operator";
+/// A Lease that has not changed for so long is not renewed.
+const RENEWED: Duration = Duration::from_secs(10);
 
 /// The oracle, as the watches and the run share it.
 pub type Shared = Arc<Mutex<Oracle>>;
@@ -38,6 +42,8 @@ pub struct Kubernetes {
     secrets: Api<Secret>,
     leases: Api<Lease>,
     events: Api<Event>,
+    /// When each Lease was last renewed by its holder's clock, and when the run has seen that change.
+    renewals: Mutex<BTreeMap<String, (Timestamp, Option<Instant>)>>,
 }
 
 async fn soon<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T> {
@@ -56,6 +62,7 @@ impl Kubernetes {
             secrets: Api::namespaced(client.clone(), namespace),
             leases: Api::namespaced(client.clone(), ACCOUNT.namespace),
             events: Api::namespaced(client.clone(), namespace),
+            renewals: Mutex::default(),
         }
     }
 
@@ -136,29 +143,36 @@ impl Kubernetes {
         last
     }
 
-    /// Who holds the Lease, if it was renewed within ten seconds.
-    pub async fn leader(&self) -> Option<String> {
-        let spec = soon(self.leases.get(LEASE)).await.ok()?.spec?;
-        let age = Timestamp::now().duration_since(spec.renew_time?.0).as_secs();
-        spec.holder_identity.filter(|_| age < 10)
+    /// Who holds the Lease of a shard, if it was renewed within ten seconds. The clock of its holder can be wrong, so
+    /// only a change of the time counts.
+    pub async fn leader(&self, shard: Shard) -> Option<String> {
+        let name = shard.lease();
+        let spec = soon(self.leases.get(&name)).await.ok()?.spec?;
+        let renewed = spec.renew_time?.0;
+        let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, seen) = renewals.entry(name).or_insert((renewed, None));
+        if *last != renewed {
+            (*last, *seen) = (renewed, Some(Instant::now()));
+        }
+        spec.holder_identity.filter(|_| seen.is_some_and(|seen| seen.elapsed() < RENEWED))
     }
 
-    /// Deletes the Lease.
+    /// Deletes the Lease of a shard.
     ///
     /// # Errors
     /// As [`Self::apply`].
-    pub async fn delete_lease(&self) -> Result<()> {
-        soon(self.leases.delete(LEASE, &DeleteParams::default())).await.map(drop)
+    pub async fn delete_lease(&self, shard: Shard) -> Result<()> {
+        soon(self.leases.delete(&shard.lease(), &DeleteParams::default())).await.map(drop)
     }
 
-    /// Writes another holder into the Lease, who never renews it.
+    /// Writes another holder into the Lease of a shard, who never renews it.
     ///
     /// # Errors
     /// As [`Self::apply`].
-    pub async fn steal_lease(&self) -> Result<()> {
+    pub async fn steal_lease(&self, shard: Shard) -> Result<()> {
         let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
         let spec = json!({ "spec": { "holderIdentity": "thief", "acquireTime": now, "renewTime": now } });
-        soon(self.leases.patch(LEASE, &PatchParams::default(), &Patch::Merge(&spec))).await.map(drop)
+        soon(self.leases.patch(&shard.lease(), &PatchParams::default(), &Patch::Merge(&spec))).await.map(drop)
     }
 }
 

@@ -23,12 +23,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use control::{Control, Field};
+use control::{Control, Field, May};
 use kubernetes::{Kubernetes, Shared, locked};
 use oracle::Oracle;
 use pages::Pages;
 use random::Random;
-use replicas::{ACCOUNT, Replicas};
+use replicas::{ACCOUNT, Replicas, Shard};
 use serde_json::json;
 use testkit::{control_plane::ControlPlane, operator::Right};
 use tokio::time::sleep;
@@ -37,9 +37,11 @@ use world::{CLOUDS, Cloud, QUIET, Request, tenant};
 const CRD: &str = include_str!("../../crds/cloudtenants.cloudtenant.dev.yaml");
 const RBAC: &str = include_str!("../../deploy/rbac.yaml");
 const LAST_RIGHT: Right<'_> = Right { verb: "create", group: "events.k8s.io", resource: "events" };
-const USAGE: &str = "usage: chaos [--minutes N] [--seed N] [--slack N] [--cap SECONDS] [--program FILE]";
+const USAGE: &str = "usage: chaos [--minutes N] [--seed N] [--slack N] [--cap SECONDS] [--shards 1|2] [--program FILE]";
 /// Seconds after the end, in which all has to be well again.
 const LAST: f64 = 60.0;
+/// With two shards, each has one of them, and takes over the other's shard while that is away.
+const REPLICAS: usize = 2;
 /// The pause between two turns of the run.
 const TURN: Duration = Duration::from_millis(250);
 
@@ -48,13 +50,14 @@ struct Arguments {
     seed: u64,
     slack: f64,
     cap: f64,
+    shards: Option<usize>,
     program: Option<PathBuf>,
 }
 
 impl Arguments {
     fn parse() -> Result<Self> {
         let seed = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        let mut parsed = Self { minutes: 15.0, seed, slack: 1.0, cap: f64::MAX, program: None };
+        let mut parsed = Self { minutes: 15.0, seed, slack: 1.0, cap: f64::MAX, shards: None, program: None };
         let mut rest = env::args().skip(1);
         while let Some(name) = rest.next() {
             let value = rest.next().context(USAGE)?;
@@ -63,12 +66,28 @@ impl Arguments {
                 "--seed" => parsed.seed = value.parse().context(USAGE)?,
                 "--slack" => parsed.slack = value.parse().context(USAGE)?,
                 "--cap" => parsed.cap = value.parse().context(USAGE)?,
+                "--shards" => {
+                    parsed.shards = Some(value.parse().ok().filter(|shards| [1, 2].contains(shards)).context(USAGE)?)
+                }
                 "--program" => parsed.program = Some(value.into()),
                 _ => bail!(USAGE),
             }
         }
         Ok(parsed)
     }
+
+    /// Without the argument, an odd seed has two shards.
+    fn shards(&self) -> usize {
+        self.shards.unwrap_or(if self.seed % 2 == 1 { 2 } else { 1 })
+    }
+}
+
+/// The rules of deploy/, with the Leases of the shards.
+fn rbac(shards: usize) -> Result<String> {
+    let names = format!("resourceNames: [{}]", ACCOUNT.name);
+    ensure!(RBAC.contains(&names), "deploy/rbac.yaml names no Lease");
+    let leases: Vec<_> = Shard::all(shards).map(Shard::lease).collect();
+    Ok(RBAC.replace(&names, &format!("resourceNames: [{}, {}]", ACCOUNT.name, leases.join(", "))))
 }
 
 /// Builds the operator as this program was built.
@@ -90,7 +109,13 @@ fn operator() -> Result<PathBuf> {
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse()?;
     let program = arguments.program.clone().map_or_else(operator, Ok)?;
-    println!("seed {}, {} minutes, bounds × {}", arguments.seed, arguments.minutes, arguments.slack);
+    println!(
+        "seed {}, {} minutes, bounds × {}, shards: {}",
+        arguments.seed,
+        arguments.minutes,
+        arguments.slack,
+        arguments.shards()
+    );
     let shared: Shared = Arc::new(Mutex::new(Oracle::new(Pages::read()?, arguments.slack)));
     let ended = run(&arguments, &program, &shared).await;
     let mut oracle = locked(&shared);
@@ -121,7 +146,7 @@ async fn main() -> Result<ExitCode> {
 async fn run(arguments: &Arguments, program: &Path, shared: &Shared) -> Result<()> {
     let mut random = Random::new(arguments.seed);
     let mut plane = ControlPlane::start().await?;
-    plane.install(CRD, RBAC, ACCOUNT, LAST_RIGHT).await?;
+    plane.install(CRD, &rbac(arguments.shards())?, ACCOUNT, LAST_RIGHT).await?;
     let namespace = plane.namespace("chaos").await?;
     let kubernetes = Kubernetes::new(&plane.client().await?, &namespace);
     kubernetes.watch(shared);
@@ -134,8 +159,10 @@ async fn run(arguments: &Arguments, program: &Path, shared: &Shared) -> Result<(
         clouds.push(cloud);
     }
     let mut replicas = Replicas::new(program.to_owned(), namespace.clone());
-    replicas.start(&plane).await?;
-    replicas.start(&plane).await?;
+    let shards: Vec<_> = Shard::all(arguments.shards()).collect();
+    for shard in shards.iter().cycle().take(REPLICAS) {
+        replicas.start(&plane, *shard).await?;
+    }
     for cloud in &clouds {
         for account in &cloud.accounts {
             cloud.introduce(account, &mut locked(shared))?;
@@ -161,7 +188,7 @@ async fn create(kubernetes: &Kubernetes, cloud: &Cloud, account: &world::Account
 async fn turns(arguments: &Arguments, field: &mut Field<'_>, clouds: &mut [Cloud], random: &mut Random) -> Result<()> {
     let Field { kubernetes, shared, .. } = *field;
     let (began, slack) = (Instant::now(), arguments.slack);
-    let mut control = Control::new(random.between(30.0, 45.0), slack);
+    let mut control = Control::new(random.between(30.0, 45.0), slack, arguments.shards());
     let length = arguments.minutes * 60.0;
     let mut next = 20.0;
     let mut shown = 60.0;
@@ -174,15 +201,22 @@ async fn turns(arguments: &Arguments, field: &mut Field<'_>, clouds: &mut [Cloud
         if locked(shared).wrong.is_some() {
             return Ok(());
         }
-        let mut leader = None;
+        let mut leaders = None;
         if now > asked && control.is_quiet() {
             asked = now + 5.0;
-            leader = kubernetes.leader().await;
+            leaders = control.leaders(field).await;
         }
-        field.replicas.measure(leader.as_deref())?;
+        field.replicas.measure(leaders.as_deref())?;
         // In the end all is healed, and every CloudTenant has to be well again.
         let last = now > length;
-        control.turn(field, random, now, last).await?;
+        let may = if last {
+            May::End
+        } else if clouds.iter().any(Cloud::keeps_leader) {
+            May::Wait
+        } else {
+            May::Begin
+        };
+        control.turn(field, random, now, may).await?;
         if last && healed.is_none() && control.is_quiet() {
             healed = Some(now);
             for cloud in clouds.iter_mut() {
@@ -205,6 +239,10 @@ async fn turns(arguments: &Arguments, field: &mut Field<'_>, clouds: &mut [Cloud
                 "{now:>6.0} s: {} statuses, {} transitions, {} events",
                 tally.statuses, tally.transitions, tally.events
             );
+        }
+        if control.is_frozen() {
+            // A change of a Secret would wait for an API server that only the next turn lets continue.
+            continue;
         }
         for cloud in clouds.iter_mut().take(CLOUDS) {
             let request = cloud.turn(&mut locked(shared), random, now, arguments.cap);

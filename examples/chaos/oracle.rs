@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    events::Verdicts,
+    events::{Due, Verdicts},
     pages::{Bound, PROBES, Pages},
     status::{between, condition, reason, within},
     truth::{State, Truth},
@@ -18,6 +18,8 @@ use crate::{
 const AFTER_DISTURBANCE: f64 = 40.0;
 /// In seconds: an event is created before its status, so it is late only in the oracle's watch.
 const EVENT_LATE: f64 = 20.0;
+/// In seconds: after a conflict, the next try comes within this time.
+const RETRIED: f64 = 15.0;
 /// In seconds: events of the same reason and note that are closer together are a repetition.
 const REPEATED: f64 = 120.0;
 /// Entries of the history of one CloudTenant.
@@ -30,6 +32,8 @@ struct Owed {
     reason: String,
     about: String,
     at: f64,
+    /// It may also be missing.
+    may_lack: bool,
 }
 
 /// An event that no change has taken yet.
@@ -60,6 +64,22 @@ pub struct Tenant {
     history: VecDeque<(f64, String)>,
     /// A request to run all probes, and when it was made.
     pub request: Option<(String, f64)>,
+}
+
+impl Tenant {
+    /// If a status is not written because of a conflict, and further probes fail until the next try, another event names
+    /// them all.
+    fn is_told_again(&self, spare: &Spare) -> bool {
+        let probes = |note: &str| ["engines", "caches", "usage"].map(|probe| note.contains(probe));
+        let own = probes(&spare.note);
+        let (told, others) =
+            self.told.iter().partition::<Vec<_>, _>(|(reason, note, _)| (reason, note) == (&spare.reason, &spare.note));
+        told.last().is_some_and(|(.., at)| {
+            let near =
+                others.iter().filter(|(reason, _, other)| *reason == spare.reason && (at - other).abs() < RETRIED);
+            near.map(|(_, note, _)| probes(note)).any(|all| own.iter().zip(all).all(|(own, other)| other || !own))
+        })
+    }
 }
 
 /// What the run has seen.
@@ -107,6 +127,8 @@ pub struct Oracle {
     /// Since when each cloud answers at once. Infinite while it does not.
     prompt: BTreeMap<usize, f64>,
     secrets: BTreeSet<String>,
+    /// No clock of a replica has been set yet.
+    pub clocks_are_right: bool,
     /// What the run has seen.
     pub tally: Tally,
     /// The first thing that is wrong, with its history.
@@ -130,6 +152,7 @@ impl Oracle {
             awaited: Vec::new(),
             prompt: BTreeMap::new(),
             secrets: BTreeSet::new(),
+            clocks_are_right: true,
             tally: Tally::default(),
             wrong: None,
         }
@@ -157,7 +180,7 @@ impl Oracle {
     pub fn add(&mut self, name: &str, cloud: usize, patience: f64, states: [State; 3], bound: f64) {
         let mut truth: [Truth; 3] = Default::default();
         for (truth, state) in truth.iter_mut().zip(states) {
-            truth.change(state, bound * self.slack * patience, self.clock);
+            truth.begin(state, bound * self.slack * patience, self.clock);
         }
         let tenant = Tenant {
             cloud,
@@ -309,6 +332,9 @@ impl Oracle {
         self.tally.statuses += 1;
         let before = tenant.last.replace(object.clone());
         let words: Vec<_> = PROBES.iter().map(|probe| reason(object, probe)).collect();
+        for (truth, word) in tenant.truth.iter_mut().zip(&words) {
+            truth.shown(word, self.clock);
+        }
         let handled = object["status"]["lastHandledReconcileAt"].as_str();
         if tenant.request.as_ref().is_some_and(|(wanted, _)| Some(wanted.as_str()) == handled) {
             tenant.request = None;
@@ -322,17 +348,19 @@ impl Oracle {
         }
         let mut wrong = within(&self.pages, object);
         if let Some(before) = &before {
-            wrong.extend(between(before, object));
+            wrong.extend(between(before, object, self.clocks_are_right));
             let moved = |probe: &&&str| {
                 condition(before, probe).map(|old| &old["status"]) != condition(object, probe).map(|new| &new["status"])
             };
             self.tally.transitions += PROBES.iter().filter(moved).count();
         }
-        for (reason, about) in tenant.verdicts.step(&self.pages, object) {
-            let matches = |spare: &Spare| spare.reason == reason && spare.note.contains(&about);
-            match tenant.spare.iter().position(matches) {
+        for Due { reason, about, may_lack } in tenant.verdicts.step(&self.pages, object) {
+            let same = |spare: &Spare| spare.reason == reason && spare.note.contains(&about);
+            // If the write fails, the next status can show another failure, and the event is not repeated.
+            let like = |spare: &Spare| spare.reason == reason && reason == "ObservationFailed";
+            match tenant.spare.iter().rposition(same).or_else(|| tenant.spare.iter().rposition(like)) {
                 Some(found) => drop(tenant.spare.remove(found)),
-                None => tenant.owed.push(Owed { reason, about, at: self.clock }),
+                None => tenant.owed.push(Owed { reason, about, at: self.clock, may_lack }),
             }
         }
         let clock = self.clock;
@@ -368,7 +396,8 @@ impl Oracle {
             return;
         }
         // A status that has not come yet can need it, and one that has come does.
-        let owed = tenant.owed.iter().position(|owed| owed.reason == reason && note.contains(&owed.about));
+        let same = |owed: &Owed| owed.reason == reason && (note.contains(&owed.about) || reason == "ObservationFailed");
+        let owed = tenant.owed.iter().position(same);
         let taken = owed.map(|found| tenant.owed.remove(found)).is_some();
         let since = tenant.told.iter().rev().find(|(r, n, _)| (r, n) == (&reason, &note)).map(|(.., at)| now - at);
         tenant.told.push((reason.clone(), note.clone(), now));
@@ -426,6 +455,7 @@ impl Oracle {
             wrong.push("there is no status".to_owned());
         }
         if !disturbed && !tenant.flooded {
+            tenant.owed.retain(|owed| !owed.may_lack || clock - owed.at <= EVENT_LATE * slack);
             if let Some(owed) = tenant.owed.iter().find(|owed| clock - owed.at > EVENT_LATE * slack) {
                 wrong.push(format!("there is no event {} {} for a change of the status", owed.reason, owed.about));
             }
@@ -434,6 +464,7 @@ impl Oracle {
                 let spare = tenant.spare.remove(found);
                 // If the spec changes before the status is written, the pass is repeated with the new spec.
                 let excused = tenant.truth.iter().any(|truth| truth.excused(clock));
+                let excused = excused || tenant.is_told_again(&spare);
                 if Some(self.disturbances) == spare.undisturbed && !excused {
                     wrong.push(format!("an event has no change of the status: {}: {}", spare.reason, spare.note));
                 } else {

@@ -28,9 +28,25 @@ pub struct Truth {
     blind: f64,
     /// Until then any reason can stand.
     excused: f64,
+    /// The first state, which no status has shown yet.
+    is_new: bool,
 }
 
 impl Truth {
+    /// This is so from the start.
+    pub fn begin(&mut self, state: State, bound: f64, now: f64) {
+        self.change(state, bound, now);
+        self.is_new = true;
+    }
+
+    /// A status has this reason. Once the first state was shown, nothing else is right.
+    pub fn shown(&mut self, word: &str, now: f64) {
+        if self.is_new && self.states.last().is_some_and(|state| state.words.contains(word)) {
+            self.is_new = false;
+            self.until = now;
+        }
+    }
+
     /// From now on this is so. It has to be known before the operator can see it.
     pub fn change(&mut self, state: State, bound: f64, now: f64) {
         if self.states.last() == Some(&state) {
@@ -41,6 +57,7 @@ impl Truth {
         {
             self.states = vec![last];
         }
+        self.is_new = false;
         self.states.push(state);
         self.until = self.until.max(now + bound);
         self.bound = bound;
@@ -48,6 +65,7 @@ impl Truth {
 
     /// The bound begins again: a new leader has no memory.
     pub fn again(&mut self, shortest: f64, now: f64) {
+        self.is_new = false;
         self.until = self.until.max(now + self.bound.max(shortest));
         self.blind = self.until;
     }
@@ -59,6 +77,8 @@ impl Truth {
 
     /// Any reason can stand until this bound has passed.
     pub fn excuse(&mut self, bound: f64, now: f64) {
+        // The watch may still bring a status of another object of this name.
+        self.is_new = false;
         self.until = self.until.max(now + bound);
         self.excused = self.until;
     }

@@ -35,6 +35,8 @@ pub struct Account {
 struct Lasting {
     name: String,
     ends: f64,
+    /// The first of its kind.
+    is_first: bool,
 }
 
 /// One simulated cloud.
@@ -206,7 +208,7 @@ impl Cloud {
         // Longer than its bound, or a fault that is never shown is not noticed.
         let seen = row.seen * oracle.slack;
         let lasts = if seen > 0.0 { seen + random.between(3.0, 20.0) } else { random.between(15.0, 50.0) };
-        self.fault = Some(Lasting { name: name.clone(), ends: now + lasts });
+        self.fault = Some(Lasting { name: name.clone(), ends: now + lasts, is_first: fewest == 0 });
         oracle.note(Some(self.number), &format!("{name} begins, for {lasts:.0} s"));
         // The oracle has to know before the operator can.
         self.tell(oracle, &row, row.seen);
@@ -342,6 +344,11 @@ impl Cloud {
     /// Whether the credential or the Secret of the cloud is broken now.
     pub fn has_no_login(&self) -> bool {
         self.fault.as_ref().is_some_and(|fault| ["password-changed", "secret-deleted"].contains(&fault.name.as_str()))
+    }
+
+    /// Whether another leader would hide a fault that is now there for the first time: it reads each Secret anew.
+    pub fn keeps_leader(&self) -> bool {
+        self.fault.as_ref().is_some_and(|fault| fault.name == "secret-deleted" && fault.is_first)
     }
 
     /// Adds an account to the oracle, as one that was just created.

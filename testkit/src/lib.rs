@@ -5,6 +5,7 @@ pub mod cloud;
 pub mod control_plane;
 pub mod eventually;
 pub mod gateway;
+pub mod machine;
 pub mod operator;
 pub mod recorded;
 pub mod router;

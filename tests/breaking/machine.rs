@@ -1,72 +1,42 @@
 //! The node of the operator: its clock, its DNS, and its disk.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, path::PathBuf};
 
-use tempfile::TempDir;
-use testkit::cloud::{Fault, Service};
+use testkit::{
+    cloud::{Fault, Service},
+    machine::Machine,
+};
 
 use crate::{
     lab::{Lab, SECRET, shared},
-    stage::{SHOP, Stage, account, operator},
+    stage::{ELECTED, SHOP, Stage, account, operator},
 };
 
-/// What the program believes about its machine.
-struct Machine {
-    directory: TempDir,
-}
-
-impl Machine {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let machine = Self { directory };
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/breaking/machine.c");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(machine.library()).arg(source);
-        assert!(compiler.status().unwrap().success());
-        machine.set(0, true);
-        machine
-    }
-
-    fn library(&self) -> PathBuf {
-        self.directory.path().join("machine.so")
-    }
-
-    fn file(&self) -> PathBuf {
-        self.directory.path().join("machine")
-    }
-
-    /// The clock is ahead by so much, and DNS works or does not.
-    fn set(&self, seconds: i64, dns: bool) {
-        let next = self.directory.path().join("next");
-        fs::write(&next, format!("{seconds} {}\n", u8::from(dns))).unwrap();
-        fs::rename(next, self.file()).unwrap();
-    }
-
-    async fn stage(&self, name: &str, more: &[(&str, &str)], auth: impl Fn(String) -> String) -> Stage<'static> {
-        let (namespace, kubeconfig) = account(name).await;
-        let (library, file) = (self.library(), self.file());
-        let own = [("LD_PRELOAD", library.to_str().unwrap()), ("MACHINE", file.to_str().unwrap())];
-        let operator = operator(&kubeconfig, &namespace, &[&own, more].concat()).await;
-        let lab = Lab::around(shared().await, namespace, operator).await;
-        let clouds = auth(lab.cloud.clouds_yaml("openstack"));
-        Stage::set_with(lab, kubeconfig, &clouds).await
-    }
+async fn stage(
+    machine: &Machine,
+    name: &str,
+    more: &[(&str, &str)],
+    auth: impl Fn(String) -> String,
+) -> Stage<'static> {
+    let (namespace, kubeconfig) = account(name).await;
+    let machine = machine.environment();
+    let own = machine.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let operator = operator(&kubeconfig, &namespace, &[&own, more].concat()).await;
+    let lab = Lab::around(shared().await, namespace, operator).await;
+    let clouds = auth(lab.cloud.clouds_yaml("openstack"));
+    Stage::set_with(lab, kubeconfig, &clouds).await
 }
 
 /// The clock is stepped forward by an hour, back by two, and forward again. No condition changes, the Lease is kept, and
 /// what happens in the cloud is seen as before.
 pub async fn has_its_clock_set() {
-    let machine = Machine::new();
-    let stage = machine.stage("clock", crate::stage::ELECTED, |clouds| clouds).await;
+    let machine = Machine::new().unwrap();
+    let stage = stage(&machine, "clock", ELECTED, |clouds| clouds).await;
     let lab = &stage.lab;
     let conditions = ["Ready", "EnginesHealthy", "CachesHealthy", "UsageReported"];
     let records = conditions.map(|type_| (type_, lab.record(SHOP)));
     for seconds in [3600, -3600, 0] {
-        machine.set(seconds, true);
+        machine.set(seconds, true).unwrap();
         stage.until_next_pass().await;
         lab.poke(SHOP).await;
         assert!(stage.leads());
@@ -76,31 +46,31 @@ pub async fn has_its_clock_set() {
         assert_eq!(record.statuses(type_, &last).await, ["True"], "{type_}");
     }
     assert!(!lab.operator.log().contains("leading no more"), "{}", lab.operator.log());
-    machine.set(-3600, true);
+    machine.set(-3600, true).unwrap();
     stage.lose_engine();
     stage.until_down().await;
-    machine.set(3600, true);
+    machine.set(3600, true).unwrap();
     stage.heals(&["EngineDown", "EngineRecovered"]).await;
 }
 
 /// Without DNS a cloud is unknown, and never unhealthy. The operator writes to no disk, so one that is full or gone
 /// changes nothing.
 pub async fn has_no_dns_and_no_disk() {
-    let machine = Machine::new();
+    let machine = Machine::new().unwrap();
     let by_name = |clouds: String| {
         let named = clouds.replace("auth_url: \"http://127.0.0.1:", "auth_url: \"http://keystone.lab:");
         assert_ne!(named, clouds, "{SECRET} has no address to replace");
         named
     };
-    let stage = machine.stage("dns", &[], by_name).await;
+    let stage = stage(&machine, "dns", &[], by_name).await;
     let lab = &stage.lab;
-    machine.set(0, false);
+    machine.set(0, false).unwrap();
     // An open connection needs no DNS, and neither does a token.
     lab.cloud.fault(Service::Keystone, Fault::Unreachable);
     lab.cloud.clear_faults(Service::Keystone);
     lab.cloud.revoke_tokens();
     lab.poke_until(SHOP, "Ready", "DNSFailed", 10).await;
-    machine.set(0, true);
+    machine.set(0, true).unwrap();
     lab.until_ready(SHOP).await;
     // The three probes need not recover in one pass.
     let events = lab.events(SHOP).await;
