@@ -173,3 +173,39 @@ fn each_new_kind_of_failure_has_an_event_while_a_condition_stays_unknown() {
         assert_eq!(names.len(), events, "{name}");
     }
 }
+
+/// The same for a probe that works again with a verdict below `failureThreshold`: its condition stays Unknown. Each line:
+/// passes of the caches | the number of events `ObservationRecovered`.
+#[test]
+fn each_recovery_has_an_event_while_a_condition_stays_unknown() {
+    for (name, passes, events) in [
+        ("one recovery", &["!Timeout", "err", "..."][..], 1),
+        ("a probe that is disabled between", &["!Timeout", "err", "off", "on", "!Timeout", "err"], 2),
+        ("the same, and another leader", &["!Timeout", "err", "off", "on", "restart", "!Timeout", "err"], 2),
+        ("a recovery of the same failure is no news", &["!Timeout", "err", "!Timeout", "err"], 1),
+    ] {
+        let mut world = World::new();
+        world.set_thresholds(3);
+        let mut names = std::collections::BTreeSet::new();
+        for pass in passes {
+            world.now = later(world.now, 10);
+            let word = match *pass {
+                "restart" => {
+                    world.restart();
+                    continue;
+                }
+                "off" | "on" => {
+                    world.target.probes[ProbeKind::Caches].policy =
+                        if *pass == "on" { Policy::Auto } else { Policy::Disabled };
+                    world.generation += 1;
+                    "..."
+                }
+                word => word,
+            };
+            let (_, notices) = world.pass_in_words("...", word, "...");
+            let recovered = notices.iter().filter(|notice| notice.reason == EventReason::ObservationRecovered);
+            names.extend(recovered.map(|notice| notice.name("t", "uid")));
+        }
+        assert_eq!(names.len(), events, "{name}");
+    }
+}

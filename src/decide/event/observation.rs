@@ -65,20 +65,22 @@ pub(super) fn transitions(
     let recovered: Vec<_> = ProbeKind::ALL.into_iter().filter(recovers).collect();
     if !recovered.is_empty() {
         let note = format!("Can observe {} again.", names(&recovered));
-        notices.push(notice(EventReason::ObservationRecovered, &names(&recovered), note, stored, &recovered));
+        let mut notice = notice(EventReason::ObservationRecovered, &names(&recovered), note, stored, &recovered);
+        notice.left.push_str(&while_unknown(target, stored, stored, &recovered));
+        notices.push(notice);
     }
     notices
 }
 
-/// Tells failures apart that begin while the condition is Unknown all the time, so that its time stays: by the spec of
-/// the last status, and by whether a Secret or an entry is missing. A failure of the same kind under the same spec is no
-/// news.
-fn while_unknown(target: &Target, stored: &CloudTenantStatus, new: &CloudTenantStatus, failed: &[ProbeKind]) -> String {
+/// Tells failures, and their ends, apart while the condition is Unknown all the time, so that its time stays: by the spec of
+/// the last status, and by whether a Secret or an entry is missing in the status `of` the failure. A failure of the same
+/// kind under the same spec is no news.
+fn while_unknown(target: &Target, stored: &CloudTenantStatus, of: &CloudTenantStatus, failed: &[ProbeKind]) -> String {
     let mut conditions = failed.iter().filter_map(|kind| condition::find(&stored.conditions, kind.condition_type()));
     let Some(unknown) = conditions.find(|condition| condition.status == "Unknown") else {
         return String::new();
     };
-    let is_missing = failed.iter().filter_map(|kind| failing(target, new, *kind)).any(Reason::may_still_arrive);
+    let is_missing = failed.iter().filter_map(|kind| failing(target, of, *kind)).any(Reason::may_still_arrive);
     let generation = unknown.observed_generation.unwrap_or_default();
     format!("/{generation}{}", if is_missing { "/missing" } else { "" })
 }
