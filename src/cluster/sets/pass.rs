@@ -124,6 +124,7 @@ impl Controller {
         state: &mut State,
         turn: &mut Turn,
     ) -> Result<Option<Duration>, WriteError> {
+        state.keep_time();
         let now = self.now();
         let target = match &set.0 {
             Ok(object) => SetTarget::new(object).map(|target| (object, target)),
@@ -207,6 +208,8 @@ impl Controller {
         state.not_before = retry_after.and_then(|wait| self.now().checked_add(wait).ok());
         let read = Box::pin(children::list(&self.client, namespace, target, &self.pages)).await;
         let others = self.others(begun.id);
+        // The lists take seconds.
+        state.keep_time();
         let now = self.now();
         begun.now = now;
         let (cloud, found) = listed.as_ref().ok().map(|(cloud, found)| (cloud, found)).unzip();
@@ -364,6 +367,8 @@ impl Controller {
             // Without a version, the set is gone.
             Ok(_) => false,
             Err(error) => {
+                // It may have been written: see `conclude`.
+                state.undeleted = 0;
                 tracing::warn!(%error, "nothing is deleted, since the status was not written");
                 false
             }
@@ -387,17 +392,18 @@ impl Controller {
             return Ok(next);
         }
         let waits = state.stored.failed_writes < EVENT_RETRIES;
+        // A write without an answer may have happened. To correct the count twice would hide deletions.
+        let undeleted = std::mem::take(&mut state.undeleted);
         let written = self.context.writer.tell_and_write((id, object), &notices, waits, version, &new).await?;
         match written {
-            StatusWritten::As(version) => {
-                state.undeleted = 0;
-                state.stored.wrote(new, version.as_deref());
-            }
+            StatusWritten::As(version) => state.stored.wrote(new, version.as_deref()),
             StatusWritten::Refused(version) => {
+                state.undeleted = undeleted;
                 state.stored.wrote(new, version.as_deref());
                 next = Some(next.map_or(REFUSED_RETRY, |next| next.min(REFUSED_RETRY)));
             }
-            StatusWritten::Skipped | StatusWritten::Conflict | StatusWritten::Failed => {}
+            StatusWritten::Skipped | StatusWritten::Conflict => state.undeleted = undeleted,
+            StatusWritten::Failed => {}
         }
         Ok(next)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::write::WriteState;
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         set::{SetMemory, Unread},
     },
     observation::{ProbeFailure, engine_answers::age},
+    openstack::ClockReading,
 };
 
 /// The state of a set between two passes. Losing it is safe: the status holds what must last.
@@ -33,6 +34,8 @@ pub(super) struct State {
     pub(super) recounts: u32,
     /// Number of consecutive lists of the namespace's CloudTenants that failed.
     pub(super) unread: u32,
+    /// When the clock was last read.
+    clock: Option<ClockReading>,
     /// An API server that starts forbids these lists too.
     doubt: Doubt<Timestamp>,
     pub(super) writes: WriteState,
@@ -56,6 +59,17 @@ pub(super) struct Stored {
 const UNTOLD: usize = 20;
 
 impl State {
+    /// Moves what is remembered with the operator's clock, if that was set.
+    pub(super) fn keep_time(&mut self) {
+        let now = ClockReading::now();
+        let by = self.clock.replace(now).map_or(SignedDuration::ZERO, |before| before.set_until(now));
+        if !by.is_zero() {
+            self.memory.clock_was_set(by);
+            let times = [&mut self.not_before, &mut self.missing_since].into_iter().flatten();
+            times.for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+        }
+    }
+
     /// Notes whether the namespace's CloudTenants could be read. Returns why not, and how often.
     pub(super) fn note_unread(&mut self, failed: Option<Unread>, now: Timestamp) -> Option<(Unread, u32)> {
         let why = match failed {

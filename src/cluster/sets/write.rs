@@ -110,6 +110,15 @@ impl Ends {
 impl Writes<'_> {
     /// Makes, changes and deletes CloudTenants in this order.
     pub(super) async fn run(&mut self, order: Order) {
+        self.write_all(order).await;
+        self.written.failing = self.state.attempts.failing();
+        if self.written.is_unfinished && self.wait.is_none() {
+            // Deletions that wait for the next writes of the pace.
+            self.wait = self.state.pace.wait(self.settings.writes_per_minute, self.settings.clock.now());
+        }
+    }
+
+    async fn write_all(&mut self, order: Order) {
         let Order { writes, reserved } = order;
         let mut ends = Ends::default();
         let mut left = writes.into_iter();
@@ -150,6 +159,7 @@ impl Writes<'_> {
     fn leave(&mut self, write: &Write, is_news: bool, is_counted: bool) {
         self.written.undeleted += usize::from(is_counted);
         match self.state.attempts.last(write.name()) {
+            Some(Outcome::Later) if !is_news => {}
             Some(outcome) => self.written.add(write.name(), outcome),
             None => self.written.is_unfinished |= is_news,
         }

@@ -81,6 +81,13 @@ impl SetMemory {
         }
     }
 
+    /// The operator's clock was set by so much since the last call: what is remembered moves with it, so that no time
+    /// passes at once.
+    pub fn clock_was_set(&mut self, by: SignedDuration) {
+        let times = self.missing.values_mut().chain(&mut self.leaving_since);
+        times.for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+    }
+
     /// Notes Keystone's answers to [`asks`]. A project without an answer is unknown.
     pub fn answered(&mut self, asked: &[String], states: &BTreeMap<String, ProjectState>) {
         for id in asked {

@@ -67,6 +67,8 @@ pub struct Written {
     pub refused: Option<Refusal>,
     /// Writes are left for the next pass: because of the pace, or after a failure that may pass.
     pub is_unfinished: bool,
+    /// The first CloudTenant whose writes fail at every pass for a cause that may pass, and how often they have.
+    pub failing: Option<(String, u32)>,
 }
 
 /// All input of a status.
@@ -135,7 +137,8 @@ pub fn compute(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> CloudTenant
     let is_read = plan.unread.is_none();
     if is_read {
         new.tenants = count(tenants(pass));
-        new.ready = count(plan.ready);
+        // Some of those that the pass has deleted were Ready.
+        new.ready = count(plan.ready.min(tenants(pass)));
     }
     if matches!(pass.listed, Listed::Yes { .. }) {
         new.observed_at = Some(api::time(now));
@@ -324,6 +327,15 @@ fn in_sync(pass: &SetPass<'_>, stored: &CloudTenantSetStatus) -> Verdict {
             progressing,
             "Waiting until CloudTenants that are being deleted are gone: the operator then creates those that the filter \
              selects.",
+        );
+    }
+    if let Some((name, _)) = &written.failing {
+        return Verdict::new(
+            SetReason::Shared(Reason::ServiceUnavailable),
+            format!(
+                "The Kubernetes API has not accepted the change of the CloudTenant {name} at several passes: look at the \
+                 operator's log for the cause, such as a webhook that does not answer. The operator retries."
+            ),
         );
     }
     if written.is_unfinished || pruned.pending > 0 {

@@ -61,10 +61,23 @@ pub struct Order {
 /// The writes that failed last time, between two passes.
 #[derive(Debug, Clone, Default)]
 pub struct Attempts {
-    /// When, as a number that grows, and how. By the CloudTenant's name.
-    failed: BTreeMap<String, (u64, Outcome)>,
+    /// By the CloudTenant's name.
+    failed: BTreeMap<String, Attempt>,
     count: u64,
 }
+
+/// The last write of a CloudTenant, which failed.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    /// When, as a number that grows.
+    at: u64,
+    outcome: Outcome,
+    /// How many writes in a row have had this outcome.
+    times: u32,
+}
+
+/// The number of passes after which a write that may succeed later counts as failing.
+const FAILS_AGAIN: u32 = 3;
 
 impl Attempts {
     /// Orders the writes of a pass, of which the pace allows `left` now. Forgets writes that nobody wants any more.
@@ -84,7 +97,7 @@ impl Attempts {
         let number = first.len().min(left.div_ceil(2).max(left.saturating_sub(new.len())));
         let rest = first.split_off(number);
         let mut again: Vec<_> = failed.into_iter().chain(failed_deletions).collect();
-        again.sort_by_key(|write| self.failed.get(write.name()).map(|(at, _)| *at));
+        again.sort_by_key(|write| self.failed.get(write.name()).map(|attempt| attempt.at));
         let writes: Vec<_> = first.into_iter().chain(new).chain(rest).chain(again).collect();
         let reserved = writes.iter().take(left).filter_map(|write| match write {
             Write::Delete(deletion) => Some(deletion.uid.clone()),
@@ -99,14 +112,23 @@ impl Attempts {
             self.failed.remove(name);
         } else {
             self.count += 1;
-            self.failed.insert(name.to_owned(), (self.count, outcome));
+            let before = self.failed.get(name).filter(|before| before.outcome == outcome);
+            let times = before.map_or(1, |before| before.times.saturating_add(1));
+            self.failed.insert(name.to_owned(), Attempt { at: self.count, outcome, times });
         }
     }
 
     /// What became of the last write of this CloudTenant, if it failed.
     #[must_use]
     pub fn last(&self, name: &str) -> Option<Outcome> {
-        self.failed.get(name).map(|(_, outcome)| *outcome)
+        self.failed.get(name).map(|attempt| attempt.outcome)
+    }
+
+    /// The first CloudTenant whose writes have failed several times in a row without a refusal, and how often.
+    #[must_use]
+    pub fn failing(&self) -> Option<(String, u32)> {
+        let fails = |attempt: &Attempt| attempt.outcome == Outcome::Later && attempt.times >= FAILS_AGAIN;
+        self.failed.iter().find(|(_, attempt)| fails(attempt)).map(|(name, attempt)| (name.clone(), attempt.times))
     }
 }
 

@@ -22,6 +22,23 @@ fn when_cloud_tenants_are_deleted() {
             vec![(same, 0, gone(), &[], None), (same, 9, gone(), &[], None), (same, 1, gone(), &["p1"], None)],
         ),
         (
+            "the clock is set forward in between",
+            vec![
+                (same, 0, gone(), &[], None),
+                (|world| world.set_clock(60), 1, gone(), &[], None),
+                (same, 8, gone(), &[], None),
+                (same, 1, gone(), &["p1"], None),
+            ],
+        ),
+        (
+            "the clock is set back in between",
+            vec![
+                (same, 0, gone(), &[], None),
+                (|world| world.set_clock(-60), 1, gone(), &[], None),
+                (same, 9, gone(), &["p1"], None),
+            ],
+        ),
+        (
             "there in between",
             vec![
                 (same, 0, gone(), &[], None),

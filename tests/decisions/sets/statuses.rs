@@ -58,6 +58,18 @@ fn conditions() {
             ],
         ),
         (
+            "a write fails at every pass",
+            Ok(list(&["p1"])),
+            Written { is_unfinished: true, failing: Some(("web-p1".into(), 3)), ..written() },
+            vec![],
+            vec![
+                "Ready=Unknown ServiceUnavailable",
+                "ProjectsListed=True Listed",
+                "InSync=Unknown ServiceUnavailable",
+                "Reconciling=True Progressing",
+            ],
+        ),
+        (
             "an older set has not listed",
             Ok(list(&["p1"])),
             written(),
@@ -353,6 +365,28 @@ fn the_next_pass() {
             now: world.now,
         };
         assert_eq!(status::next(&pass), seconds, "{name}");
+    }
+}
+
+/// Each row: how often a write has failed | seconds until the next pass.
+#[test]
+fn passes_for_a_write_that_fails_at_each_of_them_come_ever_later() {
+    for (times, seconds) in [(3, 60), (4, 120), (6, 480), (7, 600), (1000, 600)] {
+        let world = World::new(json!({}));
+        let written =
+            Written { is_unfinished: true, failing: Some(("web-p1".to_owned(), times)), ..Written::default() };
+        let pass = SetPass {
+            target: &world.target(),
+            listed: &Listed::Yes { whole: true },
+            plan: &Default::default(),
+            pruned: &Default::default(),
+            written: &written,
+            waited: false,
+            handled: None,
+            recounts: 0,
+            now: world.now,
+        };
+        assert_eq!(status::next(&pass), Some(std::time::Duration::from_secs(seconds)), "{times}");
     }
 }
 

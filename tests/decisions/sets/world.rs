@@ -182,6 +182,13 @@ impl World {
         self.set["metadata"]["annotations"] = json!({ "cloudtenant.dev/confirm-prune": generation });
     }
 
+    /// Somebody sets the operator's clock forward by so many minutes, or back.
+    pub fn set_clock(&mut self, minutes: i64) {
+        let by = SignedDuration::from_mins(minutes);
+        self.now += by;
+        self.memory.clock_was_set(by);
+    }
+
     pub fn wait(&mut self, seconds: i64) {
         self.now += SignedDuration::from_secs(seconds);
     }

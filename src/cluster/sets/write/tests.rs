@@ -128,13 +128,14 @@ impl Pass {
             wait: None,
         };
         pass.run(order).await;
-        let Written { created, deleted, undeleted, conflicts, refused, is_unfinished, .. } = pass.written;
+        let Written { created, deleted, undeleted, conflicts, refused, is_unfinished, failing, .. } = pass.written;
         assert!(deleted.len() + undeleted <= counted, "{writes}: a deletion was not counted before");
         let names = |written: &[(String, String)]| written.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         let mut found: Vec<_> = names(&created).iter().map(|name| format!("+{name}")).collect();
         found.extend(names(&deleted).iter().map(|name| format!("-{name}")));
         found.extend(conflicts);
         found.extend(refused.map(|refusal| format!("{refusal:?}")));
+        found.extend(failing.map(|(name, times)| format!("failing {name} {times}")));
         found.extend(is_unfinished.then(|| "unfinished".to_owned()));
         self.clock.fetch_add(60, std::sync::atomic::Ordering::SeqCst);
         found.join(" ")
@@ -162,6 +163,16 @@ async fn what_fails_again_and_again_delays_nothing_else() {
                 ("down-1 down-2 down-3 down-4".to_owned(), "unfinished"),
                 ("down-1 down-2 down-3 down-4 -ok".to_owned(), "-ok unfinished"),
                 ("down-1 down-2 down-3 down-4 +ok".to_owned(), "+ok unfinished"),
+            ],
+        ),
+        (
+            "a failure at each pass",
+            vec![
+                ("down".to_owned(), "unfinished"),
+                ("down".to_owned(), "unfinished"),
+                ("down".to_owned(), "failing down 3 unfinished"),
+                ("down".to_owned(), "failing down 4 unfinished"),
+                ("ok".to_owned(), ""),
             ],
         ),
         (

@@ -48,6 +48,10 @@ pub fn next(pass: &SetPass<'_>) -> Option<Duration> {
             doubled.min(interval).max(shortest).max(failure.retry_after.unwrap_or_default())
         }
         Listed::Yes { .. } if pass.plan.waits_for_sets => SHORT_WAIT,
+        Listed::Yes { .. } if pass.written.is_unfinished && pass.written.failing.is_some() => {
+            let times = pass.written.failing.as_ref().map_or(0, |(_, times)| *times);
+            FIRST_RETRY.saturating_mul(1 << times.saturating_sub(1).min(12)).min(interval)
+        }
         Listed::Yes { .. } if pass.written.is_unfinished || pass.pruned.pending > 0 => FIRST_RETRY,
         // New CloudTenants become Ready after the pass that has created them.
         Listed::Yes { .. } if pass.plan.ready < tenants(pass) => {
