@@ -126,11 +126,17 @@ async fn whatever_stands_in_the_status_is_overwritten() {
         assert_eq!(status["engines"]["summary"], "2/2", "{name}: {status}");
         assert!(status.get("usage").is_none(), "{name}: {status}");
     }
-    // Nothing is left that the operator would write again.
+    // Nothing is left that the operator would write at each pass. On a busy machine, first passes are still under way.
     let written = || operator.metric("cloudtenant_status_writes_total", &["outcome=\"ok\""]).unwrap();
-    let before = written();
-    tokio::time::sleep(Duration::from_secs(15)).await;
-    assert!(written() - before < 2.0, "{} writes", written() - before);
+    let began = Instant::now();
+    loop {
+        let before = written();
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        if written() - before < 2.0 {
+            break;
+        }
+        assert!(began.elapsed() < LATER, "{} writes", written() - before);
+    }
 }
 
 async fn wait_until<F: Future<Output = bool>>(condition: impl Fn() -> F) {

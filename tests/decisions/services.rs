@@ -422,7 +422,7 @@ async fn all_pages_of_the_usage_together_have_a_deadline() {
     assert_eq!(answer.unwrap_err(), Error::Timeout.at(CloudService::Compute));
     let (pages, took) = (cloud.count(Service::Nova), began.elapsed());
     // Far less than the ten seconds that the pages of one window would take.
-    assert!(pages > 5 && pages < 60 && took < Duration::from_secs(6), "{pages} pages in {took:?}");
+    assert!(pages > 1 && pages < 60 && took < Duration::from_secs(6), "{pages} pages in {took:?}");
 }
 
 /// The flavors' figures are the totals', over all pages; the amounts that a row lacks are in neither.
