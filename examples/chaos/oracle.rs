@@ -58,7 +58,7 @@ pub struct Tenant {
     verdicts: Verdicts,
     owed: Vec<Owed>,
     spare: Vec<Spare>,
-    told: Vec<(String, String, f64)>,
+    emitted: Vec<(String, String, f64)>,
     /// More events than the operator emits: they are no longer counted.
     flooded: bool,
     history: VecDeque<(f64, String)>,
@@ -69,12 +69,14 @@ pub struct Tenant {
 impl Tenant {
     /// If a status is not written because of a conflict, and further probes fail until the next try, another event names
     /// them all.
-    fn is_told_again(&self, spare: &Spare) -> bool {
+    fn is_emitted_again(&self, spare: &Spare) -> bool {
         let probes = |note: &str| ["engines", "caches", "usage"].map(|probe| note.contains(probe));
         let own = probes(&spare.note);
-        let (told, others) =
-            self.told.iter().partition::<Vec<_>, _>(|(reason, note, _)| (reason, note) == (&spare.reason, &spare.note));
-        told.last().is_some_and(|(.., at)| {
+        let (emitted, others) = self
+            .emitted
+            .iter()
+            .partition::<Vec<_>, _>(|(reason, note, _)| (reason, note) == (&spare.reason, &spare.note));
+        emitted.last().is_some_and(|(.., at)| {
             let near =
                 others.iter().filter(|(reason, _, other)| *reason == spare.reason && (at - other).abs() < RETRIED);
             near.map(|(_, note, _)| probes(note)).any(|all| own.iter().zip(all).all(|(own, other)| other || !own))
@@ -191,7 +193,7 @@ impl Oracle {
             verdicts: Verdicts::default(),
             owed: Vec::new(),
             spare: Vec::new(),
-            told: Vec::new(),
+            emitted: Vec::new(),
             flooded: false,
             history: VecDeque::new(),
             request: None,
@@ -399,8 +401,8 @@ impl Oracle {
         let same = |owed: &Owed| owed.reason == reason && (note.contains(&owed.about) || reason == "ObservationFailed");
         let owed = tenant.owed.iter().position(same);
         let taken = owed.map(|found| tenant.owed.remove(found)).is_some();
-        let since = tenant.told.iter().rev().find(|(r, n, _)| (r, n) == (&reason, &note)).map(|(.., at)| now - at);
-        tenant.told.push((reason.clone(), note.clone(), now));
+        let since = tenant.emitted.iter().rev().find(|(r, n, _)| (r, n) == (&reason, &note)).map(|(.., at)| now - at);
+        tenant.emitted.push((reason.clone(), note.clone(), now));
         if !taken {
             // Around a fault of the control plane, the first of the two can be one whose status was not written.
             let same = |spare: &Spare| {
@@ -464,7 +466,7 @@ impl Oracle {
                 let spare = tenant.spare.remove(found);
                 // If the spec changes before the status is written, the pass is repeated with the new spec.
                 let excused = tenant.truth.iter().any(|truth| truth.excused(clock));
-                let excused = excused || tenant.is_told_again(&spare);
+                let excused = excused || tenant.is_emitted_again(&spare);
                 if Some(self.disturbances) == spare.undisturbed && !excused {
                     wrong.push(format!("an event has no change of the status: {}: {}", spare.reason, spare.note));
                 } else {

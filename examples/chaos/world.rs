@@ -346,7 +346,7 @@ impl Cloud {
         self.fault.as_ref().is_some_and(|fault| ["password-changed", "secret-deleted"].contains(&fault.name.as_str()))
     }
 
-    /// Whether another leader would hide a fault that is now there for the first time: it reads each Secret anew.
+    /// Whether another leader would hide a fault that is now there for the first time: it reads each Secret itself.
     pub fn keeps_leader(&self) -> bool {
         self.fault.as_ref().is_some_and(|fault| fault.name == "secret-deleted" && fault.is_first)
     }

@@ -25,7 +25,7 @@ use crate::{
     identity::TenantName,
     observation::{
         EngineAnswers, Outcome, ProbeFailure,
-        engine_answers::{EngineAnswer, age},
+        engine_answers::{EngineAnswer, age, shift},
     },
     openstack::{ClockReading, Session},
     panics::{Part, caught},
@@ -70,7 +70,7 @@ struct State {
     turn: Option<ProbeSchedule>,
     called_at: Timestamp,
     /// When the state was last used.
-    clock: Option<ClockReading>,
+    clock: ClockReading,
     /// By how much the clock was set since the last answer.
     set_by: SignedDuration,
     /// Shortest time between Heat's last answer and the next call.
@@ -93,10 +93,10 @@ impl State {
 
     /// If the clock is set, the deadlines move with it.
     fn keep_time(&mut self, now: Timestamp) {
-        let by = self.clock.get_or_insert_with(ClockReading::now).renew();
+        let by = self.clock.renew();
         if !by.is_zero() {
             self.set_by = self.set_by.saturating_add(by);
-            self.called_at = self.called_at.saturating_add(by).unwrap_or(self.called_at);
+            shift(&mut self.called_at, by);
             self.turn.iter_mut().for_each(|turn| turn.shift(by));
         }
         if now < self.called_at {

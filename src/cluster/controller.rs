@@ -313,7 +313,8 @@ async fn pass(name: Arc<TenantName>, begun: Begun, store: Store<Kept>, context: 
     loop {
         let priority = match &place {
             None => {
-                context.priority(store.get(&name).and_then(|tenant| tenant.uid.clone()).as_deref().unwrap_or_default())
+                let tenant = store.get(&name);
+                context.priority(tenant.as_ref().and_then(|tenant| tenant.uid.as_deref()).unwrap_or_default())
             }
             Some(_) => Priority::Begun,
         };
@@ -336,7 +337,7 @@ async fn pass(name: Arc<TenantName>, begun: Begun, store: Store<Kept>, context: 
                 return next;
             }
             Reconciled::Waits(cloud, priority) => {
-                // The pass begins anew, so a change until then needs no other pass.
+                // The pass starts again from its beginning, so a change until then needs no other pass.
                 begun.store(false, SeqCst);
                 place = Some(context.shutdown.run_until_cancelled(InPlace::at(cloud, priority)).await?);
             }

@@ -71,7 +71,7 @@ impl InPlace {
 /// Returns the place of a pass that will begin queries. `Ok(None)` if it begins none, as far as is known.
 ///
 /// # Errors
-/// The cloud at which no place is free, and the priority of this pass there. The pass has to begin anew once it has one.
+/// The cloud at which no place is free, and the priority of this pass there. The pass has to start again once it has one.
 pub fn place(
     object: &CloudTenant,
     target: &Target,

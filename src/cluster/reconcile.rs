@@ -35,7 +35,7 @@ type Done = Result<Reconciled, (WriteError, Duration)>;
 pub enum Reconciled {
     /// It has ended. The next one starts after this duration; `None` means that only a change starts it.
     Ended(Option<Duration>),
-    /// It has changed nothing, and begins anew once it may wait for this cloud.
+    /// It has changed nothing, and starts again once it may wait for this cloud.
     Waits(Arc<Cloud>, Priority),
 }
 

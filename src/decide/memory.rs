@@ -16,7 +16,7 @@ use crate::{
         schedule::{ProbeSchedule, after, backoff},
         status::observed_at,
     },
-    observation::{ByProbe, ProbeKind},
+    observation::{ByProbe, ProbeKind, engine_answers::shift},
     target::Target,
 };
 
@@ -177,8 +177,11 @@ impl Memory {
     /// yet may have handled the request, so this may also be true without need.
     #[must_use]
     pub fn restarts(&self, object: &CloudTenant) -> bool {
-        let handled = object.status.as_ref().and_then(|stored| stored.last_handled_reconcile_at.as_ref());
-        let requested = requested_at(object).filter(|value| handled != Some(value));
+        self.is_new(object, unhandled(object, object.status.as_ref()))
+    }
+
+    /// Whether the spec or the request is another one than at the last pass.
+    fn is_new(&self, object: &CloudTenant, requested: Option<&String>) -> bool {
         self.generation != object.metadata.generation || requested.is_some() && requested != self.requested.as_ref()
     }
 
@@ -193,7 +196,7 @@ impl Memory {
         self.probes.values_mut().for_each(|probe| probe.turn.shift(by));
         self.engines.shift(by);
         let since = self.missing.iter_mut().map(|missing| &mut missing.since);
-        since.chain([&mut self.began_at]).for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+        since.chain([&mut self.began_at]).for_each(|at| shift(at, by));
     }
 
     /// Disabled probes never become stale. If the clock steps back, deadlines move with it.
@@ -215,10 +218,9 @@ impl Memory {
 
     /// A new spec or a new request makes all probes due.
     fn note_request(&mut self, object: &CloudTenant, stored: &CloudTenantStatus, plan: &mut Plan, now: Timestamp) {
-        let requested = requested_at(object).filter(|value| stored.last_handled_reconcile_at.as_ref() != Some(value));
-        let is_new = requested.is_some() && requested != self.requested.as_ref();
+        let requested = unhandled(object, Some(stored));
         plan.is_requested = requested.is_some();
-        plan.restart = is_new || self.generation != object.metadata.generation;
+        plan.restart = self.is_new(object, requested);
         if plan.restart {
             self.probes.values_mut().for_each(|probe| probe.turn.hurry(now));
             self.refused.iter_mut().for_each(|refused| refused.retry_at = now);
@@ -332,6 +334,12 @@ impl Memory {
 #[must_use]
 pub fn has_own_query(target: &Target, kind: ProbeKind) -> bool {
     kind != ProbeKind::Engines && target.is_enabled(kind)
+}
+
+/// The request that the status has not handled yet.
+fn unhandled<'a>(object: &'a CloudTenant, stored: Option<&CloudTenantStatus>) -> Option<&'a String> {
+    let handled = stored.and_then(|stored| stored.last_handled_reconcile_at.as_ref());
+    requested_at(object).filter(|value| handled != Some(*value))
 }
 
 fn requested_at(object: &CloudTenant) -> Option<&String> {

@@ -9,7 +9,7 @@ use crate::{
         schedule::ProbeSchedule,
         status::{Engines, Observation},
     },
-    observation::{Data, Outcome},
+    observation::{Data, Outcome, engine_answers::shift},
 };
 
 /// Number of consecutive unhealthy observations. Each counts once, although a pass is repeated if its write failed.
@@ -175,7 +175,7 @@ impl EnginesProbe {
     /// Moves all times by this duration after the local clock was set.
     pub(super) fn shift(&mut self, by: SignedDuration) {
         let since = self.missing.iter_mut().map(|missing| &mut missing.since);
-        since.for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+        since.for_each(|at| shift(at, by));
     }
 }
 

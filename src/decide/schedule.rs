@@ -6,7 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     api::Reason,
-    observation::{Outcome, ProbeFailure, engine_answers::EngineAnswer},
+    observation::{
+        Outcome, ProbeFailure,
+        engine_answers::{EngineAnswer, shift},
+    },
 };
 
 /// Wait after the first failure, unless the cloud's Retry-After is longer.
@@ -89,7 +92,7 @@ impl ProbeSchedule {
     /// Moves all times by this duration after the local clock was set.
     pub fn shift(&mut self, by: SignedDuration) {
         let others = [&mut self.next, &mut self.verdict_at].into_iter();
-        others.chain(&mut self.not_before).for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+        others.chain(&mut self.not_before).for_each(|at| shift(at, by));
     }
 
     /// Whether a query is due.

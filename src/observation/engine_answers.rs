@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Elsewhere, Outcome, ProbeFailure};
 pub use super::{
-    engine_list::{DEFAULT_REPORT_INTERVAL, EngineList, EngineRow, RecordId, age},
+    engine_list::{DEFAULT_REPORT_INTERVAL, EngineList, EngineRow, RecordId, age, shift},
     setback::Setbacks,
 };
 use crate::api::Reason;
@@ -160,7 +160,7 @@ impl EngineAnswers {
     pub fn after_clock_was_set(mut self, by: SignedDuration) -> Self {
         if !by.is_zero() {
             self.shift(by);
-            self.at = self.at.saturating_add(by).unwrap_or(self.at);
+            shift(&mut self.at, by);
         }
         self
     }
@@ -169,7 +169,7 @@ impl EngineAnswers {
     fn shift(&mut self, by: SignedDuration) {
         let silence = self.silence.iter_mut().flat_map(|silence| [&mut silence.since, &mut silence.last]);
         let others = [&mut self.answered_at, &mut self.first_at, &mut self.seen_again_at].into_iter().flatten();
-        silence.chain(others).for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+        silence.chain(others).for_each(|at| shift(at, by));
         self.setbacks.shift(by);
     }
 

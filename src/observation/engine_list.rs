@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// Heat's own default, for records without an interval.
 pub const DEFAULT_REPORT_INTERVAL: Duration = Duration::from_secs(60);
@@ -145,4 +145,9 @@ impl EngineList {
 #[must_use]
 pub fn age(then: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(then)).unwrap_or(Duration::ZERO)
+}
+
+/// Moves a time after the local clock was set by this duration.
+pub fn shift(at: &mut Timestamp, by: SignedDuration) {
+    *at = at.saturating_add(by).unwrap_or(*at);
 }

@@ -8,7 +8,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::engine_list::{EngineList, EngineRow, RecordId, age};
+use super::engine_list::{EngineList, EngineRow, RecordId, age, shift};
 
 /// A record whose report went back in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,9 +75,7 @@ impl Setbacks {
 
     /// Moves all times by this duration after the local clock was set.
     pub(super) fn shift(&mut self, by: SignedDuration) {
-        self.0
-            .values_mut()
-            .for_each(|setback| setback.since = setback.since.saturating_add(by).unwrap_or(setback.since));
+        self.0.values_mut().for_each(|setback| shift(&mut setback.since, by));
     }
 }
 

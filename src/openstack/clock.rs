@@ -21,6 +21,12 @@ pub struct ClockReading {
     ahead: i64,
 }
 
+impl Default for ClockReading {
+    fn default() -> Self {
+        Self::now()
+    }
+}
+
 impl ClockReading {
     /// Reads both clocks.
     #[must_use]
@@ -42,8 +48,10 @@ impl ClockReading {
 
     /// Replaces this reading by one of now. Returns by how much the clock was set since.
     pub fn renew(&mut self) -> SignedDuration {
-        let before = std::mem::replace(self, Self::now());
-        before.set_until(*self)
+        let now = Self::now();
+        let set_by = self.set_until(now);
+        *self = now;
+        set_by
     }
 }
 

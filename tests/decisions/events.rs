@@ -128,9 +128,30 @@ fn the_same_failure_of_two_probes_has_two_names() {
     assert_ne!(told[0], told[1]);
 }
 
+/// Changes the world as a word of the next two tables says. Returns what the pass observes, or `None` for a word without a
+/// pass. `restart` is another leader, `waited` a Secret that has been missing for two minutes, and `off` and `on` are the
+/// policy of the probe.
+fn change<'a>(world: &mut World, kind: ProbeKind, word: &'a str) -> Option<&'a str> {
+    match word {
+        "restart" => {
+            world.restart();
+            None
+        }
+        "off" | "on" => {
+            world.target.probes[kind].policy = if word == "on" { Policy::Auto } else { Policy::Disabled };
+            world.generation += 1;
+            Some("...")
+        }
+        "waited" => {
+            world.waited = true;
+            Some("!SecretKeyMissing")
+        }
+        word => Some(word),
+    }
+}
+
 /// The conditions are Unknown from the first pass on, so their times stay. Each line: passes | the number of events
-/// `ObservationFailed`. `restart` is another leader, `waited` a Secret that has been missing for two minutes, and `off` and
-/// `on` are the policy of usage.
+/// `ObservationFailed`.
 #[test]
 fn each_new_kind_of_failure_has_an_event_while_a_condition_stays_unknown() {
     for (name, passes, events) in [
@@ -149,23 +170,7 @@ fn each_new_kind_of_failure_has_an_event_while_a_condition_stays_unknown() {
         let mut names = std::collections::BTreeSet::new();
         for pass in passes {
             world.now = later(world.now, 10);
-            let word = match *pass {
-                "restart" => {
-                    world.restart();
-                    continue;
-                }
-                "off" | "on" => {
-                    world.target.probes[ProbeKind::Usage].policy =
-                        if *pass == "on" { Policy::Auto } else { Policy::Disabled };
-                    world.generation += 1;
-                    "..."
-                }
-                "waited" => {
-                    world.waited = true;
-                    "!SecretKeyMissing"
-                }
-                word => word,
-            };
+            let Some(word) = change(&mut world, ProbeKind::Usage, pass) else { continue };
             let (_, notices) = world.pass_in_words(word, word, word);
             let failed = notices.iter().filter(|notice| notice.reason == EventReason::ObservationFailed);
             names.extend(failed.map(|notice| notice.name("t", "uid")));
@@ -189,19 +194,7 @@ fn each_recovery_has_an_event_while_a_condition_stays_unknown() {
         let mut names = std::collections::BTreeSet::new();
         for pass in passes {
             world.now = later(world.now, 10);
-            let word = match *pass {
-                "restart" => {
-                    world.restart();
-                    continue;
-                }
-                "off" | "on" => {
-                    world.target.probes[ProbeKind::Caches].policy =
-                        if *pass == "on" { Policy::Auto } else { Policy::Disabled };
-                    world.generation += 1;
-                    "..."
-                }
-                word => word,
-            };
+            let Some(word) = change(&mut world, ProbeKind::Caches, pass) else { continue };
             let (_, notices) = world.pass_in_words("...", word, "...");
             let recovered = notices.iter().filter(|notice| notice.reason == EventReason::ObservationRecovered);
             names.extend(recovered.map(|notice| notice.name("t", "uid")));

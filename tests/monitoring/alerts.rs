@@ -206,7 +206,7 @@ fn the_tests_refuse_rules_that_do_something_else() {
         ("a short outage is one of an hour", "for: 1h", "for: 5m"),
         ("a suspended set has to list", "cloudtenant_set_suspended == 1", "cloudtenant_set_suspended == 2"),
         ("any deletion is held", "status=\"False\", reason=\"PruneHeld\"", "status=\"False\""),
-        ("a held deletion is told twice", "reason!~\"PruneHeld|Progressing\"", "reason!~\"Progressing\""),
+        ("a held deletion has two alerts", "reason!~\"PruneHeld|Progressing\"", "reason!~\"Progressing\""),
         ("a set that is not done is incomplete", "reason!~\"PruneHeld|Progressing\"", "reason!~\"PruneHeld\""),
         ("a set that cannot be written is well", "status!=\"True\", reason!~", "status=\"False\", reason!~"),
         ("skipped projects are as good as others", "{reason!=\"Covered\"} > 0", "{reason!=\"Covered\"} > 10"),

@@ -191,7 +191,7 @@ impl Controller {
         }
         let listing = async {
             let cloud = Box::pin(listing::open(&self.context, namespace, target)).await?;
-            let place = turn.without(self.keystones.wait(cloud.config.host(), namespace.into())).await;
+            let place = turn.without(self.keystones.wait(cloud.config.called_host(), namespace.into())).await;
             let listing = Box::pin(listing::list(&cloud, target)).await?;
             Ok::<_, ProbeFailure>((cloud, listing, place))
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::write::WriteState;
 use crate::{
@@ -14,7 +14,10 @@ use crate::{
         event::Notice,
         set::{SetMemory, Unread},
     },
-    observation::{ProbeFailure, engine_answers::age},
+    observation::{
+        ProbeFailure,
+        engine_answers::{age, shift},
+    },
     openstack::ClockReading,
 };
 
@@ -35,7 +38,7 @@ pub(super) struct State {
     /// Number of consecutive lists of the namespace's CloudTenants that failed.
     pub(super) unread: u32,
     /// When the clock was last read.
-    clock: Option<ClockReading>,
+    clock: ClockReading,
     /// An API server that starts forbids these lists too.
     doubt: Doubt<Timestamp>,
     pub(super) writes: WriteState,
@@ -61,12 +64,11 @@ const UNTOLD: usize = 20;
 impl State {
     /// Moves what is remembered with the operator's clock, if that was set.
     pub(super) fn keep_time(&mut self) {
-        let now = ClockReading::now();
-        let by = self.clock.replace(now).map_or(SignedDuration::ZERO, |before| before.set_until(now));
+        let by = self.clock.renew();
         if !by.is_zero() {
             self.memory.clock_was_set(by);
             let times = [&mut self.not_before, &mut self.missing_since].into_iter().flatten();
-            times.for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+            times.for_each(|at| shift(at, by));
         }
     }
 
@@ -84,7 +86,7 @@ impl State {
         why.map(|why| (why, self.unread))
     }
 
-    /// Forgets what only a set that lists projects needs. The pace, and what is still to be told, stay.
+    /// Forgets what only a set that lists projects needs. The pace, and the events that are still to be emitted, stay.
     pub(super) fn rest(&mut self) {
         (self.memory, self.cloud) = (SetMemory::default(), None);
         (self.failures, self.missing_since) = (0, None);

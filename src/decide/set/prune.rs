@@ -17,7 +17,10 @@ use crate::{
         self,
         set::{CloudTenantSetStatus, ConfirmedPrune, ProjectSource, Prune, PrunedHour, Pruning},
     },
-    observation::projects::{ProjectList, ProjectState},
+    observation::{
+        engine_answers::shift,
+        projects::{ProjectList, ProjectState},
+    },
 };
 
 /// The time between the first and the last of the lists that a project is missing from.
@@ -85,7 +88,7 @@ impl SetMemory {
     /// passes at once.
     pub fn clock_was_set(&mut self, by: SignedDuration) {
         let times = self.missing.values_mut().chain(&mut self.leaving_since);
-        times.for_each(|at| *at = at.saturating_add(by).unwrap_or(*at));
+        times.for_each(|at| shift(at, by));
     }
 
     /// Notes Keystone's answers to [`asks`]. A project without an answer is unknown.

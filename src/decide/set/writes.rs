@@ -72,7 +72,7 @@ struct Attempt {
     /// When, as a number that grows.
     at: u64,
     outcome: Outcome,
-    /// How many writes in a row have had this outcome.
+    /// The number of consecutive writes with this outcome.
     times: u32,
 }
 
@@ -124,7 +124,7 @@ impl Attempts {
         self.failed.get(name).map(|attempt| attempt.outcome)
     }
 
-    /// The first CloudTenant whose writes have failed several times in a row without a refusal, and how often.
+    /// The first CloudTenant with several consecutive writes that failed without a refusal, and their number.
     #[must_use]
     pub fn failing(&self) -> Option<(String, u32)> {
         let fails = |attempt: &Attempt| attempt.outcome == Outcome::Later && attempt.times >= FAILS_AGAIN;

@@ -8,14 +8,14 @@ use cloudtenant_operator::{
     decide::{
         set::{
             Claims, Plan, SetMemory,
-            status::{self, Listed, Refusal, SetPass, Written},
+            status::{self, Listed, Refusal, Written},
         },
         status::StatusRefusal,
     },
 };
 use serde_json::json;
 
-use super::world::{MINUTES, OLDER, World, failure, list, other, partial, ten, without};
+use super::world::{Judged, MINUTES, OLDER, World, failure, list, other, partial, ten, without};
 
 /// Each row: what happened, the conditions, and what Ready says.
 #[test]
@@ -353,18 +353,8 @@ fn the_next_pass() {
     ] {
         let world = World::new(json!({ "suspend": suspended }));
         let written = Written { is_unfinished: unfinished, ..Written::default() };
-        let pass = SetPass {
-            target: &world.target(),
-            listed: &listed,
-            plan: &Default::default(),
-            pruned: &Default::default(),
-            written: &written,
-            waited: false,
-            handled: None,
-            recounts: 0,
-            now: world.now,
-        };
-        assert_eq!(status::next(&pass), seconds, "{name}");
+        let judged = Judged { listed, written, ..Judged::of(&world) };
+        assert_eq!(status::next(&judged.pass(world.now)), seconds, "{name}");
     }
 }
 
@@ -375,18 +365,8 @@ fn passes_for_a_write_that_fails_at_each_of_them_come_ever_later() {
         let world = World::new(json!({}));
         let written =
             Written { is_unfinished: true, failing: Some(("web-p1".to_owned(), times)), ..Written::default() };
-        let pass = SetPass {
-            target: &world.target(),
-            listed: &Listed::Yes { whole: true },
-            plan: &Default::default(),
-            pruned: &Default::default(),
-            written: &written,
-            waited: false,
-            handled: None,
-            recounts: 0,
-            now: world.now,
-        };
-        assert_eq!(status::next(&pass), Some(std::time::Duration::from_secs(seconds)), "{times}");
+        let judged = Judged { written, ..Judged::of(&world) };
+        assert_eq!(status::next(&judged.pass(world.now)), Some(std::time::Duration::from_secs(seconds)), "{times}");
     }
 }
 
@@ -407,19 +387,9 @@ fn new_cloud_tenants_are_counted_again_until_all_are_ready() {
         let world = World::new(json!({ "interval": interval }));
         let plan = Plan { tenants: 1, ready, ..Plan::default() };
         let written = Written { created: vec![("web-p2".into(), "u".into())], adopted: 1, ..Written::default() };
-        let pass = SetPass {
-            target: &world.target(),
-            listed: &Listed::Yes { whole: true },
-            plan: &plan,
-            pruned: &Default::default(),
-            written: &written,
-            waited: false,
-            handled: None,
-            recounts,
-            now: world.now,
-        };
+        let judged = Judged { plan, written, recounts, ..Judged::of(&world) };
         let wait = Some(std::time::Duration::from_secs(seconds));
-        assert_eq!(status::next(&pass), wait, "{recounts} passes, {ready} Ready, {interval}");
+        assert_eq!(status::next(&judged.pass(world.now)), wait, "{recounts} passes, {ready} Ready, {interval}");
     }
 }
 

@@ -4,29 +4,19 @@ use cloudtenant_operator::{
     api::Reason,
     decide::set::{
         self, Selection, Unread,
-        status::{self, Full, Listed, SetPass, Written},
+        status::{self, Full},
     },
 };
 use serde_json::json;
 
-use super::world::{World, failure, list, ten, without};
+use super::world::{Judged, World, failure, list, ten, without};
 
 /// A pass that lists the projects, and cannot read the CloudTenants for this number of times.
 fn pass(world: &mut World, why: Unread, times: u32) {
-    let target = world.target();
-    let selection = Selection::new(without(&[]), &target.filter);
-    let pass = SetPass {
-        target: &target,
-        listed: &Listed::Yes { whole: true },
-        plan: &set::unread(Some(&selection), why, times),
-        pruned: &Default::default(),
-        written: &Written::default(),
-        waited: false,
-        handled: None,
-        recounts: 0,
-        now: world.now,
-    };
-    world.stored = status::compute(&pass, &world.stored);
+    let judged = Judged::of(world);
+    let selection = Selection::new(without(&[]), &judged.target.filter);
+    let judged = Judged { plan: set::unread(Some(&selection), why, times), ..judged };
+    world.stored = status::compute(&judged.pass(world.now), &world.stored);
 }
 
 #[test]
@@ -65,20 +55,9 @@ fn cloud_tenants_that_cannot_be_read() {
 #[test]
 fn a_cloud_tenant_that_cannot_be_read_is_named() {
     let mut world = ten(json!({}));
-    let target = world.target();
     let plan = set::Plan { unreadable: Some("odd".to_owned()), ..set::Plan::default() };
-    let pass = SetPass {
-        target: &target,
-        listed: &Listed::Yes { whole: true },
-        plan: &plan,
-        pruned: &Default::default(),
-        written: &Written::default(),
-        waited: false,
-        handled: None,
-        recounts: 0,
-        now: world.now,
-    };
-    world.stored = status::compute(&pass, &world.stored);
+    let judged = Judged { plan, ..Judged::of(&world) };
+    world.stored = status::compute(&judged.pass(world.now), &world.stored);
     assert_eq!(world.conditions()[2], "InSync=Unknown UnexpectedAnswer");
     assert!(world.message("InSync").contains(" odd"), "{}", world.message("InSync"));
     world.pass(Ok(without(&[])));

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use cloudtenant_operator::{
     api::Reason,
-    decide::set::status::{Listed, SetPass, Waits, Written, scheduled},
+    decide::set::status::{Listed, Waits, Written, scheduled},
 };
 use serde_json::json;
 
-use super::world::{World, failure};
+use super::world::{Judged, World, failure};
 
 /// Each row: whether the list failed, whether writes are left, the waits, and the seconds until the next pass of the set
 /// whose time is shortened most.
@@ -35,18 +35,8 @@ fn no_wait_for_the_pace_or_for_keystone_is_shortened() {
     ] {
         let world = World::new(json!({}));
         let written = Written { is_unfinished, ..Written::default() };
-        let pass = SetPass {
-            target: &world.target(),
-            listed,
-            plan: &Default::default(),
-            pruned: &Default::default(),
-            written: &written,
-            waited: false,
-            handled: None,
-            recounts: 0,
-            now: world.now,
-        };
-        let found = scheduled(&pass, waits, 1.0).unwrap().as_secs_f64();
+        let judged = Judged { listed: listed.clone(), written, ..Judged::of(&world) };
+        let found = scheduled(&judged.pass(world.now), waits, 1.0).unwrap().as_secs_f64();
         assert!((found - next).abs() < 0.001, "{name}: {found} and not {next}");
     }
 }

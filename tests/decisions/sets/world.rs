@@ -259,18 +259,9 @@ impl World {
                 Listed::Failed(failure, self.failures)
             }
         };
-        let pass = SetPass {
-            target: &target,
-            listed: &listed,
-            plan: &plan,
-            pruned: &pruned,
-            written: &written,
-            waited: false,
-            handled: None,
-            recounts: 0,
-            now: self.now,
-        };
-        let new = status::compute(&pass, &self.stored);
+        let judged = Judged { target, listed, plan, pruned, written, recounts: 0 };
+        let new = status::compute(&judged.pass(self.now), &self.stored);
+        let Judged { plan, pruned, written, .. } = judged;
         let mut notices = event::of_writes(&written);
         notices.extend(event::transitions(&self.stored, &new));
         self.stored = new;
@@ -360,5 +351,34 @@ fn merge(object: &mut Value, document: &Value) {
     }
     if !document.is_object() {
         *object = document.clone();
+    }
+}
+
+/// What the status of a set is computed from. A row changes what it is about.
+pub struct Judged {
+    pub target: SetTarget,
+    pub listed: Listed,
+    pub plan: Plan,
+    pub pruned: Pruned,
+    pub written: Written,
+    pub recounts: u32,
+}
+
+impl Judged {
+    /// A whole list, and nothing to write.
+    pub fn of(world: &World) -> Self {
+        Self {
+            target: world.target(),
+            listed: Listed::Yes { whole: true },
+            plan: Plan::default(),
+            pruned: Pruned::default(),
+            written: Written::default(),
+            recounts: 0,
+        }
+    }
+
+    pub const fn pass(&self, now: Timestamp) -> SetPass<'_> {
+        let Self { target, listed, plan, pruned, written, recounts } = self;
+        SetPass { target, listed, plan, pruned, written, waited: false, handled: None, recounts: *recounts, now }
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::{Listed, SetPass, tenants};
-use crate::{api::Reason, decide::schedule::shortened};
-
-/// The shortest and the first wait after a failed list.
-const FIRST_RETRY: Duration = Duration::from_secs(15);
+use crate::{
+    api::Reason,
+    decide::schedule::{FIRST_RETRY, backoff, shortened},
+};
 
 /// The shortest wait after a refused login, which may lock the account.
 const AFTER_REFUSAL: Duration = Duration::from_secs(300);
@@ -42,17 +42,15 @@ pub fn next(pass: &SetPass<'_>) -> Option<Duration> {
     let wait = match pass.listed {
         Listed::Failed(failure, _) if failure.reason.may_still_arrive() && !pass.waited => SHORT_WAIT,
         Listed::Failed(failure, times) => {
-            let doubled = FIRST_RETRY.saturating_mul(1 << times.saturating_sub(1).min(12));
             let is_refused = failure.reason == Reason::AuthenticationFailed;
             let shortest = if is_refused { AFTER_REFUSAL } else { FIRST_RETRY };
-            doubled.min(interval).max(shortest).max(failure.retry_after.unwrap_or_default())
+            backoff(*times).min(interval).max(shortest).max(failure.retry_after.unwrap_or_default())
         }
         Listed::Yes { .. } if pass.plan.waits_for_sets => SHORT_WAIT,
-        Listed::Yes { .. } if pass.written.is_unfinished && pass.written.failing.is_some() => {
-            let times = pass.written.failing.as_ref().map_or(0, |(_, times)| *times);
-            FIRST_RETRY.saturating_mul(1 << times.saturating_sub(1).min(12)).min(interval)
+        Listed::Yes { .. } if pass.written.is_unfinished || pass.pruned.pending > 0 => {
+            let failing = pass.written.failing.as_ref().filter(|_| pass.written.is_unfinished);
+            failing.map_or(FIRST_RETRY, |(_, times)| backoff(*times).min(interval))
         }
-        Listed::Yes { .. } if pass.written.is_unfinished || pass.pruned.pending > 0 => FIRST_RETRY,
         // New CloudTenants become Ready after the pass that has created them.
         Listed::Yes { .. } if pass.plan.ready < tenants(pass) => {
             RECOUNT.saturating_mul(1 << pass.recounts.min(12)).min(interval)
