@@ -11,7 +11,7 @@ use crate::{
         context::{Context, Tenant},
         observe::{self, InPlace},
         passes::PANIC_RETRY,
-        writer::WriteError,
+        writer::{Base, WriteError},
     },
     decide::{Decision, Memory, Next, REFUSED_RETRY, Write, Written, decide, status},
     identity::{TenantId, TenantName},
@@ -96,7 +96,8 @@ async fn resume(
                 let memory = Memory::new(&id.uid, &target, &stored, Timestamp::now());
                 Tenant::new(memory)
             });
-            pass(context, (id, &object), &target, tenant, (turn, place)).await
+            let is_own = !kept.has_conditions_of_others;
+            pass(context, (id, &object, is_own), &target, tenant, (turn, place)).await
         }
         Ok((Err(invalid), _)) => Box::pin(reject(context, id, &invalid.to_string())).await,
         Err(unreadable) => {
@@ -130,17 +131,17 @@ async fn rewrite(
     let (old, version) = context.writer.stored::<CloudTenant>(&id.name).await?;
     let new = change(&old);
     if status::differs(&old, &new) {
-        context.writer.write::<CloudTenant>(&id.name, version, &new).await
+        context.writer.write::<CloudTenant>(&id.name, Base::shared(version), &new).await
     } else {
         Ok(Written::Skipped)
     }
 }
 
 /// The four stages of a pass. All rules are in [`decide`](crate::decide). Each stage has a box of its own, since many
-/// passes may wait for their clouds.
+/// passes may wait for their clouds. `is_own` is whether nobody else has conditions in the status.
 async fn pass(
     context: &Context,
-    (id, object): (&TenantId, &CloudTenant),
+    (id, object, is_own): (&TenantId, &CloudTenant, bool),
     target: &Arc<Target>,
     tenant: &mut Tenant,
     (turn, place): (&mut Turn, Option<InPlace>),
@@ -164,7 +165,7 @@ async fn pass(
         Box::new(decide(&tenant.memory, target, start, observed, Timestamp::now()))
     };
     let Tenant { memory, handles, .. } = tenant;
-    let written = Box::pin(write(context, (id, object), target, handles, &decision)).await;
+    let written = Box::pin(write(context, (id, object, is_own), target, handles, &decision)).await;
     let (end, error) = match written {
         Ok(end) => (end, None),
         Err(error) if error.is_conflict() => (Written::Conflict, Some(error)),
@@ -180,7 +181,7 @@ async fn pass(
 /// Carries out a decision: first tokens and Secrets, then the events, then the status.
 async fn write(
     context: &Context,
-    (id, object): (&TenantId, &CloudTenant),
+    (id, object, is_own): (&TenantId, &CloudTenant, bool),
     target: &Target,
     handles: &Handles,
     decision: &Decision,
@@ -195,7 +196,8 @@ async fn write(
         return Ok(Written::Skipped);
     }
     let Decision { notices, waits_for_events, version, status, .. } = decision;
-    context.writer.tell_and_write((id, object), notices, *waits_for_events, version.clone(), status).await
+    let base = Base { version: version.clone(), is_own };
+    context.writer.tell_and_write((id, object), notices, *waits_for_events, base, status).await
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@ mod place;
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderValue, header::CONTENT_TYPE};
+use http::{
+    HeaderValue,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 use jiff::Timestamp;
 use k8s_openapi::{
     api::{core::v1::ObjectReference, events::v1::Event},
@@ -31,7 +34,7 @@ use crate::{
     },
     identity::{TenantId, TenantName},
     metrics::{Metrics, Told},
-    watched::object::{Kind, Object},
+    watched::object::{Kind, Object, members, metadata},
     words::escaped,
 };
 
@@ -40,6 +43,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Codes of events that can never be created: malformed, no namespace, invalid.
 const REFUSED: [u16; 3] = [400, 404, 422];
+
+/// Asks for the object's metadata instead of the object. Each API server knows this form (Kubernetes API Concepts).
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 
 /// The reporting controller of events.
 const CONTROLLER: &str = "cloudtenant.dev/cloudtenant-operator";
@@ -169,6 +175,24 @@ fn is_minimal(conditions: &[Condition]) -> bool {
     conditions.iter().any(|condition| condition.reason == Reason::StatusRefused.as_str())
 }
 
+/// The stored status that a new one replaces.
+#[derive(Debug, Clone)]
+pub struct Base {
+    /// The resource version from which the new status was computed. The API server therefore rejects a delayed write if
+    /// another process has written since.
+    pub version: Option<String>,
+    /// Whether all of its conditions are the operator's.
+    pub is_own: bool,
+}
+
+impl Base {
+    /// A status in which others may have conditions.
+    #[must_use]
+    pub fn shared(version: Option<String>) -> Self {
+        Self { version, is_own: false }
+    }
+}
+
 /// Writes statuses and events.
 pub struct StatusWriter {
     client: Client,
@@ -196,16 +220,14 @@ impl StatusWriter {
         Ok((found.map(Object::into_status).unwrap_or_default(), version))
     }
 
-    /// Writes the status in the place of whatever is stored. `base` is the resource version from which the status was
-    /// computed. The API server therefore rejects a delayed write if another process has written since. The result
-    /// has no resource version if the object is gone.
+    /// Writes the status in the place of whatever is stored. The result has no resource version if the object is gone.
     ///
     /// # Errors
     /// The API server did not accept the write, or has a newer version ([`WriteError::is_conflict`]).
     pub async fn write<K: Reported>(
         &self,
         name: &TenantName,
-        base: Option<String>,
+        base: Base,
         status: &K::Status,
     ) -> Result<Written, WriteError> {
         let written = self.put::<K>(name, base, status).await;
@@ -233,13 +255,20 @@ impl StatusWriter {
         }
     }
 
-    /// Applies the status. If that is not enough, the status replaces the stored one. Returns the resource version.
+    /// Replaces the status if it is the operator's alone, and else applies the new one: docs/decisions/0038. If that is
+    /// not enough, the status replaces the stored one, too. Returns the resource version.
     async fn put<K: Reported>(
         &self,
         name: &TenantName,
-        base: Option<String>,
+        base: Base,
         status: &K::Status,
     ) -> Result<Option<String>, WriteError> {
+        let base = match base {
+            Base { version: Some(version), is_own: true } => {
+                return self.replace::<K>(name, Some(&version), status).await;
+            }
+            Base { version, .. } => version,
+        };
         let patch = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
@@ -254,8 +283,8 @@ impl StatusWriter {
                 if !place::has_rest(&object, status) {
                     return Ok(version);
                 }
-                let stored = object.into_status();
-                let replaced = self.replace::<K>(name, version.clone(), status, stored).await;
+                let whole = place::with_conditions_of_others::<K>(status.clone(), object.into_status());
+                let replaced = self.replace::<K>(name, version.as_deref(), &whole).await;
                 Ok(replaced.unwrap_or_else(|error| {
                     tracing::warn!(%error, "what others wrote into the status was not removed");
                     version
@@ -274,7 +303,8 @@ impl StatusWriter {
         status: &K::Status,
     ) -> Result<Option<String>, WriteError> {
         let (stored, _) = self.stored::<K>(name).await?;
-        self.replace::<K>(name, base, status, stored).await
+        let whole = place::with_conditions_of_others::<K>(status.clone(), stored);
+        self.replace::<K>(name, base.as_deref(), &whole).await
     }
 
     /// Writes a minimal status in the place of a refused one. Returns its resource version.
@@ -289,7 +319,8 @@ impl StatusWriter {
         let minimal = K::refused(cause, refused, &stored, Timestamp::now());
         if K::differs(&stored, &minimal) {
             // If this write is refused too, the first error shows the cause.
-            let Ok(written) = self.replace::<K>(name, version, &minimal, stored).await else {
+            let minimal = place::with_conditions_of_others::<K>(minimal, stored);
+            let Ok(written) = self.replace::<K>(name, version.as_deref(), &minimal).await else {
                 return Err(error);
             };
             version = written;
@@ -302,18 +333,19 @@ impl StatusWriter {
     async fn replace<K: Reported>(
         &self,
         name: &TenantName,
-        base: Option<String>,
+        base: Option<&str>,
         status: &K::Status,
-        stored: K::Status,
     ) -> Result<Option<String>, WriteError> {
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let patch = place::replacement::<K>(base.as_deref(), status.clone(), stored);
+        let patch = place::replacement(base, status);
         let request = patch_status::<K>(name, &parameters, &Patch::Merge(&patch)).map(|mut request| {
             // kube offers this kind of patch only with another crate.
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json-patch+json"));
+            request.headers_mut().insert(ACCEPT, HeaderValue::from_static(METADATA));
             request
         });
-        Ok(Object::<K>::read(&self.within(self.send(request)).await?).meta().resource_version.clone())
+        let answer = self.within(self.send(request)).await?;
+        Ok(metadata(&members(&answer)).0.resource_version)
     }
 
     /// Applies an object for a field manager, without force. Returns the object.
@@ -375,7 +407,7 @@ impl StatusWriter {
         (id, object): (&TenantId, &K),
         notices: &[Notice],
         waits: bool,
-        version: Option<String>,
+        base: Base,
         status: &K::Status,
     ) -> Result<Written, WriteError> {
         let mut failed = Vec::new();
@@ -388,12 +420,12 @@ impl StatusWriter {
                     }
                 }
             }
-            if object.is_refused() {
+            if object.is_refused() && !base.is_own {
                 // The minimal status replaced another one, so its Stalled would outlast an applied status for a moment.
-                let written = self.overwrite::<K>(&id.name, version, status).await;
+                let written = self.overwrite::<K>(&id.name, base.version, status).await;
                 return self.conclude::<K>(&id.name, status, written).await;
             }
-            self.write::<K>(&id.name, version, status).await
+            self.write::<K>(&id.name, base, status).await
         }
         .await;
         let outcome = match &written {
@@ -475,7 +507,7 @@ fn is_permanent(error: &WriteError) -> bool {
 fn patch_status<K: Resource<DynamicType = ()>>(
     name: &TenantName,
     parameters: &PatchParams,
-    patch: &Patch<&Value>,
+    patch: &Patch<impl Serialize>,
 ) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
     Request::new(K::url_path(&(), Some(&name.namespace))).patch_subresource("status", &name.name, parameters, patch)
 }
@@ -553,7 +585,7 @@ mod tests {
         let id = TenantId { uid: "u".to_owned(), generation: 1, name };
         let [about, note, left] = ["engine-1", "It stopped.", ""].map(str::to_owned);
         let notices = [Notice { reason: EventReason::EngineDown, about, note, left }];
-        writer.tell_and_write((&id, &tenant), &notices, waits, None, &CloudTenantStatus::default()).await
+        writer.tell_and_write((&id, &tenant), &notices, waits, Base::shared(None), &CloudTenantStatus::default()).await
     }
 
     /// Returns the outcomes that were counted once.
@@ -650,16 +682,20 @@ mod tests {
         (StatusWriter::new(client, "me", Arc::new(Metrics::new()), Mandate::unlimited()), writes)
     }
 
-    /// A status that was applied would leave the minimal one's condition Stalled for a moment.
+    /// A status that was applied would leave the minimal one's condition Stalled for a moment. Each line: the reason of
+    /// the stored condition Stalled, whether others have conditions, the codes | the writes.
     #[tokio::test]
-    async fn a_status_replaces_a_minimal_one_in_one_step() {
+    async fn a_status_replaces_a_minimal_one_and_the_operators_own_in_one_step() {
         let name = TenantName { namespace: "n".to_owned(), name: "t".to_owned() };
         let id = TenantId { uid: "u".to_owned(), generation: 1, name };
         let status = CloudTenantStatus { observed_generation: Some(1), ..CloudTenantStatus::default() };
-        for (reason, codes, expected) in [
-            ("StatusRefused", [0, 200, 0], &["replaced"][..]),
-            ("StatusRefused", [0, 422, 200], &["replaced", "minimal"]),
-            ("Forbidden", [200, 0, 0], &["applied"]),
+        for (reason, is_shared, codes, expected) in [
+            ("StatusRefused", true, [0, 200, 0], &["replaced"][..]),
+            ("StatusRefused", true, [0, 422, 200], &["replaced", "minimal"]),
+            ("StatusRefused", false, [0, 200, 0], &["replaced"]),
+            ("Forbidden", true, [200, 0, 0], &["applied"]),
+            ("Forbidden", false, [0, 200, 0], &["replaced"]),
+            ("Forbidden", false, [0, 422, 200], &["replaced", "minimal"]),
         ] {
             let tenant = json!({
                 "metadata": { "name": "t", "namespace": "n" },
@@ -671,9 +707,10 @@ mod tests {
             });
             let tenant: CloudTenant = serde_json::from_value(tenant).unwrap();
             let (writer, writes) = refusing(codes, "").await;
-            let done = writer.tell_and_write((&id, &tenant), &[], true, Some("1".to_owned()), &status).await;
+            let base = Base { version: Some("1".to_owned()), is_own: !is_shared };
+            let done = writer.tell_and_write((&id, &tenant), &[], true, base, &status).await;
             assert!(done.is_ok(), "{reason} {codes:?}: {done:?}");
-            assert_eq!(*writes.lock().unwrap(), expected, "{reason} {codes:?}");
+            assert_eq!(*writes.lock().unwrap(), expected, "{reason} {is_shared} {codes:?}");
         }
     }
 
@@ -711,9 +748,36 @@ mod tests {
             let (writer, writes) = refusing(codes, message).await;
             let name = TenantName { namespace: "n".to_owned(), name: "t".to_owned() };
             let status = CloudTenantStatus { observed_generation: Some(1), ..CloudTenantStatus::default() };
-            let done = writer.write::<CloudTenant>(&name, Some("1".to_owned()), &status).await;
+            let base = Base::shared(Some("1".to_owned()));
+            let done = writer.write::<CloudTenant>(&name, base, &status).await;
             assert_eq!(done.ok(), result, "{codes:?} {message}");
             assert_eq!(*writes.lock().unwrap(), expected, "{codes:?} {message}");
+        }
+    }
+
+    /// Nothing is applied, and the object is not read. Each line: the codes of the replacement and of the minimal status |
+    /// the writes, and the result.
+    #[tokio::test]
+    async fn a_status_without_conditions_of_others_is_replaced_at_once() {
+        let (replaced, minimal) = (&["replaced"][..], &["replaced", "minimal"][..]);
+        let rows = [
+            ([200, 0], "", replaced, Some(Written::As(Some("3".to_owned())))),
+            ([422, 200], "", minimal, Some(Written::Refused(Some("4".to_owned())))),
+            ([403, 200], "policy \"p\" denied request: no", minimal, Some(Written::Refused(Some("4".to_owned())))),
+            ([403, 0], "is forbidden: User \"u\" cannot patch resource", replaced, None),
+            ([404, 0], "", replaced, Some(Written::As(None))),
+            ([409, 0], "", replaced, None),
+            ([500, 0], "etcdserver: leader changed", replaced, None),
+            ([503, 0], "", replaced, None),
+        ];
+        for ([replacement, last], message, expected, result) in rows {
+            let (writer, writes) = refusing([200, replacement, last], message).await;
+            let name = TenantName { namespace: "n".to_owned(), name: "t".to_owned() };
+            let status = CloudTenantStatus { observed_generation: Some(1), ..CloudTenantStatus::default() };
+            let base = Base { version: Some("1".to_owned()), is_own: true };
+            let done = writer.write::<CloudTenant>(&name, base, &status).await;
+            assert_eq!(done.ok(), result, "{replacement} {message}");
+            assert_eq!(*writes.lock().unwrap(), expected, "{replacement} {message}");
         }
     }
 }

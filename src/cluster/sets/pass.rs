@@ -19,7 +19,10 @@ use crate::{
         set::{CloudTenantSet, CloudTenantSetStatus},
     },
     clouds::Cloud,
-    cluster::{passes::PANIC_RETRY, writer::WriteError},
+    cluster::{
+        passes::PANIC_RETRY,
+        writer::{Base, WriteError},
+    },
     decide::{
         CONFLICT_RETRY, REFUSED_RETRY, STALLED_RETRY, Written as StatusWritten,
         event::{Notice, fnv1a},
@@ -353,7 +356,12 @@ impl Controller {
             return false;
         }
         let reserved = status::reserved(target, &begun.stored, deletions, begun.now);
-        match self.context.writer.write::<CloudTenantSet>(&begun.id.name, begun.version.clone(), &reserved).await {
+        match self
+            .context
+            .writer
+            .write::<CloudTenantSet>(&begun.id.name, Base::shared(begun.version.clone()), &reserved)
+            .await
+        {
             Ok(StatusWritten::As(Some(version))) => {
                 state.stored.wrote(reserved.clone(), Some(&version));
                 state.undeleted = 0;
@@ -394,7 +402,8 @@ impl Controller {
         let waits = state.stored.failed_writes < EVENT_RETRIES;
         // A write without an answer may have happened. To correct the count twice would hide deletions.
         let undeleted = std::mem::take(&mut state.undeleted);
-        let written = self.context.writer.tell_and_write((id, object), &notices, waits, version, &new).await?;
+        let written =
+            self.context.writer.tell_and_write((id, object), &notices, waits, Base::shared(version), &new).await?;
         match written {
             StatusWritten::As(version) => state.stored.wrote(new, version.as_deref()),
             StatusWritten::Refused(version) => {
@@ -420,7 +429,7 @@ impl Controller {
         if !status::differs(&old, &new) {
             return Ok(next);
         }
-        let written = self.context.writer.write::<CloudTenantSet>(&id.name, version, &new).await?;
+        let written = self.context.writer.write::<CloudTenantSet>(&id.name, Base::shared(version), &new).await?;
         Ok(if matches!(written, StatusWritten::Refused(_)) { Some(REFUSED_RETRY) } else { next })
     }
 

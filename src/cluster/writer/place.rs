@@ -2,7 +2,7 @@
 //! managers own parts of it, or the API server refuses the new one.
 
 use kube::Resource as _;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{Reported, WriteError};
 use crate::{decide::status::StatusRefusal, watched::object::Object};
@@ -71,21 +71,44 @@ pub(super) fn has_rest<K: Reported>(object: &Object<K>, applied: &K::Status) -> 
     is_object && applied.is_ok_and(|applied| K::differs(&object.clone().into_status(), &applied))
 }
 
-/// Returns the JSON patch that replaces the whole status and keeps the conditions of other controllers. The API server
-/// answers 409 if the object no longer has the resource version `base`.
-pub(super) fn replacement<K: Reported>(base: Option<&str>, mut status: K::Status, mut stored: K::Status) -> Value {
+/// Adds the conditions of other controllers to a status that replaces the stored one.
+pub(super) fn with_conditions_of_others<K: Reported>(mut status: K::Status, mut stored: K::Status) -> K::Status {
     let conditions = K::conditions(&mut status);
     for condition in K::conditions(&mut stored).drain(..) {
         if !K::CONDITIONS.contains(&&*condition.type_) && conditions.iter().all(|have| have.type_ != condition.type_) {
             conditions.push(condition);
         }
     }
-    let lock = base.map(|base| json!({ "op": "add", "path": "/metadata/resourceVersion", "value": base }));
-    lock.into_iter().chain([json!({ "op": "add", "path": "/status", "value": status })]).collect()
+    status
+}
+
+/// An operation of a JSON patch (RFC 6902).
+#[derive(Debug, Serialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+pub(super) enum Operation<'a, S> {
+    /// Adds or replaces a value.
+    Add { path: &'static str, value: Value<'a, S> },
+}
+
+/// What an operation adds.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Value<'a, S> {
+    Version(&'a str),
+    Status(&'a S),
+}
+
+/// Returns the JSON patch that replaces the whole status. The API server answers 409 if the object no longer has the
+/// resource version `base`.
+pub(super) fn replacement<'a, S>(base: Option<&'a str>, status: &'a S) -> Vec<Operation<'a, S>> {
+    let lock = base.map(|base| Operation::Add { path: "/metadata/resourceVersion", value: Value::Version(base) });
+    lock.into_iter().chain([Operation::Add { path: "/status", value: Value::Status(status) }]).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::{
         api::{CloudTenant, CloudTenantStatus},
@@ -169,7 +192,8 @@ mod tests {
     fn a_replacement_keeps_the_conditions_of_others() {
         let read = |value| serde_json::from_value::<CloudTenantStatus>(value).unwrap();
         let stored = read(status(&[("Ready", "old"), ("Stalled", "old"), ("Backup", "one"), ("Backup", "two")]));
-        let patch = replacement::<CloudTenant>(Some("7"), read(status(&[("Ready", "new")])), stored);
+        let status_ = with_conditions_of_others::<CloudTenant>(read(status(&[("Ready", "new")])), stored);
+        let patch = json!(replacement(Some("7"), &status_));
         assert_eq!(patch[0], json!({ "op": "add", "path": "/metadata/resourceVersion", "value": "7" }));
         assert_eq!((&patch[1]["op"], &patch[1]["path"]), (&json!("add"), &json!("/status")));
         assert_eq!(patch[1]["value"], status(&[("Ready", "new"), ("Backup", "one")]));

@@ -34,7 +34,10 @@ pub trait Kind: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clo
 
 /// An object. An unreadable one stops neither a list nor a watch.
 #[derive(Debug, Clone)]
-pub struct Object<K: Kind>(pub Result<K, Unreadable<K::Status>>);
+pub struct Object<K: Kind>(pub Result<K, Unreadable<K::Status>>, Omitted);
+
+/// Whether conditions of other controllers were left out, because they cannot be read.
+type Omitted = bool;
 
 /// The readable parts of an unreadable object.
 #[derive(Debug, Clone, Default)]
@@ -53,16 +56,24 @@ impl<K: Kind> Object<K> {
     pub fn read(text: &str) -> Self {
         let object = members(text);
         let (metadata, odd) = metadata_with(&object, K::ANNOTATIONS);
-        let status = object.get("status").map(|text| status::<K>(text, &metadata));
+        let read = object.get("status").map(|text| status::<K>(text, &metadata));
+        let (status, omits) = read.map_or((None, false), |(status, omits)| (Some(status), omits));
         let spec = match odd {
             Some(field) => Err(format!("The object cannot be read: metadata.{field} has an odd value.")),
             None => spec::<K::Spec>(&object),
         };
         let fields = object.get("metadata").map(|text| members(text.get())).unwrap_or_default();
-        Self(match spec {
+        let object = match spec {
             Ok(spec) => Ok(K::new(metadata, &fields, spec, status)),
             Err(why) => Err(Unreadable { why, metadata, status: status.unwrap_or_default() }),
-        })
+        };
+        Self(object, omits)
+    }
+
+    /// Whether the status has conditions of other controllers that are left out here, because they cannot be read.
+    #[must_use]
+    pub fn omits_conditions_of_others(&self) -> bool {
+        self.1
     }
 
     /// Returns the readable status.
@@ -117,13 +128,13 @@ fn member_at(text: &str, column: usize) -> Option<(String, &str, usize)> {
 /// Returns the status without unreadable fields and conditions. It then also lacks `observedGeneration`, as the status
 /// of an object that has not been reconciled, so that the next pass writes its own in its place. An unreadable
 /// condition of another controller does not count: the operator leaves it alone.
-fn status<K: Kind>(text: &RawValue, metadata: &ObjectMeta) -> K::Status {
+fn status<K: Kind>(text: &RawValue, metadata: &ObjectMeta) -> (K::Status, Omitted) {
     // serde also reads a list as the fields in their order.
     if text.get().trim_start().starts_with('[') {
-        return K::Status::default();
+        return (K::Status::default(), false);
     }
     let error = match serde_json::from_str::<Option<K::Status>>(text.get()) {
-        Ok(status) => return status.unwrap_or_default(),
+        Ok(status) => return (status.unwrap_or_default(), false),
         Err(error) => error,
     };
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
@@ -135,7 +146,7 @@ fn status<K: Kind>(text: &RawValue, metadata: &ObjectMeta) -> K::Status {
         serde_json::from_value::<K::Status>(Value::Object(alone)).is_ok()
     };
     let mut kept = Map::new();
-    let mut is_whole = true;
+    let (mut is_whole, mut omits) = (true, false);
     for (name, text) in members(text.get()) {
         let Ok(mut value) = serde_json::from_str::<Value>(text.get()) else {
             is_whole = false;
@@ -144,7 +155,9 @@ fn status<K: Kind>(text: &RawValue, metadata: &ObjectMeta) -> K::Status {
         if let (Value::Array(conditions), "conditions") = (&mut value, &*name) {
             conditions.retain(|condition| {
                 let is_read = is_read("conditions", &Value::Array(vec![condition.clone()]));
-                is_whole &= is_read || is_foreign::<K>(condition);
+                let is_foreign = is_foreign::<K>(condition);
+                is_whole &= is_read || is_foreign;
+                omits |= !is_read && is_foreign;
                 is_read
             });
         }
@@ -157,7 +170,7 @@ fn status<K: Kind>(text: &RawValue, metadata: &ObjectMeta) -> K::Status {
     if !is_whole {
         kept.remove("observedGeneration");
     }
-    serde_json::from_value(Value::Object(kept)).unwrap_or_default()
+    (serde_json::from_value(Value::Object(kept)).unwrap_or_default(), omits)
 }
 
 /// Whether the condition is of another controller's type.

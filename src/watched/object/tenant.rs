@@ -157,6 +157,28 @@ mod tests {
         }
     }
 
+    /// Each line: the stored conditions | whether some of others are left out.
+    #[test]
+    fn conditions_of_others_that_cannot_be_read_are_noticed() {
+        let condition = |type_: Value, since: &str| json!({ "type": type_, "status": "True", "reason": "R", "message": "", "lastTransitionTime": since });
+        let (good_time, odd_time) = ("2026-01-01T00:00:00Z", "9999-12-31T23:59:59Z");
+        for (conditions, omits) in [
+            (json!([]), false),
+            (json!([condition(json!("Ready"), good_time), condition(json!("Backup"), good_time)]), false),
+            (json!([condition(json!("Ready"), odd_time)]), false),
+            (json!([condition(json!("Ready"), odd_time), condition(json!("Backup"), odd_time)]), true),
+            (json!([condition(json!("Backup"), odd_time)]), true),
+            (json!([{ "type": "Backup" }]), true),
+            (json!([condition(json!(5), good_time)]), false),
+            (json!("x"), false),
+        ] {
+            for spec in [good(), json!({})] {
+                let watched = read(json!({ "name": "shop" }), spec, json!({ "conditions": conditions }));
+                assert_eq!(watched.omits_conditions_of_others(), omits, "{conditions}");
+            }
+        }
+    }
+
     /// Each line: the stored status | whether the next pass writes its own, whatever it concludes.
     #[test]
     fn a_status_that_cannot_be_read_is_as_that_of_a_tenant_that_has_not_been_reconciled() {
