@@ -34,6 +34,9 @@ pub fn namespace() -> Arc<str> {
     NAMESPACE.try_with(Clone::clone).unwrap_or_else(|_| Arc::from(""))
 }
 
+/// A table for more waiters than this is dropped once nobody waits.
+const MANY: usize = 64;
+
 /// A limited number of places. Clones share them.
 #[derive(Clone)]
 pub struct Shares(Arc<Mutex<Places>>);
@@ -130,7 +133,12 @@ impl Shares {
                 let mut all = self.lock();
                 let Some((ticket, namespace, places)) = all.queue.next() else { return };
                 let permit = Permit { shares: self.clone(), namespace, places };
-                (all.waiting.remove(&ticket), permit)
+                let given = all.waiting.remove(&ticket);
+                if all.waiting.is_empty() && all.waiting.capacity() > MANY {
+                    // At a start all CloudTenants wait, and a table keeps its size.
+                    all.waiting = HashMap::new();
+                }
+                (given, permit)
             };
             // Without the lock: if the waiter has given up, this drops the permit.
             if let Some(given) = given {

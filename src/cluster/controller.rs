@@ -318,7 +318,9 @@ async fn pass(name: Arc<TenantName>, begun: Begun, store: Store<Kept>, context: 
             }
             Some(_) => Priority::Begun,
         };
-        let turn = Turn::begin(&context.turns, namespace.clone(), priority);
+        // Boxed, as the wait for a cloud: a future that is an argument takes its memory several times, and at a start all
+        // passes wait.
+        let turn = Box::pin(Turn::begin(&context.turns, namespace.clone(), priority));
         let turn = context.shutdown.run_until_cancelled(turn).await?;
         // Before the look into the store: a later change causes another pass.
         begun.store(true, SeqCst);
@@ -339,7 +341,8 @@ async fn pass(name: Arc<TenantName>, begun: Begun, store: Store<Kept>, context: 
             Reconciled::Waits(cloud, priority) => {
                 // The pass starts again from its beginning, so a change until then needs no other pass.
                 begun.store(false, SeqCst);
-                place = Some(context.shutdown.run_until_cancelled(InPlace::at(cloud, priority)).await?);
+                let wait = Box::pin(InPlace::at(cloud, priority));
+                place = Some(context.shutdown.run_until_cancelled(wait).await?);
             }
         }
     }
@@ -352,6 +355,15 @@ fn wakes(mut woken: mpsc::Receiver<TenantName>) -> impl futures::Stream<Item = A
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// At a start all passes wait for their turns, or for their clouds.
+    #[test]
+    fn a_pass_that_waits_needs_little_memory() {
+        fn size<A, B, C, D, F>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(pass) <= 384, "{} bytes", size(pass));
+    }
 
     /// A task beside the watches, and whether the controller ends with it.
     #[tokio::test]

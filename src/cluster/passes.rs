@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{Stream, StreamExt as _};
+use futures::{FutureExt as _, Stream, StreamExt as _};
 use tokio::task::JoinSet;
 use tokio_util::{
     sync::CancellationToken,
@@ -53,11 +53,9 @@ pub(super) async fn run<F>(
     let mut passes = JoinSet::new();
     let start = |name: &Arc<TenantName>, passes: &mut JoinSet<_>| {
         let begun = Begun::default();
-        let (pass, name) = (pass(name.clone(), begun.clone()), name.clone());
-        passes.spawn(async move {
-            let next = caught(Part::Pass, pass).await;
-            (name, next.unwrap_or(Some(PANIC_RETRY)))
-        });
+        let (pass, name) = (caught(Part::Pass, pass(name.clone(), begun.clone())), name.clone());
+        // Not an async block: that would contain the pass twice.
+        passes.spawn(pass.map(move |next| (name, next.unwrap_or(Some(PANIC_RETRY)))));
         State::Started { begun, again: false }
     };
     loop {
