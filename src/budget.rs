@@ -127,7 +127,9 @@ impl Budget {
     }
 
     fn nothing(&self, part: Part, namespace: &str) -> Reservation {
-        Reservation { budget: self.clone(), part, namespace: namespace.into(), bytes: 0 }
+        // All reservations of a namespace share its name.
+        let known = self.lock(Part::Whole).namespaces.get_key_value(namespace).map(|(known, _)| known.clone());
+        Reservation { budget: self.clone(), part, namespace: known.unwrap_or_else(|| namespace.into()), bytes: 0 }
     }
 
     /// The memory that is currently kept.

@@ -42,7 +42,7 @@ const RECENT: usize = 4;
 #[derive(Debug)]
 pub struct Cloud {
     shared: Arc<Shared>,
-    namespace: String,
+    namespace: Arc<str>,
     account: Arc<Account>,
     table: Arc<Table>,
     /// The cloud of the entry as it is written, if this one is for an observed project.
@@ -79,14 +79,43 @@ struct Table(Mutex<Open>);
 struct Open {
     clouds: HashMap<Arc<CloudConfig>, InUse>,
     /// By namespace, the latest last.
-    recent: HashMap<String, VecDeque<Arc<Cloud>>>,
+    recent: HashMap<Arc<str>, VecDeque<Arc<Cloud>>>,
 }
 
 #[derive(Debug)]
 struct InUse {
     shared: Weak<Shared>,
-    /// By namespace.
-    clouds: HashMap<String, Weak<Cloud>>,
+    /// By namespace, sorted. Most have one, and a table takes 160 bytes.
+    clouds: Vec<(Arc<str>, Weak<Cloud>)>,
+}
+
+impl InUse {
+    fn find(&self, namespace: &str) -> Result<usize, usize> {
+        self.clouds.binary_search_by(|(known, _)| (**known).cmp(namespace))
+    }
+
+    fn get(&self, namespace: &str) -> Option<&Weak<Cloud>> {
+        self.find(namespace).ok().map(|at| &self.clouds[at].1)
+    }
+
+    fn insert(&mut self, cloud: &Arc<Cloud>) {
+        let entry = (cloud.namespace.clone(), Arc::downgrade(cloud));
+        match self.find(&cloud.namespace) {
+            Ok(at) => self.clouds[at] = entry,
+            Err(at) => {
+                if self.clouds.is_empty() {
+                    self.clouds.reserve_exact(1);
+                }
+                self.clouds.insert(at, entry);
+            }
+        }
+    }
+
+    fn remove(&mut self, namespace: &str) {
+        if let Ok(at) = self.find(namespace) {
+            drop(self.clouds.remove(at));
+        }
+    }
 }
 
 impl Deref for Cloud {
@@ -100,7 +129,7 @@ impl Deref for Cloud {
 impl Cloud {
     /// Runs a query of one tenant once it may begin.
     pub async fn query<F: Future>(&self, priority: Priority, query: impl FnOnce() -> F) -> F::Output {
-        self.calls.query(self.namespace.as_str().into(), priority, query).await
+        self.calls.query(self.namespace.clone(), priority, query).await
     }
 
     /// The cloud of the entry as it is written. All projects of an entry share it, and its engines' task.
@@ -111,7 +140,7 @@ impl Cloud {
 
     /// Waits until a pass of the namespace may begin to wait for the cloud.
     pub async fn wait(&self, priority: Priority) -> Place {
-        self.calls.wait(self.namespace.as_str().into(), priority).await
+        self.calls.wait(self.namespace.clone(), priority).await
     }
 
     /// Charges the session's current size, which grows with a login.
@@ -173,7 +202,7 @@ impl Clouds {
     ) -> Result<Result<Arc<Cloud>, OverBudget>, ProbeFailure> {
         let mut open = self.table.lock();
         let known = open.clouds.get(config);
-        let cloud = match known.and_then(|known| known.clouds.get(namespace)).and_then(Weak::upgrade) {
+        let cloud = match known.and_then(|known| known.get(namespace)).and_then(Weak::upgrade) {
             Some(cloud) => cloud,
             None => {
                 let shared = known.and_then(|known| known.shared.upgrade());
@@ -184,14 +213,14 @@ impl Clouds {
                 };
                 let shared = shared.map_or_else(|| self.share(config, entry), Ok)?;
                 shared.session.used_by(namespace);
-                let (namespace, table) = (namespace.to_owned(), self.table.clone());
+                let (namespace, table) = (namespace.into(), self.table.clone());
                 let cloud = Arc::new(Cloud { shared, namespace, account, table, entry: entry.cloned() });
                 let in_use = open
                     .clouds
                     .entry(config.clone())
-                    .or_insert_with(|| InUse { shared: Weak::new(), clouds: HashMap::new() });
+                    .or_insert_with(|| InUse { shared: Weak::new(), clouds: Vec::new() });
                 in_use.shared = Arc::downgrade(&cloud.shared);
-                in_use.clouds.insert(cloud.namespace.clone(), Arc::downgrade(&cloud));
+                in_use.insert(&cloud);
                 cloud
             }
         };
@@ -258,8 +287,8 @@ impl Drop for Cloud {
         let mut open = self.table.lock();
         let Some(entry) = open.clouds.get_mut(&self.shared.config) else { return };
         // Another tenant may have opened the cloud again since.
-        if entry.clouds.get(&self.namespace).is_some_and(|cloud| cloud.strong_count() == 0) {
-            entry.clouds.remove(&self.namespace);
+        if entry.get(&self.namespace).is_some_and(|cloud| cloud.strong_count() == 0) {
+            entry.remove(&self.namespace);
             self.session.left_by(&self.namespace);
         }
         if entry.clouds.is_empty() {

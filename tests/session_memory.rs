@@ -18,7 +18,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// In bytes.
-const MOST: usize = 5632;
+const MOST: usize = 4864;
 /// In bytes. The charge is an estimate on the safe side.
 const MOST_CHARGED: usize = 8 << 10;
 const SESSIONS: usize = 1000;

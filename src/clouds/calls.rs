@@ -1,7 +1,7 @@
 //! The queries under way, shared fairly between hosts and namespaces: docs/decisions/0041.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -11,7 +11,10 @@ use std::{
 
 use tokio::time::timeout;
 
-use crate::share::{Permit, Priority, Shares, Sharing, on_behalf_of};
+use crate::{
+    observation::{EngineList, EngineRow},
+    share::{Permit, Priority, Shares, Sharing, on_behalf_of},
+};
 
 /// Queries under way, of one namespace at most half. Each takes some 30 KiB, most of it for its connection.
 const QUERIES: u32 = 512;
@@ -34,6 +37,14 @@ const NEW_ENGINES: u32 = 128;
 /// After this time, a query for Heat's engines leaves its place among the new ones to another query.
 const PROMPT: Duration = Duration::from_millis(250);
 
+/// Lists of engines of one host with which a new one is compared. A host has one for each region, and another one
+/// whenever an engine has reported.
+const LISTS: usize = 8;
+
+/// Engines in a list that is compared, at most. The memory of a list that nobody keeps any more stays until the next
+/// comparison, and no budget counts it.
+const LONGEST_LIST: usize = 64;
+
 /// All queries under way. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Calls {
@@ -52,6 +63,8 @@ struct Host {
     waiting: Shares,
     /// The number of queries that have ended, for engines not included.
     ended: AtomicU64,
+    /// The records of the latest different lists of engines, the latest last.
+    lists: Mutex<VecDeque<Weak<[EngineRow]>>>,
 }
 
 /// The right of a pass to wait for its cloud. It ends when this is dropped.
@@ -104,6 +117,7 @@ impl Calls {
                 new_engines: shares(NEW_ENGINES),
                 waiting: shares(self.for_each_host.max(WAITING_AT_HOST)),
                 ended: AtomicU64::new(0),
+                lists: Mutex::default(),
             });
             hosts.insert(host.to_owned(), Arc::downgrade(&known));
             known
@@ -136,6 +150,25 @@ impl HostCalls {
         let output = Box::pin(on_behalf_of(namespace, query())).await;
         self.host.ended.fetch_add(1, Relaxed);
         output
+    }
+
+    /// Returns the list, sharing its records with an equal one that another credential of the host got lately. All of
+    /// them see the same engines, and each keeps a list.
+    pub(super) fn sharing(&self, list: Arc<EngineList>) -> Arc<EngineList> {
+        if list.rows.len() > LONGEST_LIST {
+            return list;
+        }
+        let mut lists = self.host.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.retain(|known| known.strong_count() > 0);
+        let equal = lists.iter().rev().filter_map(Weak::upgrade).find(|known| *known == list.rows);
+        if let Some(rows) = equal {
+            return Arc::new(EngineList { rows, cloud_now: list.cloud_now });
+        }
+        if lists.len() == LISTS {
+            lists.pop_front();
+        }
+        lists.push_back(Arc::downgrade(&list.rows));
+        list
     }
 
     /// Waits until a pass of a namespace may begin to wait for its cloud.
@@ -267,6 +300,30 @@ mod tests {
             assert_eq!(under_way.borrow().1, most, "{takes} ms");
             assert!(last_began.get() <= Duration::from_millis(last + 10), "{takes} ms: {:?}", last_began.get());
         }
+    }
+
+    #[test]
+    fn equal_lists_of_one_host_share_their_records() {
+        let calls = Calls::new(1);
+        let [one, other] = ["one", "other"].map(|host| calls.at(host));
+        let list = |engine: usize| {
+            let body = format!(r#"{{"services": [{{"id": "{engine}", "host": "h", "status": "up"}}]}}"#);
+            let now = jiff::Timestamp::from_second(1_000_000).unwrap();
+            match crate::probe::engines::parse(200, body.as_bytes(), now, now) {
+                Some(Ok(crate::observation::engine_answers::EngineAnswer::Listed(list))) => list,
+                answer => panic!("{answer:?}"),
+            }
+        };
+        let kept: Vec<_> = (0..=LISTS).map(|engine| one.sharing(list(engine))).collect();
+        for (host, engine, is_shared) in [(&one, LISTS, true), (&one, 1, true), (&one, 0, false), (&other, 1, false)] {
+            let shared = host.sharing(list(engine));
+            assert_eq!(shared, kept[engine]);
+            assert_eq!(Arc::ptr_eq(&shared.rows, &kept[engine].rows), is_shared, "{engine}");
+        }
+        assert!(one.host.lists.lock().unwrap().len() <= LISTS);
+        drop(kept);
+        one.sharing(list(1));
+        assert_eq!(one.host.lists.lock().unwrap().len(), 1, "nobody keeps the others");
     }
 
     #[test]

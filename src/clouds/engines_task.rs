@@ -1,6 +1,7 @@
 //! One task per cloud queries Heat's engines, with one call under way. The tenants read its answers.
 
 mod demands;
+mod latest;
 mod requests;
 
 use std::{
@@ -11,12 +12,10 @@ use std::{
 
 use demands::Demands;
 use jiff::{SignedDuration, Timestamp};
+use latest::Latest;
 use requests::Requests;
-use tokio::{
-    sync::{Notify, watch},
-    task::AbortHandle,
-};
-use tracing::Instrument as _;
+use tokio::{sync::Notify, task::AbortHandle};
+use tracing::{Instrument as _, Span};
 
 use super::{Cloud, Wake, account::Account, calls::HostCalls};
 use crate::{
@@ -51,7 +50,7 @@ pub struct Demand {
 
 #[derive(Debug)]
 struct Inner {
-    answers: watch::Sender<Arc<EngineAnswers>>,
+    answers: Latest,
     state: Mutex<State>,
     /// Signals that demands or requests have changed.
     changed: Notify,
@@ -115,13 +114,13 @@ pub struct EnginesTask(Arc<Inner>);
 #[derive(Debug)]
 pub struct Subscription {
     inner: Arc<Inner>,
-    uid: String,
+    uid: Arc<str>,
     account: Arc<Account>,
 }
 
 impl EnginesTask {
     pub(super) fn new(wake: Wake) -> Self {
-        let inner = Inner { answers: watch::Sender::default(), state: Mutex::default(), changed: Notify::new(), wake };
+        let inner = Inner { answers: Latest::default(), state: Mutex::default(), changed: Notify::new(), wake };
         Self(Arc::new(inner))
     }
 }
@@ -142,27 +141,26 @@ impl Cloud {
         let inner = &self.engines.0;
         let mut state = inner.lock();
         let interval = demand.interval;
-        state.demands.set(uid, demand, &self.account);
+        let uid: Arc<str> = uid.into();
+        state.demands.set(&uid, demand, &self.account);
         // The answers were dropped with the last tenant. Without a call, this one would wait for a whole interval.
-        if inner.answers.borrow().was_emptied() && !state.is_resting(now) {
+        if inner.answers.get().was_emptied() && !state.is_resting(now) {
             state.turn.iter_mut().for_each(|turn| turn.hurry(now));
         }
         if !state.running {
             state.running = true;
-            let answers = inner.answers.borrow().clone();
+            let answers = inner.answers.get();
             if age(answers.at, now) > interval {
-                inner.answers.send_replace(Arc::new(answers.as_ref().clone().resumed()));
+                inner.answers.set(answers.as_ref().clone().resumed());
             }
-            let host = self.config.host();
-            let task = run(self.session.clone(), self.calls.clone(), inner.clone())
-                .instrument(tracing::info_span!("engines", %host));
+            let task = run(self.session.clone(), self.calls.clone(), inner.clone());
             state.task = Some(tokio::spawn(task).abort_handle());
         }
         drop(state);
         // If the budget refuses it, the subscription reports that.
-        let _ = self.account.charge_engines(inner.answers.borrow().kept_bytes());
+        let _ = self.account.charge_engines(inner.answers.get().kept_bytes());
         inner.changed.notify_one();
-        Subscription { inner: inner.clone(), uid: uid.to_owned(), account: self.account.clone() }
+        Subscription { inner: inner.clone(), uid, account: self.account.clone() }
     }
 }
 
@@ -178,7 +176,7 @@ impl Subscription {
     /// Returns Heat's answers so far. If the namespace may not keep them, the result contains only that failure.
     #[must_use]
     pub fn answers(&self) -> Arc<EngineAnswers> {
-        let answers = self.inner.answers.borrow().clone();
+        let answers = self.inner.answers.get();
         match self.account.refused() {
             Some(over) => Arc::new(answers.withheld(failure::of_budget(&over))),
             None => answers,
@@ -196,13 +194,15 @@ impl Subscription {
 
     /// Waits for an answer that counts for this tenant's verdict.
     pub async fn current(&self) {
-        let mut changes = self.inner.answers.subscribe();
         loop {
+            // Before the look at the answers, so that none is missed.
+            let replaced = self.inner.answers.replaced();
             let (answers, is_current, _) = self.read();
-            // The sender lives as long as `self`, so this cannot fail.
-            if answers.number > 0 && is_current || changes.changed().await.is_err() {
+            if answers.number > 0 && is_current {
                 return;
             }
+            drop(answers);
+            replaced.await;
         }
     }
 
@@ -239,7 +239,7 @@ impl Drop for Subscription {
         state.requests.remove(&self.uid);
         if state.demands.is_empty() {
             // No namespace pays for the list any more.
-            self.inner.answers.send_modify(|answers| *answers = Arc::new(answers.emptied()));
+            self.inner.answers.set(self.inner.answers.get().emptied());
         }
         drop(state);
         self.inner.changed.notify_one();
@@ -271,7 +271,7 @@ impl Inner {
     async fn break_off(&self) {
         let (now, outcome) = (Timestamp::now(), Outcome::Failed(ProbeFailure::broke_off()));
         let interval = self.lock().interval().unwrap_or(FIRST_RETRY);
-        let answers = self.answers.borrow().as_ref().clone().resumed().and(outcome.clone(), now);
+        let answers = self.answers.get().as_ref().clone().resumed().and(outcome.clone(), now);
         self.publish(answers, &outcome, (interval, now), true).await;
     }
 
@@ -282,6 +282,37 @@ impl Inner {
             self.lock().demands.all().map(|of| (Arc::as_ptr(&of.1).addr(), of.1.clone())).collect();
         let charged: Vec<_> = accounts.values().map(|account| account.charge_engines(bytes)).collect();
         if charged.iter().any(Result::is_ok) { Ok(()) } else { charged.into_iter().collect() }
+    }
+
+    /// Takes the outcome of a call into the answers.
+    async fn take(&self, mut outcome: Outcome<EngineAnswer>, interval: Duration) {
+        let now = Timestamp::now();
+        let before = self.answers.get();
+        let set_by = {
+            let mut state = self.lock();
+            state.keep_time(now);
+            std::mem::take(&mut state.set_by)
+        };
+        let mut answers = before.as_ref().clone().after_clock_was_set(set_by).and(outcome.clone(), now);
+        if let Err(over) = self.charge(answers.kept_bytes()) {
+            outcome = Outcome::Failed(failure::of_budget(&over));
+            answers = before.emptied().and(outcome.clone(), now);
+        }
+        if self.lock().demands.is_empty() {
+            // The last tenant left during the call, so no namespace pays for the list.
+            answers = answers.emptied();
+        }
+        let undecided = answers.is_undecided(self.lock().demands.all().any(|subscriber| subscriber.0.doubts));
+        let soon = match undecided {
+            // The answers of engines that started after the failed request decide alone, so no wait is needed.
+            true if answers.has_new_engines() => SHORTEST_WAIT,
+            // By then the engines have had time to report.
+            true => answers.report_interval().max(SHORTEST_WAIT),
+            false => interval,
+        };
+        let is_news = answers.is_news_after(&before);
+        drop(before);
+        self.publish(answers, &outcome, (soon.min(interval), now), is_news).await;
     }
 
     /// Publishes the answers. Wakes the tenants that waited, or all tenants if the answer is news.
@@ -296,7 +327,7 @@ impl Inner {
         let tenants: Vec<_> = {
             // This is one critical section, so that no request can arrive in between.
             let mut state = self.lock();
-            self.answers.send_replace(Arc::new(answers));
+            self.answers.set(answers);
             state.is_calling = false;
             take_turn(&mut state, outcome, soon, now);
             let is_last = state.is_resting(now);
@@ -304,7 +335,7 @@ impl Inner {
             if !state.requests.is_empty() {
                 state.turn.iter_mut().for_each(|turn| turn.hurry(now));
             }
-            let is_woken = |uid: &String| is_news || waited.contains(uid);
+            let is_woken = |uid: &str| is_news || waited.iter().any(|waited| waited == uid);
             let woken = state.demands.by_uid().filter(|(uid, _)| is_woken(uid));
             woken.map(|(_, subscriber)| subscriber.0.tenant.clone()).collect()
         };
@@ -335,21 +366,33 @@ async fn run(session: Arc<Session>, calls: HostCalls, inner: Arc<Inner>) {
             inner.lock().is_calling = true;
             ask(&session, deadline)
         };
-        calls.engines(inner.namespace(), begin).await
+        match calls.engines(inner.namespace(), begin).await {
+            Outcome::Seen(EngineAnswer::Listed(list)) => Outcome::Seen(EngineAnswer::Listed(calls.sharing(list))),
+            outcome => outcome,
+        }
     };
-    // An idle task is small: only a call, or its answer, has a box of its own.
-    serve(&inner, |deadline| Box::pin(query(deadline))).await;
+    let span = || tracing::info_span!("engines", host = %session.host());
+    // An idle task is small: only a call, or its answer, has a box and a span of its own.
+    serve(&inner, span, |deadline| Box::pin(query(deadline))).await;
 }
 
-async fn serve<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: impl Fn(Duration) -> F) {
-    while caught(Part::Engines, query_repeatedly(inner, &ask)).await.is_err() {
-        if caught(Part::Engines, Box::pin(inner.break_off())).await.is_err() {
+async fn serve<F: Future<Output = Outcome<EngineAnswer>>>(
+    inner: &Inner,
+    span: impl Fn() -> Span,
+    ask: impl Fn(Duration) -> F,
+) {
+    while caught(Part::Engines, query_repeatedly(inner, &span, &ask)).await.is_err() {
+        if caught(Part::Engines, Box::pin(inner.break_off().instrument(span()))).await.is_err() {
             tokio::time::sleep(FIRST_RETRY).await;
         }
     }
 }
 
-async fn query_repeatedly<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inner, ask: &impl Fn(Duration) -> F) {
+async fn query_repeatedly<F: Future<Output = Outcome<EngineAnswer>>>(
+    inner: &Inner,
+    span: &impl Fn() -> Span,
+    ask: &impl Fn(Duration) -> F,
+) {
     while let Some((interval, deadline)) = inner.demand() {
         let wait = inner.wait(interval, Timestamp::now());
         if wait > Duration::ZERO {
@@ -360,33 +403,8 @@ async fn query_repeatedly<F: Future<Output = Outcome<EngineAnswer>>>(inner: &Inn
             continue;
         }
         inner.lock().is_calling = true;
-        let mut outcome = ask(deadline).await;
-        let now = Timestamp::now();
-        let before = inner.answers.borrow().clone();
-        let set_by = {
-            let mut state = inner.lock();
-            state.keep_time(now);
-            std::mem::take(&mut state.set_by)
-        };
-        let mut answers = before.as_ref().clone().after_clock_was_set(set_by).and(outcome.clone(), now);
-        if let Err(over) = inner.charge(answers.kept_bytes()) {
-            outcome = Outcome::Failed(failure::of_budget(&over));
-            answers = before.emptied().and(outcome.clone(), now);
-        }
-        if inner.lock().demands.is_empty() {
-            // The last tenant left during the call, so no namespace pays for the list.
-            answers = answers.emptied();
-        }
-        let undecided = answers.is_undecided(inner.lock().demands.all().any(|subscriber| subscriber.0.doubts));
-        let soon = match undecided {
-            // The answers of engines that started after the failed request decide alone, so no wait is needed.
-            true if answers.has_new_engines() => SHORTEST_WAIT,
-            // By then the engines have had time to report.
-            true => answers.report_interval().max(SHORTEST_WAIT),
-            false => interval,
-        };
-        let is_news = answers.is_news_after(&before);
-        Box::pin(inner.publish(answers, &outcome, (soon.min(interval), now), is_news)).await;
+        let call = async { inner.take(ask(deadline).await, interval).await };
+        Box::pin(call.instrument(span())).await;
     }
 }
 
@@ -429,7 +447,7 @@ mod tests {
         let inner = Arc::into_inner(inner).unwrap();
         let account = account(&Budget::default(), "n");
         for demand in demands {
-            inner.lock().demands.set(&demand.tenant.name, demand.clone(), &account);
+            inner.lock().demands.set(&demand.tenant.name.as_str().into(), demand.clone(), &account);
         }
         inner
     }
@@ -446,8 +464,8 @@ mod tests {
         let (wake, mut woken) = tokio::sync::mpsc::channel(10);
         let inner = EnginesTask::new(wake).0.clone();
         let account = account(&Budget::default(), "n");
-        inner.lock().demands.set("uid", demand("t", 10, 75), &account);
-        let subscription = Subscription { inner: inner.clone(), uid: "uid".to_owned(), account };
+        inner.lock().demands.set(&"uid".into(), demand("t", 10, 75), &account);
+        let subscription = Subscription { inner: inner.clone(), uid: "uid".into(), account };
         let calls = std::sync::atomic::AtomicU32::new(0);
         let before = Part::Engines.count();
         let ask = async |_| {
@@ -468,7 +486,7 @@ mod tests {
             }
             drop(subscription);
         };
-        tokio::join!(serve(&inner, ask), story);
+        tokio::join!(serve(&inner, Span::none, ask), story);
         assert!(Part::Engines.count() >= before + 2);
         assert!(!inner.lock().running);
     }
@@ -486,8 +504,8 @@ mod tests {
         let inner = EnginesTask::new(wake).0.clone();
         let account = account(&Budget::default(), "n");
         let [a, b, c] = ["a", "b", "c"].map(|name| {
-            inner.lock().demands.set(name, demand(name, 300, 75), &account);
-            Subscription { inner: inner.clone(), uid: name.to_owned(), account: account.clone() }
+            inner.lock().demands.set(&name.into(), demand(name, 300, 75), &account);
+            Subscription { inner: inner.clone(), uid: name.into(), account: account.clone() }
         });
         let (calls, mut called) = tokio::sync::mpsc::channel(1);
         let (answer, answers) = tokio::sync::mpsc::channel(1);
@@ -523,7 +541,7 @@ mod tests {
             assert!(called.try_recv().is_err(), "nobody waits");
             drop((a, b, c));
         };
-        tokio::join!(serve(&inner, ask), story);
+        tokio::join!(serve(&inner, Span::none, ask), story);
     }
 
     async fn timeout<T>(future: impl Future<Output = Option<T>>) -> Option<T> {
@@ -535,7 +553,7 @@ mod tests {
     fn no_query_follows_an_answer_within_five_seconds() {
         let now = Timestamp::from_second(1_000_000).unwrap();
         let unanswered = || Outcome::Seen(EngineAnswer::Unanswered { sent: now });
-        let list = EngineList { rows: Vec::new(), cloud_now: now };
+        let list = EngineList { rows: [].into(), cloud_now: now };
         let listed = || Outcome::Seen(EngineAnswer::Listed(Arc::new(list.clone())));
         for (name, outcome, soon, hurry, wait) in [
             ("an undecided list with a report interval of 0", listed(), 0, false, 5),
@@ -547,7 +565,7 @@ mod tests {
             let inner = inner(&[demand("t", 10, 75)]);
             take_turn(&mut inner.lock(), &outcome, Duration::from_secs(soon), now);
             let account = account(&Budget::default(), "n");
-            let subscription = Subscription { inner: Arc::new(inner), uid: "t".to_owned(), account };
+            let subscription = Subscription { inner: Arc::new(inner), uid: "t".into(), account };
             if hurry {
                 subscription.request(now);
                 assert!(!subscription.read().1, "{name}");
@@ -575,13 +593,13 @@ mod tests {
         let (wake, mut woken) = tokio::sync::mpsc::channel(10);
         let inner = EnginesTask::new(wake).0.clone();
         let subscribe = |(uid, account): &(&str, &Arc<Account>)| {
-            let (uid, account) = ((*uid).to_owned(), Arc::clone(account));
+            let (uid, account) = ((*uid).into(), Arc::clone(account));
             inner.lock().demands.set(&uid, demand("t", 10, 75), &account);
             Subscription { inner: inner.clone(), uid, account }
         };
         let subscriptions: Vec<_> = accounts.iter().map(subscribe).collect();
         tokio::select! {
-            () = serve(&inner, async |_| outcome.clone()) => {}
+            () = serve(&inner, Span::none, async |_| outcome.clone()) => {}
             _ = woken.recv() => {}
         }
         subscriptions
@@ -603,7 +621,7 @@ mod tests {
             if let Some((failure, _)) = &answers.failed {
                 refused += 1;
                 assert_eq!(failure.reason, Reason::InvalidCloudConfig);
-                assert!(subscriptions[0].inner.answers.borrow().list.is_none(), "nothing is kept");
+                assert!(subscriptions[0].inner.answers.get().list.is_none(), "nothing is kept");
             } else {
                 assert_eq!(answers.list.as_ref().unwrap().rows.len(), 7000);
             }
@@ -640,6 +658,6 @@ mod tests {
         fn size<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
             size_of::<F>()
         }
-        assert!(size(run) < 1000, "{} bytes", size(run));
+        assert!(size(run) <= 512, "{} bytes", size(run));
     }
 }

@@ -318,8 +318,8 @@ async fn pass(name: Arc<TenantName>, begun: Begun, store: Store<Kept>, context: 
             }
             Some(_) => Priority::Begun,
         };
-        // Boxed, as the wait for a cloud: a future that is an argument takes its memory several times, and at a start all
-        // passes wait.
+        // Boxed, as the wait for a cloud: a future that is an argument takes its memory several times, and at a start
+        // all passes wait.
         let turn = Box::pin(Turn::begin(&context.turns, namespace.clone(), priority));
         let turn = context.shutdown.run_until_cancelled(turn).await?;
         // Before the look into the store: a later change causes another pass.

@@ -153,29 +153,34 @@ impl Texts {
 /// The Secrets that were read, and their users.
 #[derive(Debug, Default)]
 struct Kept {
-    read: HashMap<Key, Content>,
+    /// Boxed, since a table has free places.
+    read: HashMap<Arc<Key>, Box<Content>>,
     refusals: Refusals,
     /// The Secret that each CloudTenant or CloudTenantSet uses, by UID.
-    users: HashMap<String, Key>,
+    users: HashMap<String, Arc<Key>>,
 }
 
 impl Kept {
     /// Records that an object uses this Secret. The previous one is dropped at once, unless another object uses it.
-    fn is_used_by(&mut self, uid: &str, key: &Key) {
-        if self.users.get(uid) == Some(key) {
-            return;
+    /// All users share the key that is returned.
+    fn is_used_by(&mut self, uid: &str, key: Key) -> Arc<Key> {
+        if let Some(known) = self.users.get(uid).filter(|known| ***known == key) {
+            return known.clone();
         }
+        let known = self.read.get_key_value(&key).map(|(known, _)| known.clone());
+        let key = known.unwrap_or_else(|| Arc::new(key));
         let before = self.users.insert(uid.to_owned(), key.clone());
         if let Some(before) = before.filter(|before| !self.users.values().any(|used| used == before)) {
             self.read.remove(&before);
             self.refusals.forget(&before);
         }
+        key
     }
 
     fn retain(&mut self, names: impl Fn(&str, &Key) -> bool) {
         self.users.retain(|uid, key| names(uid, key));
-        let used: HashSet<&Key> = self.users.values().collect();
-        self.read.retain(|key, _| used.contains(key));
+        let used: HashSet<&Key> = self.users.values().map(|key| &**key).collect();
+        self.read.retain(|key, _| used.contains(&**key));
         self.refusals.retain(&used);
     }
 }
@@ -247,10 +252,12 @@ impl Secrets {
         let Named { uid, namespace, secret_name, cloud_name, region } = named;
         let key = (namespace.to_owned(), secret_name.to_owned());
         let within = self.fresh();
-        let fresh = {
+        let (key, fresh) = {
             let mut kept = self.lock();
-            kept.is_used_by(uid, &key);
-            kept.read.get(&key).is_some_and(|content| content.read_at.elapsed() < within && !content.expired)
+            let key = kept.is_used_by(uid, key);
+            let read = kept.read.get(&key);
+            let fresh = read.is_some_and(|content| content.read_at.elapsed() < within && !content.expired);
+            (key, fresh)
         };
         if !fresh {
             let changes = self.changes.load(Ordering::SeqCst);
@@ -271,7 +278,7 @@ impl Secrets {
                         read.remove(&key);
                         let mut content = content(&self.budget, &key, secret)?;
                         content.expired = changed();
-                        read.insert(key.clone(), content);
+                        read.insert(key.clone(), Box::new(content));
                     }
                 }
                 // The old content stays usable while the API server is unavailable, and while it may have just started.
@@ -338,7 +345,8 @@ fn content(budget: &Budget, (namespace, name): &Key, secret: Found) -> Result<Co
     let Found { resource_version, texts } = secret;
     let missing = || failure::of_secret(&SecretError::KeyMissing { secret: name.clone() });
     let texts = texts.ok_or_else(missing)?;
-    let bytes = size_of::<(Key, Content)>() + size_of::<Texts>() + namespace.len() + name.len() + texts.len();
+    let bytes =
+        size_of::<Key>() + size_of::<Content>() + size_of::<Texts>() + namespace.len() + name.len() + texts.len();
     let reservation = budget.reserve(namespace, bytes).map_err(|over| failure::of_budget(&over))?;
     Ok(Content {
         read_at: Instant::now(),
@@ -636,7 +644,7 @@ mod tests {
         secrets.config(&one, &target("s1"), "openstack").await.unwrap();
         assert_eq!(secrets.lock().read.len(), 2, "another one uses it");
         secrets.retain(|uid, _| uid == "one");
-        assert_eq!(secrets.lock().read.keys().map(|(_, name)| name.as_str()).collect::<Vec<_>>(), ["s1"]);
+        assert_eq!(secrets.lock().read.keys().map(|key| key.1.as_str()).collect::<Vec<_>>(), ["s1"]);
         let names = |name: &'static str| move |_: &str, (_, named): &(String, String)| named == name;
         secrets.retain(names("s1"));
         assert_eq!(secrets.lock().read.len(), 1);

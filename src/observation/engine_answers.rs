@@ -3,7 +3,7 @@
 //! Heat's list is the same for every tenant of a cloud, so all tenants of one credential share these answers.
 //! [`crate::decide::status`] derives each tenant's verdict.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -68,8 +68,9 @@ pub struct EngineAnswers {
     pub first_at: Option<Timestamp>,
     /// The latest list.
     pub list: Option<Arc<EngineList>>,
-    /// The newest report of each of its hosts in any list. The status contains only those of its last write.
-    pub beats: BTreeMap<Arc<str>, Timestamp>,
+    /// The newest report of each of its hosts in any list, sorted by host. The status contains only those of its last
+    /// write.
+    pub beats: Box<[(Arc<str>, Timestamp)]>,
     /// The newest report in any list, by the cloud's clock, and its host. It is needed because a restarted engine may
     /// answer before it is in the list.
     pub newest_report: Option<(Timestamp, Arc<str>)>,
@@ -203,9 +204,11 @@ impl EngineAnswers {
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
         let list = self.list.as_deref().map_or(0, EngineList::kept_bytes);
-        // Nodes of the tree may be half empty. Hosts from an earlier list share no text with this one.
-        let beat = |host: &Arc<str>| 2 * size_of::<(Arc<str>, Timestamp)>() + host.len();
-        size_of::<Self>() + list + self.beats.keys().map(beat).sum::<usize>() + self.setbacks.kept_bytes()
+        // Hosts from an earlier list share no text with this one.
+        let beat = |(host, _): &(Arc<str>, Timestamp)| {
+            size_of::<(Arc<str>, Timestamp)>() + 2 * size_of::<usize>() + host.len()
+        };
+        size_of::<Self>() + list + self.beats.iter().map(beat).sum::<usize>() + self.setbacks.kept_bytes()
     }
 
     /// The current streak of 503s.

@@ -81,8 +81,8 @@ impl EngineRow {
 /// A list of engines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineList {
-    /// The records in any order.
-    pub rows: Vec<EngineRow>,
+    /// The records in any order. Equal lists of several credentials share them.
+    pub rows: Arc<[EngineRow]>,
     /// The cloud's clock at the answer. It is the operator's clock if the answer has no `Date`.
     pub cloud_now: Timestamp,
 }
@@ -104,16 +104,17 @@ impl EngineList {
 
     /// Returns the newest report of each listed host, from this list or from `before`. An earlier report in the cloud's
     /// future is dropped, because the clock stepped back.
-    pub(super) fn beats(&self, before: &BTreeMap<Arc<str>, Timestamp>) -> BTreeMap<Arc<str>, Timestamp> {
+    pub(super) fn beats(&self, before: &[(Arc<str>, Timestamp)]) -> Box<[(Arc<str>, Timestamp)]> {
         let mut beats = BTreeMap::new();
-        for row in &self.rows {
-            let earlier = before.get(&row.host).copied().filter(|beat| *beat <= self.cloud_now);
+        for row in self.rows.iter() {
+            let known = before.binary_search_by(|(host, _)| host.cmp(&row.host)).ok().map(|at| before[at].1);
+            let earlier = known.filter(|beat| *beat <= self.cloud_now);
             if let Some(beat) = row.heartbeat.max(earlier) {
                 let newest = beats.entry(row.host.clone()).or_insert(beat);
                 *newest = beat.max(*newest);
             }
         }
-        beats
+        beats.into_iter().collect()
     }
 
     /// Estimates the memory that the list keeps, in bytes. A text that records share counts once.
@@ -124,7 +125,7 @@ impl EngineList {
         texts.sort_unstable_by_key(|text| Arc::as_ptr(text).addr());
         texts.dedup_by(|one, other| Arc::ptr_eq(one, other));
         let texts: usize = texts.into_iter().map(|text| text.len() + TEXT).sum();
-        size_of::<Self>() + self.rows.capacity() * size_of::<EngineRow>() + texts
+        size_of::<Self>() + self.rows.len() * size_of::<EngineRow>() + texts
     }
 
     /// Returns which records are down. This is the difference between lists that matters to tenants.

@@ -15,25 +15,32 @@ pub(super) struct Places {
 
 #[derive(Debug)]
 struct Place {
-    found: Result<Url, Error>,
+    /// The address as text, since a parsed one takes 88 bytes more.
+    found: Result<Box<str>, Box<Error>>,
     /// Whether the catalogue lists the service, with or without an address.
     is_listed: bool,
 }
 
 impl Places {
     pub(super) fn of(catalogue: &Catalogue, config: &CloudConfig) -> Self {
-        let place = |service| Place { found: catalogue.find(service, config), is_listed: catalogue.lists(service) };
+        let place = |service| Place {
+            found: catalogue.find(service, config).map(|url| String::from(url).into()).map_err(Box::new),
+            is_listed: catalogue.lists(service),
+        };
         Self { region: catalogue.region(config).map(Box::from), services: Service::ALL.map(place) }
     }
 
     /// The memory that it takes besides its own size, in bytes (estimated).
     pub(super) fn kept_bytes(&self) -> usize {
         let names = |names: &[String]| names.iter().map(|name| name.len() + size_of::<String>()).sum();
+        let of = |error: &Error| match error {
+            Error::ServiceElsewhere { region, offered_in } => region.len() + names(offered_in),
+            Error::RegionNotFound { known, .. } => names(known),
+            _ => 0,
+        };
         let found = |place: &Place| match &place.found {
-            Ok(url) => url.as_str().len(),
-            Err(Error::ServiceElsewhere { region, offered_in }) => region.len() + names(offered_in),
-            Err(Error::RegionNotFound { known, .. }) => names(known),
-            Err(_) => 0,
+            Ok(url) => url.len(),
+            Err(error) => size_of::<Error>() + of(error),
         };
         self.region.as_ref().map_or(0, |region| region.len()) + self.services.iter().map(found).sum::<usize>()
     }
@@ -44,8 +51,11 @@ impl Places {
     }
 
     /// The service's address, or the reason why there is none.
-    pub(super) fn find(&self, service: Service) -> Result<&Url, Error> {
-        self.services[service as usize].found.as_ref().map_err(Clone::clone)
+    pub(super) fn find(&self, service: Service) -> Result<Url, Error> {
+        match &self.services[service as usize].found {
+            Ok(url) => Url::parse(url).map_err(|_| Error::Unexpected("the service's address is no URL")),
+            Err(error) => Err(Error::clone(error)),
+        }
     }
 
     pub(super) fn lists(&self, service: Service) -> bool {

@@ -265,6 +265,12 @@ impl Session {
         self.tokens.held()?.no_project()
     }
 
+    /// The cloud's host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// What Keystone said about the credential of the current token; `None` before the first login.
     pub fn known_holder(&self) -> Option<Holder> {
         Some(self.tokens.held()?.holder.clone())
@@ -412,7 +418,7 @@ impl Session {
                 missing.map_or_else(|| url.ok_or(Error::Unexpected(problem)), Err).map(Cow::Owned)
             }
             None if service == Service::Identity => Ok(Cow::Borrowed(&self.config.auth_url)),
-            None => in_catalogue(service, token).map(Cow::Borrowed),
+            None => in_catalogue(service, token).map(Cow::Owned),
         };
         url.map_err(|error| error.at(service))
     }
@@ -557,7 +563,7 @@ fn has_same_origin(one: &Url, other: &Url) -> bool {
         && one.port_or_known_default() == other.port_or_known_default()
 }
 
-fn in_catalogue(service: Service, token: &Token) -> Result<&Url, Error> {
+fn in_catalogue(service: Service, token: &Token) -> Result<Url, Error> {
     token.places.find(service).map_err(|error| match error {
         Error::ServiceNotInCatalogue | Error::ServiceElsewhere { .. } | Error::RegionNotFound { .. } => {
             token.without_project(service).unwrap_or(error)

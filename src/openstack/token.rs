@@ -212,6 +212,8 @@ impl Token {
         }
         let List(Roles(mut roles)) = body.roles.0.unwrap_or_default();
         roles.sort();
+        // Most tokens have few.
+        roles.shrink_to_fit();
         let project = body.project.0.and_then(|project| {
             Some(TokenProject { id: text(project.id)?, name: text(project.name).unwrap_or_default() })
         });

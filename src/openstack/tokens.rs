@@ -80,11 +80,11 @@ type Login = Shared<BoxFuture<'static, Result<Arc<Token>, Failure>>>;
 struct State {
     token: Option<Arc<Token>>,
     login: Option<Login>,
-    /// The time and the failure of the last login, if it failed.
-    failed: Option<(Instant, Failure)>,
+    /// The time and the failure of the last login, if it failed. Boxed, as the refusal: most sessions have none.
+    failed: Option<Box<(Instant, Failure)>>,
     /// The latest refusal of this login. A session for an observed project notes only those of its project: the session
     /// of its entry has those of the user.
-    refusal: Option<Failure>,
+    refusal: Option<Box<Failure>>,
     /// When the last login ended, with or without success.
     last_login: Option<Instant>,
     doubted: Option<Instant>,
@@ -239,7 +239,7 @@ impl Tokens {
         if !self.needs_no_brake() && self.brakes.refuses(&self.using(), self.braked, now) {
             return Some(Error::LoginBraked.at(Service::Identity));
         }
-        let (at, failure) = state.failed.clone()?;
+        let (at, failure) = *state.failed.clone()?;
         // A cloud may lock an access key after signatures of a wrong time, too.
         let is_signature = matches!(failure.error, Error::SignatureRefused(_));
         let pause = if is_signature { FIVE_MINUTES } else { FAILURE_PAUSE };
@@ -303,9 +303,9 @@ impl Tokens {
                 state.in_doubt = false;
                 state.token = Some(token.clone());
             }
-            Err(failure) if self.is_own_refusal(failure) => state.refusal = Some(failure.clone()),
+            Err(failure) if self.is_own_refusal(failure) => state.refusal = Some(Box::new(failure.clone())),
             Err(failure) if is_refusal(failure) => {}
-            Err(failure) => state.failed = Some((ended, failure.clone())),
+            Err(failure) => state.failed = Some(Box::new((ended, failure.clone()))),
         }
         if let Err(Failure { error, .. }) = &outcome
             && state.token.as_ref().is_some_and(|token| !token.has_ended(sent))
@@ -337,7 +337,7 @@ impl Tokens {
         outcome.map(Arc::new).inspect_err(|failure| {
             let sent = self.signer.as_ref().map(|signer| signer.confidential());
             let secret = sent.unwrap_or_else(|| token::secret(&self.config.auth).expose());
-            let first = self.state().failed.as_ref().is_none_or(|(_, before)| before.kind() != failure.kind());
+            let first = self.state().failed.as_ref().is_none_or(|before| before.1.kind() != failure.kind());
             log::failed(self.config.host(), failure, answer.as_ref(), secret, first);
         })
     }

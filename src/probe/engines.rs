@@ -189,15 +189,14 @@ fn list(parts: Option<Parts<EngineRows>>, cloud_now: Timestamp) -> Result<Engine
 }
 
 fn listed(list: List<EngineRows>, cloud_now: Timestamp) -> Result<EngineAnswer, Error> {
-    let List(EngineRows { mut rows, has_long_name, .. }) = list;
+    let List(EngineRows { rows, has_long_name, .. }) = list;
     if rows.len() > MOST_ROWS {
         return Err(Error::Unexpected("it lists more than 10,000 engines, which \"heat-manage service clean\" mends"));
     }
     if has_long_name {
         return Err(Error::Unexpected("it lists an engine with a name of more than 255 bytes"));
     }
-    rows.shrink_to_fit();
-    Ok(EngineAnswer::Listed(Arc::new(EngineList { rows, cloud_now })))
+    Ok(EngineAnswer::Listed(Arc::new(EngineList { rows: rows.into(), cloud_now })))
 }
 
 /// Heat's own JSON, or the plain sentence in its documentation. A 503 of a proxy, or of Keystone behind Heat, has

@@ -12,18 +12,18 @@ type Subscriber = (Demand, Arc<Account>);
 #[derive(Debug, Default)]
 pub(super) struct Demands {
     /// Boxed, since a table has free places.
-    subscribers: HashMap<String, Box<Subscriber>>,
+    subscribers: HashMap<Arc<str>, Box<Subscriber>>,
     /// The shortest interval and the shortest deadline. `None` if they are unknown.
     least: Cell<Option<(Duration, Duration)>>,
 }
 
 impl Demands {
     /// Sets a tenant's demand. Returns whether it has changed.
-    pub(super) fn set(&mut self, uid: &str, demand: Demand, account: &Arc<Account>) -> bool {
+    pub(super) fn set(&mut self, uid: &Arc<str>, demand: Demand, account: &Arc<Account>) -> bool {
         let new = (demand.interval, demand.deadline);
         let Some(known) = self.subscribers.get_mut(uid) else {
             let is_first = self.subscribers.is_empty();
-            self.subscribers.insert(uid.to_owned(), Box::new((demand, account.clone())));
+            self.subscribers.insert(uid.clone(), Box::new((demand, account.clone())));
             let shorter = |(interval, deadline): (Duration, Duration)| (interval.min(new.0), deadline.min(new.1));
             self.least.set(if is_first { Some(new) } else { self.least.get().map(shorter) });
             return true;
@@ -68,8 +68,8 @@ impl Demands {
         self.subscribers.values().map(|subscriber| &**subscriber)
     }
 
-    pub(super) fn by_uid(&self) -> impl Iterator<Item = (&String, &Subscriber)> {
-        self.subscribers.iter().map(|(uid, subscriber)| (uid, &**subscriber))
+    pub(super) fn by_uid(&self) -> impl Iterator<Item = (&str, &Subscriber)> {
+        self.subscribers.iter().map(|(uid, subscriber)| (&**uid, &**subscriber))
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
         {
             match new {
                 Some((interval, deadline)) => {
-                    assert_eq!(demands.set(uid, demand(interval, deadline), &account), changes, "{line}");
+                    assert_eq!(demands.set(&uid.into(), demand(interval, deadline), &account), changes, "{line}");
                 }
                 None => demands.remove(uid),
             }

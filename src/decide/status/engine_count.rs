@@ -137,7 +137,7 @@ fn key(row: &EngineRow) -> Key<'_> {
 
 fn kinds(list: &EngineList, is_down: impl Fn(&EngineRow) -> bool) -> HashMap<Key<'_>, Kind> {
     let mut kinds: HashMap<_, Kind> = HashMap::with_capacity(list.rows.len());
-    for row in &list.rows {
+    for row in list.rows.iter() {
         let of_row = Kind { newest_creation: row.created, down: is_down(row), last_report: row.heartbeat };
         kinds
             .entry(key(row))

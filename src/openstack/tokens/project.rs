@@ -139,7 +139,7 @@ impl Tokens {
             None if self.is_for_observed_project() => Error::ProjectRefused,
             None => Error::LoginRefused,
         };
-        state.refusal.clone().unwrap_or_else(|| general.at(Service::Identity))
+        state.refusal.as_deref().cloned().unwrap_or_else(|| general.at(Service::Identity))
     }
 
     /// Whether the failure is for [`State::refusal`].
