@@ -85,13 +85,14 @@ struct Judgement {
 }
 
 /// Computes the conclusion of one pass from its observations.
-pub fn decide(memory: &Memory, target: &Target, start: Start, observed: Observed, now: Timestamp) -> Decision {
+pub fn decide(memory: &Memory, target: &Target, start: Start<'_>, observed: Observed, now: Timestamp) -> Decision {
     let mut memory = memory.clone();
     let Start { stored, version, generation, in_progress, access, .. } = start;
+    let stored = &*stored;
     let is_running = ByProbe::from_fn(|kind| observed.own[kind] == Answer::UnderWay);
     let source = observed.source.clone();
-    let old = status::about(&stored, source.as_ref());
-    let judgement = judge(&mut memory, target, &access, observed, (&stored, old.as_ref()), now);
+    let old = status::about(stored, source.as_ref());
+    let judgement = judge(&mut memory, target, &access, observed, (stored, old.as_ref()), now);
     let Judgement { probes, streaks, engines_number, serves_request } = judgement;
     let mut pass = Pass {
         target,
@@ -108,8 +109,8 @@ pub fn decide(memory: &Memory, target: &Target, start: Start, observed: Observed
         pass.handled = memory.requested.clone();
     }
     let new = status::compute(&pass, &old);
-    let is_refused = next::is_refused_now(&stored, &new);
-    let mut next = next::pass(target, &memory, is_running, (&stored, &new), now);
+    let is_refused = next::is_refused_now(stored, &new);
+    let mut next = next::pass(target, &memory, is_running, (stored, &new), now);
     let mut notices = Vec::new();
     let mut write = Write::Nothing;
     let refused = memory.refused.as_ref().map(|refused| refused.wait(now));
@@ -117,7 +118,7 @@ pub fn decide(memory: &Memory, target: &Target, start: Start, observed: Observed
         next = Some(next.map_or(wait, |next| next.min(wait)).max(next::SHORTEST_WAIT));
     }
     let is_retry = refused.is_some_and(|wait| wait.is_zero());
-    if is_retry || status::differs(&stored, &new) || status::is_heartbeat_due(target, &stored, &new) {
+    if is_retry || status::differs(stored, &new) || status::is_heartbeat_due(target, stored, &new) {
         let wait = memory.writes.wait(in_progress, now).max(refused.filter(|wait| !wait.is_zero()));
         write = match wait {
             None => Write::Now,
@@ -128,7 +129,7 @@ pub fn decide(memory: &Memory, target: &Target, start: Start, observed: Observed
         };
     }
     if write == Write::Now {
-        let transitions = event::transitions(target, &stored, &new);
+        let transitions = event::transitions(target, stored, &new);
         notices = memory.events.admit(event::named_as_before(&memory.unwritten, transitions), now);
     }
     let may_still_arrive = matches!(&access, Access::Missing(failure) if failure.reason.may_still_arrive());

@@ -104,12 +104,15 @@ impl Shares {
 
     /// Waits for this number of places, at most for the capacity. The future may be dropped at any time.
     pub async fn take(&self, namespace: Arc<str>, places: u32, priority: Priority) -> Permit {
-        let (given, receiver) = oneshot::channel();
-        let ticket = {
+        let (ticket, receiver) = {
             let mut all = self.lock();
+            if let Some(places) = all.queue.take(&namespace, places) {
+                return Permit { shares: self.clone(), namespace, places };
+            }
+            let (given, receiver) = oneshot::channel();
             let ticket = all.queue.join(&namespace, places, priority);
             all.waiting.insert(ticket, given);
-            ticket
+            (ticket, receiver)
         };
         let waiter = Waiter { shares: self, namespace: namespace.clone(), ticket };
         self.give();

@@ -100,14 +100,14 @@ const fn priority(handles: &Handles) -> Priority {
 }
 
 /// Begins a pass: starts due queries and takes results. Returns `None` on shutdown.
-pub async fn observe(
+pub async fn observe<'a>(
     context: &Context,
-    (id, object): (&TenantId, &CloudTenant),
+    (id, object): (&TenantId, &'a CloudTenant),
     target: &Arc<Target>,
     (memory, handles): (&mut Memory, &mut Handles),
     (resolved, mut place): (Result<Option<Arc<Cloud>>, ProbeFailure>, Option<Place>),
     turn: &mut Turn,
-) -> Option<(Start, Observed)> {
+) -> Option<(Start<'a>, Observed)> {
     let now = Timestamp::now();
     let cloud = match resolved {
         Ok(Some(cloud)) => cloud,
@@ -172,7 +172,7 @@ async fn subscribe_engines(
     target: &Target,
     handles: &mut Handles,
     cloud: &Arc<Cloud>,
-    start: &Start,
+    start: &Start<'_>,
 ) -> Option<Missing> {
     if !target.is_enabled(ProbeKind::Engines) {
         handles.leave_engines();
@@ -230,12 +230,18 @@ async fn open_for_engines(
 }
 
 /// Whether a query of the tenant's own is due and not under way.
-fn begins(kind: ProbeKind, handles: &Handles, start: &Start) -> bool {
+fn begins(kind: ProbeKind, handles: &Handles, start: &Start<'_>) -> bool {
     start.plan.due[kind] && !handles.queries[kind].is_running()
 }
 
 /// Starts the tenant's own queries that are due and not under way.
-fn start_queries(target: &Arc<Target>, handles: &mut Handles, cloud: &Arc<Cloud>, start: &Start, priority: Priority) {
+fn start_queries(
+    target: &Arc<Target>,
+    handles: &mut Handles,
+    cloud: &Arc<Cloud>,
+    start: &Start<'_>,
+    priority: Priority,
+) {
     for kind in ProbeKind::ALL {
         if begins(kind, handles, start) {
             let frozen = frozen(&start.stored, &cloud.config, cloud.session.known_region().as_deref());

@@ -1,6 +1,6 @@
 //! The operator's memory of a tenant between two passes. Losing it is safe: the status holds what must last.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -92,11 +92,11 @@ impl RefusedStatus {
 
 /// A pass that has begun. Only [`Memory::begin`] creates it, and [`decide`](super::decide) consumes it.
 #[derive(Debug)]
-pub struct Start {
+pub struct Start<'a> {
     /// The queries to start or stop.
     pub plan: Plan,
     /// The stored status. The watch may not have delivered the operator's own last write yet.
-    pub stored: CloudTenantStatus,
+    pub stored: Cow<'a, CloudTenantStatus>,
     pub(super) version: Option<String>,
     pub(super) generation: i64,
     /// The stored status lacks the result of the first pass after a user's change.
@@ -153,7 +153,7 @@ impl Memory {
     }
 
     /// Begins a pass: notes what has changed since the last one and plans the queries.
-    pub fn begin(&mut self, target: &Target, object: &CloudTenant, access: Access, now: Timestamp) -> Start {
+    pub fn begin<'a>(&mut self, target: &Target, object: &'a CloudTenant, access: Access, now: Timestamp) -> Start<'a> {
         self.keep_time(target, now);
         let (stored, version) = self.current(object);
         let mut plan = Plan::default();
@@ -269,18 +269,18 @@ impl Memory {
     }
 
     /// The status as it is now, with its resource version.
-    fn current(&self, object: &CloudTenant) -> (CloudTenantStatus, Option<String>) {
+    fn current<'a>(&self, object: &'a CloudTenant) -> (Cow<'a, CloudTenantStatus>, Option<String>) {
         let brought = object.metadata.resource_version.clone();
         let number: Option<u64> = brought.as_ref().and_then(|version| version.parse().ok());
         if let Some(RefusedStatus { status, version, .. }) = &self.refused {
             let newer = version.filter(|version| number.is_some_and(|brought| brought < *version));
-            return (status.as_ref().clone(), newer.map(|version| version.to_string()).or(brought));
+            return (Cow::Owned(status.as_ref().clone()), newer.map(|version| version.to_string()).or(brought));
         }
         match &self.written {
             Some((version, status)) if number.is_some_and(|brought| brought < *version) => {
-                (status.as_ref().clone(), Some(version.to_string()))
+                (Cow::Owned(status.as_ref().clone()), Some(version.to_string()))
             }
-            _ => (object.status.clone().unwrap_or_default(), brought),
+            _ => (object.status.as_ref().map_or_else(Cow::default, Cow::Borrowed), brought),
         }
     }
 

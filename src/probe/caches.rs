@@ -49,29 +49,30 @@ pub async fn ask(session: &Session, target: &Target) -> Result<Caches, Failure> 
     let endpoint = session.endpoint(service, target.timeout).await?;
     project::ensure_known(session, target).await?;
     let mut url = address(&endpoint.url, endpoint.token_project.as_deref(), &target.project_id).map_err(failure)?;
-    let include = target.caches.include_failure.to_string();
     // The spelling of the parameter differs between regions. They ignore unknown parameters, so the query has both.
-    url.query_pairs_mut().append_pair("include_failure", &include).append_pair("includeFailure", &include);
+    url.set_query(Some(match target.caches.include_failure {
+        true => "include_failure=true&includeFailure=true",
+        false => "include_failure=false&includeFailure=false",
+    }));
     let answer = session.get(service, url, &[], target.timeout).await?;
     answer.of(service)?.read(service, parse).await
 }
 
 /// The catalogue's address contains the token's project. The query must name `project` instead.
 fn address(endpoint: &Url, token_project: Option<&str>, project: &str) -> Result<Url, Error> {
-    let mut base = endpoint.clone();
-    let mut segments: Vec<String> =
-        base.path_segments().into_iter().flatten().filter(|part| !part.is_empty()).map(str::to_owned).collect();
-    match segments.iter().position(|part| is_version(part)) {
-        Some(version) => segments.truncate(version + 1),
+    let mut path: Vec<_> = endpoint.path_segments().into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    match path.iter().position(|part| is_version(part)) {
+        Some(version) => path.truncate(version + 1),
         None => {
-            if segments.last().map(String::as_str) == token_project {
-                segments.pop();
+            if path.last().copied() == token_project {
+                path.pop();
             }
-            segments.extend(Service::Cache.row().versions.first().map(|version| (*version).to_owned()));
+            path.extend(Service::Cache.row().versions.first());
         }
     }
+    path.extend([project, "instances", "status"]);
+    let mut base = endpoint.clone();
     base.set_path("");
-    let path: Vec<&str> = segments.iter().map(String::as_str).chain([project, "instances", "status"]).collect();
     join(&base, &path)
 }
 

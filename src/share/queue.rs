@@ -38,7 +38,7 @@ pub enum Priority {
 pub(super) struct Ticket(Priority, u32, u64);
 
 /// Free places, and who holds and awaits the others.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Queue {
     capacity: u32,
     free: u32,
@@ -62,6 +62,17 @@ impl Queue {
 
     pub(super) const fn free(&self) -> u32 {
         self.free
+    }
+
+    /// Gives places at once if nobody waits and they are free. Returns how many. It is what [`Self::join`] and
+    /// [`Self::next`] would do.
+    pub(super) fn take(&mut self, namespace: &Arc<str>, places: u32) -> Option<u32> {
+        let places = places.min(self.capacity);
+        if !self.order.is_empty() || places > self.free || !self.may_take(namespace, places) {
+            return None;
+        }
+        self.hold(namespace, places);
+        Some(places)
     }
 
     /// Adds a waiter. Returns its ticket.
@@ -104,9 +115,13 @@ impl Queue {
             }
         }
         let places = ticket.1;
+        self.hold(&namespace, places);
+        Some((ticket, namespace, places))
+    }
+
+    fn hold(&mut self, namespace: &Arc<str>, places: u32) {
         self.free -= places;
         *self.held.entry(namespace.clone()).or_default() += places;
-        Some((ticket, namespace, places))
     }
 
     /// Returns places.
@@ -269,7 +284,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         /// Never more than the capacity is held. No places are lost. Nobody waits for a place that it could have. Once
-        /// all others leave, each waiter gets its places.
+        /// all others leave, each waiter gets its places. Who takes places at once gets what a waiter would get.
         #[test]
         fn places_are_neither_lost_nor_invented(
             steps in steps(), capacity in 1..12_u32, everything in any::<bool>()
@@ -282,7 +297,22 @@ mod tests {
                     Step::Join(name, places, first) => {
                         let priority = if first { Priority::First } else { Priority::Later };
                         let name = ns(&name.to_string());
-                        waiting.push((queue.join(&name, places, priority), name));
+                        let mut other = queue.clone();
+                        let ticket = other.join(&name, places, priority);
+                        let given = other.next().filter(|(given, ..)| *given == ticket);
+                        match queue.take(&name, places) {
+                            Some(taken) => {
+                                prop_assert!(waiting.is_empty());
+                                prop_assert_eq!(given, Some((ticket, name.clone(), taken)));
+                                prop_assert_eq!(other.free(), queue.free());
+                                prop_assert_eq!(other.held, queue.held.clone());
+                                holding.push((name, taken));
+                            }
+                            None => {
+                                prop_assert!(given.is_none() || !waiting.is_empty());
+                                waiting.push((queue.join(&name, places, priority), name));
+                            }
+                        }
                     }
                     Step::Leave(at) if !waiting.is_empty() => {
                         let (ticket, name) = waiting.swap_remove(at % waiting.len());

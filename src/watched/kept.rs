@@ -86,6 +86,9 @@ impl Part {
     ];
 }
 
+/// The lines of the texts: the spec, and each [`Part`] at its number.
+type Lines<'a> = [&'a [u8]; 1 + Part::ALL.len()];
+
 impl Keep for Kept {
     type Seen = Watched;
 
@@ -143,8 +146,9 @@ impl Kept {
     /// The readable parts of an unreadable object.
     pub fn read(&self) -> Result<Box<CloudTenant>, Box<Unreadable<CloudTenantStatus>>> {
         let texts = self.texts();
-        let (metadata, status) = (self.metadata(), self.status_in(&texts, &Part::ALL));
-        match self.spec_in(&texts) {
+        let lines = lines(&texts);
+        let (metadata, status) = (self.metadata(), status_in(&lines, &Part::ALL));
+        match self.spec_in(lines[0]) {
             Ok(spec) => Ok(Box::new(CloudTenant { metadata, spec, status })),
             Err(why) => Err(Box::new(Unreadable { why, metadata, status: status.unwrap_or_default() })),
         }
@@ -153,55 +157,20 @@ impl Kept {
     /// Returns the spec. `None` if it is unreadable.
     #[must_use]
     pub fn spec(&self) -> Option<CloudTenantSpec> {
-        self.spec_in(&self.texts()).ok()
+        self.spec_in(lines(&self.texts())[0]).ok()
     }
 
     /// Returns these parts of the status.
     #[must_use]
     pub fn status(&self, parts: &[Part]) -> CloudTenantStatus {
-        self.status_in(&self.texts(), parts).unwrap_or_default()
+        status_in(&lines(&self.texts()), parts).unwrap_or_default()
     }
 
-    fn spec_in(&self, texts: &[u8]) -> Result<CloudTenantSpec, String> {
-        let text = line(texts, 0);
+    fn spec_in(&self, text: &[u8]) -> Result<CloudTenantSpec, String> {
         match &self.names {
             Some(_) => serde_json::from_slice(text).map_err(|error| format!("The spec cannot be read: {error}.")),
             None => Err(value(text).unwrap_or_default()),
         }
-    }
-
-    fn status_in(&self, texts: &[u8], parts: &[Part]) -> Option<CloudTenantStatus> {
-        let mut status = CloudTenantStatus::default();
-        let text = |part: Part| line(texts, part as usize);
-        if text(Part::Source).is_empty() {
-            return None;
-        }
-        for part in parts {
-            match part {
-                Part::Source => {
-                    let (generation, handled, observed, source) = value(text(*part)).unwrap_or_default();
-                    status.observed_generation = generation;
-                    status.last_handled_reconcile_at = handled;
-                    status.observed_at = observed;
-                    status.source = source;
-                }
-                Part::Conditions => status.conditions = value(text(*part)).unwrap_or_default(),
-                Part::Engines => status.engines = value(text(*part)),
-                Part::Caches => status.caches = value(text(*part)),
-                Part::CacheKinds => {
-                    if let (Some(caches), Some(kinds)) = (&mut status.caches, value(text(*part))) {
-                        caches.by_kind = kinds;
-                    }
-                }
-                Part::Usage => status.usage = value(text(*part)),
-                Part::UsageDetails => {
-                    if let (Some(usage), Some((flavors, previous))) = (&mut status.usage, value(text(*part))) {
-                        (usage.figures.by_flavor, usage.previous) = (flavors, previous);
-                    }
-                }
-            }
-        }
-        Some(status)
     }
 
     fn metadata(&self) -> ObjectMeta {
@@ -271,9 +240,48 @@ fn add(texts: &mut Vec<u8>, value: &impl Serialize) {
     texts.push(b'\n');
 }
 
-/// Returns a line. It is empty if it is missing.
-fn line(texts: &[u8], number: usize) -> &[u8] {
-    texts.split(|byte| *byte == b'\n').nth(number).unwrap_or_default()
+/// Finds the lines. One that is missing is empty.
+fn lines(texts: &[u8]) -> Lines<'_> {
+    let mut lines = Lines::default();
+    for (line, text) in lines.iter_mut().zip(texts.split(|byte| *byte == b'\n')) {
+        *line = text;
+    }
+    lines
+}
+
+/// Returns these parts of the status. `None` if there is no status.
+fn status_in(lines: &Lines<'_>, parts: &[Part]) -> Option<CloudTenantStatus> {
+    let mut status = CloudTenantStatus::default();
+    let text = |part: Part| lines[part as usize];
+    if text(Part::Source).is_empty() {
+        return None;
+    }
+    for part in parts {
+        match part {
+            Part::Source => {
+                let (generation, handled, observed, source) = value(text(*part)).unwrap_or_default();
+                status.observed_generation = generation;
+                status.last_handled_reconcile_at = handled;
+                status.observed_at = observed;
+                status.source = source;
+            }
+            Part::Conditions => status.conditions = value(text(*part)).unwrap_or_default(),
+            Part::Engines => status.engines = value(text(*part)),
+            Part::Caches => status.caches = value(text(*part)),
+            Part::CacheKinds => {
+                if let (Some(caches), Some(kinds)) = (&mut status.caches, value(text(*part))) {
+                    caches.by_kind = kinds;
+                }
+            }
+            Part::Usage => status.usage = value(text(*part)),
+            Part::UsageDetails => {
+                if let (Some(usage), Some((flavors, previous))) = (&mut status.usage, value(text(*part))) {
+                    (usage.figures.by_flavor, usage.previous) = (flavors, previous);
+                }
+            }
+        }
+    }
+    Some(status)
 }
 
 fn value<T: DeserializeOwned>(text: &[u8]) -> Option<T> {

@@ -254,7 +254,8 @@ impl World {
     }
 
     fn decide(&mut self, access: Access, observed: Observed, now: Timestamp) -> Decision {
-        let start = self.memory.begin(&self.target, &self.object(), access, now);
+        let object = self.object();
+        let start = self.memory.begin(&self.target, &object, access, now);
         decide(&self.memory, &self.target, start, observed, now)
     }
 

@@ -187,7 +187,8 @@ impl World {
     async fn pass(&mut self) -> Pass {
         let began = self.now;
         let access = if std::mem::take(&mut self.is_first) { Access::First } else { Access::Same };
-        let start = self.memory.begin(&self.target, &self.object(), access, self.now);
+        let object = self.object();
+        let start = self.memory.begin(&self.target, &object, access, self.now);
         let frozen = observe::frozen(&start.stored, &self.config, self.session.known_region().as_deref());
         let due = start.plan.due;
         // The cloud's clock does not move with the operator's, so its questions have the time of the real clock.
@@ -229,7 +230,8 @@ impl World {
             // The pass is repeated when the status may be written.
             self.memory.commit(decision, Written::Skipped);
             self.advance(pause);
-            let start = self.memory.begin(&self.target, &self.object(), Access::Same, self.now);
+            let object = self.object();
+            let start = self.memory.begin(&self.target, &object, Access::Same, self.now);
             let observed = Observed { own: ByProbe::default(), ..observed };
             decision = decide(&self.memory, &self.target, start, observed, self.now);
         }
