@@ -3,6 +3,8 @@
 //! kube's controller polls all passes that have begun whenever one of them goes on, and its queue knows no namespaces.
 //! Here each pass is a task. It waits for its turn, so the order is that of the turns: docs/decisions/0041.
 
+mod ticks;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -13,7 +15,8 @@ use std::{
 };
 
 use futures::{FutureExt as _, Stream, StreamExt as _};
-use tokio::task::JoinSet;
+use ticks::Ticks;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::{
     sync::CancellationToken,
     time::{DelayQueue, delay_queue::Key},
@@ -49,7 +52,7 @@ pub(super) async fn run<F>(
 {
     let mut triggers = std::pin::pin!(triggers.fuse());
     let mut states: HashMap<Arc<TenantName>, State> = HashMap::new();
-    let mut waits = DelayQueue::new();
+    let (mut waits, mut ticks) = (DelayQueue::new(), Ticks::since(Instant::now()));
     let mut passes = JoinSet::new();
     let start = |name: &Arc<TenantName>, passes: &mut JoinSet<_>| {
         let begun = Begun::default();
@@ -61,21 +64,32 @@ pub(super) async fn run<F>(
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
-            Some(Ok((name, next))) = passes.join_next() => match (states.remove(&name), next) {
-                (Some(State::Started { again: true, .. }), _) => {
+            Some(Ok(first)) = passes.join_next() => {
+                // The others that have ended follow at once, since each look at the triggers takes time.
+                let mut ended = Some(first);
+                while let Some((name, next)) = ended {
+                    match (states.remove(&name), next) {
+                        (Some(State::Started { again: true, .. }), _) => {
+                            let state = start(&name, &mut passes);
+                            states.insert(name, state);
+                        }
+                        (_, Some(wait)) => {
+                            let key = waits.insert_at(name.clone(), ticks.begin(Instant::now(), wait));
+                            states.insert(name, State::Waits(key));
+                        }
+                        (_, None) => {}
+                    }
+                    ended = passes.try_join_next().and_then(Result::ok);
+                }
+            }
+            Some(first) = waits.next() => {
+                let mut due = Some(first);
+                while let Some(expired) = due {
+                    let name = expired.into_inner();
                     let state = start(&name, &mut passes);
                     states.insert(name, state);
+                    due = waits.next().now_or_never().flatten();
                 }
-                (_, Some(wait)) => {
-                    let key = waits.insert(name.clone(), wait);
-                    states.insert(name, State::Waits(key));
-                }
-                (_, None) => {}
-            },
-            Some(expired) = waits.next() => {
-                let name = expired.into_inner();
-                let state = start(&name, &mut passes);
-                states.insert(name, state);
             }
             trigger = triggers.next() => {
                 let Some(name) = trigger else { break };
@@ -124,6 +138,7 @@ mod tests {
             ("after a wait", vec![(0, "a")], second, "a10 a1030 a2050"),
             ("during a wait", vec![(0, "a"), (500, "a")], second, "a10 a510 a1530 a2550"),
             ("during the pass, which then waits", vec![(0, "a"), (15, "a")], second, "a10 a30 a1050 a2070"),
+            ("two that wait", vec![(3, "a"), (5, "b")], second, "a13 b15 a1050 b1050 a2070 b2070"),
         ] {
             let (trigger, mut woken) = mpsc::channel(10);
             let began = tokio::time::Instant::now();
