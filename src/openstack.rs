@@ -26,6 +26,7 @@ mod metered;
 mod network;
 mod pace;
 mod places;
+mod plain;
 pub mod projects;
 mod proving;
 #[doc(hidden)]

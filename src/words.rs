@@ -61,6 +61,12 @@ pub fn word(text: &str) -> String {
     escaped(text, LONGEST)
 }
 
+/// [`word`], without a copy of nearly all names.
+#[must_use]
+pub fn word_of(text: Cow<'_, str>) -> Cow<'_, str> {
+    if is_plain(&text, LONGEST) { text } else { word(&text).into() }
+}
+
 /// [`word`] for names that identify something. `None` if the name is too long, because the beginning of a name may be
 /// another name.
 #[must_use]
@@ -71,8 +77,7 @@ pub fn whole_word(text: &str) -> Option<String> {
 
 /// [`escaped`], and whether that is the whole text.
 fn cut(text: &str, most: usize) -> (String, bool) {
-    // Nearly all names, and much faster.
-    if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+    if is_plain(text, most) {
         return (text.to_owned(), true);
     }
     let mut safe = String::with_capacity(text.len().min(most));
@@ -87,6 +92,11 @@ fn cut(text: &str, most: usize) -> (String, bool) {
         }
     }
     (safe, true)
+}
+
+/// Whether it is short and of printable ASCII, as nearly all names are. Much faster than the whole check.
+fn is_plain(text: &str, most: usize) -> bool {
+    text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// A text of several lines, with each line [`escaped`] and no line lost. Only for text whose lines are the operator's

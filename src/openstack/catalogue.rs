@@ -54,7 +54,7 @@ pub(super) struct Address {
 }
 
 impl Rows for Addresses {
-    type Row = Odd<Address>;
+    type Row<'de> = Odd<Address>;
 
     fn add(&mut self, Odd(address): Odd<Address>) {
         let Some(address) = address.filter(|address| !address.url.is_empty()) else { return };
@@ -66,7 +66,7 @@ impl Rows for Addresses {
 }
 
 impl Rows for Catalogue {
-    type Row = Odd<CatalogueEntry>;
+    type Row<'de> = Odd<CatalogueEntry>;
 
     fn add(&mut self, Odd(entry): Odd<CatalogueEntry>) {
         let Some(entry) = entry else { return };

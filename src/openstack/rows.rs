@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 /// Collects the needed parts of a list's rows.
 pub(crate) trait Rows: Default {
     /// A row as the service sends it.
-    type Row: for<'de> Deserialize<'de>;
+    type Row<'de>: Deserialize<'de>;
 
     /// Processes the next row.
-    fn add(&mut self, row: Self::Row);
+    fn add(&mut self, row: Self::Row<'_>);
 }
 
 /// A list that is parsed row by row.
@@ -64,7 +64,7 @@ impl<'de, R: Rows> Visitor<'de> for Reader<R> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut rows = R::default();
-        while let Some(row) = list.next_element()? {
+        while let Some(row) = list.next_element::<R::Row<'de>>()? {
             rows.add(row);
         }
         Ok(List(rows))

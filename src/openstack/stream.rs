@@ -7,7 +7,7 @@
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Deserializer;
 
-use super::rows::Rows;
+use super::{plain, rows::Rows};
 
 /// In bytes: the longest row, the longest other value, and the longest copy of the document without its rows.
 const LONGEST: usize = 128 << 10;
@@ -166,7 +166,7 @@ impl<R: StreamRows> RowStream<R> {
             (Next { depth: depth @ 1.. }, b',') => (Key { depth }, 1),
             (FirstRow | NextRow, b']') => (Next { depth: R::PATH.len() }, 1),
             (FirstRow | Row, _) => {
-                let (row, length) = value::<R::Row>(rest, is_last)?;
+                let (row, length) = row::<R::Row<'_>>(rest, is_last)?;
                 self.rows.get_or_insert_default().add(row);
                 self.expected = NextRow;
                 return Some(length);
@@ -184,6 +184,12 @@ impl<R: StreamRows> RowStream<R> {
         self.expected = if self.document.len() > LONGEST { Nothing } else { next };
         Some(length)
     }
+}
+
+/// As [`value`], and faster for a plain object.
+#[inline]
+fn row<'de, T: Deserialize<'de>>(rest: &'de [u8], is_last: bool) -> Option<(T, usize)> {
+    plain::object(rest).filter(|(_, length)| *length <= LONGEST).or_else(|| value(rest, is_last))
 }
 
 /// Parses the value at the beginning, and returns its length. `None` if it is incomplete, invalid or too long.
@@ -221,7 +227,7 @@ mod tests {
     struct All(Vec<Row>);
 
     impl Rows for All {
-        type Row = Row;
+        type Row<'de> = Row;
 
         fn add(&mut self, row: Row) {
             self.0.push(row);

@@ -152,7 +152,7 @@ struct Role {
 struct Roles(Vec<String>);
 
 impl Rows for Roles {
-    type Row = Odd<Role>;
+    type Row<'de> = Odd<Role>;
 
     fn add(&mut self, Odd(role): Odd<Role>) {
         const MOST: usize = 100;
@@ -357,7 +357,7 @@ struct Found {
 }
 
 impl Rows for Found {
-    type Row = Odd<IdAndName>;
+    type Row<'de> = Odd<IdAndName>;
 
     fn add(&mut self, Odd(project): Odd<IdAndName>) {
         let Some(project) = project else { return };

@@ -69,7 +69,7 @@ struct EngineRows {
 }
 
 impl Rows for EngineRows {
-    type Row = EngineRecord;
+    type Row<'de> = EngineRecord;
 
     fn add(&mut self, one: EngineRecord) {
         // Heat keeps deleted records. They are not engines.

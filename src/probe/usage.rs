@@ -155,7 +155,7 @@ pub struct Page {
 struct Next(Option<Link>);
 
 impl Rows for Next {
-    type Row = Link;
+    type Row<'de> = Link;
 
     fn add(&mut self, link: Link) {
         if self.0.is_none() && link.rel == "next" {
@@ -184,12 +184,12 @@ struct Servers {
 }
 
 impl Rows for Servers {
-    type Row = Row;
+    type Row<'de> = Row<'de>;
 
-    fn add(&mut self, row: Row) {
+    fn add(&mut self, row: Row<'_>) {
         self.all += 1;
         self.active += u64::from(row.is_active());
-        self.flavors.add(row.into());
+        self.flavors.add(row.flavor(), 1, row.hours());
     }
 }
 

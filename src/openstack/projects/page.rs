@@ -96,7 +96,7 @@ impl Default for Tags {
 }
 
 impl rows::Rows for Tags {
-    type Row = String;
+    type Row<'de> = String;
 
     fn add(&mut self, tag: String) {
         match (&mut self.0, whole_word(&tag)) {
@@ -119,7 +119,7 @@ pub(in crate::openstack) struct Rows {
 }
 
 impl rows::Rows for Rows {
-    type Row = Odd<Row>;
+    type Row<'de> = Odd<Row>;
 
     fn add(&mut self, Odd(row): Odd<Row>) {
         match row.and_then(Row::read) {

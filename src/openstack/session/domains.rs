@@ -164,7 +164,7 @@ struct Listing {
 struct Names(BTreeMap<String, Box<str>>);
 
 impl Rows for Names {
-    type Row = Odd<Domain>;
+    type Row<'de> = Odd<Domain>;
 
     fn add(&mut self, Odd(domain): Odd<Domain>) {
         let Some(Domain { id, name }) = domain else { return };

@@ -1,7 +1,8 @@
 //! Sums the usage by flavor over all pages, in bounded memory.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{HashMap, HashSet},
+    fmt,
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
@@ -20,34 +21,46 @@ const MOST_COUNTED: usize = 10_000;
 /// Replaces the flavor of a row without one.
 pub(super) const NO_FLAVOR: &str = "(none)";
 
+/// Hours, and the hours of vCPUs, memory (MB) and disk (GB).
+pub(super) type Hours = [f64; 4];
+
 /// Sums by flavor.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Flavors {
-    summed: BTreeMap<String, FlavorUsage>,
+    /// In the order of Nova's list.
+    summed: Vec<FlavorUsage>,
+    /// By name: its place in `summed`.
+    places: HashMap<String, usize>,
     /// Hashes of the names of flavors that are not summed.
     beyond: HashSet<u64>,
 }
 
+/// Without the places, which follow from the rest and have no order.
+impl fmt::Debug for Flavors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flavors").field("summed", &self.summed).field("beyond", &self.beyond).finish_non_exhaustive()
+    }
+}
+
 impl Flavors {
-    /// Adds the usage of one server, or of several of one flavor.
-    pub(super) fn add(&mut self, used: FlavorUsage) {
-        if let Some(sum) = self.summed.get_mut(&used.flavor) {
-            sum.servers = sum.servers.saturating_add(used.servers);
-            for (sum, used) in [
-                (&mut sum.server_hours, used.server_hours),
-                (&mut sum.vcpu_hours, used.vcpu_hours),
-                (&mut sum.memory_mb_hours, used.memory_mb_hours),
-                (&mut sum.disk_gb_hours, used.disk_gb_hours),
-            ] {
-                *sum = (*sum + used).min(MOST_HOURS);
-            }
-        } else if self.summed.len() < MOST_SUMMED {
-            self.summed.insert(used.flavor.clone(), used);
-        } else {
+    /// Adds the usage of some servers of one flavor.
+    pub(super) fn add(&mut self, flavor: &str, servers: u64, hours: Hours) {
+        let place = self.places.get(flavor).copied().unwrap_or(self.summed.len());
+        if place == self.summed.len() && place < MOST_SUMMED {
+            self.places.insert(flavor.to_owned(), place);
+            self.summed.push(FlavorUsage { flavor: flavor.to_owned(), ..FlavorUsage::default() });
+        }
+        let Some(sum) = self.summed.get_mut(place) else {
             // The hash is the same in every process.
             let mut hasher = DefaultHasher::new();
-            used.flavor.hash(&mut hasher);
+            flavor.hash(&mut hasher);
             self.count(hasher.finish());
+            return;
+        };
+        sum.servers = sum.servers.saturating_add(servers);
+        let sums = [&mut sum.server_hours, &mut sum.vcpu_hours, &mut sum.memory_mb_hours, &mut sum.disk_gb_hours];
+        for (sum, hours) in sums.into_iter().zip(hours) {
+            *sum = (*sum + hours).min(MOST_HOURS);
         }
     }
 
@@ -59,16 +72,18 @@ impl Flavors {
 
     /// Adds the flavors of a further page.
     pub(super) fn merge(&mut self, page: Self) {
-        page.summed.into_values().for_each(|used| self.add(used));
+        for used in &page.summed {
+            let hours = [used.server_hours, used.vcpu_hours, used.memory_mb_hours, used.disk_gb_hours];
+            self.add(&used.flavor, used.servers, hours);
+        }
         page.beyond.into_iter().for_each(|hash| self.count(hash));
     }
 
     /// The flavors with the most vCPU-hours, then by name; and the number of flavors that are left out.
     pub(super) fn finish(self) -> (Vec<FlavorUsage>, u32) {
-        let mut flavors: Vec<_> = self.summed.into_values().collect();
+        let mut flavors = self.summed;
         let all = flavors.len().saturating_add(self.beyond.len());
-        // The list is already sorted by name, and the sort is stable.
-        flavors.sort_by(|a, b| b.vcpu_hours.total_cmp(&a.vcpu_hours));
+        flavors.sort_by(|a, b| b.vcpu_hours.total_cmp(&a.vcpu_hours).then_with(|| a.flavor.cmp(&b.flavor)));
         flavors.truncate(MOST_SHOWN);
         let omitted = all.saturating_sub(flavors.len());
         (flavors, u32::try_from(omitted).unwrap_or(u32::MAX))
@@ -79,13 +94,10 @@ impl Flavors {
 mod tests {
     use super::*;
 
-    fn used(flavor: &str, vcpu_hours: f64) -> FlavorUsage {
-        FlavorUsage { flavor: flavor.to_owned(), servers: 1, server_hours: 1.0, vcpu_hours, ..FlavorUsage::default() }
-    }
-
-    fn finished(used: impl IntoIterator<Item = FlavorUsage>) -> (Vec<String>, u32) {
+    /// One server of each flavor, with its hours of vCPUs.
+    fn finished<'a>(used: impl IntoIterator<Item = (&'a str, f64)>) -> (Vec<String>, u32) {
         let mut flavors = Flavors::default();
-        used.into_iter().for_each(|used| flavors.add(used));
+        used.into_iter().for_each(|(flavor, hours)| flavors.add(flavor, 1, [1.0, hours, 0.0, 0.0]));
         let (shown, omitted) = flavors.finish();
         (shown.into_iter().map(|used| format!("{} {}", used.flavor, used.vcpu_hours)).collect(), omitted)
     }
@@ -93,7 +105,7 @@ mod tests {
     #[test]
     fn most_vcpu_hours_first_then_by_name() {
         let rows = [("b", 2.0), ("a", 1.0), ("c", 2.0), ("a", 1.0), ("big", 9.0)];
-        let (shown, omitted) = finished(rows.map(|(flavor, hours)| used(flavor, hours)));
+        let (shown, omitted) = finished(rows);
         assert_eq!((shown, omitted), (vec!["big 9".into(), "a 2".into(), "b 2".into(), "c 2".into()], 0));
     }
 
@@ -104,8 +116,8 @@ mod tests {
             [(0, 0, 0), (20, 20, 0), (21, 20, 1), (1000, 20, 980), (1001, 20, 981), (50_000, 20, 10_980)]
         {
             // Each flavor appears twice, to check that it is counted once.
-            let rows = (0..flavors).chain(0..flavors).map(|number| used(&format!("f{number}"), f64::from(number)));
-            let (names, left) = finished(rows);
+            let names: Vec<_> = (0..flavors).chain(0..flavors).map(|number| (format!("f{number}"), number)).collect();
+            let (names, left) = finished(names.iter().map(|(name, number)| (name.as_str(), f64::from(*number))));
             assert_eq!((names.len(), left), (shown, omitted), "{flavors}");
             if flavors == 21 {
                 assert_eq!((names[0].as_str(), names[19].as_str()), ("f20 40", "f1 2"));
@@ -117,7 +129,7 @@ mod tests {
     fn pages_are_added() {
         let page = |rows: &[(&str, f64)]| {
             let mut page = Flavors::default();
-            rows.iter().for_each(|(flavor, hours)| page.add(used(flavor, *hours)));
+            rows.iter().for_each(|(flavor, hours)| page.add(flavor, 1, [1.0, *hours, 0.0, 0.0]));
             page
         };
         let mut sum = page(&[("a", 1.0), ("b", 2.0)]);

@@ -1,22 +1,25 @@
 //! One server in Nova's usage. An invalid value affects only its own row: the totals do not depend on it.
 
-use std::{fmt, marker::PhantomData};
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{MOST_HOURS, flavors::NO_FLAVOR};
-use crate::{observation::FlavorUsage, words::word};
+use super::{
+    MOST_HOURS,
+    flavors::{Hours, NO_FLAVOR},
+};
+use crate::words::word_of;
 
 /// A row of `server_usages`. Nova omits the amounts of a server that is deleted during the query.
 #[derive(Debug, Deserialize)]
-pub(super) struct Row {
+pub(super) struct Row<'a> {
     #[serde(default)]
     ended_at: Option<IgnoredAny>,
-    #[serde(default)]
-    flavor: Name,
+    #[serde(default, borrow)]
+    flavor: Name<'a>,
     #[serde(default)]
     hours: Amount,
     #[serde(default)]
@@ -27,62 +30,60 @@ pub(super) struct Row {
     local_gb: Amount,
 }
 
-impl Row {
+impl Row<'_> {
     pub(super) const fn is_active(&self) -> bool {
         self.ended_at.is_none()
     }
-}
 
-impl From<Row> for FlavorUsage {
-    fn from(row: Row) -> Self {
-        let Amount(hours) = row.hours;
+    /// The flavor's name as it may be displayed.
+    pub(super) fn flavor(&self) -> &str {
+        let Name(name) = &self.flavor;
+        if name.chars().all(char::is_whitespace) { NO_FLAVOR } else { name }
+    }
+
+    /// Hours, and the hours of vCPUs, memory and disk.
+    pub(super) fn hours(&self) -> Hours {
+        let Amount(hours) = self.hours;
         let times = |Amount(amount)| Some(amount * hours).filter(|product| *product <= MOST_HOURS).unwrap_or(0.0);
-        let Name(name) = row.flavor;
-        Self {
-            flavor: if name.trim().is_empty() { NO_FLAVOR.to_owned() } else { name },
-            servers: 1,
-            server_hours: hours,
-            vcpu_hours: times(row.vcpus),
-            memory_mb_hours: times(row.memory_mb),
-            disk_gb_hours: times(row.local_gb),
-        }
+        [hours, times(self.vcpus), times(self.memory_mb), times(self.local_gb)]
     }
 }
 
-/// The displayed form of a text. Empty for any other JSON value.
+/// The displayed form of a text. Empty for any other JSON value. Nearly all texts are displayed as they are, so no row
+/// needs memory of its own.
 #[derive(Debug, Default)]
-struct Name(String);
+struct Name<'de>(Cow<'de, str>);
 
 /// The number if it is a valid amount. 0 for any other JSON value.
 #[derive(Debug, Clone, Copy, Default)]
 struct Amount(f64);
 
 /// What is kept of any JSON value.
-trait Kept: Default {
+trait Kept<'de>: Default {
     fn number(_: f64) -> Self {
         Self::default()
     }
 
-    fn text(_: &str) -> Self {
+    fn text(_: Cow<'de, str>) -> Self {
         Self::default()
     }
 }
 
-impl Kept for Name {
-    fn text(text: &str) -> Self {
-        Self(word(text))
+impl<'de> Kept<'de> for Name<'de> {
+    fn text(text: Cow<'de, str>) -> Self {
+        Self(word_of(text))
     }
 }
 
-impl Kept for Amount {
+impl Kept<'_> for Amount {
     fn number(number: f64) -> Self {
         if (0.0..=MOST_HOURS).contains(&number) { Self(number) } else { Self(0.0) }
     }
 }
 
-impl<'de> Deserialize<'de> for Name {
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader(PhantomData))
+        deserializer.deserialize_any(Reader::<Name<'de>>(PhantomData))
     }
 }
 
@@ -94,7 +95,7 @@ impl<'de> Deserialize<'de> for Amount {
 
 struct Reader<T>(PhantomData<T>);
 
-impl<'de, T: Kept> Visitor<'de> for Reader<T> {
+impl<'de, T: Kept<'de>> Visitor<'de> for Reader<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -122,7 +123,11 @@ impl<'de, T: Kept> Visitor<'de> for Reader<T> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<T, E> {
-        Ok(T::text(text))
+        Ok(T::text(text.to_owned().into()))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<T, E> {
+        Ok(T::text(text.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<T, A::Error> {
@@ -141,10 +146,14 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::*;
+    use super::{super::flavors::Flavors, *};
+    use crate::observation::FlavorUsage;
 
     fn read(text: &str) -> FlavorUsage {
-        serde_json::from_str::<Row>(text).unwrap().into()
+        let row: Row = serde_json::from_str(text).unwrap();
+        let mut flavors = Flavors::default();
+        flavors.add(row.flavor(), 1, row.hours());
+        flavors.finish().0.remove(0)
     }
 
     #[test]
