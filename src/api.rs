@@ -5,6 +5,7 @@
 pub mod block;
 pub mod duration;
 pub mod event_reason;
+mod flat;
 pub mod probe;
 pub mod reason;
 pub mod set;

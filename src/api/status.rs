@@ -2,7 +2,12 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess},
+};
+
+use super::flat::{self, Beside};
 
 /// What the operator observed of the tenant's cloud, when, and its verdicts.
 #[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -168,7 +173,7 @@ pub struct CachesStatus {
 }
 
 /// The counts of one kind of cache.
-#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KindCounts {
     /// `redis`, `memcached`, or another kind that the region offers.
@@ -176,6 +181,28 @@ pub struct KindCounts {
     /// The counts of this kind.
     #[serde(flatten)]
     pub counts: CacheCounts,
+}
+
+/// What a kind has beside its counts.
+#[derive(Default)]
+struct Kind {
+    kind: Option<String>,
+}
+
+impl Beside for Kind {
+    const NAMES: &'static [&'static str] = &["kind"];
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, _: usize, map: &mut A) -> Result<(), A::Error> {
+        self.kind = Some(map.next_value()?);
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for KindCounts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (Kind { kind }, counts) = flat::read(deserializer)?;
+        Ok(Self { kind: kind.ok_or_else(|| D::Error::missing_field("kind"))?, counts })
+    }
 }
 
 macro_rules! cache_counts {
@@ -289,7 +316,7 @@ pub struct OtherCount {
 }
 
 /// The usage of the project's servers in the current period.
-#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageStatus {
     /// When the usage was last read, by the operator's clock.
@@ -306,13 +333,47 @@ pub struct UsageStatus {
     pub previous: Option<PreviousUsage>,
 }
 
+/// What a usage has beside its figures.
+#[derive(Default)]
+struct Usage {
+    observed_at: Option<Time>,
+    active_servers: u64,
+    previous: Option<PreviousUsage>,
+}
+
+impl Beside for Usage {
+    const NAMES: &'static [&'static str] = &["observedAt", "activeServers", "previous"];
+
+    fn read<'de, A: MapAccess<'de>>(&mut self, index: usize, map: &mut A) -> Result<(), A::Error> {
+        match index {
+            0 => self.observed_at = map.next_value()?,
+            1 => self.active_servers = map.next_value()?,
+            _ => self.previous = map.next_value()?,
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for UsageStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (Usage { observed_at, active_servers, previous }, figures) = flat::read(deserializer)?;
+        Ok(Self { observed_at, active_servers, figures, previous })
+    }
+}
+
 /// The usage of the previous, closed period. It does not change any more.
-#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PreviousUsage {
     /// The figures of the whole period.
     #[serde(flatten)]
     pub figures: UsageFigures,
+}
+
+impl<'de> Deserialize<'de> for PreviousUsage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        flat::read(deserializer).map(|((), figures)| Self { figures })
+    }
 }
 
 /// The usage of the project's servers in a window of time. Hours are decimals with at most three places.

@@ -3,13 +3,16 @@
 //! There is one for each CloudTenant, so its size decides how much memory a process needs. What every event and sweep
 //! needs is in fields. Spec and status are JSON, compressed with a dictionary, and only passes and scrapes read them.
 
+mod texts;
+
 use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource as _;
 use lz4_flex::block::{compress_with_dict, decompress_with_dict};
-use serde::{Serialize, de::DeserializeOwned};
+pub use texts::Part;
+use texts::{Lines, lines, status_in, texts, value};
 
 use crate::{
     api::{CloudTenant, CloudTenantSpec, CloudTenantStatus, REQUESTED_AT, condition_type},
@@ -54,40 +57,6 @@ struct Names {
     secret: Box<str>,
     project: Box<str>,
 }
-
-/// A part of the object that can be read alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The source and the fields about the whole status.
-    Source = 1,
-    /// The conditions.
-    Conditions,
-    /// The engines.
-    Engines,
-    /// The caches, without their kinds.
-    Caches,
-    /// The caches of each kind, with [`Self::Caches`].
-    CacheKinds,
-    /// The usage, without flavors and the previous period.
-    Usage,
-    /// The usage by flavor and of the previous period, with [`Self::Usage`].
-    UsageDetails,
-}
-
-impl Part {
-    const ALL: [Self; 7] = [
-        Self::Source,
-        Self::Conditions,
-        Self::Engines,
-        Self::Caches,
-        Self::CacheKinds,
-        Self::Usage,
-        Self::UsageDetails,
-    ];
-}
-
-/// The lines of the texts: the spec, and each [`Part`] at its number.
-type Lines<'a> = [&'a [u8]; 1 + Part::ALL.len()];
 
 impl Keep for Kept {
     type Seen = Watched;
@@ -148,7 +117,7 @@ impl Kept {
         let texts = self.texts();
         let lines = lines(&texts);
         let (metadata, status) = (self.metadata(), status_in(&lines, &Part::ALL));
-        match self.spec_in(lines[0]) {
+        match self.spec_in(&lines) {
             Ok(spec) => Ok(Box::new(CloudTenant { metadata, spec, status })),
             Err(why) => Err(Box::new(Unreadable { why, metadata, status: status.unwrap_or_default() })),
         }
@@ -157,7 +126,7 @@ impl Kept {
     /// Returns the spec. `None` if it is unreadable.
     #[must_use]
     pub fn spec(&self) -> Option<CloudTenantSpec> {
-        self.spec_in(lines(&self.texts())[0]).ok()
+        self.spec_in(&lines(&self.texts())).ok()
     }
 
     /// Returns these parts of the status.
@@ -166,9 +135,10 @@ impl Kept {
         status_in(&lines(&self.texts()), parts).unwrap_or_default()
     }
 
-    fn spec_in(&self, text: &[u8]) -> Result<CloudTenantSpec, String> {
+    fn spec_in(&self, lines: &Lines<'_>) -> Result<CloudTenantSpec, String> {
+        let text = lines[0];
         match &self.names {
-            Some(_) => serde_json::from_slice(text).map_err(|error| format!("The spec cannot be read: {error}.")),
+            Some(_) => serde_json::from_str(text).map_err(|error| format!("The spec cannot be read: {error}.")),
             None => Err(value(text).unwrap_or_default()),
         }
     }
@@ -192,100 +162,6 @@ impl Kept {
     fn texts(&self) -> Vec<u8> {
         decompress_with_dict(&self.compressed, self.length, &DICTIONARY).unwrap_or_default()
     }
-}
-
-/// Returns the texts of the spec and of each [`Part`], a line for each. JSON of serde has no line breaks. The spec of an
-/// unreadable object is the reason why, and the lines of a missing status are empty.
-fn texts(watched: &Watched) -> Vec<u8> {
-    let mut texts = Vec::with_capacity(4 << 10);
-    let status = match &watched.0 {
-        Ok(tenant) => {
-            add(&mut texts, &tenant.spec);
-            tenant.status.as_ref()
-        }
-        Err(unreadable) => {
-            add(&mut texts, &unreadable.why);
-            Some(&unreadable.status)
-        }
-    };
-    if let Some(status) = status {
-        // Without `..`, so that no field is forgotten.
-        let CloudTenantStatus {
-            observed_generation,
-            last_handled_reconcile_at,
-            conditions,
-            observed_at,
-            source,
-            engines,
-            caches,
-            usage,
-        } = status;
-        add(&mut texts, &(observed_generation, last_handled_reconcile_at, observed_at, source));
-        add(&mut texts, conditions);
-        add(&mut texts, engines);
-        let (mut caches, mut usage) = (caches.clone(), usage.clone());
-        let kinds = caches.as_mut().map(|caches| std::mem::take(&mut caches.by_kind));
-        let details = usage.as_mut().map(|usage| (std::mem::take(&mut usage.figures.by_flavor), usage.previous.take()));
-        add(&mut texts, &caches);
-        add(&mut texts, &kinds);
-        add(&mut texts, &usage);
-        add(&mut texts, &details);
-    }
-    texts
-}
-
-/// Adds a line. Writing to memory does not fail, and the API's types have no keys that are not text.
-fn add(texts: &mut Vec<u8>, value: &impl Serialize) {
-    let _ = serde_json::to_writer(&mut *texts, value);
-    texts.push(b'\n');
-}
-
-/// Finds the lines. One that is missing is empty.
-fn lines(texts: &[u8]) -> Lines<'_> {
-    let mut lines = Lines::default();
-    for (line, text) in lines.iter_mut().zip(texts.split(|byte| *byte == b'\n')) {
-        *line = text;
-    }
-    lines
-}
-
-/// Returns these parts of the status. `None` if there is no status.
-fn status_in(lines: &Lines<'_>, parts: &[Part]) -> Option<CloudTenantStatus> {
-    let mut status = CloudTenantStatus::default();
-    let text = |part: Part| lines[part as usize];
-    if text(Part::Source).is_empty() {
-        return None;
-    }
-    for part in parts {
-        match part {
-            Part::Source => {
-                let (generation, handled, observed, source) = value(text(*part)).unwrap_or_default();
-                status.observed_generation = generation;
-                status.last_handled_reconcile_at = handled;
-                status.observed_at = observed;
-                status.source = source;
-            }
-            Part::Conditions => status.conditions = value(text(*part)).unwrap_or_default(),
-            Part::Engines => status.engines = value(text(*part)),
-            Part::Caches => status.caches = value(text(*part)),
-            Part::CacheKinds => {
-                if let (Some(caches), Some(kinds)) = (&mut status.caches, value(text(*part))) {
-                    caches.by_kind = kinds;
-                }
-            }
-            Part::Usage => status.usage = value(text(*part)),
-            Part::UsageDetails => {
-                if let (Some(usage), Some((flavors, previous))) = (&mut status.usage, value(text(*part))) {
-                    (usage.figures.by_flavor, usage.previous) = (flavors, previous);
-                }
-            }
-        }
-    }
-    Some(status)
-}
-
-fn value<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
-    serde_json::from_slice(text).ok()
 }
 
 #[cfg(test)]

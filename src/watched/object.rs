@@ -35,17 +35,21 @@ pub fn value<T: DeserializeOwned>(members: &Members<'_>, name: &str) -> Option<T
     members.get(name).and_then(|text| serde_json::from_str(text.get()).ok())
 }
 
+/// Returns the members of an object's metadata.
+#[must_use]
+pub fn fields<'a>(object: &Members<'a>) -> Members<'a> {
+    object.get("metadata").map(|text| members(text.get())).unwrap_or_default()
+}
+
 /// Returns the metadata that the operator uses, and the first unreadable field. Only the presence of
 /// `deletionTimestamp` is read. Of the annotations only `requestedAt` is kept, as a [`word`].
 #[must_use]
 pub fn metadata(object: &Members<'_>) -> (ObjectMeta, Option<&'static str>) {
-    metadata_with(object, &[REQUESTED_AT])
+    metadata_of(&fields(object), &[REQUESTED_AT])
 }
 
-/// [`metadata`] with these annotations.
-#[must_use]
-pub fn metadata_with(object: &Members<'_>, kept: &[&'static str]) -> (ObjectMeta, Option<&'static str>) {
-    let fields = object.get("metadata").map(|text| members(text.get())).unwrap_or_default();
+/// [`metadata`] of these [`fields`], with these annotations.
+fn metadata_of(fields: &Members<'_>, kept: &[&'static str]) -> (ObjectMeta, Option<&'static str>) {
     let mut odd = None;
     let annotations = fields.get("annotations").map(|text| members(text.get())).unwrap_or_default();
     let kept: BTreeMap<_, _> = kept
@@ -57,11 +61,11 @@ pub fn metadata_with(object: &Members<'_>, kept: &[&'static str]) -> (ObjectMeta
         .collect();
     let deleted = fields.get("deletionTimestamp").is_some_and(|text| text.get() != "null");
     let metadata = ObjectMeta {
-        name: field(&fields, "name", &mut odd),
-        namespace: field(&fields, "namespace", &mut odd),
-        uid: field(&fields, "uid", &mut odd),
-        resource_version: field(&fields, "resourceVersion", &mut odd),
-        generation: field(&fields, "generation", &mut odd),
+        name: field(fields, "name", &mut odd),
+        namespace: field(fields, "namespace", &mut odd),
+        uid: field(fields, "uid", &mut odd),
+        resource_version: field(fields, "resourceVersion", &mut odd),
+        generation: field(fields, "generation", &mut odd),
         deletion_timestamp: deleted.then_some(Time(Timestamp::UNIX_EPOCH)),
         annotations: Some(kept).filter(|kept| !kept.is_empty()),
         ..ObjectMeta::default()

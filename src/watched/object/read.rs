@@ -7,7 +7,7 @@ use kube::Resource;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{Members, Text, members, metadata_with};
+use super::{Members, Text, fields, members, metadata_of};
 use crate::words::{escaped, word};
 
 /// Length in bytes of the description of an unreadable value, which may contain a long text.
@@ -55,14 +55,14 @@ impl<K: Kind> Object<K> {
     #[must_use]
     pub fn read(text: &str) -> Self {
         let object = members(text);
-        let (metadata, odd) = metadata_with(&object, K::ANNOTATIONS);
+        let fields = fields(&object);
+        let (metadata, odd) = metadata_of(&fields, K::ANNOTATIONS);
         let read = object.get("status").map(|text| status::<K>(text, &metadata));
         let (status, omits) = read.map_or((None, false), |(status, omits)| (Some(status), omits));
         let spec = match odd {
             Some(field) => Err(format!("The object cannot be read: metadata.{field} has an odd value.")),
             None => spec::<K::Spec>(&object),
         };
-        let fields = object.get("metadata").map(|text| members(text.get())).unwrap_or_default();
         let object = match spec {
             Ok(spec) => Ok(K::new(metadata, &fields, spec, status)),
             Err(why) => Err(Unreadable { why, metadata, status: status.unwrap_or_default() }),
