@@ -41,8 +41,7 @@ const PROMPT: Duration = Duration::from_millis(250);
 /// whenever an engine has reported.
 const LISTS: usize = 8;
 
-/// Engines in a list that is compared, at most. The memory of a list that nobody keeps any more stays until the next
-/// comparison, and no budget counts it.
+/// Engines in a list that is compared, at most, so that a comparison is short.
 const LONGEST_LIST: usize = 64;
 
 /// All queries under way. Clones share them.
@@ -64,7 +63,7 @@ struct Host {
     /// The number of queries that have ended, for engines not included.
     ended: AtomicU64,
     /// The records of the latest different lists of engines, the latest last.
-    lists: Mutex<VecDeque<Weak<[EngineRow]>>>,
+    lists: Mutex<VecDeque<Weak<Box<[EngineRow]>>>>,
 }
 
 /// The right of a pass to wait for its cloud. It ends when this is dropped.

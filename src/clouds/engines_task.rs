@@ -195,7 +195,7 @@ impl Subscription {
     /// Waits for an answer that counts for this tenant's verdict.
     pub async fn current(&self) {
         loop {
-            // Before the look at the answers, so that none is missed.
+            // Before the answers are read, so that none is missed.
             let replaced = self.inner.answers.replaced();
             let (answers, is_current, _) = self.read();
             if answers.number > 0 && is_current {
@@ -553,7 +553,7 @@ mod tests {
     fn no_query_follows_an_answer_within_five_seconds() {
         let now = Timestamp::from_second(1_000_000).unwrap();
         let unanswered = || Outcome::Seen(EngineAnswer::Unanswered { sent: now });
-        let list = EngineList { rows: [].into(), cloud_now: now };
+        let list = EngineList { rows: Arc::default(), cloud_now: now };
         let listed = || Outcome::Seen(EngineAnswer::Listed(Arc::new(list.clone())));
         for (name, outcome, soon, hurry, wait) in [
             ("an undecided list with a report interval of 0", listed(), 0, false, 5),

@@ -65,7 +65,7 @@ pub(super) async fn run<F>(
         tokio::select! {
             () = shutdown.cancelled() => break,
             Some(Ok(first)) = passes.join_next() => {
-                // The others that have ended follow at once, since each look at the triggers takes time.
+                // The others that have ended follow at once, since each poll of the triggers takes time.
                 let mut ended = Some(first);
                 while let Some((name, next)) = ended {
                     match (states.remove(&name), next) {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use crate::{
-    api::{CloudTenant, CloudTenantStatus},
+    api::{CloudTenant, CloudTenantStatus, condition_type},
     clouds::{Cloud, handles::Handles},
     cluster::{
         context::{Context, Tenant},
@@ -96,8 +96,8 @@ async fn resume(
                 let memory = Memory::new(&id.uid, &target, &stored, Timestamp::now());
                 Tenant::new(memory)
             });
-            let is_own = !kept.has_conditions_of_others;
-            pass(context, (id, &object, is_own), &target, tenant, (turn, place)).await
+            let is_whole = !kept.omits_conditions_of_others;
+            pass(context, (id, &object, is_whole), &target, tenant, (turn, place)).await
         }
         Ok((Err(invalid), _)) => Box::pin(reject(context, id, &invalid.to_string())).await,
         Err(unreadable) => {
@@ -128,20 +128,20 @@ async fn rewrite(
     id: &TenantId,
     change: impl FnOnce(&CloudTenantStatus) -> CloudTenantStatus,
 ) -> Result<Written, WriteError> {
-    let (old, version) = context.writer.stored::<CloudTenant>(&id.name).await?;
+    let (old, base) = context.writer.stored::<CloudTenant>(&id.name).await?;
     let new = change(&old);
     if status::differs(&old, &new) {
-        context.writer.write::<CloudTenant>(&id.name, Base::shared(version), &new).await
+        context.writer.write::<CloudTenant>(&id.name, base, &new).await
     } else {
         Ok(Written::Skipped)
     }
 }
 
 /// The four stages of a pass. All rules are in [`decide`](crate::decide). Each stage has a box of its own, since many
-/// passes may wait for their clouds. `is_own` is whether nobody else has conditions in the status.
+/// passes may wait for their clouds. `is_whole` is whether no condition of others was left out of the object.
 async fn pass(
     context: &Context,
-    (id, object, is_own): (&TenantId, &CloudTenant, bool),
+    (id, object, is_whole): (&TenantId, &CloudTenant, bool),
     target: &Arc<Target>,
     tenant: &mut Tenant,
     (turn, place): (&mut Turn, Option<InPlace>),
@@ -165,7 +165,7 @@ async fn pass(
         Box::new(decide(&tenant.memory, target, start, observed, Timestamp::now()))
     };
     let Tenant { memory, handles, .. } = tenant;
-    let written = Box::pin(write(context, (id, object, is_own), target, handles, &decision)).await;
+    let written = Box::pin(write(context, (id, object, is_whole), target, handles, &decision)).await;
     let (end, error) = match written {
         Ok(end) => (end, None),
         Err(error) if error.is_conflict() => (Written::Conflict, Some(error)),
@@ -181,7 +181,7 @@ async fn pass(
 /// Carries out a decision: first tokens and Secrets, then the events, then the status.
 async fn write(
     context: &Context,
-    (id, object, is_own): (&TenantId, &CloudTenant, bool),
+    (id, object, is_whole): (&TenantId, &CloudTenant, bool),
     target: &Target,
     handles: &Handles,
     decision: &Decision,
@@ -196,8 +196,21 @@ async fn write(
         return Ok(Written::Skipped);
     }
     let Decision { notices, waits_for_events, version, status, .. } = decision;
-    let base = Base { version: version.clone(), is_own };
+    let base = base(object, version.clone(), is_whole);
     context.writer.tell_and_write((id, object), notices, *waits_for_events, base, status).await
+}
+
+/// The status that a pass began with. Only the version of the object that was read shows the conditions of others.
+fn base(object: &CloudTenant, version: Option<String>, is_whole: bool) -> Base {
+    match version {
+        version if !is_whole => Base::Shared(version),
+        Some(version) if object.metadata.resource_version.as_ref() == Some(&version) => {
+            let conditions = object.status.iter().flat_map(|status| &status.conditions);
+            let others = conditions.filter(|condition| !condition_type::ALL.contains(&&*condition.type_));
+            Base::Read { version, others: others.cloned().collect() }
+        }
+        version => Base::Written(version),
+    }
 }
 
 #[cfg(test)]
@@ -215,6 +228,41 @@ mod tests {
         share::{Priority, Shares, Sharing},
         watched::{object::Watched, store::Keep as _},
     };
+
+    /// Each line: the version of the object, and the one that the status was computed from | the base.
+    #[test]
+    fn only_the_version_that_was_read_shows_the_conditions_of_others() {
+        let condition = |type_: &str| {
+            json!({
+                "type": type_, "status": "True", "reason": "R", "message": "m",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            })
+        };
+        let object = json!({
+            "metadata": { "name": "shop", "namespace": "n", "resourceVersion": "7" },
+            "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
+            "status": { "conditions": [condition("Ready"), condition("Backup"), condition("Stalled")] },
+        });
+        let object: CloudTenant = serde_json::from_value(object).unwrap();
+        for (version, is_whole, expected) in [
+            (Some("7"), true, "read 7 with [Backup]"),
+            (Some("8"), true, "written 8"),
+            (None, true, "written"),
+            (Some("7"), false, "shared 7"),
+            (Some("8"), false, "shared 8"),
+        ] {
+            let of = |version: Option<String>| version.map(|version| format!(" {version}")).unwrap_or_default();
+            let found = match base(&object, version.map(str::to_owned), is_whole) {
+                Base::Read { version, others } => {
+                    let others: Vec<_> = others.into_iter().map(|condition| condition.type_).collect();
+                    format!("read {version} with [{}]", others.join(" "))
+                }
+                Base::Written(version) => format!("written{}", of(version)),
+                Base::Shared(version) => format!("shared{}", of(version)),
+            };
+            assert_eq!(found, expected, "{version:?} {is_whole}");
+        }
+    }
 
     /// Many passes may wait for their clouds at a time.
     #[test]

@@ -2,7 +2,7 @@
 
 mod place;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::{
     HeaderValue,
@@ -175,21 +175,43 @@ fn is_minimal(conditions: &[Condition]) -> bool {
     conditions.iter().any(|condition| condition.reason == Reason::StatusRefused.as_str())
 }
 
-/// The stored status that a new one replaces.
+/// The stored status from which a new one was computed, with its resource version. The API server therefore rejects a
+/// delayed write if another process has written since. How each one is replaced: docs/decisions/0038.
 #[derive(Debug, Clone)]
-pub struct Base {
-    /// The resource version from which the new status was computed. The API server therefore rejects a delayed write if
-    /// another process has written since.
-    pub version: Option<String>,
-    /// Whether all of its conditions are the operator's.
-    pub is_own: bool,
+pub enum Base {
+    /// It was read, and these are the conditions of other controllers in it.
+    Read {
+        /// Its resource version.
+        version: String,
+        /// The conditions of other controllers.
+        others: Vec<Condition>,
+    },
+    /// The operator has written it, and the watch has not brought it yet.
+    Written(Option<String>),
+    /// Other controllers may have conditions in it that cannot be read.
+    Shared(Option<String>),
 }
 
 impl Base {
-    /// A status in which others may have conditions.
+    /// A status that was read as part of an object. `is_whole` is whether no condition of others was left out.
+    fn read<K: Reported>(version: Option<String>, status: &mut K::Status, is_whole: bool) -> Self {
+        match version {
+            Some(version) if is_whole => Self::Read { version, others: place::of_others::<K>(status) },
+            version => Self::Shared(version),
+        }
+    }
+
+    /// As if others might have conditions in it that cannot be read.
     #[must_use]
-    pub fn shared(version: Option<String>) -> Self {
-        Self { version, is_own: false }
+    pub fn shared(self) -> Self {
+        Self::Shared(self.version().map(str::to_owned))
+    }
+
+    fn version(&self) -> Option<&str> {
+        match self {
+            Self::Read { version, .. } => Some(version),
+            Self::Written(version) | Self::Shared(version) => version.as_deref(),
+        }
     }
 }
 
@@ -208,16 +230,20 @@ impl StatusWriter {
         Self { client, instance: instance.to_owned(), metrics, mandate }
     }
 
-    /// Returns the stored status and its resource version. The status is empty if it is unreadable or the object is
-    /// gone.
+    /// Returns the stored status, also as the base of a new one. The status is empty if it is unreadable or the object
+    /// is gone.
     ///
     /// # Errors
     /// The API server did not answer.
-    pub async fn stored<K: Reported>(&self, name: &TenantName) -> Result<(K::Status, Option<String>), WriteError> {
+    pub async fn stored<K: Reported>(&self, name: &TenantName) -> Result<(K::Status, Base), WriteError> {
         let objects: Api<Object<K>> = Api::namespaced(self.client.clone(), &name.namespace);
-        let found = self.within(objects.get_opt(&name.name)).await?;
-        let version = found.as_ref().and_then(|found| found.meta().resource_version.clone());
-        Ok((found.map(Object::into_status).unwrap_or_default(), version))
+        let Some(found) = self.within(objects.get_opt(&name.name)).await? else {
+            return Ok((K::Status::default(), Base::Shared(None)));
+        };
+        let (version, is_whole) = (found.meta().resource_version.clone(), !found.omits_conditions_of_others());
+        let mut status = found.into_status();
+        let base = Base::read::<K>(version, &mut status, is_whole);
+        Ok((status, base))
     }
 
     /// Writes the status in the place of whatever is stored. The result has no resource version if the object is gone.
@@ -255,8 +281,8 @@ impl StatusWriter {
         }
     }
 
-    /// Replaces the status if it is the operator's alone, and else applies the new one: docs/decisions/0038. If that is
-    /// not enough, the status replaces the stored one, too. Returns the resource version.
+    /// Replaces the status, together with the conditions of others in it. Applies it where some of them may be
+    /// unreadable; if that is not enough, it replaces the stored one, too. Returns the resource version.
     async fn put<K: Reported>(
         &self,
         name: &TenantName,
@@ -264,10 +290,12 @@ impl StatusWriter {
         status: &K::Status,
     ) -> Result<Option<String>, WriteError> {
         let base = match base {
-            Base { version: Some(version), is_own: true } => {
-                return self.replace::<K>(name, Some(&version), status).await;
-            }
-            Base { version, .. } => version,
+            Base::Read { version, others } => return self.replace::<K>(name, Some(&version), status, others).await,
+            Base::Written(version) => match self.stored::<K>(name).await?.1 {
+                Base::Read { others, .. } => return self.replace::<K>(name, version.as_deref(), status, others).await,
+                Base::Written(_) | Base::Shared(_) => version,
+            },
+            Base::Shared(version) => version,
         };
         let patch = json!({
             "apiVersion": K::api_version(&()),
@@ -283,14 +311,18 @@ impl StatusWriter {
                 if !place::has_rest(&object, status) {
                     return Ok(version);
                 }
-                let whole = place::with_conditions_of_others::<K>(status.clone(), object.into_status());
-                let replaced = self.replace::<K>(name, version.as_deref(), &whole).await;
-                Ok(replaced.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "what others wrote into the status was not removed");
-                    version
-                }))
+                let others = place::of_others::<K>(&mut object.into_status());
+                match self.replace::<K>(name, version.as_deref(), status, others).await {
+                    // Somebody else was faster, so another pass follows at once.
+                    Err(error) if error.is_conflict() => Err(error),
+                    Err(error) => {
+                        tracing::warn!(%error, "what else is in the status was not removed");
+                        Ok(version)
+                    }
+                    replaced => replaced,
+                }
             }
-            Err(error) if place::is_unapplicable(&error) => self.overwrite::<K>(name, base, status).await,
+            Err(error) if place::is_unapplicable(&error) => self.overwrite::<K>(name, base.as_deref(), status).await,
             Err(error) => Err(error),
         }
     }
@@ -299,12 +331,11 @@ impl StatusWriter {
     async fn overwrite<K: Reported>(
         &self,
         name: &TenantName,
-        base: Option<String>,
+        base: Option<&str>,
         status: &K::Status,
     ) -> Result<Option<String>, WriteError> {
-        let (stored, _) = self.stored::<K>(name).await?;
-        let whole = place::with_conditions_of_others::<K>(status.clone(), stored);
-        self.replace::<K>(name, base.as_deref(), &whole).await
+        let (mut stored, _) = self.stored::<K>(name).await?;
+        self.replace::<K>(name, base, status, place::of_others::<K>(&mut stored)).await
     }
 
     /// Writes a minimal status in the place of a refused one. Returns its resource version.
@@ -315,12 +346,13 @@ impl StatusWriter {
         refused: &K::Status,
         error: WriteError,
     ) -> Result<Option<String>, WriteError> {
-        let (stored, mut version) = self.stored::<K>(name).await?;
+        let (mut stored, base) = self.stored::<K>(name).await?;
+        let mut version = base.version().map(str::to_owned);
         let minimal = K::refused(cause, refused, &stored, Timestamp::now());
         if K::differs(&stored, &minimal) {
             // If this write is refused too, the first error shows the cause.
-            let minimal = place::with_conditions_of_others::<K>(minimal, stored);
-            let Ok(written) = self.replace::<K>(name, version.as_deref(), &minimal).await else {
+            let others = place::of_others::<K>(&mut stored);
+            let Ok(written) = self.replace::<K>(name, version.as_deref(), &minimal, others).await else {
                 return Err(error);
             };
             version = written;
@@ -329,15 +361,20 @@ impl StatusWriter {
         Ok(version)
     }
 
-    /// Replaces the whole status. Returns its resource version.
+    /// Replaces the whole status by this one and the conditions of others. Returns its resource version.
     async fn replace<K: Reported>(
         &self,
         name: &TenantName,
         base: Option<&str>,
         status: &K::Status,
+        others: Vec<Condition>,
     ) -> Result<Option<String>, WriteError> {
+        let status = match others.is_empty() {
+            true => Cow::Borrowed(status),
+            false => Cow::Owned(place::with_others::<K>(status.clone(), others)),
+        };
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let patch = place::replacement(base, status);
+        let patch = place::replacement(base, &*status);
         let request = patch_status::<K>(name, &parameters, &Patch::Merge(&patch)).map(|mut request| {
             // kube offers this kind of patch only with another crate.
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json-patch+json"));
@@ -420,9 +457,9 @@ impl StatusWriter {
                     }
                 }
             }
-            if object.is_refused() && !base.is_own {
+            if object.is_refused() && matches!(base, Base::Shared(_)) {
                 // The minimal status replaced another one, so its Stalled would outlast an applied status for a moment.
-                let written = self.overwrite::<K>(&id.name, base.version, status).await;
+                let written = self.overwrite::<K>(&id.name, base.version(), status).await;
                 return self.conclude::<K>(&id.name, status, written).await;
             }
             self.write::<K>(&id.name, base, status).await
@@ -585,7 +622,7 @@ mod tests {
         let id = TenantId { uid: "u".to_owned(), generation: 1, name };
         let [about, note, left] = ["engine-1", "It stopped.", ""].map(str::to_owned);
         let notices = [Notice { reason: EventReason::EngineDown, about, note, left }];
-        writer.tell_and_write((&id, &tenant), &notices, waits, Base::shared(None), &CloudTenantStatus::default()).await
+        writer.tell_and_write((&id, &tenant), &notices, waits, Base::Shared(None), &CloudTenantStatus::default()).await
     }
 
     /// Returns the outcomes that were counted once.
@@ -707,7 +744,11 @@ mod tests {
             });
             let tenant: CloudTenant = serde_json::from_value(tenant).unwrap();
             let (writer, writes) = refusing(codes, "").await;
-            let base = Base { version: Some("1".to_owned()), is_own: !is_shared };
+            let version = "1".to_owned();
+            let base = match is_shared {
+                true => Base::Shared(Some(version)),
+                false => Base::Read { version, others: Vec::new() },
+            };
             let done = writer.tell_and_write((&id, &tenant), &[], true, base, &status).await;
             assert!(done.is_ok(), "{reason} {codes:?}: {done:?}");
             assert_eq!(*writes.lock().unwrap(), expected, "{reason} {is_shared} {codes:?}");
@@ -748,7 +789,7 @@ mod tests {
             let (writer, writes) = refusing(codes, message).await;
             let name = TenantName { namespace: "n".to_owned(), name: "t".to_owned() };
             let status = CloudTenantStatus { observed_generation: Some(1), ..CloudTenantStatus::default() };
-            let base = Base::shared(Some("1".to_owned()));
+            let base = Base::Shared(Some("1".to_owned()));
             let done = writer.write::<CloudTenant>(&name, base, &status).await;
             assert_eq!(done.ok(), result, "{codes:?} {message}");
             assert_eq!(*writes.lock().unwrap(), expected, "{codes:?} {message}");
@@ -774,10 +815,62 @@ mod tests {
             let (writer, writes) = refusing([200, replacement, last], message).await;
             let name = TenantName { namespace: "n".to_owned(), name: "t".to_owned() };
             let status = CloudTenantStatus { observed_generation: Some(1), ..CloudTenantStatus::default() };
-            let base = Base { version: Some("1".to_owned()), is_own: true };
+            let base = Base::Read { version: "1".to_owned(), others: Vec::new() };
             let done = writer.write::<CloudTenant>(&name, base, &status).await;
             assert_eq!(done.ok(), result, "{replacement} {message}");
             assert_eq!(*writes.lock().unwrap(), expected, "{replacement} {message}");
+        }
+    }
+
+    /// A status that the watch has not brought yet is read before it is replaced. A line: the stored conditions | the
+    /// writes.
+    #[tokio::test]
+    async fn what_the_watch_has_not_brought_is_read_first() {
+        let condition = |type_: &str| json!({ "type": type_, "status": "True", "reason": "R", "message": "m" });
+        let whole = |type_: &str| {
+            let mut whole = condition(type_);
+            whole["lastTransitionTime"] = json!("2026-01-01T00:00:00Z");
+            whole
+        };
+        for (conditions, expected) in [
+            (json!([whole("Ready")]), "replaced []"),
+            (json!([whole("Ready"), whole("Backup")]), "replaced [Backup]"),
+            (json!([whole("Ready"), condition("Backup")]), "applied"),
+        ] {
+            let written = Arc::<Mutex<Vec<String>>>::default();
+            let received = written.clone();
+            let write = async move |headers: HeaderMap, body: String| {
+                let body: Value = serde_json::from_str(&body).unwrap();
+                let kind = match headers[CONTENT_TYPE] == "application/apply-patch+yaml" {
+                    true => "applied".to_owned(),
+                    false => {
+                        assert_eq!(body[0]["value"], "8", "the lock is the version that was computed from");
+                        let others = body[1]["value"]["conditions"].as_array().into_iter().flatten();
+                        let others: Vec<_> = others.filter_map(|condition| condition["type"].as_str()).collect();
+                        format!("replaced [{}]", others.join(" "))
+                    }
+                };
+                received.lock().unwrap().push(kind);
+                let metadata = json!({ "name": "t", "resourceVersion": "9" });
+                json!({ "metadata": metadata, "status": { "observedGeneration": 1 } }).to_string()
+            };
+            let object = json!({
+                "metadata": { "name": "t", "namespace": "n", "resourceVersion": "8" },
+                "spec": { "projectID": "p", "cloudCredentialsRef": { "secretName": "s" } },
+                "status": { "conditions": conditions },
+            });
+            let object = object.to_string();
+            let path = "/apis/cloudtenant.dev/v1alpha1/namespaces/n/cloudtenants/t";
+            let server = Router::new()
+                .route(&format!("{path}/status"), patch(write))
+                .route(path, get(async move || object.clone()));
+            let client = testkit::router::kube_client(server).await.unwrap();
+            let writer = StatusWriter::new(client, "me", Arc::new(Metrics::new()), Mandate::unlimited());
+            let name = TenantName { namespace: "n".to_owned(), name: "t".to_owned() };
+            let status = CloudTenantStatus { observed_generation: Some(1), ..CloudTenantStatus::default() };
+            let done = writer.write::<CloudTenant>(&name, Base::Written(Some("8".to_owned())), &status).await;
+            assert_eq!(done.unwrap(), Written::As(Some("9".to_owned())));
+            assert_eq!(*written.lock().unwrap(), [expected]);
         }
     }
 }

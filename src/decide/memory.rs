@@ -24,7 +24,7 @@ use crate::{
 pub const CONFLICT_RETRY: Duration = Duration::from_secs(1);
 
 /// Wait until the operator tries again to write a status that the API server refused. Only an administrator can change
-/// that, and each attempt takes three requests.
+/// that, and each attempt takes two or three requests.
 pub const REFUSED_RETRY: Duration = Duration::from_secs(300);
 
 /// After this many consecutive conflicts, the watch has stopped delivering the writes of others.

@@ -81,8 +81,9 @@ impl EngineRow {
 /// A list of engines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineList {
-    /// The records in any order. Equal lists of several credentials share them.
-    pub rows: Arc<[EngineRow]>,
+    /// The records in any order. Equal lists of several credentials share them. Boxed, so that a weak reference keeps
+    /// none of them.
+    pub rows: Arc<Box<[EngineRow]>>,
     /// The cloud's clock at the answer. It is the operator's clock if the answer has no `Date`.
     pub cloud_now: Timestamp,
 }

@@ -1,7 +1,7 @@
 //! Reads a plain object, as nearly all rows of a list are, faster than serde_json.
 //!
 //! A plain object has keys of ASCII, numbers, `true`, `false`, `null`, and strings without escapes. Whatever is not
-//! plain, not valid or not complete is refused, and the caller asks serde_json. So no rule for such text is written
+//! plain, not valid or not complete is refused, and the caller uses serde_json. So no rule for such text is written
 //! twice. Its functions are inlined always: left to the compiler, a row takes a third longer.
 //! Docs: docs/decisions/0051.
 

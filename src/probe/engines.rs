@@ -196,7 +196,7 @@ fn listed(list: List<EngineRows>, cloud_now: Timestamp) -> Result<EngineAnswer, 
     if has_long_name {
         return Err(Error::Unexpected("it lists an engine with a name of more than 255 bytes"));
     }
-    Ok(EngineAnswer::Listed(Arc::new(EngineList { rows: rows.into(), cloud_now })))
+    Ok(EngineAnswer::Listed(Arc::new(EngineList { rows: Arc::new(rows.into()), cloud_now })))
 }
 
 /// Heat's own JSON, or the plain sentence in its documentation. A 503 of a proxy, or of Keystone behind Heat, has

@@ -284,7 +284,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         /// Never more than the capacity is held. No places are lost. Nobody waits for a place that it could have. Once
-        /// all others leave, each waiter gets its places. Who takes places at once gets what a waiter would get.
+        /// all others leave, each waiter gets its places. A namespace that takes places at once gets what a waiter would get.
         #[test]
         fn places_are_neither_lost_nor_invented(
             steps in steps(), capacity in 1..12_u32, everything in any::<bool>()

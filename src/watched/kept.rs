@@ -15,7 +15,7 @@ pub use texts::Part;
 use texts::{Lines, lines, status_in, texts, value};
 
 use crate::{
-    api::{CloudTenant, CloudTenantSpec, CloudTenantStatus, REQUESTED_AT, condition_type},
+    api::{CloudTenant, CloudTenantSpec, CloudTenantStatus, REQUESTED_AT},
     identity::TenantName,
     watched::{
         object::{Unreadable, Watched},
@@ -41,8 +41,8 @@ pub struct Kept {
     pub generation: Option<i64>,
     /// Whether it is being deleted.
     pub is_deleted: bool,
-    /// Whether other controllers have conditions in its status.
-    pub has_conditions_of_others: bool,
+    /// Whether other controllers have conditions in its status that are not kept, because they cannot be read.
+    pub omits_conditions_of_others: bool,
     requested: Option<Box<str>>,
     /// `None` if the spec is unreadable.
     names: Option<Names>,
@@ -70,11 +70,6 @@ impl Keep for Kept {
             secret: tenant.spec.cloud_credentials_ref.secret_name.as_str().into(),
             project: tenant.spec.project_id.as_str().into(),
         };
-        let status = match &watched.0 {
-            Ok(tenant) => tenant.status.as_ref(),
-            Err(unreadable) => Some(&unreadable.status),
-        };
-        let mut conditions = status.iter().flat_map(|status| &status.conditions);
         let texts = texts(watched);
         Self {
             name,
@@ -82,8 +77,7 @@ impl Keep for Kept {
             resource_version: boxed(&metadata.resource_version),
             generation: metadata.generation,
             is_deleted: metadata.deletion_timestamp.is_some(),
-            has_conditions_of_others: watched.omits_conditions_of_others()
-                || conditions.any(|condition| !condition_type::ALL.contains(&&*condition.type_)),
+            omits_conditions_of_others: watched.omits_conditions_of_others(),
             requested: requested.map(|requested| requested.as_str().into()),
             names: watched.0.as_ref().ok().map(names),
             length: texts.len(),
@@ -199,11 +193,14 @@ mod tests {
             "spec": { "projectID": "a\nb", "cloudCredentialsRef": { "secretName": "s" } }, "status": {},
         });
         typical["status"]["conditions"][0]["message"] = json!("a\nb\r\u{2028}\\\"");
+        let mut foreign = typical.clone();
+        foreign["status"]["conditions"] = json!([{ "type": "Backup" }]);
         let (longest, odd) = (typical.clone(), json!({ "metadata": { "uid": 5 }, "status": { "usage": {} } }));
         let mut longest = longest;
         longest["status"]["conditions"][0]["message"] = json!("ü".repeat(32 << 10));
-        for object in [typical, no_status, no_spec, no_metadata, deleted, longest, odd, json!(null)] {
+        for object in [typical, foreign, no_status, no_spec, no_metadata, deleted, longest, odd, json!(null)] {
             let (watched, kept) = read(&object.to_string());
+            assert_eq!(kept.omits_conditions_of_others, watched.omits_conditions_of_others());
             let read = kept.read();
             let watched = watched.0.map(Box::new).map_err(Box::new);
             assert_eq!(json(&read), json(&watched), "{object}");
@@ -216,26 +213,6 @@ mod tests {
             assert_eq!(kept.status(&Part::ALL), status);
             let conditions = CloudTenantStatus { conditions: status.conditions, ..CloudTenantStatus::default() };
             assert_eq!(kept.status(&[Part::Conditions]), conditions);
-        }
-    }
-
-    /// Each line: the conditions in the stored status | whether others have some of them.
-    #[test]
-    fn conditions_of_others_are_noticed() {
-        let condition = |type_: &str, since: &str| json!({ "type": type_, "status": "True", "reason": "R", "message": "m", "lastTransitionTime": since });
-        let (good, odd) = ("2026-01-01T00:00:00Z", "9999-12-31T23:59:59Z");
-        for (conditions, have) in [
-            (json!([]), false),
-            (json!([condition("Ready", good), condition("Stalled", good), condition("Reconciling", good)]), false),
-            (json!([condition("Ready", good), condition("Backup", good)]), true),
-            (json!([condition("Ready", good), condition("Backup", odd)]), true),
-            (json!([condition("Ready", odd)]), false),
-        ] {
-            let mut object: serde_json::Value = serde_json::from_str(TYPICAL).unwrap();
-            object["status"]["conditions"] = conditions.clone();
-            assert_eq!(read(&object.to_string()).1.has_conditions_of_others, have, "{conditions}");
-            object["spec"] = json!({});
-            assert_eq!(read(&object.to_string()).1.has_conditions_of_others, have, "{conditions}, unreadable spec");
         }
     }
 

@@ -107,7 +107,7 @@ fn largest_engines() -> EngineAnswers {
             report_interval: std::time::Duration::from_secs(60),
         }
     };
-    let list = EngineList { rows: (0..10_000).map(row).collect(), cloud_now: START };
+    let list = EngineList { rows: std::sync::Arc::new((0..10_000).map(row).collect()), cloud_now: START };
     EngineAnswers::default().and(Outcome::Seen(EngineAnswer::Listed(list.into())), START)
 }
 

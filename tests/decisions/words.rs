@@ -48,7 +48,7 @@ pub fn list(text: &str, cloud_now: Timestamp, beats: &mut BTreeMap<String, Times
             }));
         }
     }
-    EngineList { rows: rows.into(), cloud_now }
+    EngineList { rows: std::sync::Arc::new(rows.into()), cloud_now }
 }
 
 fn row(host: &str, words: &[&str], cloud_now: Timestamp, last: Option<Timestamp>) -> EngineRow {

@@ -13,6 +13,10 @@ const TICK_MILLIS: u64 = 20;
 /// that a client keeps for a host, some would be opened and closed again at each tick.
 const TOGETHER: u8 = 8;
 
+/// Ticks at which passes begin together, at most. Those whose passes begin earlier, because of a trigger, stay until
+/// their time.
+const MOST: usize = 100_000;
+
 /// The ticks to come.
 #[derive(Debug)]
 pub(super) struct Ticks {
@@ -36,6 +40,9 @@ impl Ticks {
         }
         let at = now + wait;
         let tick = tick_at(at.duration_since(self.epoch));
+        if self.taken.len() >= MOST {
+            return at;
+        }
         if self.takes(tick) { self.epoch + Duration::from_millis(tick.saturating_mul(TICK_MILLIS)) } else { at }
     }
 
@@ -89,5 +96,16 @@ mod tests {
             ticks.begin(epoch + TICK * pass, TICK * 10);
         }
         assert_eq!(ticks.taken.len(), 11, "{ticks:?}");
+    }
+
+    /// Triggers can end the waits of many passes early, and their ticks stay taken.
+    #[test]
+    fn few_ticks_are_kept() {
+        let epoch = Instant::now();
+        let mut ticks = Ticks::since(epoch);
+        for tick in 1..=u32::try_from(MOST).unwrap() + 10 {
+            ticks.begin(epoch, TICK * tick);
+        }
+        assert_eq!(ticks.taken.len(), MOST);
     }
 }

@@ -359,7 +359,7 @@ impl Controller {
         match self
             .context
             .writer
-            .write::<CloudTenantSet>(&begun.id.name, Base::shared(begun.version.clone()), &reserved)
+            .write::<CloudTenantSet>(&begun.id.name, Base::Shared(begun.version.clone()), &reserved)
             .await
         {
             Ok(StatusWritten::As(Some(version))) => {
@@ -403,7 +403,7 @@ impl Controller {
         // A write without an answer may have happened. To correct the count twice would hide deletions.
         let undeleted = std::mem::take(&mut state.undeleted);
         let written =
-            self.context.writer.tell_and_write((id, object), &notices, waits, Base::shared(version), &new).await?;
+            self.context.writer.tell_and_write((id, object), &notices, waits, Base::Shared(version), &new).await?;
         match written {
             StatusWritten::As(version) => state.stored.wrote(new, version.as_deref()),
             StatusWritten::Refused(version) => {
@@ -424,12 +424,12 @@ impl Controller {
         change: impl FnOnce(&CloudTenantSetStatus) -> CloudTenantSetStatus,
         next: Option<Duration>,
     ) -> Result<Option<Duration>, WriteError> {
-        let (old, version) = self.context.writer.stored::<CloudTenantSet>(&id.name).await?;
+        let (old, base) = self.context.writer.stored::<CloudTenantSet>(&id.name).await?;
         let new = change(&old);
         if !status::differs(&old, &new) {
             return Ok(next);
         }
-        let written = self.context.writer.write::<CloudTenantSet>(&id.name, Base::shared(version), &new).await?;
+        let written = self.context.writer.write::<CloudTenantSet>(&id.name, base.shared(), &new).await?;
         Ok(if matches!(written, StatusWritten::Refused(_)) { Some(REFUSED_RETRY) } else { next })
     }
 

@@ -1,6 +1,7 @@
 //! What the writer does where server-side apply is not enough: the stored status does not fit the schema, other field
 //! managers own parts of it, or the API server refuses the new one.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource as _;
 use serde::Serialize;
 
@@ -62,8 +63,8 @@ fn is_too_large(message: &str) -> bool {
     TOO_LARGE.iter().any(|part| message.contains(part))
 }
 
-/// Whether the object, after this status was applied to it, has conditions or data of other field managers. Examples
-/// are a restored status and one that a person wrote.
+/// Whether the object, after this status was applied to it, has more conditions or data of the operator's types. Examples
+/// are a restored status, one that a person wrote, and what an earlier patch wrote: apply does not remove that.
 pub(super) fn has_rest<K: Reported>(object: &Object<K>, applied: &K::Status) -> bool {
     // The API server stores times without fractions of seconds.
     let applied = serde_json::to_value(applied).and_then(serde_json::from_value);
@@ -71,11 +72,17 @@ pub(super) fn has_rest<K: Reported>(object: &Object<K>, applied: &K::Status) -> 
     is_object && applied.is_ok_and(|applied| K::differs(&object.clone().into_status(), &applied))
 }
 
-/// Adds the conditions of other controllers to a status that replaces the stored one.
-pub(super) fn with_conditions_of_others<K: Reported>(mut status: K::Status, mut stored: K::Status) -> K::Status {
+/// The conditions of other controllers in a status.
+pub(super) fn of_others<K: Reported>(status: &mut K::Status) -> Vec<Condition> {
+    let conditions = K::conditions(status).iter();
+    conditions.filter(|condition| !K::CONDITIONS.contains(&&*condition.type_)).cloned().collect()
+}
+
+/// Adds the conditions of other controllers to a status, each type once.
+pub(super) fn with_others<K: Reported>(mut status: K::Status, others: Vec<Condition>) -> K::Status {
     let conditions = K::conditions(&mut status);
-    for condition in K::conditions(&mut stored).drain(..) {
-        if !K::CONDITIONS.contains(&&*condition.type_) && conditions.iter().all(|have| have.type_ != condition.type_) {
+    for condition in others {
+        if conditions.iter().all(|have| have.type_ != condition.type_) {
             conditions.push(condition);
         }
     }
@@ -191,8 +198,9 @@ mod tests {
     #[test]
     fn a_replacement_keeps_the_conditions_of_others() {
         let read = |value| serde_json::from_value::<CloudTenantStatus>(value).unwrap();
-        let stored = read(status(&[("Ready", "old"), ("Stalled", "old"), ("Backup", "one"), ("Backup", "two")]));
-        let status_ = with_conditions_of_others::<CloudTenant>(read(status(&[("Ready", "new")])), stored);
+        let mut stored = read(status(&[("Ready", "old"), ("Stalled", "old"), ("Backup", "one"), ("Backup", "two")]));
+        let others = of_others::<CloudTenant>(&mut stored);
+        let status_ = with_others::<CloudTenant>(read(status(&[("Ready", "new")])), others);
         let patch = json!(replacement(Some("7"), &status_));
         assert_eq!(patch[0], json!({ "op": "add", "path": "/metadata/resourceVersion", "value": "7" }));
         assert_eq!((&patch[1]["op"], &patch[1]["path"]), (&json!("add"), &json!("/status")));

@@ -135,7 +135,7 @@ fn add(texts: &mut Vec<u8>, value: &impl Serialize) {
 
 /// Returns what a line has. `None` if it has nothing.
 pub(super) fn value<T: DeserializeOwned>(text: &str) -> Option<T> {
-    // An error would be built in vain.
+    // Nobody would read the error.
     if text == "null" { None } else { serde_json::from_str(text).ok() }
 }
 

@@ -5,9 +5,9 @@
   resources: [cloudtenants]
   verbs: [get, list, watch]
 {{- if .Values.tenantSets.enabled }}
-# It reports into the status, by server-side apply.
+# It reports into the status.
 {{- else }}
-# It reports into the status, by server-side apply. It never changes a spec, and creates and deletes nothing.
+# It reports into the status. It never changes a spec, and creates and deletes nothing.
 {{- end }}
 - apiGroups: [cloudtenant.dev]
   resources: [cloudtenants/status]
