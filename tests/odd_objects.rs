@@ -157,9 +157,12 @@ impl Server {
 
     async fn write(State(server): State<Self>, Path(name): Path<String>, text: String) -> String {
         let written: Value = serde_json::from_str(&text).unwrap();
-        let status = written["status"].to_string();
-        server.statuses.lock().unwrap().insert(name.clone(), written["status"].clone());
-        let answer = tenant(&deep_metadata(&name).replace("1000", "1001"), &spec("good").to_string(), &status);
+        // A JSON patch, or a status that is applied.
+        let patched = written.as_array().and_then(|patch| patch.iter().find(|part| part["path"] == "/status"));
+        let status = patched.map_or(&written["status"], |part| &part["value"]);
+        server.statuses.lock().unwrap().insert(name.clone(), status.clone());
+        let (metadata, status) = (deep_metadata(&name).replace("1000", "1001"), status.to_string());
+        let answer = tenant(&metadata, &spec("good").to_string(), &status);
         answer.trim_start_matches(r#"{"type":"ADDED","object":"#).strip_suffix('}').unwrap().to_owned()
     }
 
