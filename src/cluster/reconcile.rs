@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 
 use crate::{
-    api::{CloudTenant, CloudTenantStatus, condition_type},
+    api::{CloudTenant, CloudTenantStatus},
     clouds::{Cloud, handles::Handles},
     cluster::{
         context::{Context, Tenant},
@@ -205,9 +205,7 @@ fn base(object: &CloudTenant, version: Option<String>, is_whole: bool) -> Base {
     match version {
         version if !is_whole => Base::Shared(version),
         Some(version) if object.metadata.resource_version.as_ref() == Some(&version) => {
-            let conditions = object.status.iter().flat_map(|status| &status.conditions);
-            let others = conditions.filter(|condition| !condition_type::ALL.contains(&&*condition.type_));
-            Base::Read { version, others: others.cloned().collect() }
+            Base::read::<CloudTenant>(version, object.status.as_ref().map_or(&[], |status| &status.conditions))
         }
         version => Base::Written(version),
     }

@@ -193,18 +193,24 @@ pub enum Base {
 }
 
 impl Base {
-    /// A status that was read as part of an object. `is_whole` is whether no condition of others was left out.
-    fn read<K: Reported>(version: Option<String>, status: &mut K::Status, is_whole: bool) -> Self {
-        match version {
-            Some(version) if is_whole => Self::Read { version, others: place::of_others::<K>(status) },
-            version => Self::Shared(version),
-        }
+    /// A status that was read, with all of its conditions.
+    #[must_use]
+    pub fn read<K: Reported>(version: String, conditions: &[Condition]) -> Self {
+        Self::Read { version, others: place::of_others::<K>(conditions) }
     }
 
     /// As if others might have conditions in it that cannot be read.
     #[must_use]
     pub fn shared(self) -> Self {
         Self::Shared(self.version().map(str::to_owned))
+    }
+
+    /// The conditions of other controllers. `None` if they are not known.
+    fn others(self) -> Option<Vec<Condition>> {
+        match self {
+            Self::Read { others, .. } => Some(others),
+            Self::Written(_) | Self::Shared(_) => None,
+        }
     }
 
     fn version(&self) -> Option<&str> {
@@ -242,7 +248,10 @@ impl StatusWriter {
         };
         let (version, is_whole) = (found.meta().resource_version.clone(), !found.omits_conditions_of_others());
         let mut status = found.into_status();
-        let base = Base::read::<K>(version, &mut status, is_whole);
+        let base = match version {
+            Some(version) if is_whole => Base::read::<K>(version, K::conditions(&mut status)),
+            version => Base::Shared(version),
+        };
         Ok((status, base))
     }
 
@@ -289,14 +298,14 @@ impl StatusWriter {
         base: Base,
         status: &K::Status,
     ) -> Result<Option<String>, WriteError> {
-        let base = match base {
-            Base::Read { version, others } => return self.replace::<K>(name, Some(&version), status, others).await,
-            Base::Written(version) => match self.stored::<K>(name).await?.1 {
-                Base::Read { others, .. } => return self.replace::<K>(name, version.as_deref(), status, others).await,
-                Base::Written(_) | Base::Shared(_) => version,
-            },
-            Base::Shared(version) => version,
+        let (base, others) = match base {
+            Base::Read { version, others } => (Some(version), Some(others)),
+            Base::Written(version) => (version, self.stored::<K>(name).await?.1.others()),
+            Base::Shared(version) => (version, None),
         };
+        if let Some(others) = others {
+            return self.replace::<K>(name, base.as_deref(), status, others).await;
+        }
         let patch = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
@@ -311,7 +320,7 @@ impl StatusWriter {
                 if !place::has_rest(&object, status) {
                     return Ok(version);
                 }
-                let others = place::of_others::<K>(&mut object.into_status());
+                let others = place::of_others::<K>(K::conditions(&mut object.into_status()));
                 match self.replace::<K>(name, version.as_deref(), status, others).await {
                     // Somebody else was faster, so another pass follows at once.
                     Err(error) if error.is_conflict() => Err(error),
@@ -335,7 +344,7 @@ impl StatusWriter {
         status: &K::Status,
     ) -> Result<Option<String>, WriteError> {
         let (mut stored, _) = self.stored::<K>(name).await?;
-        self.replace::<K>(name, base, status, place::of_others::<K>(&mut stored)).await
+        self.replace::<K>(name, base, status, place::of_others::<K>(K::conditions(&mut stored))).await
     }
 
     /// Writes a minimal status in the place of a refused one. Returns its resource version.
@@ -351,7 +360,7 @@ impl StatusWriter {
         let minimal = K::refused(cause, refused, &stored, Timestamp::now());
         if K::differs(&stored, &minimal) {
             // If this write is refused too, the first error shows the cause.
-            let others = place::of_others::<K>(&mut stored);
+            let others = place::of_others::<K>(K::conditions(&mut stored));
             let Ok(written) = self.replace::<K>(name, version.as_deref(), &minimal, others).await else {
                 return Err(error);
             };

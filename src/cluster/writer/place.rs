@@ -72,10 +72,9 @@ pub(super) fn has_rest<K: Reported>(object: &Object<K>, applied: &K::Status) -> 
     is_object && applied.is_ok_and(|applied| K::differs(&object.clone().into_status(), &applied))
 }
 
-/// The conditions of other controllers in a status.
-pub(super) fn of_others<K: Reported>(status: &mut K::Status) -> Vec<Condition> {
-    let conditions = K::conditions(status).iter();
-    conditions.filter(|condition| !K::CONDITIONS.contains(&&*condition.type_)).cloned().collect()
+/// Those of the conditions that are other controllers'.
+pub(super) fn of_others<K: Reported>(conditions: &[Condition]) -> Vec<Condition> {
+    conditions.iter().filter(|condition| !K::CONDITIONS.contains(&&*condition.type_)).cloned().collect()
 }
 
 /// Adds the conditions of other controllers to a status, each type once.
@@ -198,8 +197,8 @@ mod tests {
     #[test]
     fn a_replacement_keeps_the_conditions_of_others() {
         let read = |value| serde_json::from_value::<CloudTenantStatus>(value).unwrap();
-        let mut stored = read(status(&[("Ready", "old"), ("Stalled", "old"), ("Backup", "one"), ("Backup", "two")]));
-        let others = of_others::<CloudTenant>(&mut stored);
+        let stored = read(status(&[("Ready", "old"), ("Stalled", "old"), ("Backup", "one"), ("Backup", "two")]));
+        let others = of_others::<CloudTenant>(&stored.conditions);
         let status_ = with_others::<CloudTenant>(read(status(&[("Ready", "new")])), others);
         let patch = json!(replacement(Some("7"), &status_));
         assert_eq!(patch[0], json!({ "op": "add", "path": "/metadata/resourceVersion", "value": "7" }));
